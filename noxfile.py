@@ -1,0 +1,66 @@
+"""All jobs of the project: ``nox -s validate``, ``nox -s tests``, and what keeps them honest."""
+
+import os
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "tests", "validate"]
+nox.options.default_venv_backend = "virtualenv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+# Two processes share the cores; a thread pool in each would only get in their way.
+THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+
+
+def groups(*names):
+    """The requirements of some dependency groups."""
+    return [req for name in names for req in nox.project.dependency_groups(PROJECT, name)]
+
+
+@nox.session
+def tests(session):
+    """Run the tests, with gammapy as the independent reader."""
+    session.install("-e.", *groups("test", "peers"))
+    session.run("pytest", *session.posargs, env=THREADS)
+
+
+@nox.session
+def validate(session):
+    """Compare true and rebuilt cubes; write reports/index.html; 0 if all criteria hold."""
+    session.install("-e.")
+    session.run("python", "-m", "validation", *session.posargs, env=THREADS)
+
+
+@nox.session
+def fixtures(session):
+    """Write the reference fixtures, both editions: nox -s fixtures -- OUTDIR."""
+    out = session.posargs[0] if session.posargs else os.path.join("reports", "fixtures")
+    rest = session.posargs[1:]
+    session.install("-e.")
+    for edition in ("2015", "current"):
+        target = os.path.join(out, edition)
+        session.run("simbg", "fixtures", target, "--edition", edition, *rest, env=THREADS)
+
+
+@nox.session
+def benchmark(session):
+    """Print speeds, each against a plain numpy version measured in the same run."""
+    session.install("-e.")
+    session.run("python", "-m", "validation.benchmark", *session.posargs, env=THREADS)
+
+
+@nox.session
+def lint(session):
+    """Check style and formatting."""
+    session.install("ruff>=0.14")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def minimums(session):
+    """Run the tests with the lowest dependencies that pyproject.toml admits."""
+    lowest = [req.replace(">=", "==") for req in PROJECT["project"]["dependencies"]]
+    session.install("-e.", *lowest, *groups("test"))
+    session.run("pytest", *session.posargs, env=THREADS)
