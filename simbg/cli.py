@@ -1,0 +1,298 @@
+"""The command lines: ``simbg`` and 2015's ``gammapy-make-bg-cube-models``.
+
+Exit codes as ``diff`` has them: 0 agree or all criteria hold, 1 they differ or
+accuracy is lost, 2 trouble.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import wraps
+from pathlib import Path
+
+import click
+
+from simbg import __version__
+
+__all__ = ["main", "make_bg_cube_models", "simbg"]
+
+TROUBLE = 2
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Processes; default: one a core. Results do not depend on it.",
+)
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="simbg")
+@click.option("-v", "--verbose", count=True, help="Say more; -vv for everything.")
+def simbg(verbose):
+    """Is your gamma-ray background model right? Make truth, simulate, reconstruct, compare."""
+    _log_to_stderr({0: "warning", 1: "info"}.get(verbose, "debug"))
+
+
+@simbg.command()
+@click.argument("out", type=click.Path())
+@click.option("--model", default="realistic", show_default=True, help="A scenario, or edition2015.")
+@click.option(
+    "--format",
+    "format_",
+    default="gadf",
+    show_default=True,
+    type=click.Choice(["gadf", "table", "image"]),
+)
+@click.option("--zenith", type=click.FloatRange(0, 90), default=20.0, show_default=True, help="deg")
+@overwrite_option
+def truth(out, model, format_, zenith, overwrite):
+    """Write the true background cube of a model to the FITS file OUT.
+
+    \b
+    simbg truth true.fits.gz
+    simbg truth true.fits --model seed-2015 --format table
+    """
+    from simbg.axes import edition2015_axes
+    from simbg.io.cubes import write_cube
+    from simbg.truth import edition2015_cube
+
+    axes = edition2015_axes()
+    if model == "edition2015":
+        cube = edition2015_cube(axes, altitude=90 - zenith)
+    else:
+        cube = _scenario(model).truth.cube(axes, zenith, livetime=1.0)
+    write_cube(out, cube, format_, overwrite=overwrite)
+
+
+@simbg.command()
+@click.argument("outdir", type=click.Path())
+@click.option("--scenario", "name", default="realistic", show_default=True)
+@click.option("--runs", type=click.IntRange(1), help="Number of runs; default: the scenario's.")
+@click.option("--scheme", default="gadf", show_default=True, type=click.Choice(["gadf", "hess"]))
+@seed_option
+@jobs_option
+@overwrite_option
+def simulate(outdir, name, runs, scheme, seed, jobs, overwrite):
+    """Simulate observations and write a data store to OUTDIR.
+
+    \b
+    simbg simulate store
+    simbg simulate store --scenario night --runs 20 --seed 1 --scheme hess
+    """
+    from simbg.simulate import write_dataset
+    from simbg.workers import workers
+
+    scenario = _scenario(name)
+    with workers(jobs, "simulate") as executor:
+        n_events = write_dataset(
+            outdir,
+            scenario.truth,
+            scenario.table(seed, runs),
+            scenario.site,
+            seed,
+            scenario.name,
+            scheme,
+            overwrite,
+            executor,
+        )
+    click.echo(f"{outdir}: {runs or scenario.n_obs} runs, {n_events} events")
+
+
+@simbg.command()
+@click.argument("indir", type=click.Path())
+@click.argument("outdir", type=click.Path())
+@click.option(
+    "--scheme",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "gadf", "hess"], case_sensitive=False),
+)
+@click.option(
+    "--method",
+    default="histogram",
+    show_default=True,
+    help="histogram, default, michi, or module:Object.",
+)
+@click.option("--obs-ids", type=click.Path(), help="A text file of run numbers; only these.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="FILE",
+    help="Add a DS9 region file or source table to the known sources; repeatable. 'none' leaves out the catalogue.",
+)
+@click.option(
+    "--sources",
+    type=click.Choice(["drop"]),
+    default="drop",
+    show_default=True,
+    help="What happens to runs near them.",
+)
+@click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
+@jobs_option
+@overwrite_option
+def reconstruct(indir, outdir, scheme, method, obs_ids, exclude, sources, test, jobs, overwrite):
+    """Make background models from the data store INDIR and write them to OUTDIR.
+
+    \b
+    simbg reconstruct store models
+    simbg reconstruct $GAMMAPY_DATA/hess-dl3-dr1 models --method default
+    simbg reconstruct store models --exclude none --exclude my_sources.reg
+    """
+    ids = None if obs_ids is None else _read_ids(obs_ids)
+    _reconstruct(indir, outdir, scheme, method, ids, exclude, test, jobs, overwrite)
+
+
+@simbg.command()
+@click.argument("a", type=click.Path())
+@click.argument("b", type=click.Path())
+@click.option(
+    "--normalize",
+    type=click.Choice(["none", "cube", "image"]),
+    default="none",
+    show_default=True,
+    help="Scale A to B: not, by the whole cube, or by each energy's image.",
+)
+@click.option("--out", type=click.Path(), help="Write a figure a pair into this folder.")
+@click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
+@overwrite_option
+def compare(a, b, normalize, out, json_, overwrite):
+    """Compare two cubes, or two folders of models, A being the reference.
+
+    Ends with 0 if they agree and 1 if they differ.
+
+    \b
+    simbg compare true.fits.gz reco.fits.gz
+    simbg compare models_a models_b --normalize cube --out figures --json result.json
+    """
+    from validation.comparison import compare_paths
+
+    comparisons = compare_paths(a, b, normalize, out, json_, overwrite)
+    for comparison in comparisons:
+        click.echo(comparison.text)
+    sys.exit(0 if all(comparison.agree for comparison in comparisons) else 1)
+
+
+@simbg.command()
+@click.argument("outdir", type=click.Path())
+@click.option(
+    "--edition", type=click.Choice(["2015", "current"]), default="current", show_default=True
+)
+@overwrite_option
+def fixtures(outdir, edition, overwrite):
+    """Write the reference cubes for other projects' tests to OUTDIR.
+
+    \b
+    simbg fixtures out                  # one truth for both cubes: they match
+    simbg fixtures out --edition 2015   # the published pair, which does not
+    """
+    from simbg.fixtures import write_fixtures
+
+    for name in write_fixtures(outdir, edition, overwrite):
+        click.echo(Path(outdir) / name)
+
+
+@simbg.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def validate(arguments):
+    """Compare true and rebuilt cubes of all scenarios; --help says more."""
+    from validation.__main__ import validate as command
+
+    command.main(list(arguments), prog_name="simbg validate", standalone_mode=False)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("indir", type=click.Path())
+@click.argument("scheme", type=click.Choice(["HESS", "GADF"], case_sensitive=False))
+@click.argument("outdir", type=click.Path())
+@click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
+@overwrite_option
+@click.option(
+    "--method", type=click.Choice(["default", "michi"]), default="default", show_default=True
+)
+@click.option(
+    "-l",
+    "--loglevel",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"]),
+    default="info",
+    show_default=True,
+)
+def _make_bg_cube_models(indir, scheme, outdir, test, overwrite, method, loglevel):
+    """Make background cube models from the data in INDIR, as gammapy did in 2015.
+
+    \b
+    gammapy-make-bg-cube-models /path/to/data HESS models
+    gammapy-make-bg-cube-models $GAMMAPY_DATA/hess-dl3-dr1 GADF models --test --overwrite
+    """
+    _log_to_stderr(loglevel)
+    _reconstruct(indir, outdir, scheme, method, None, (), test, None, overwrite)
+
+
+def _reconstruct(indir, outdir, scheme, method, ids, exclude, test, jobs, overwrite):
+    from simbg.pipeline import Selection, reconstruct_store
+    from simbg.workers import workers
+
+    selection = Selection(obs_ids=ids, exclude=tuple(exclude), test=test)
+    with workers(jobs, "reconstruct") as executor:
+        summaries = reconstruct_store(indir, outdir, scheme, method, selection, overwrite, executor)
+    for group in summaries:
+        click.echo(
+            f"group {group.group_id:2d}: {group.n_obs:4d} runs {group.n_events:9d} events "
+            f"{group.livetime / 3600:7.1f} h"
+        )
+
+
+def _scenario(name):
+    from simbg.scenarios import SCENARIOS
+
+    if name not in SCENARIOS:
+        raise ValueError(f"scenario: got {name!r}, expected one of {', '.join(SCENARIOS)}")
+    return SCENARIOS[name]
+
+
+def _read_ids(path):
+    words = Path(path).read_text().split()
+    try:
+        ids = tuple(int(word) for word in words)
+    except ValueError as error:
+        raise ValueError(f"{path}: expected run numbers, {error}") from error
+    if not ids:
+        raise ValueError(f"{path}: got no run number, expected 1 or more")
+    return ids
+
+
+def _log_to_stderr(level):
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", force=True)
+
+
+def run(command, name):
+    """A console script: one line and exit code 2 for whatever is wrong with the input."""
+
+    @wraps(command)
+    def script(arguments=None):
+        try:
+            code = command.main(arguments, prog_name=name, standalone_mode=False)
+        except click.ClickException as error:
+            error.show()
+            code = TROUBLE
+        except (ValueError, OSError) as error:
+            logging.getLogger(__name__).debug("", exc_info=True)
+            click.echo(f"{name}: {_one_line(error)}", err=True)
+            code = TROUBLE
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(f"{name}: interrupted; nothing was left half-written", err=True)
+            code = 130
+        sys.exit(code if isinstance(code, int) else 0)
+
+    return script
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+main = run(simbg, "simbg")
+make_bg_cube_models = run(_make_bg_cube_models, "gammapy-make-bg-cube-models")

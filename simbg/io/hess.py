@@ -1,0 +1,141 @@
+"""Data stores of the 2015 H.E.S.S. scheme: a run list, and a folder for each run.
+
+``runinfo.fits`` in the base folder and, for each run, events and an effective
+area in ``run{lo}-{hi}/run{id}/`` with lo = 200 ⌊id / 200⌋ and hi = lo + 199.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+from simbg.io.columns import column, keyword
+from simbg.io.files import open_fits, write_fits
+from simbg.observations import Events, Observation
+
+__all__ = ["FILES", "HessStore", "write_events", "write_index"]
+
+FILES = (r"runinfo\.fits", r"run\d{6,}-\d{6,}/run\d{6,}/hess_(events|aeff_2d)_\d{6,}\.fits\.gz")
+# 2015's names of our columns; the others are the same.
+NAMES = {"RA_PNT": "RA", "DEC_PNT": "DEC", "ALT_PNT": "ALT", "AZ_PNT": "AZ"}
+COLUMNS = (
+    "OBS_ID",
+    "ONTIME",
+    "LIVETIME",
+    "TSTART",
+    "TSTOP",
+    "AZ",
+    "ALT",
+    "RA",
+    "DEC",
+    "N_TELS",
+    "MUONEFF",
+)
+
+
+@dataclass(frozen=True)
+class HessStore:
+    """A store of the 2015 scheme, opened for reading.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder of ``runinfo.fits``.
+    """
+
+    path: Path
+    scheme = "hess"
+    names = NAMES
+
+    @cached_property
+    def table(self):
+        """The run list, with 2015's column names."""
+        path = Path(self.path) / "runinfo.fits"
+        with open_fits(path) as file:
+            table = Table.read(file[1]) if len(file) > 1 else Table()
+        for name in ("OBS_ID", *NAMES.values()):
+            if name not in table.colnames:
+                raise ValueError(f"{path}: got columns {table.colnames}, expected {name}")
+        return table
+
+    def observations(self, table):
+        """The observations of some rows of `table`; events are read when asked for."""
+        return [self._observation(row) for row in table]
+
+    def _observation(self, row):
+        obs_id = int(row["OBS_ID"])
+        path = file_of(self.path, obs_id, "events")
+        with open_fits(path) as file:
+            livetime = keyword(file[1].header, "LIVETIME", path)
+        aeff = file_of(self.path, obs_id, "aeff_2d")
+        with open_fits(aeff) as file:
+            threshold = keyword(file["EFFECTIVE AREA"].header, "LO_THRES", aeff)
+        return Observation(
+            obs_id=obs_id,
+            load=partial(_load_events, path),
+            livetime=livetime,
+            # 2015's event lists have the livetime only; without a run list's word it is that.
+            ontime=float(row["ONTIME"]) if "ONTIME" in row.colnames else livetime,
+            energy_threshold=threshold,
+            **{ours[:-4].lower(): float(row[theirs]) for ours, theirs in NAMES.items()},
+        )
+
+
+def file_of(folder, obs_id, kind):
+    """Path of a run's file; kind is "events" or "aeff_2d"."""
+    low = 200 * (obs_id // 200)
+    run = f"run{low:06d}-{low + 199:06d}/run{obs_id:06d}"
+    return Path(folder) / run / f"hess_{kind}_{obs_id:06d}.fits.gz"
+
+
+def write_events(folder, row, events, site):
+    """Write one run: events with DETX, DETY, ENERGY, and a header with the threshold.
+
+    Parameters as `simbg.io.gadf.write_events`; the scheme has no place for ``site``.
+    """
+    obs_id = int(row["OBS_ID"])
+    columns = (
+        ("DETX", events.fov_lon, "deg"),
+        ("DETY", events.fov_lat, "deg"),
+        ("ENERGY", events.energy, "TeV"),
+    )
+    hdu = fits.BinTableHDU.from_columns(
+        [fits.Column(name, "D", unit=unit, array=values) for name, values, unit in columns],
+        name="EVENTS",
+    )
+    hdu.header.update({"OBS_ID": obs_id, "LIVETIME": float(row["LIVETIME"]), "EUNIT": "TeV"})
+    aeff = fits.BinTableHDU.from_columns([], name="EFFECTIVE AREA")
+    aeff.header["LO_THRES"] = (float(row["SAFE_ENERGY_LO"]), "[TeV]")
+    for kind, table in (("events", hdu), ("aeff_2d", aeff)):
+        path = file_of(folder, obs_id, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_fits(path, [fits.PrimaryHDU(), table])
+
+
+def write_index(folder, table, site):
+    """Write ``runinfo.fits``, with 2015's names and order of columns."""
+    columns = []
+    ours = {theirs: name for name, theirs in NAMES.items()}
+    for name in COLUMNS:
+        values = table[ours.get(name, name)]
+        kind = {"i": "K", "f": "D"}.get(values.dtype.kind, f"{max(1, values.dtype.itemsize // 4)}A")
+        columns.append(
+            fits.Column(name, kind, unit=str(values.unit or "") or None, array=np.asarray(values))
+        )
+    hdu = fits.BinTableHDU.from_columns(columns)
+    hdu.header.update({"HIERARCH OBSERVATORY_NAME": "HESS", "MJDREFI": 55197, "MJDREFF": 0.0})
+    hdu.header["HIERARCH TIME_FORMAT"] = table.meta["TIME_FORMAT"]
+    write_fits(Path(folder) / "runinfo.fits", [fits.PrimaryHDU(), hdu])
+
+
+def _load_events(path):
+    with open_fits(path) as file:
+        hdu = file[1]
+        energy = column(hdu, "ENERGY", "TeV", path, positive=True)
+        lon, lat = (column(hdu, name, "deg", path, default_unit="deg") for name in ("DETX", "DETY"))
+    return Events(energy, lon, lat)

@@ -1,0 +1,70 @@
+"""Methods that estimate the background rate from observations, blind to the truth."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+from simbg.observations import Observation
+from simbg.reconstruct.edition2015 import Default, Michi
+from simbg.reconstruct.histogram import Histogram
+
+__all__ = ["METHODS", "Default", "Histogram", "Michi", "Reconstructor", "find_method"]
+
+METHODS = {"histogram": Histogram, "default": Default, "michi": Michi}
+
+
+@runtime_checkable
+class Reconstructor(Protocol):
+    """Estimates the background rate of some observations, blind to the truth.
+
+    Nobody needs to import this to conform: a ``name`` and this one method do. An
+    author may add ``default_axes(observations)``, the binning to use where the
+    user names none, and a field ``executor``, which is then set to a
+    `concurrent.futures.Executor`.
+    """
+
+    name: str
+
+    def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
+        """Rate over ``axes``, ALTAZ-aligned."""
+
+
+def find_method(name):
+    """The method of a name: ours, an entry point ``simbg.reconstructors``, or ``module:Object``.
+
+    Returns
+    -------
+    method : Reconstructor
+
+    Raises
+    ------
+    ValueError
+        If nothing of that name can be loaded, or it is no reconstructor.
+    """
+    if name in METHODS:
+        return METHODS[name]()
+    found = {entry.name: entry for entry in entry_points(group="simbg.reconstructors")}
+    if name not in found and ":" not in name:
+        known = ", ".join([*METHODS, *found])
+        raise ValueError(f"method: got {name!r}, expected one of {known}, or module:Object")
+    try:
+        target = found[name].load() if name in found else _load(name)
+        method = target() if isinstance(target, type) else target
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"method {name!r} cannot be loaded: {error!r}") from error
+    if not isinstance(method, Reconstructor):
+        raise ValueError(f"method {name!r}: got {method!r}, expected a name and a reconstruct()")
+    return method
+
+
+def _load(name):
+    module, _, attribute = name.partition(":")
+    target = importlib.import_module(module)
+    for part in attribute.split("."):
+        target = getattr(target, part)
+    return target

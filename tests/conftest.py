@@ -1,0 +1,35 @@
+"""Shared fixtures: fields that nothing can mirror, and the public data where it is."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+
+
+@pytest.fixture
+def axes():
+    """Three different lengths, nothing symmetric: a swap or a flip must show."""
+    return Axes(np.geomspace(0.1, 20, 5), np.linspace(-3, 2, 7), np.linspace(-1, 4, 9))
+
+
+@pytest.fixture
+def cube(axes):
+    """A cube in which every bin differs, with different dead times in each energy."""
+    rate = 1e-6 * (1 + np.arange(np.prod(axes.shape)).reshape(axes.shape))
+    livetime = np.broadcast_to(1000.0 + 100 * np.arange(4)[:, None, None], axes.shape).copy()
+    ontime = np.broadcast_to(np.array([1100.0, 1300, 1400, 1700])[:, None, None], axes.shape).copy()
+    counts = np.round(rate * livetime * axes.volume)
+    return BackgroundCube(axes, rate, 0.1 * rate, counts, livetime, ontime)
+
+
+@pytest.fixture
+def gammapy_data():
+    """The folder of public data; the test is skipped, visibly, where there is none."""
+    folder = os.environ.get("GAMMAPY_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("GAMMAPY_DATA is not set to a folder")
+    return Path(folder)
