@@ -237,11 +237,9 @@ def _read_table(path, unplaced="error"):
     radius = np.fmax.reduce([np.full(ra.shape, np.nan), *sizes])
     radius[np.isnan(radius)] = 0
     numbered = [f"{path.name} row {row + 1}" for row in range(len(table))]
-    names = next((columns[key] for key in NAMES if key in columns), numbered)
+    names = [str(name) for name in next((columns[k] for k in NAMES if k in columns), numbered)]
     keep = np.isfinite(ra + dec) | (unplaced != "drop")
-    return Sources(
-        np.array([str(name) for name in names], str)[keep], ra[keep], dec[keep], radius[keep]
-    )
+    return Sources(np.array(names, str)[keep], ra[keep], dec[keep], radius[keep])
 
 
 def _degrees(column):

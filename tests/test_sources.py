@@ -81,6 +81,15 @@ def test_polygon(region_file):
     assert_allclose(np.radians(radius), np.arccos(np.cos(np.radians(1)) ** 2), rtol=1e-12)
 
 
+def test_a_long_galactic_polygon(region_file):
+    # corners at l = 10, 11, 10 and b = 0, 0, 3 deg: in the plane the mean is (10.333, 1), and the
+    # last corner the farthest, hypot(1/3, 2) deg; the sphere adds some 1e-3 of it
+    source = only(region_file("galactic", "polygon(10,0, 11,0, 10,3)"))
+    center = SkyCoord(source.ra[0], source.dec[0], unit="deg").galactic
+    assert_allclose((center.l.deg, center.b.deg), (10 + 1 / 3, 1), atol=2e-3)
+    assert_allclose(source.radius, np.hypot(1 / 3, 2), rtol=1e-3)
+
+
 def test_polygon_round_the_pole(region_file):
     circle = only(region_file("icrs", "polygon(0,89, 90,89, 180,89, 270,89)"))
     assert_allclose((circle.dec[0], circle.radius[0]), (90, 1), atol=1e-6)

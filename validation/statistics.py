@@ -1,0 +1,175 @@
+"""Statistics of counts and of fits, with their exact moments.
+
+Sources are in STATISTICS.md beside this file.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from scipy import optimize, special, stats
+
+__all__ = ["deviance", "deviance_z", "fit_index", "fit_width", "sigmas"]
+
+# Above this mean the asymptotic moments are right to 1e-6; below they are summed.
+MU_SUMMED = 400.0
+
+
+def sigmas(false_alarm_rate):
+    """How many standard deviations a two-sided test at this false-alarm rate allows."""
+    return float(stats.norm.isf(0.5 * false_alarm_rate))
+
+
+def deviance(counts, expected):
+    """Poisson deviance of each bin, 2 [μ − n + n ln(n / μ)] (Baker & Cousins 1984, Cash 1979)."""
+    counts, expected = np.asarray(counts, float), np.asarray(expected, float)
+    return 2 * (expected - counts + special.xlogy(counts, counts) - special.xlogy(counts, expected))
+
+
+def deviance_z(counts, expected):
+    """Standardised total deviance, (ΣD − ΣE[D]) / √ΣVar[D], with exact moments at any mean.
+
+    About N(0, 1) for many bins however few counts they hold (Kaastra 2017). Bins
+    with expectation zero must be empty; with counts the result is infinite.
+    """
+    counts, expected = np.ravel(counts), np.ravel(expected)
+    used = expected > 0
+    if np.any(counts[~used] > 0):
+        return np.inf
+    mean, variance = _deviance_moments(expected[used])
+    excess = deviance(counts[used], expected[used]).sum() - mean.sum()
+    return float(excess / np.sqrt(variance.sum()))
+
+
+def fit_index(counts, energy, exposure=None):
+    """Maximum-likelihood index of a power law from binned counts, its norm left free.
+
+    Bins hold ∝ exposure · ∫E^−Γ dE; conditional on their sum the counts are
+    multinomial, and the score is Σ n_k (ln E)_k = N ⟨ln E⟩.
+
+    Parameters
+    ----------
+    counts : array_like, shape (n_energy,)
+        Counts, or expected counts; not negative.
+    energy : array_like, shape (n_energy + 1,)
+        Edges.
+    exposure : array_like, shape (n_energy,), optional
+
+    Returns
+    -------
+    index, error : float
+        NaN where fewer than two bins hold counts.
+    """
+    counts = np.asarray(counts, float)
+    log_edges = np.log(np.asarray(energy, float))
+    weight = np.ones(counts.size) if exposure is None else np.asarray(exposure, float)
+    used = weight > 0
+    if np.count_nonzero(counts[used]) < 2:
+        return np.nan, np.nan
+
+    def logp(index):
+        logs = _log_integrals(1 - index, log_edges) + np.log(np.where(used, weight, 1.0))
+        logs = np.where(used, logs, -np.inf)
+        return logs - special.logsumexp(logs)
+
+    def cost(index):
+        return -np.sum(counts[used] * logp(index)[used])
+
+    index = optimize.minimize_scalar(cost, bounds=(-10, 20), method="bounded", options={"xatol": 1e-9}).x
+    # Fisher information of a multinomial: N Σ p (d ln p / dΓ)².
+    step = 1e-4
+    slope = (logp(index + step)[used] - logp(index - step)[used]) / (2 * step)
+    information = counts[used].sum() * np.sum(np.exp(logp(index)[used]) * slope**2)
+    return float(index), float(1 / np.sqrt(information))
+
+
+def fit_width(image, fov_lon, fov_lat):
+    """Maximum-likelihood width of a centred normal, cut off at the edges of the field.
+
+    Both directions have the same width; rows and columns of the image are
+    sufficient, since the normal factorises.
+
+    Parameters
+    ----------
+    image : array_like, shape (n_fov_lon, n_fov_lat)
+        Counts, or expected counts.
+    fov_lon, fov_lat : array_like
+        Edges in deg.
+
+    Returns
+    -------
+    width, error : float
+        deg; NaN with less than one count, or when the image is flatter than any normal.
+    """
+    image = np.asarray(image, float)
+    sides = ((image.sum(axis=1), np.asarray(fov_lon)), (image.sum(axis=0), np.asarray(fov_lat)))
+    if not image.sum() >= 1:
+        return np.nan, np.nan
+
+    def cost(log_width):
+        return -sum(n @ _log_normal_bins(edges, np.exp(log_width)) for n, edges in sides)
+
+    half = min(np.ptp(edges) for _, edges in sides) / 2
+    bounds = np.log([0.02 * half, 20 * half])
+    best = optimize.minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-7}).x
+    if min(best - bounds[0], bounds[1] - best) < 1e-3:
+        return np.nan, np.nan
+    step = 1e-3
+    information = 0.0
+    for n, edges in sides:
+        up, middle, down = (
+            _log_normal_bins(edges, np.exp(best + s)) for s in (step, 0.0, -step)
+        )
+        information += n.sum() * np.sum(np.exp(middle) * ((up - down) / (2 * step)) ** 2)
+    return float(np.exp(best)), float(np.exp(best) / np.sqrt(information))
+
+
+def _log_integrals(power, log_edges):
+    """ln ∫ E^(power − 1) dE between edges, up to the same constant for each bin."""
+    low, width = log_edges[:-1] - log_edges[0], np.diff(log_edges)
+    scaled = power * width
+    # (e^x − 1) / x, smooth through zero
+    ratio = np.where(np.abs(scaled) < 1e-8, 1 + scaled / 2, np.expm1(scaled) / np.where(scaled == 0, 1, scaled))
+    return power * low + np.log(width * ratio)
+
+
+def _log_normal_bins(edges, width):
+    """ln of the share of each bin of a centred normal inside the edges."""
+    share = np.diff(special.ndtr(np.asarray(edges) / width))
+    return np.log(np.maximum(share, 1e-300)) - np.log(share.sum())
+
+
+def _deviance_moments(expected):
+    """Mean and variance of the deviance of a Poisson variable, by interpolation of exact sums."""
+    grid, mean, variance = _moment_table()
+    log_mu = np.log(np.maximum(expected, grid_low()))
+    small = expected < grid_low()
+    large = expected > MU_SUMMED
+    e, v = (np.interp(log_mu, grid, table) for table in (mean, variance))
+    # Asymptotic series: E = 1 + 1/(6μ) + 1/(6μ²), Var = 2 + 2/(3μ) + ...; for tiny μ the exact
+    # limits of P(0) and P(1) alone.
+    e = np.where(large, 1 + 1 / (6 * np.maximum(expected, 1.0)), e)
+    v = np.where(large, 2 + 2 / (3 * np.maximum(expected, 1.0)), v)
+    zero, one = 2 * expected, 2 * (expected - 1 - np.log(np.maximum(expected, 1e-300)))
+    tiny_mean = (1 - expected) * zero + expected * one
+    tiny_var = (1 - expected) * zero**2 + expected * one**2 - tiny_mean**2
+    return np.where(small, tiny_mean, e), np.where(small, tiny_var, v)
+
+
+def grid_low():
+    """Below this mean two counts in a bin do not matter."""
+    return 1e-4
+
+
+@cache
+def _moment_table():
+    grid = np.linspace(np.log(grid_low()), np.log(MU_SUMMED * 1.01), 2000)
+    mean, variance = np.empty_like(grid), np.empty_like(grid)
+    for i, mu in enumerate(np.exp(grid)):
+        n = np.arange(int(mu + 12 * np.sqrt(mu) + 30))
+        probability = stats.poisson.pmf(n, mu)
+        value = deviance(n, mu)
+        mean[i] = probability @ value
+        variance[i] = probability @ (value - mean[i]) ** 2
+    return grid, mean, variance
