@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from concurrent.futures import BrokenExecutor
 from functools import wraps
 from pathlib import Path
 
@@ -120,7 +121,8 @@ def simulate(outdir, name, runs, scheme, seed, jobs, overwrite):
     "--exclude",
     multiple=True,
     metavar="FILE",
-    help="Add a DS9 region file or source table to the known sources; repeatable. 'none' leaves out the catalogue.",
+    help="Add a DS9 region file or source table to the known sources; repeatable. "
+    "'none' leaves out the catalogue.",
 )
 @click.option(
     "--sources",
@@ -199,7 +201,7 @@ def validate(arguments):
     """Compare true and rebuilt cubes of all scenarios; --help says more."""
     from validation.__main__ import validate as command
 
-    command.main(list(arguments), prog_name="simbg validate", standalone_mode=False)
+    sys.exit(command.main(list(arguments), prog_name="simbg validate", standalone_mode=False))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -252,11 +254,10 @@ def _scenario(name):
 
 
 def _read_ids(path):
-    words = Path(path).read_text().split()
     try:
-        ids = tuple(int(word) for word in words)
+        ids = tuple(int(word) for word in Path(path).read_text().split())
     except ValueError as error:
-        raise ValueError(f"{path}: expected run numbers, {error}") from error
+        raise ValueError(f"{path}: expected run numbers ({error})") from error
     if not ids:
         raise ValueError(f"{path}: got no run number, expected 1 or more")
     return ids
@@ -267,16 +268,18 @@ def _log_to_stderr(level):
 
 
 def run(command, name):
-    """A console script: one line and exit code 2 for whatever is wrong with the input."""
+    """A console script: one line and exit code 2 for whatever is wrong with usage or input."""
 
     @wraps(command)
     def script(arguments=None):
         try:
             code = command.main(arguments, prog_name=name, standalone_mode=False)
         except click.ClickException as error:
-            error.show()
+            message = error.format_message()
+            # No argument at all: the message is the help.
+            click.echo(message if "\n" in message else f"{name}: {message}", err=True)
             code = TROUBLE
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, BrokenExecutor) as error:
             logging.getLogger(__name__).debug("", exc_info=True)
             click.echo(f"{name}: {_one_line(error)}", err=True)
             code = TROUBLE
@@ -290,8 +293,9 @@ def run(command, name):
 
 def _one_line(error):
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 main = run(simbg, "simbg")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +50,13 @@ class Selection:
 
     obs_ids: tuple[int, ...] | None = None
     exclude: tuple[str, ...] = ()
-    groups: Groups = Groups()
+    groups: Groups = field(default_factory=Groups)
     test: bool = False
 
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """One group: how many runs, events read, events used, and seconds of livetime."""
+    """One group: how many runs, events used, and seconds of livetime."""
 
     group_id: int
     n_obs: int
@@ -93,29 +93,50 @@ def select(store, selection):
     group_id : ndarray of int
         −1 outside of all groups.
     """
-    table = store.table
-    total = len(table)
-    if total == 0:
-        raise ValueError(f"{store.path}: got a store without runs, expected 1 or more")
-    if selection.obs_ids is not None:
-        missing = sorted(set(selection.obs_ids) - set(np.asarray(table["OBS_ID"]).tolist()))
-        if missing:
-            raise ValueError(f"{store.path}: no run {missing[0]} in it ({len(missing)} not found)")
-        table = table[np.isin(table["OBS_ID"], selection.obs_ids)]
+    table = _chosen(store, selection)
     if selection.test and len(table) > TEST_RUNS:
         table = table[np.linspace(0, len(table) - 1, TEST_RUNS).astype(int)]
     sources = known_sources(selection.exclude, limit=TEST_SOURCES if selection.test else None)
     ra, dec, alt, az = (np.asarray(table[name], float) for name in store.names.values())
+    lost = ~np.isfinite(ra + dec + alt + az)
+    if lost.any():
+        raise ValueError(
+            f"{store.path}: run {table['OBS_ID'][lost][0]} points at RA {ra[lost][0]}, Dec "
+            f"{dec[lost][0]}, alt {alt[lost][0]}, az {az[lost][0]}, expected finite deg"
+        )
     near = near_source(ra, dec, sources)
     for obs_id, source in zip(table["OBS_ID"][near >= 0], near[near >= 0], strict=True):
         log.info("run %s dropped: near %s", obs_id, sources.name[source])
-    table, alt, az = table[near < 0], alt[near < 0], az[near < 0]
-    if len(table) == 0:
+    if (near >= 0).all():
         raise ValueError(
-            f"{store.path}: no run left of {total}: {np.sum(near >= 0)} near known sources, "
-            "which --exclude none would keep"
+            f"{store.path}: got {len(table)} runs, all near known sources, expected 1 or more "
+            "far from them; --exclude none leaves out the catalogue"
         )
+    table, alt, az = table[near < 0], alt[near < 0], az[near < 0]
     return table, (TEST_GROUPS if selection.test else selection.groups).assign(alt, az)
+
+
+def _chosen(store, selection):
+    """The runs to select from: all, which must then be listed, or those asked for."""
+    table, path = store.table, store.path
+    ids = table["OBS_ID"].tolist()
+    if not ids:
+        raise ValueError(f"{path}: got a store without runs, expected 1 or more")
+    if len(set(ids)) < len(ids):
+        twice = next(obs_id for obs_id in ids if ids.count(obs_id) > 1)
+        raise ValueError(f"{path}: OBS_ID {twice} is listed twice, expected it once")
+    if selection.obs_ids is None:
+        if unlisted := sorted(store.run_ids - set(ids)):
+            raise ValueError(
+                f"{path}: run {unlisted[0]} ({len(unlisted)} in all) has events but is not in the "
+                "list of runs, expected it there; --obs-ids names the runs to take"
+            )
+        return table
+    if missing := sorted(set(selection.obs_ids) - set(ids)):
+        raise ValueError(
+            f"{path}: got no run {missing[0]} ({len(missing)} in all) of those asked for"
+        )
+    return table[np.isin(table["OBS_ID"], selection.obs_ids)]
 
 
 def reconstruct_store(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections import deque
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import islice
 
 from tqdm import tqdm
 
@@ -24,16 +27,13 @@ class Inline(Executor):
             future.set_exception(error)
         return future
 
-    def map(self, fn, *iterables, timeout=None, chunksize=1):
-        """Run one after the other, each when its result is fetched."""
-        return map(fn, *iterables)
-
 
 class Watched(Executor):
     """Passes work on to another executor and moves a progress bar for each piece done."""
 
-    def __init__(self, executor, label, unit):
+    def __init__(self, executor, label, unit, ahead):
         self.executor = executor
+        self.ahead = ahead
         # On a terminal only: a log shows no bars.
         self.bar = tqdm(desc=label, unit=unit, disable=not sys.stderr.isatty(), leave=False)
 
@@ -42,13 +42,30 @@ class Watched(Executor):
         return self.executor.submit(fn, *args, **kwargs)
 
     def map(self, fn, *iterables, timeout=None, chunksize=1):
-        """Map with the executor behind."""
-        work = [list(iterable) for iterable in iterables]
-        self.bar.total = (self.bar.total or 0) + len(work[0])
+        """Results in order, with ``ahead`` pieces under way: memory does not grow with the work.
+
+        When it ends, whatever the reason, nothing is under way any more: what it
+        wrote to can be taken away.
+        """
+        work = list(zip(*iterables, strict=False))
+        self.bar.total = (self.bar.total or 0) + len(work)
         self.bar.refresh()
-        for result in self.executor.map(fn, *work, timeout=timeout, chunksize=chunksize):
-            self.bar.update()
-            yield result
+        rest, pending = iter(work), deque()
+        try:
+            while True:
+                pending.extend(self.submit(fn, *args) for args in islice(rest, self._room(pending)))
+                if not pending:
+                    return
+                yield pending[0].result(timeout)
+                pending.popleft()
+                self.bar.update()
+        finally:
+            for future in pending:
+                future.cancel()
+            wait(pending)
+
+    def _room(self, pending):
+        return self.ahead - len(pending)
 
 
 @contextmanager
@@ -63,13 +80,19 @@ def workers(jobs=None, label="", unit=" runs"):
         What the bar calls the work.
     """
     jobs = jobs or _n_cores()
-    executor = Inline() if jobs == 1 else ProcessPoolExecutor(jobs)
-    watched = Watched(executor, label, unit)
+    inline = jobs == 1
+    executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_leave_interrupts)
+    watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs)
     try:
         yield watched
     finally:
         watched.bar.close()
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts():
+    """Ctrl-C goes to all processes; the one that gave the work answers for all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _n_cores():

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from scipy import optimize, special, stats
 
-__all__ = ["deviance", "deviance_z", "fit_index", "fit_width", "sigmas"]
+__all__ = ["deviance", "deviance_z", "fit_index", "fit_width", "sigmas", "two_sample_z"]
 
 # Above this mean the asymptotic moments are right to 1e-6; below they are summed.
 MU_SUMMED = 400.0
@@ -40,6 +40,22 @@ def deviance_z(counts, expected):
     mean, variance = _deviance_moments(expected[used])
     excess = deviance(counts[used], expected[used]).sum() - mean.sum()
     return float(excess / np.sqrt(variance.sum()))
+
+
+def two_sample_z(counts_a, counts_b, share_b):
+    """Standardised difference of two sets of counts, bin by bin, neither taken for true.
+
+    Given their sum n, the counts of b are binomial with p = ``share_b``, its share of the
+    exposure: χ² = (b − np)² / (npq) has mean 1 and variance 2 − 6/n + 1/(npq), exactly.
+    """
+    total = np.asarray(counts_a, float) + counts_b
+    variance = total * share_b * (1 - share_b)
+    used = variance > 0
+    if np.any((total > 0) & ~used & (counts_b != total * share_b)):
+        return np.inf
+    n, npq = total[used], variance[used]
+    chi2 = (np.asarray(counts_b, float)[used] - n * np.asarray(share_b)[used]) ** 2 / npq
+    return float((chi2 - 1).sum() / np.sqrt(np.sum(2 - 6 / n + 1 / npq)))
 
 
 def fit_index(counts, energy, exposure=None):
@@ -76,7 +92,9 @@ def fit_index(counts, energy, exposure=None):
     def cost(index):
         return -np.sum(counts[used] * logp(index)[used])
 
-    index = optimize.minimize_scalar(cost, bounds=(-10, 20), method="bounded", options={"xatol": 1e-9}).x
+    index = optimize.minimize_scalar(
+        cost, bounds=(-10, 20), method="bounded", options={"xatol": 1e-9}
+    ).x
     # Fisher information of a multinomial: N Σ p (d ln p / dΓ)².
     step = 1e-4
     slope = (logp(index + step)[used] - logp(index - step)[used]) / (2 * step)
@@ -112,15 +130,15 @@ def fit_width(image, fov_lon, fov_lat):
 
     half = min(np.ptp(edges) for _, edges in sides) / 2
     bounds = np.log([0.02 * half, 20 * half])
-    best = optimize.minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-7}).x
+    best = optimize.minimize_scalar(
+        cost, bounds=bounds, method="bounded", options={"xatol": 1e-7}
+    ).x
     if min(best - bounds[0], bounds[1] - best) < 1e-3:
         return np.nan, np.nan
     step = 1e-3
     information = 0.0
     for n, edges in sides:
-        up, middle, down = (
-            _log_normal_bins(edges, np.exp(best + s)) for s in (step, 0.0, -step)
-        )
+        up, middle, down = (_log_normal_bins(edges, np.exp(best + s)) for s in (step, 0.0, -step))
         information += n.sum() * np.sum(np.exp(middle) * ((up - down) / (2 * step)) ** 2)
     return float(np.exp(best)), float(np.exp(best) / np.sqrt(information))
 
@@ -130,7 +148,9 @@ def _log_integrals(power, log_edges):
     low, width = log_edges[:-1] - log_edges[0], np.diff(log_edges)
     scaled = power * width
     # (e^x − 1) / x, smooth through zero
-    ratio = np.where(np.abs(scaled) < 1e-8, 1 + scaled / 2, np.expm1(scaled) / np.where(scaled == 0, 1, scaled))
+    ratio = np.where(
+        np.abs(scaled) < 1e-8, 1 + scaled / 2, np.expm1(scaled) / np.where(scaled == 0, 1, scaled)
+    )
     return power * low + np.log(width * ratio)
 
 

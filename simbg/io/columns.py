@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from astropy import units as u
+from astropy.io import fits
+from astropy.table import Table
 
-__all__ = ["column", "keyword"]
+from simbg.io.files import open_fits
+
+__all__ = ["column", "keyword", "one_row_hdu", "read_index", "table_hdu"]
 
 
 def column(hdu, name, unit, path, positive=False, default_unit=None):
@@ -22,36 +26,35 @@ def column(hdu, name, unit, path, positive=False, default_unit=None):
     default_unit : str, optional
         For a column that names none; without it that is an error.
 
+    Returns
+    -------
+    values : ndarray of float, shape (n_rows,)
+
     Raises
     ------
     ValueError
-        If the column is missing, its unit does not convert, or a value is not finite.
+        If the column is missing, its unit does not convert, or a value is not a finite number.
     """
+    where = f"{path}[{hdu.name}]"
     if name not in hdu.columns.names:
-        raise ValueError(f"{path}[{hdu.name}]: got columns {hdu.columns.names}, expected {name}")
-    got = hdu.columns[name].unit or hdu.header.get(
-        "EUNIT" if name == "ENERGY" else "", default_unit
-    )
-    try:
-        factor = u.Unit(got or "").to(unit)
-    except (ValueError, u.UnitConversionError) as error:
-        raise ValueError(f"{path}[{hdu.name}]: {name} in unit {got!r}, expected {unit}") from error
-    values = np.array(hdu.data[name], dtype=float)
-    if factor != 1:
-        values *= factor
+        raise ValueError(f"{where}: got columns {hdu.columns.names}, expected {name}")
+    got = hdu.columns[name].unit or default_unit
+    data = hdu.data[name]
+    if data.ndim != 1 or data.dtype.kind not in "iuf":
+        raise ValueError(f"{where}: {name} holds {data.dtype} {data.shape[1:]}, expected numbers")
+    values = data.astype(float) * _factor(got, unit, f"{where}: {name}")
     bad = ~np.isfinite(values) | ((values <= 0) & positive)
     if bad.any():
-        first = values[bad][0]
         expected = "finite and positive" if positive else "finite"
         raise ValueError(
-            f"{path}[{hdu.name}]: {bad.sum()} of {bad.size} values of {name} are bad, "
-            f"the first {first}, expected {expected}"
+            f"{where}: {bad.sum()} of {bad.size} values of {name} are bad, "
+            f"the first {values[bad][0]}, expected {expected}"
         )
     return values
 
 
 def keyword(header, name, path):
-    """A number from a header."""
+    """A number from a header; a ValueError if it is missing, no number, or not finite."""
     try:
         value = float(header[name])
     except (KeyError, TypeError, ValueError) as error:
@@ -60,3 +63,71 @@ def keyword(header, name, path):
     if not np.isfinite(value):
         raise ValueError(f"{path}: keyword {name} is {value}, expected a finite number")
     return value
+
+
+def read_index(path, needed, units=None):
+    """The first table of an index file.
+
+    Parameters
+    ----------
+    path : path-like
+    needed : sequence of str
+        Columns that must be there.
+    units : dict, optional
+        Column → unit; such a column, if there, is turned to floats in it. One
+        without a unit is taken to be in it.
+
+    Returns
+    -------
+    table : Table
+        Not masked; NaN and empty strings are what they are.
+    """
+    with open_fits(path) as file:
+        tables = [hdu for hdu in file if isinstance(hdu, fits.BinTableHDU)]
+        if not tables:
+            raise ValueError(f"{path}: got no table in it, expected an index")
+        table = Table.read(tables[0], mask_invalid=False)
+        table.convert_bytestring_to_unicode()
+        for name in needed:
+            if name not in table.colnames:
+                raise ValueError(f"{path}: got columns {table.colnames}, expected {name}")
+        if table["OBS_ID"].dtype.kind not in "iu":
+            kind = table["OBS_ID"].dtype
+            raise ValueError(f"{path}: OBS_ID is of type {kind}, expected whole numbers")
+        for name, unit in (units or {}).items():
+            if name in table.colnames:
+                got = table[name]
+                factor = _factor(str(got.unit or unit), unit, f"{path}: {name}")
+                table[name] = u.Quantity(np.asarray(got, float) * factor, unit)
+    return Table(table)
+
+
+def table_hdu(name, columns, header=()):
+    """A binary table of (name, values, unit) columns: 64-bit numbers and strings."""
+    made = []
+    for label, values, unit in columns:
+        values = np.asarray(values)
+        kind = {"i": "K", "f": "D"}.get(values.dtype.kind) or f"{max(1, values.itemsize // 4)}A"
+        made.append(fits.Column(label, kind, unit=unit or None, array=values))
+    hdu = fits.BinTableHDU.from_columns(made, name=name)
+    hdu.header.update(header)
+    return hdu
+
+
+def one_row_hdu(name, columns, header=()):
+    """A binary table of (name, values, unit) columns of one row, each an array of any shape."""
+    made = []
+    for label, values, unit in columns:
+        dim = "(" + ",".join(map(str, values.shape[::-1])) + ")" if values.ndim > 1 else None
+        array = np.ascontiguousarray(values, dtype=float)[None]
+        made.append(fits.Column(label, f"{values.size}D", unit=unit or None, dim=dim, array=array))
+    hdu = fits.BinTableHDU.from_columns(made, name=name)
+    hdu.header.update(header)
+    return hdu
+
+
+def _factor(got, unit, where):
+    try:
+        return u.Unit(got or "").to(unit)
+    except (ValueError, TypeError, u.UnitConversionError) as error:
+        raise ValueError(f"{where} in unit {got!r}, expected {unit}") from error

@@ -6,7 +6,7 @@ In memory arrays are (energy, fov_lon, fov_lat). 2015's tables and images are
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
 import numpy as np
 from astropy import units as u
@@ -15,10 +15,15 @@ from astropy.io import fits
 from simbg import __version__
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.cube import BackgroundCube
+from simbg.io.columns import one_row_hdu
 from simbg.io.files import open_fits, write_fits
 
 __all__ = ["FORMATS", "read_cube", "write_cube"]
 
+AXES = ("ENERG", "DETX", "DETY")
+UNITS = {"ENERG": "TeV", "DETX": "deg", "DETY": "deg"}
+# GADF's name, and that of CTA's first data challenge.
+RATE_COLUMNS = {"BKG", "BGD"}
 RATE_UNIT = u.Unit("s-1 MeV-1 sr-1")
 UNIT_2015 = {"MeV": "1 / (s sr MeV)", "TeV": "1 / (s sr TeV)"}
 HDUS_2015 = (
@@ -63,62 +68,55 @@ def read_cube(path):
     """
     with open_fits(path) as file:
         names = [hdu.name for hdu in file]
-        try:
-            for hdu in file[1:]:
-                if "BKG" in hdu.columns.names and "DETX_LO" in hdu.columns.names:
-                    return _from_gadf(hdu)
-            if "BACKGROUND" in names:
-                return _from_table(file)
-            if "EBOUNDS" in names:
-                return _from_image(file)
-        except (KeyError, IndexError, TypeError, u.UnitsError, ValueError) as error:
-            raise ValueError(f"{path}: not a readable background cube ({error})") from error
-    raise ValueError(f"{path}: got HDUs {names}, expected BKG_3D, BACKGROUND or EBOUNDS")
+        for hdu in file:
+            columns = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
+            for name in RATE_COLUMNS & set(columns):
+                return _from_gadf(hdu, name)
+        if "BACKGROUND" in names:
+            return _from_table(file)
+        if "EBOUNDS" in names:
+            return _from_image(file)
+        raise ValueError(f"{path}: got HDUs {names}, expected a BKG_3D, BACKGROUND or EBOUNDS HDU")
 
 
 def _to_gadf(cube, energy_unit):
     """BKG_3D: rate per observation time, with FOVALIGN and the axis order (E, X, Y) said."""
-    if cube.ontime is not None and cube.livetime is not None:
-        cube = cube.per("ontime")
-    data = np.nan_to_num(cube.rate).transpose(2, 1, 0)  # FITS order (E, X, Y) is (Y, X, E) here
-    columns = _edge_columns(cube.axes)
-    columns.append(_column("BKG", data, "s-1 MeV-1 sr-1"))
-    hdu = fits.BinTableHDU.from_columns(columns, name="BACKGROUND")
-    hdu.header.update(
-        {
-            "HDUCLASS": "GADF",
-            "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
-            "HDUVERS": "0.3",
-            "HDUCLAS1": "RESPONSE",
-            "HDUCLAS2": "BKG",
-            "HDUCLAS3": "FULL-ENCLOSURE",
-            "HDUCLAS4": "BKG_3D",
-            "FOVALIGN": cube.axes.align,
-            "CREF7": "(ENERG_LO:ENERG_HI,DETX_LO:DETX_HI,DETY_LO:DETY_HI)",
-            "BKGCLOCK": (cube.clock, "what a second of BKG is"),
-            "CREATOR": f"simbg {__version__}",
-        }
-    )
-    hdu.header.update({key: value for key, value in cube.meta.items() if len(key) <= 8})
-    return [fits.PrimaryHDU(), hdu]
+    data = np.nan_to_num(cube.per("ontime").rate)
+    # FITS counts axes from the fastest: its (E, X, Y) is (Y, X, E) here.
+    columns = [*_edge_columns(cube.axes), ("BKG", data.transpose(2, 1, 0), "s-1 MeV-1 sr-1")]
+    header = {
+        "HDUCLASS": "GADF",
+        "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
+        "HDUVERS": "0.3",
+        "HDUCLAS1": "RESPONSE",
+        "HDUCLAS2": "BKG",
+        "HDUCLAS3": "FULL-ENCLOSURE",
+        "HDUCLAS4": "BKG_3D",
+        "FOVALIGN": cube.axes.align,
+        "CREF7": "(ENERG_LO:ENERG_HI,DETX_LO:DETX_HI,DETY_LO:DETY_HI)",
+        "CREATOR": f"simbg {__version__}",
+    }
+    header |= {key: value for key, value in cube.meta.items() if len(key) <= 8}
+    return [fits.PrimaryHDU(), one_row_hdu("BACKGROUND", columns, header)]
 
 
-def _from_gadf(hdu):
+def _from_gadf(hdu, name):
     axes = _axes(hdu, str(hdu.header.get("FOVALIGN", "ALTAZ")).strip().upper())
-    data = np.array(hdu.data["BKG"][0], dtype=float)
-    n_energy, n_lon, n_lat = axes.shape
-    # The specification lets files have either order; where lengths tell them apart, they do.
-    if (
-        data.shape == (n_lat, n_lon, n_energy)
-        and "(DETX" not in str(hdu.header.get("CREF7", ""))[:6]
-    ):
-        data = data.transpose(2, 1, 0)
-    elif data.shape == (n_energy, n_lat, n_lon):
-        data = data.transpose(0, 2, 1)
-    else:
-        raise ValueError(f"BKG of shape {data.shape}, expected {(n_lat, n_lon, n_energy)}")
-    rate = data * u.Unit(hdu.columns["BKG"].unit or "").to(RATE_UNIT)
-    return BackgroundCube(axes, rate, clock=str(hdu.header.get("BKGCLOCK", "ontime")))
+    data = np.array(hdu.data[name][0], dtype=float)
+    length = dict(zip(AXES, axes.shape, strict=True))
+    said = re.findall("(ENERG|DETX|DETY)_LO", str(hdu.header.get(_cref(hdu, name), "")))
+    # Fastest first: as the file says, or else as GADF recommends, or as older files are.
+    for order in (said, AXES, (*AXES[1:], AXES[0])):
+        slowest_first = list(order)[::-1]
+        if set(order) == set(AXES) and data.shape == tuple(length[a] for a in slowest_first):
+            data = data.transpose([slowest_first.index(axis) for axis in AXES])
+            rate = data * u.Unit(hdu.columns[name].unit or "").to(RATE_UNIT)
+            return BackgroundCube(axes, rate, clock="ontime")
+    raise ValueError(f"{name} of shape {data.shape}, expected {axes.shape[::-1]}")
+
+
+def _cref(hdu, name):
+    return f"CREF{hdu.columns.names.index(name) + 1}"
 
 
 def _to_table(cube, energy_unit):
@@ -131,8 +129,8 @@ def _to_table(cube, energy_unit):
         unit = {"counts": "", "livetime": "s"}.get(attribute, UNIT_2015[energy_unit])
         if attribute == "rate":
             values = values * (MEV_PER_TEV if energy_unit == "TeV" else 1.0)
-        columns = [*_edge_columns(cube.axes), _column(name, values.transpose(0, 2, 1), unit)]
-        hdus.append(fits.BinTableHDU.from_columns(columns, name=extension))
+        columns = [*_edge_columns(cube.axes), (name, values.transpose(0, 2, 1), unit)]
+        hdus.append(one_row_hdu(extension, columns))
     return hdus
 
 
@@ -143,7 +141,7 @@ def _from_table(file):
             hdu = file[extension]
             arrays[attribute] = np.array(hdu.data[name][0], dtype=float).transpose(0, 2, 1)
     hdu = file["BACKGROUND"]
-    arrays["rate"] *= u.Unit(hdu.columns["Bgd"].unit).to(RATE_UNIT)
+    arrays["rate"] *= u.Unit(hdu.columns["Bgd"].unit or "").to(RATE_UNIT)
     return BackgroundCube(_axes(hdu, "ALTAZ"), **arrays)
 
 
@@ -193,37 +191,21 @@ FORMATS = {"gadf": _to_gadf, "table": _to_table, "image": _to_image}
 
 
 def _edge_columns(axes):
-    edges = (
-        ("DETX", axes.fov_lon, "deg"),
-        ("DETY", axes.fov_lat, "deg"),
-        ("ENERG", axes.energy, "TeV"),
-    )
+    edges = dict(zip(AXES[1:] + AXES[:1], (axes.fov_lon, axes.fov_lat, axes.energy), strict=True))
     return [
-        _column(f"{name}_{end}", values[part], unit)
-        for name, values, unit in edges
+        (f"{name}_{end}", values[part], UNITS[name])
+        for name, values in edges.items()
         for end, part in (("LO", slice(None, -1)), ("HI", slice(1, None)))
     ]
 
 
-def _column(name, values, unit):
-    """A column of one row."""
-    dim = "(" + ",".join(map(str, values.shape[::-1])) + ")" if values.ndim > 1 else None
-    array = np.ascontiguousarray(values, dtype=float)[None]
-    return fits.Column(name, f"{values.size}D", unit=unit or None, dim=dim, array=array)
-
-
 def _axes(hdu, align):
     edges = []
-    for name, unit in (("ENERG", "TeV"), ("DETX", "deg"), ("DETY", "deg")):
+    for name in AXES:
         low, high = (
             np.array(hdu.data[f"{name}_{end}"][0], float)
-            * u.Unit(hdu.columns[f"{name}_{end}"].unit or unit).to(unit)
+            * u.Unit(hdu.columns[f"{name}_{end}"].unit or UNITS[name]).to(UNITS[name])
             for end in ("LO", "HI")
         )
         edges.append(np.append(low, high[-1]))
     return Axes(*edges, align=align)
-
-
-def is_cube(path):
-    """Whether a file's name is that of a cube of a set of models."""
-    return Path(path).name.endswith(("_table.fits.gz", "_table.fits"))

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost, half-written, or different the next time."""
+"""Opening and writing files so that nothing is lost, half-written, or different the next time."""
 
 from __future__ import annotations
 
@@ -9,44 +9,64 @@ import re
 import shutil
 import tempfile
 import warnings
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy.utils.exceptions import AstropyWarning
 
 __all__ = ["new_directory", "new_file", "open_fits", "write_fits"]
+
+GZIP = b"\x1f\x8b"
+# What astropy only warns of, and what means that a part of the file is not there.
+DAMAGE = (
+    "File may have been truncated",
+    "Error validating header",
+    "There may be extra bytes",
+    "Unexpected extra padding",
+)
 
 
 @contextmanager
 def new_file(path, overwrite=False):
     """A temporary path that becomes ``path`` if all goes well, and vanishes if not.
 
+    Parameters
+    ----------
+    path : path-like
+    overwrite : bool
+        Replace a file that is there.
+
     Raises
     ------
-    FileExistsError
-        If ``path`` is there and ``overwrite`` is not set.
+    OSError
+        If ``path`` is there and may not be replaced, or cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory, expected the name of a file to write")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such directory to write {path.name} to")
-    # One part of the name stays: its ending says what format to write.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix="-" + path.name)
+    with _named(path):
+        # One part of the name stays: its ending says what format to write.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix="-" + path.name)
     os.close(handle)
     try:
         yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        with _named(path):
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
 
 
 @contextmanager
 def new_directory(path, overwrite=False, ours=()):
-    """A temporary directory that becomes ``path`` if all goes well, and vanishes if not.
+    """A temporary directory whose content becomes that of ``path`` if all goes well.
+
+    If not, it vanishes, and what was there stays as it was.
 
     Parameters
     ----------
@@ -58,32 +78,24 @@ def new_directory(path, overwrite=False, ours=()):
 
     Raises
     ------
-    FileExistsError
-        If ``path`` is there and may not be replaced.
+    OSError
+        If ``path`` is there and may not be replaced, or cannot be written.
     """
-    path = Path(os.path.abspath(path))
-    exists = path.exists()
-    if exists and not (path.is_dir() and not any(path.iterdir())):
+    path = Path(path).resolve()
+    there = path if path.exists() else next(p for p in path.parents if p.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{path}: {there} is a file, expected a directory or nothing")
+    if there == path and any(path.iterdir()):
         _check_replaceable(path, overwrite, ours)
-    parent = next(p for p in path.parents if p.is_dir())
-    made = [p for p in path.parents if not p.exists()]
-    temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{path.name}-"))
+    with _named(path):
+        # Inside of a directory that is there: its parent need not be ours, nor the same disk.
+        temporary = Path(tempfile.mkdtemp(dir=there, prefix=".simbg-"))
     try:
-        os.chmod(temporary, 0o777 & ~_umask())
-        yield temporary
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if exists:
-            old = Path(tempfile.mkdtemp(dir=parent, prefix=f".{path.name}-old-"))
-            os.replace(path, old / "was")
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    except BaseException:
-        for folder in made:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        raise
+        new = temporary / "new"
+        new.mkdir()
+        yield new
+        with _named(path):
+            _replace_content(path, temporary) if there == path else _move(new, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -101,29 +113,77 @@ def write_fits(path, hdus, overwrite=False):
 
 @contextmanager
 def open_fits(path):
-    """An open HDU list; whatever is wrong with the file is one ValueError that names it."""
+    """An open HDU list; whatever is wrong with the file is one ValueError that names it.
+
+    That holds for what is done with the file while it is open, too: a header or a
+    table that is damaged shows only when it is used.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         with warnings.catch_warnings():
-            # A file that ends early is only warned of; what follows would be noise.
-            warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
-            with fits.open(path, memmap=False) as hdus:
+            warnings.simplefilter("ignore", AstropyWarning)
+            for message in DAMAGE:
+                warnings.filterwarnings("error", message, AstropyWarning)
+            # All of it, at once: a checksum is at the end, and so is what a cut takes away.
+            content = Path(path).read_bytes()
+            if content.startswith(GZIP):
+                content = gzip.decompress(content)
+            with fits.open(io.BytesIO(content), lazy_load_hdus=False) as hdus:
                 yield hdus
-    except (OSError, EOFError, zlib.error, AstropyUserWarning, fits.VerifyError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{path}: not a readable FITS file ({reason[0]})") from error
+    except Exception as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+        raise ValueError(f"{path}: not a readable FITS file of its kind ({reason})") from error
 
 
 def _check_replaceable(path, overwrite, ours):
     if not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
-    if not path.is_dir():
-        raise FileExistsError(f"{path} is a file; expected a directory or nothing")
-    for file in sorted(p for p in path.rglob("*") if not p.is_dir()):
+    for file in sorted(p for p in path.rglob("*") if p.is_symlink() or not p.is_dir()):
         name = file.relative_to(path).as_posix()
         if not any(re.fullmatch(pattern, name) for pattern in ours):
             raise FileExistsError(f"{path} holds {name}, which is none of ours: not replaced")
+
+
+def _move(new, path):
+    """Move a directory to a path; of parents that it makes none stay if it fails."""
+    made = [parent for parent in path.parents if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(new, path)
+    except BaseException:
+        for parent in made:
+            if parent.is_dir():
+                parent.rmdir()
+        raise
+
+
+def _replace_content(path, temporary):
+    """Put what is in ``temporary/new`` in the place of all else in ``path``."""
+    new, old = temporary / "new", temporary / "old"
+    old.mkdir()
+    moves = [(p, old / p.name) for p in path.iterdir() if p != temporary]
+    moves += [(p, path / p.name) for p in new.iterdir()]
+    done = []
+    try:
+        for source, target in moves:
+            os.replace(source, target)
+            done.append((target, source))
+    except BaseException:
+        for target, source in reversed(done):
+            os.replace(target, source)
+        raise
+
+
+@contextmanager
+def _named(path):
+    """Errors of the system name the path that the user gave, not a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _umask():

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
 from astropy.io import fits
-from astropy.table import Table
 
-from simbg.io.columns import column, keyword
+from simbg.io.columns import column, keyword, read_index, table_hdu
 from simbg.io.files import open_fits, write_fits
 from simbg.observations import Events, Observation
 
@@ -23,18 +21,10 @@ __all__ = ["FILES", "HessStore", "write_events", "write_index"]
 FILES = (r"runinfo\.fits", r"run\d{6,}-\d{6,}/run\d{6,}/hess_(events|aeff_2d)_\d{6,}\.fits\.gz")
 # 2015's names of our columns; the others are the same.
 NAMES = {"RA_PNT": "RA", "DEC_PNT": "DEC", "ALT_PNT": "ALT", "AZ_PNT": "AZ"}
+UNITS = {**dict.fromkeys(NAMES.values(), "deg"), "ONTIME": "s"}
 COLUMNS = (
-    "OBS_ID",
-    "ONTIME",
-    "LIVETIME",
-    "TSTART",
-    "TSTOP",
-    "AZ",
-    "ALT",
-    "RA",
-    "DEC",
-    "N_TELS",
-    "MUONEFF",
+    *("OBS_ID", "ONTIME", "LIVETIME", "TSTART", "TSTOP"),
+    *("AZ", "ALT", "RA", "DEC", "N_TELS", "MUONEFF"),
 )
 
 
@@ -55,13 +45,12 @@ class HessStore:
     @cached_property
     def table(self):
         """The run list, with 2015's column names."""
-        path = Path(self.path) / "runinfo.fits"
-        with open_fits(path) as file:
-            table = Table.read(file[1]) if len(file) > 1 else Table()
-        for name in ("OBS_ID", *NAMES.values()):
-            if name not in table.colnames:
-                raise ValueError(f"{path}: got columns {table.colnames}, expected {name}")
-        return table
+        return read_index(Path(self.path) / "runinfo.fits", ("OBS_ID", *NAMES.values()), UNITS)
+
+    @property
+    def run_ids(self):
+        """The runs that have events: there is no list of them but the run list."""
+        return set(self.table["OBS_ID"].tolist())
 
     def observations(self, table):
         """The observations of some rows of `table`; events are read when asked for."""
@@ -69,12 +58,11 @@ class HessStore:
 
     def _observation(self, row):
         obs_id = int(row["OBS_ID"])
-        path = file_of(self.path, obs_id, "events")
+        path, aeff = (file_of(self.path, obs_id, kind) for kind in ("events", "aeff_2d"))
         with open_fits(path) as file:
-            livetime = keyword(file[1].header, "LIVETIME", path)
-        aeff = file_of(self.path, obs_id, "aeff_2d")
+            livetime = keyword(_first_table(file, path).header, "LIVETIME", path)
         with open_fits(aeff) as file:
-            threshold = keyword(file["EFFECTIVE AREA"].header, "LO_THRES", aeff)
+            threshold = keyword(_first_table(file, aeff).header, "LO_THRES", aeff)
         return Observation(
             obs_id=obs_id,
             load=partial(_load_events, path),
@@ -104,11 +92,8 @@ def write_events(folder, row, events, site):
         ("DETY", events.fov_lat, "deg"),
         ("ENERGY", events.energy, "TeV"),
     )
-    hdu = fits.BinTableHDU.from_columns(
-        [fits.Column(name, "D", unit=unit, array=values) for name, values, unit in columns],
-        name="EVENTS",
-    )
-    hdu.header.update({"OBS_ID": obs_id, "LIVETIME": float(row["LIVETIME"]), "EUNIT": "TeV"})
+    header = {"OBS_ID": obs_id, "LIVETIME": float(row["LIVETIME"]), "EUNIT": "TeV"}
+    hdu = table_hdu("EVENTS", columns, header)
     aeff = fits.BinTableHDU.from_columns([], name="EFFECTIVE AREA")
     aeff.header["LO_THRES"] = (float(row["SAFE_ENERGY_LO"]), "[TeV]")
     for kind, table in (("events", hdu), ("aeff_2d", aeff)):
@@ -119,15 +104,9 @@ def write_events(folder, row, events, site):
 
 def write_index(folder, table, site):
     """Write ``runinfo.fits``, with 2015's names and order of columns."""
-    columns = []
     ours = {theirs: name for name, theirs in NAMES.items()}
-    for name in COLUMNS:
-        values = table[ours.get(name, name)]
-        kind = {"i": "K", "f": "D"}.get(values.dtype.kind, f"{max(1, values.dtype.itemsize // 4)}A")
-        columns.append(
-            fits.Column(name, kind, unit=str(values.unit or "") or None, array=np.asarray(values))
-        )
-    hdu = fits.BinTableHDU.from_columns(columns)
+    columns = [(name, table[ours.get(name, name)]) for name in COLUMNS]
+    hdu = table_hdu(None, [(name, data, str(data.unit or "")) for name, data in columns])
     hdu.header.update({"HIERARCH OBSERVATORY_NAME": "HESS", "MJDREFI": 55197, "MJDREFF": 0.0})
     hdu.header["HIERARCH TIME_FORMAT"] = table.meta["TIME_FORMAT"]
     write_fits(Path(folder) / "runinfo.fits", [fits.PrimaryHDU(), hdu])
@@ -135,7 +114,14 @@ def write_index(folder, table, site):
 
 def _load_events(path):
     with open_fits(path) as file:
-        hdu = file[1]
-        energy = column(hdu, "ENERGY", "TeV", path, positive=True)
+        hdu = _first_table(file, path)
+        energy = column(hdu, "ENERGY", "TeV", path, True, hdu.header.get("EUNIT"))
         lon, lat = (column(hdu, name, "deg", path, default_unit="deg") for name in ("DETX", "DETY"))
     return Events(energy, lon, lat)
+
+
+def _first_table(file, path):
+    for hdu in file:
+        if isinstance(hdu, fits.BinTableHDU):
+            return hdu
+    raise ValueError(f"{path}: got HDUs {[hdu.name for hdu in file]}, expected a table")

@@ -1,0 +1,151 @@
+"""Writing data stores of the gamma-astro-data-formats (GADF, version 0.3) with simulated runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from simbg import __version__
+from simbg.fov import Tracking
+from simbg.io.columns import one_row_hdu, table_hdu
+from simbg.io.files import write_fits
+from simbg.observations import MJDREF
+
+__all__ = ["FILES", "write_events", "write_index"]
+
+GADF = {
+    "HDUCLASS": "GADF",
+    "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
+    "HDUVERS": "0.3",
+}
+# What a store of ours holds, as regular expressions.
+FILES = (r"(hdu|obs)-index\.fits\.gz", r"data/simbg_obs_\d{6,}\.fits\.gz")
+# HDU_TYPE, HDU_CLASS and HDU_NAME in the index.
+HDUS = (("events", "events", "EVENTS"), ("gti", "gti", "GTI"), ("aeff", "aeff_2d", "AEFF"))
+# Columns of the observation table that are keywords of the events, too.
+NUMBERS = (
+    *("TSTART", "TSTOP", "ONTIME", "LIVETIME", "DEADC"),
+    *("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT", "MUONEFF"),
+)
+TIMES = {
+    "MJDREFI": int(MJDREF),
+    "MJDREFF": MJDREF - int(MJDREF),
+    "TIMEUNIT": "s",
+    "TIMESYS": "TT",
+    "TIMEREF": "LOCAL",
+}
+
+
+def write_events(folder, row, events, site):
+    """Write one run of a store: EVENTS, GTI and a placeholder AEFF.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    row : mapping
+        The run, with the columns of `make_observation_table` (seconds, deg).
+    events : Events
+        With times in s since `MJDREF`.
+    site : Site
+    """
+    tracking = Tracking(float(row["RA_PNT"]), float(row["DEC_PNT"]), site, MJDREF)
+    ra, dec = tracking.fov_to_sky(events.fov_lon, events.fov_lat, events.time)
+    columns = [
+        ("EVENT_ID", np.arange(1, len(events) + 1), ""),
+        ("TIME", events.time, "s"),
+        ("RA", ra, "deg"),
+        ("DEC", dec, "deg"),
+        ("ENERGY", events.energy, "TeV"),
+    ]
+    gti = [("START", [float(row["TSTART"])], "s"), ("STOP", [float(row["TSTOP"])], "s")]
+    path = Path(folder) / "data" / _file_name(row["OBS_ID"])
+    path.parent.mkdir(exist_ok=True)
+    hdus = [
+        fits.PrimaryHDU(),
+        table_hdu("EVENTS", columns, _events_header(row, site)),
+        table_hdu("GTI", gti, {**GADF, "HDUCLAS1": "GTI", **TIMES}),
+        _aeff_hdu(row),
+    ]
+    write_fits(path, hdus)
+
+
+def write_index(folder, table, site):
+    """Write ``obs-index`` and ``hdu-index`` for runs that `write_events` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    table : Table
+        From `make_observation_table`, in relative times.
+    site : Site
+    """
+    columns = [(name, table[name], str(table[name].unit or "")) for name in table.colnames]
+    header = {**GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": "OBS", **TIMES, **_site(site)}
+    _write_index(folder, "obs", columns, header)
+    rows = [
+        (int(obs_id), kind, hdu_class, "data", _file_name(obs_id), name)
+        for obs_id in table["OBS_ID"]
+        for kind, hdu_class, name in HDUS
+    ]
+    names = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
+    columns = [
+        (name, values, "") for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    ]
+    _write_index(folder, "hdu", columns, {**GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": "HDU"})
+
+
+def _write_index(folder, kind, columns, header):
+    hdu = table_hdu(f"{kind.upper()}_INDEX", columns, header)
+    write_fits(Path(folder) / f"{kind}-index.fits.gz", [fits.PrimaryHDU(), hdu])
+
+
+def _file_name(obs_id):
+    return f"simbg_obs_{obs_id:06d}.fits.gz"
+
+
+def _events_header(row, site):
+    header = {
+        **GADF,
+        "HDUCLAS1": "EVENTS",
+        "OBS_ID": int(row["OBS_ID"]),
+        "OBS_MODE": "POINTING",
+        "OBJECT": "simulated",
+        "EQUINOX": 2000.0,
+        "RADECSYS": "ICRS",
+        "ORIGIN": "simbg",
+        "TELESCOP": "simulated",
+        "INSTRUME": "simulated",
+        "CREATOR": f"simbg {__version__}",
+        "N_TELS": int(row["N_TELS"]),
+        "EUNIT": "TeV",
+    }
+    return header | {name: float(row[name]) for name in NUMBERS} | TIMES | _site(site)
+
+
+def _site(site):
+    return {"GEOLON": site.lon, "GEOLAT": site.lat, "ALTITUDE": site.height}
+
+
+def _aeff_hdu(row):
+    """An effective area of 1 m² everywhere: readers want one, and its header has the threshold."""
+    columns = (
+        ("ENERG_LO", np.array([0.01, 1.0, 10.0]), "TeV"),
+        ("ENERG_HI", np.array([1.0, 10.0, 1000.0]), "TeV"),
+        ("THETA_LO", np.array([0.0, 3.0]), "deg"),
+        ("THETA_HI", np.array([3.0, 10.0]), "deg"),
+        ("EFFAREA", np.ones((2, 3)), "m2"),
+    )
+    header = {
+        **GADF,
+        "HDUCLAS1": "RESPONSE",
+        "HDUCLAS2": "EFF_AREA",
+        "HDUCLAS3": "FULL-ENCLOSURE",
+        "HDUCLAS4": "AEFF_2D",
+        "OBS_ID": int(row["OBS_ID"]),
+        "CREF5": "(ENERG_LO:ENERG_HI,THETA_LO:THETA_HI)",
+        "LO_THRES": (float(row["SAFE_ENERGY_LO"]), "[TeV]"),
+    }
+    return one_row_hdu("AEFF", columns, header)

@@ -1,0 +1,145 @@
+"""Figures: one function each, which returns the Figure."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from validation.statistics import fit_index
+
+__all__ = ["compare_figure", "pull_figure"]
+
+# Okabe & Ito: told apart by all eyes.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+ENERGIES = (0.3, 3.0)
+POSITIONS = ((0.0, 0.0), (2.0, 2.0))
+RATE = "rate / (s$^{-1}$ MeV$^{-1}$ sr$^{-1}$)"
+
+
+def compare_figure(a, b, labels=("A", "B"), title="", error=None):
+    """2015's figure with a row of residuals: images at two energies, spectra at two places.
+
+    Parameters
+    ----------
+    a, b : BackgroundCube
+        Reference and other, over the same axes.
+    labels : tuple of str
+    title : str
+    error : ndarray, optional
+        Standard error of b's rate; with it residuals are pulls, without they are b / a − 1.
+    """
+    figure = _figure(11, 9.5, title)
+    grid = figure.subplots(3, 3)
+    for column, energy in enumerate(ENERGIES):
+        k = _bin(a.axes.energy, energy)
+        _images(grid[:, column], a, b, k, labels, error)
+    for row, place in enumerate(POSITIONS):
+        _spectra(grid[row, 2], a, b, place, labels)
+    _ratios(grid[2, 2], a, b, labels)
+    return figure
+
+
+def pull_figure(pulls, title=""):
+    """Histogram of pulls with the normal that they should follow."""
+    figure = _figure(4.6, 3.4, title)
+    axis = figure.subplots()
+    edges = np.linspace(-5, 5, 41)
+    axis.hist(np.clip(pulls, -5, 5), edges, density=True, color=BLUE, alpha=0.75, label="bins")
+    x = np.linspace(-5, 5, 200)
+    axis.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=ORANGE, label="N(0, 1)")
+    axis.set(xlabel="pull of a bin with 10 counts or more", ylabel="density")
+    axis.legend(frameon=False)
+    return figure
+
+
+def _figure(width, height, title):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _bin(edges, value):
+    return int(np.clip(np.searchsorted(edges, value, side="right") - 1, 0, edges.size - 2))
+
+
+def _images(axes, a, b, k, labels, error):
+    images = [np.where(cube.rate[k] > 0, cube.rate[k], np.nan) for cube in (a, b)]
+    filled = np.concatenate([image[np.isfinite(image)] for image in images])
+    top = filled.max() if filled.size else 1.0
+    low = filled.min() if filled.size else 0.1
+    norm = LogNorm(max(low, 1e-3 * top) * 0.99, top * 1.01)
+    span = "{:.2g}–{:.2g} TeV".format(*a.axes.energy[k : k + 2])
+    for axis, image, label in zip(axes, images, labels, strict=False):
+        mesh = axis.pcolormesh(a.axes.fov_lon, a.axes.fov_lat, image.T, norm=norm, cmap="viridis")
+        axis.set_title(f"{label}, {span}")
+        axis.figure.colorbar(mesh, ax=axis, label=RATE)
+    difference, label, limit = _residual(a, b, k, error)
+    mesh = axes[2].pcolormesh(
+        a.axes.fov_lon, a.axes.fov_lat, difference.T, vmin=-limit, vmax=limit, cmap="RdBu_r"
+    )
+    axes[2].set_title(f"residual, {span}")
+    axes[2].figure.colorbar(mesh, ax=axes[2], label=label)
+    for axis in axes:
+        axis.set(xlabel="fov_lon / deg", ylabel="fov_lat / deg", aspect="equal")
+
+
+def _residual(a, b, k, error):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if error is not None:
+            return (b.rate[k] - a.rate[k]) / error[k], "pull", 4.0
+        ratio = b.rate[k] / a.rate[k] - 1
+    size = np.nanpercentile(np.abs(np.where(np.isfinite(ratio), ratio, np.nan)), 95)
+    return ratio, "B / A − 1", max(float(size), 1e-3)
+
+
+def _spectra(axis, a, b, place, labels):
+    i, j = (
+        _bin(edges, x) for edges, x in zip((a.axes.fov_lon, a.axes.fov_lat), place, strict=True)
+    )
+    energy = a.axes.energy_center
+    for cube, color, marker, label in zip((a, b), (BLUE, ORANGE), ("-", "o"), labels, strict=True):
+        rate = np.where(cube.rate[:, i, j] > 0, cube.rate[:, i, j], np.nan)
+        axis.loglog(energy, rate, marker, color=color, ms=4, mfc="none", label=label)
+    _power_laws(axis, a, i, j)
+    axis.set(xlabel="energy / TeV", ylabel=RATE, title="at ({:g}, {:g}) deg".format(*place))
+    axis.legend(frameon=False, fontsize="small")
+
+
+def _power_laws(axis, a, i, j):
+    """Lines of the fitted index and, as in 2015, of one less, through the reference at 1 TeV."""
+    rate = np.nan_to_num(a.rate[:, i, j])
+    if not rate.max() > 0:
+        return
+    energy = a.axes.energy_center
+    counts = rate * np.diff(a.axes.energy)
+    index, _ = fit_index(counts / counts.sum(), a.axes.energy)
+    k = _bin(a.axes.energy, 1.0)
+    for power, style, name in ((index, "--", "Γ"), (index - 1, ":", "Γ − 1")):
+        line = rate[k] * (energy / energy[k]) ** -power
+        axis.loglog(energy, line, style, color=GREY, lw=1, label=f"{name} = {power:.2f}")
+
+
+def _ratios(axis, a, b, labels):
+    energy = a.axes.energy_center
+    for place, color, marker in zip(POSITIONS, (GREEN, BLUE), "os", strict=True):
+        i, j = (_bin(e, x) for e, x in zip((a.axes.fov_lon, a.axes.fov_lat), place, strict=True))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(b.rate[:, i, j] > 0, b.rate[:, i, j] / a.rate[:, i, j], np.nan)
+        axis.semilogx(
+            energy, ratio, marker, color=color, mfc="none", label="({:g}, {:g}) deg".format(*place)
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        axis.semilogx(energy, b.spectrum / a.spectrum, "-", color=ORANGE, label="whole field")
+    axis.axhline(1, color=GREY, lw=1)
+    drawn = np.concatenate([line.get_ydata() for line in axis.lines])
+    drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+    if drawn.max() > 3 or drawn.min() < 1 / 3:
+        axis.set_yscale("log")
+    else:
+        axis.set_ylim(0, 2)
+    axis.set(xlabel="energy / TeV", ylabel=f"{labels[1]} / {labels[0]}", title="ratio")
+    axis.legend(frameon=False, fontsize="small")

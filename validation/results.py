@@ -1,0 +1,98 @@
+"""The result of one metric: flat, and describing itself. Report and gate read nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import asdict, dataclass, field
+
+import astropy
+import numpy as np
+import scipy
+
+from simbg import __version__
+from simbg.io.files import new_file
+
+__all__ = ["SCHEMA", "STATUSES", "Result", "read_results", "versions", "write_results"]
+
+SCHEMA = 1
+# ok: within its criterion. known: fails by as much as is calculated, for a stated reason.
+# info: no criterion. fail: accuracy lost. error: the method did not get that far.
+STATUSES = ("ok", "known", "info", "fail", "error")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of one method in one scenario.
+
+    Parameters
+    ----------
+    scenario, digest : str
+        And the digest of all that decides its outcome.
+    method, metric, unit : str
+    value, error, ideal : float
+        NaN where there is none.
+    predicted : float
+        What the method gives from noise-free counts: its calculated bias.
+    limit : float
+        Largest deviation from the ideal that is accepted.
+    false_alarm_rate : float
+    status : str
+        One of `STATUSES`.
+    reason : str
+    seed : int
+    """
+
+    scenario: str
+    digest: str
+    method: str
+    metric: str
+    value: float = math.nan
+    error: float = math.nan
+    ideal: float = math.nan
+    unit: str = ""
+    predicted: float = math.nan
+    limit: float = math.nan
+    false_alarm_rate: float = math.nan
+    status: str = "info"
+    reason: str = ""
+    seed: int = 0
+    schema: int = SCHEMA
+    versions: dict = field(default_factory=lambda: versions())
+
+    def __post_init__(self):
+        if self.status not in STATUSES:
+            raise ValueError(f"status: got {self.status!r}, expected one of {STATUSES}")
+
+
+def versions():
+    """Versions of what decides a result."""
+    return {
+        "simbg": __version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "astropy": astropy.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def write_results(path, results):
+    """Write results as JSON lines, replacing what was there in one step."""
+    with new_file(path, overwrite=True) as temporary, open(temporary, "w") as file:
+        for result in results:
+            # JSON has no NaN: null.
+            record = {k: None if v != v else v for k, v in asdict(result).items()}
+            file.write(json.dumps(record) + "\n")
+
+
+def read_results(path):
+    """Read what `write_results` wrote."""
+    results = []
+    with open(path) as file:
+        for line in file:
+            record = json.loads(line)
+            if record.get("schema") != SCHEMA:
+                raise ValueError(f"{path}: got schema {record.get('schema')}, expected {SCHEMA}")
+            results.append(Result(**{k: math.nan if v is None else v for k, v in record.items()}))
+    return results
