@@ -16,6 +16,7 @@ import numpy as np
 __all__ = ["MEV_PER_TEV", "Axes", "edition2015_axes"]
 
 MEV_PER_TEV = 1e6
+ENERGY_MAX_2015 = 80.0  # TeV
 # Events a fill takes at a time: their logarithms stay in the cache of one core.
 CHUNK = 1 << 16
 # Edges this close to an even spacing (in bins) are even: arithmetic instead of a search.
@@ -124,6 +125,10 @@ class Axes:
     def fill(self, energy, fov_lon, fov_lat, energy_min=None):
         """Count events in bins; a bin holds its lower edge and not its upper.
 
+        Where edges are evenly spaced (energies: in ln E) the bin is calculated and not
+        searched for: what lies within 1e-9 of a bin from an inner edge may be counted on
+        either side of it. The outermost edges are exact.
+
         Parameters
         ----------
         energy, fov_lon, fov_lat : ndarray, shape (n_events,)
@@ -147,7 +152,10 @@ class Axes:
             if energy_min is not None:
                 keep = values[0] >= energy_min
                 values = tuple(value[keep] for value in values)
-            values = (np.log(values[0]) if log_axis else values[0], *values[1:])
+            if log_axis:
+                # An energy of zero or below is outside as any other.
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    values = np.log(values[0]), *values[1:]
             histogram.fill(*(np.asarray(value, float) for value in values))
         return histogram.values().astype(np.int64)
 
@@ -166,10 +174,15 @@ def edition2015_axes(n_obs=100, energy_min=0.1):
     energy_min : float
         Lowest energy in TeV (`michi` takes the lowest threshold of the group).
     """
+    if not 0 < energy_min < ENERGY_MAX_2015:
+        raise ValueError(
+            f"lowest energy: got {energy_min} TeV, expected more than 0 and less than "
+            f"{ENERGY_MAX_2015:g}"
+        )
     fewer = min(int(n_obs / 10) - 10, 0)
     edge = np.rad2deg(0.07)
     spatial = np.linspace(-edge, edge, 60 + 4 * fewer + 1)
-    return Axes(np.geomspace(energy_min, 80.0, 20 + fewer + 1), spatial, spatial)
+    return Axes(np.geomspace(energy_min, ENERGY_MAX_2015, 20 + fewer + 1), spatial, spatial)
 
 
 def _axis(edges):

@@ -1,31 +1,16 @@
-"""The command lines: ``simbg`` and 2015's ``gammapy-make-bg-cube-models``.
-
-Exit codes as ``diff`` has them: 0 agree or all criteria hold, 1 they differ or
-accuracy is lost, 2 trouble.
-"""
+"""The command lines: ``simbg`` and 2015's ``gammapy-make-bg-cube-models``."""
 
 from __future__ import annotations
 
-import logging
 import sys
-from concurrent.futures import BrokenExecutor
-from functools import wraps
 from pathlib import Path
 
 import click
 
 from simbg import __version__
+from simbg.console import jobs_option, log_to_stderr, overwrite_option, run, seed_option
 
 __all__ = ["main", "make_bg_cube_models", "simbg"]
-
-TROUBLE = 2
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
-jobs_option = click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    help="Processes; default: one a core. Results do not depend on it.",
-)
-seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,7 +18,7 @@ seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_def
 @click.option("-v", "--verbose", count=True, help="Say more; -vv for everything.")
 def simbg(verbose):
     """Is your gamma-ray background model right? Make truth, simulate, reconstruct, compare."""
-    _log_to_stderr({0: "warning", 1: "info"}.get(verbose, "debug"))
+    log_to_stderr({0: "warning", 1: "info"}.get(verbose, "debug"))
 
 
 @simbg.command()
@@ -121,8 +106,7 @@ def simulate(outdir, name, runs, scheme, seed, jobs, overwrite):
     "--exclude",
     multiple=True,
     metavar="FILE",
-    help="Add a DS9 region file or source table to the known sources; repeatable. "
-    "'none' leaves out the catalogue.",
+    help="Region file or source table to add to the known sources; 'none': no catalogue.",
 )
 @click.option(
     "--sources",
@@ -227,7 +211,7 @@ def _make_bg_cube_models(indir, scheme, outdir, test, overwrite, method, logleve
     gammapy-make-bg-cube-models /path/to/data HESS models
     gammapy-make-bg-cube-models $GAMMAPY_DATA/hess-dl3-dr1 GADF models --test --overwrite
     """
-    _log_to_stderr(loglevel)
+    log_to_stderr(loglevel)
     _reconstruct(indir, outdir, scheme, method, None, (), test, None, overwrite)
 
 
@@ -261,41 +245,6 @@ def _read_ids(path):
     if not ids:
         raise ValueError(f"{path}: got no run number, expected 1 or more")
     return ids
-
-
-def _log_to_stderr(level):
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", force=True)
-
-
-def run(command, name):
-    """A console script: one line and exit code 2 for whatever is wrong with usage or input."""
-
-    @wraps(command)
-    def script(arguments=None):
-        try:
-            code = command.main(arguments, prog_name=name, standalone_mode=False)
-        except click.ClickException as error:
-            message = error.format_message()
-            # No argument at all: the message is the help.
-            click.echo(message if "\n" in message else f"{name}: {message}", err=True)
-            code = TROUBLE
-        except (ValueError, OSError, BrokenExecutor) as error:
-            logging.getLogger(__name__).debug("", exc_info=True)
-            click.echo(f"{name}: {_one_line(error)}", err=True)
-            code = TROUBLE
-        except (KeyboardInterrupt, click.Abort):
-            click.echo(f"{name}: interrupted; nothing was left half-written", err=True)
-            code = 130
-        sys.exit(code if isinstance(code, int) else 0)
-
-    return script
-
-
-def _one_line(error):
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 main = run(simbg, "simbg")

@@ -66,6 +66,8 @@ class BackgroundCube:
         Counts are what they are, so rate(ontime) = rate(livetime) · livetime / ontime,
         bin by bin, exact also where dead times differ from run to run.
         """
+        if clock not in CLOCKS:
+            raise ValueError(f"clock: got {clock!r}, expected one of {CLOCKS}")
         if clock == self.clock:
             return self
         if self.livetime is None or self.ontime is None:

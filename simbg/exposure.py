@@ -19,7 +19,7 @@ ON_EDGE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Counts (int64), livetime and ontime (s) of each bin, and how many runs and events made them."""
+    """Counts, livetime and ontime (s) of each bin, and how many runs and events made them."""
 
     axes: Axes
     counts: np.ndarray

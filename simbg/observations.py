@@ -85,6 +85,11 @@ class Observation:
                 f"run {self.obs_id}: got livetime {self.livetime} s and ontime {self.ontime} s, "
                 "expected 0 < livetime ≤ ontime"
             )
+        if not 0 <= self.energy_threshold < np.inf:
+            raise ValueError(
+                f"run {self.obs_id}: got energy threshold {self.energy_threshold} TeV, "
+                "expected 0 or more"
+            )
 
     def events(self):
         """The events, read now."""

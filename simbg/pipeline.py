@@ -97,13 +97,7 @@ def select(store, selection):
     if selection.test and len(table) > TEST_RUNS:
         table = table[np.linspace(0, len(table) - 1, TEST_RUNS).astype(int)]
     sources = known_sources(selection.exclude, limit=TEST_SOURCES if selection.test else None)
-    ra, dec, alt, az = (np.asarray(table[name], float) for name in store.names.values())
-    lost = ~np.isfinite(ra + dec + alt + az)
-    if lost.any():
-        raise ValueError(
-            f"{store.path}: run {table['OBS_ID'][lost][0]} points at RA {ra[lost][0]}, Dec "
-            f"{dec[lost][0]}, alt {alt[lost][0]}, az {az[lost][0]}, expected finite deg"
-        )
+    ra, dec, alt, az = _pointings(store, table)
     near = near_source(ra, dec, sources)
     for obs_id, source in zip(table["OBS_ID"][near >= 0], near[near >= 0], strict=True):
         log.info("run %s dropped: near %s", obs_id, sources.name[source])
@@ -113,7 +107,20 @@ def select(store, selection):
             "far from them; --exclude none leaves out the catalogue"
         )
     table, alt, az = table[near < 0], alt[near < 0], az[near < 0]
-    return table, (TEST_GROUPS if selection.test else selection.groups).assign(alt, az)
+    return table, _groups(selection).assign(alt, az)
+
+
+def _pointings(store, table):
+    """RA, Dec, altitude and azimuth in deg."""
+    pointings = np.array([table[name] for name in store.names.values()], dtype=float)
+    for obs_id, pointing in zip(table["OBS_ID"], pointings.T, strict=True):
+        if not np.isfinite(pointing).all():
+            ra, dec, alt, az = pointing
+            raise ValueError(
+                f"{store.path}: run {obs_id} points at RA {ra}, Dec {dec}, alt {alt}, az {az}, "
+                "expected finite deg"
+            )
+    return pointings
 
 
 def _chosen(store, selection):
@@ -170,24 +177,16 @@ def reconstruct_store(
     estimator = find_method(method)
     if executor is not None and "executor" in {f.name for f in _fields(estimator)}:
         estimator = replace(estimator, executor=executor)
-    inside, out = Path(indir).resolve(), Path(outdir).resolve()
-    if out == inside or out in inside.parents:
-        raise ValueError(
-            f"{outdir} holds the input {indir}: expected another folder for the output"
-        )
+    if Path(outdir).resolve() in (Path(indir).resolve(), *Path(indir).resolve().parents):
+        raise ValueError(f"{outdir} holds the input {indir}, expected another folder")
     with new_directory(outdir, overwrite, FILES) as folder:
         store = open_store(indir, scheme)
         table, group_id = select(store, selection)
-        groups = TEST_GROUPS if selection.test else selection.groups
         if not (group_id >= 0).any():
             raise ValueError(f"{indir}: none of {len(table)} runs lies in a group")
         if (group_id < 0).any():
             log.warning("%d runs lie in no group and are left out", np.sum(group_id < 0))
-        _write_table(folder / "bg_observation_table.fits.gz", table)
-        grouped = table[group_id >= 0]
-        grouped["GROUP_ID"] = group_id[group_id >= 0]
-        _write_table(folder / "bg_observation_table_grouped.fits.gz", grouped)
-        groups.table.write(folder / "bg_observation_groups.ecsv", format="ascii.ecsv")
+        _write_tables(folder, table, group_id, _groups(selection))
         return [
             _make_group(folder, store, estimator, int(group), table[group_id == group])
             for group in np.unique(group_id[group_id >= 0])
@@ -212,8 +211,17 @@ def _fields(estimator):
     return fields(estimator) if hasattr(estimator, "__dataclass_fields__") else ()
 
 
-def _write_table(path, table):
-    """Columns alone: what the store's own header says of itself does not hold here."""
+def _groups(selection):
+    return TEST_GROUPS if selection.test else selection.groups
+
+
+def _write_tables(folder, table, group_id, groups):
+    """2015's tables: all runs that are left, those in groups, and the groups."""
     plain = Table(table, copy=True)
-    plain.meta = {}
-    write_fits(path, [fits.PrimaryHDU(), fits.table_to_hdu(plain)])
+    plain.meta = {}  # what the store's own header says of itself does not hold here
+    grouped = plain[group_id >= 0]
+    grouped["GROUP_ID"] = group_id[group_id >= 0]
+    for name, rows in (("table", plain), ("table_grouped", grouped)):
+        hdus = [fits.PrimaryHDU(), fits.table_to_hdu(rows)]
+        write_fits(folder / f"bg_observation_{name}.fits.gz", hdus)
+    groups.table.write(folder / "bg_observation_groups.ecsv", format="ascii.ecsv")

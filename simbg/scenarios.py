@@ -84,7 +84,7 @@ SCENARIOS = {
         Scenario(
             "realistic",
             "A realistic background",
-            "Index 2.7 and 7 Hz, as H.E.S.S. sees them after selection; runs of all zeniths to 45 deg.",
+            "Index 2.7 and 7 Hz, as H.E.S.S. sees them after selection; zenith angles to 45 deg.",
             truth=GaussianTruth(index=2.7, event_rate=7.0),
             alt_range=(45.0, 90.0),
             az_range=(0.0, 360.0),

@@ -17,9 +17,13 @@ from simbg.cube import BackgroundCube
 
 __all__ = ["GaussianTruth", "edition2015_cube"]
 
-# Gauss–Legendre in ln E: 12 nodes on panels of at most this width reach 1e-13 (see tests).
+# Gauss–Legendre in ln E: 12 nodes reach 1e-13 (see tests) on panels of at most this width, over
+# which the integrand changes by at most that many powers of e.
 NODES = 12
 PANEL = 0.7
+FOLDS = 8.0
+# exp(−700) is where doubles end; how fast the tail changes there does not matter.
+LAST_EXPONENT = 700.0
 # Events drawn at a time: their arrays stay in the cache of one core.
 CHUNK = 1 << 15
 RAD_PER_DEG = np.pi / 180
@@ -87,8 +91,13 @@ class GaussianTruth:
                 raise ValueError(f"{name}: got {(low, high)}, expected 0 < low < high TeV")
         if not all(0 < sigma < 60 for sigma in self.sigma):
             raise ValueError(f"sigma: got {self.sigma}, expected deg between 0 and 60")
-        if not (self.event_rate >= 0 and np.isfinite(self.index) and 0 <= self.zenith_slope <= 1):
-            raise ValueError("event_rate ≥ 0, a finite index and 0 ≤ zenith_slope ≤ 1 expected")
+        if not (0 <= self.event_rate < np.inf and np.isfinite(self.index)):
+            raise ValueError(
+                f"event_rate and index: got {self.event_rate} Hz and {self.index}, "
+                "expected finite numbers and a rate of 0 or more"
+            )
+        if not 0 <= self.zenith_slope <= 1:
+            raise ValueError(f"zenith_slope: got {self.zenith_slope}, expected 0 to 1")
 
     @cached_property
     def sigma_slope(self):
@@ -140,7 +149,7 @@ class GaussianTruth:
             np.log(np.clip(edges, np.clip(energy_min, lowest, highest), highest))
             for edges in (axes.energy[:-1], axes.energy[1:])
         )
-        energy, weight = _log_nodes(low, high)
+        energy, weight = _log_nodes(low, high, max(1 / PANEL, self._steepest(axes) / FOLDS))
         weight = weight * energy * self._energy_density(energy)
         lon, lat = (self._pixels(edges, energy) for edges in (axes.fov_lon, axes.fov_lat))
         return self.total_rate(zenith) * np.einsum(
@@ -206,6 +215,13 @@ class GaussianTruth:
             angle *= sigma
             if self.quadrant:
                 np.negative(np.abs(angle, out=angle), out=angle)
+
+    def _steepest(self, axes):
+        """Largest change of ln n with ln E, in the farthest corner, where the width is least."""
+        corner = sum(np.abs(edges).max() ** 2 for edges in (axes.fov_lon, axes.fov_lat))
+        exponent = corner / self.width(np.array(self.energy_range)).min() ** 2
+        change = 2 + min(exponent, 2 * LAST_EXPONENT)
+        return abs(self.integral_index - 1) + abs(self.sigma_slope) * change
 
     def _energy_density(self, energy):
         """p(E) in TeV-1: E^−Γ ÷ ∫E^−Γ dE, the integral as expm1 so that Γ = 1 is no exception."""
@@ -282,9 +298,9 @@ def edition2015_cube(
     )
 
 
-def _log_nodes(low, high):
-    """Nodes (TeV) and weights (in ln E) inside each bin, (n_bins, n_panels · NODES)."""
-    panels = max(1, int(np.ceil((high - low).max() / PANEL)))
+def _log_nodes(low, high, density):
+    """Nodes (TeV) and weights (in ln E) of ``density`` panels a unit, (n_bins, panels · NODES)."""
+    panels = max(1, int(np.ceil((high - low).max() * density)))
     x, w = np.polynomial.legendre.leggauss(NODES)
     step = (high - low)[:, None] / panels
     start = low[:, None] + step * np.arange(panels)

@@ -33,3 +33,13 @@ def gammapy_data():
     if not folder or not Path(folder).is_dir():
         pytest.skip("GAMMAPY_DATA is not set to a folder")
     return Path(folder)
+
+
+@pytest.fixture
+def fixtures_2015():
+    """Folder of the published cubes; the test is skipped, visibly, where there is none."""
+    named, data = os.environ.get("SIMBG_FIXTURES_2015"), os.environ.get("GAMMAPY_DATA")
+    folder = Path(named) if named else Path(data or ".").resolve().parent / "fixtures-2015"
+    if not folder.is_dir():
+        pytest.skip("neither SIMBG_FIXTURES_2015 nor $GAMMAPY_DATA/../fixtures-2015 is a folder")
+    return folder

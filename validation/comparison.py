@@ -15,8 +15,8 @@ import numpy as np
 
 from simbg.io.cubes import read_cube
 from simbg.io.files import new_directory, new_file
-from validation.metrics import METRICS, Measure, Pair, widths
-from validation.statistics import sigmas, two_sample_z
+from validation.metrics import CENTER, METRICS, Measure, Pair
+from validation.statistics import fit_index, fit_width, sigmas, two_sample_z
 
 __all__ = ["Comparison", "Missing", "compare", "compare_paths"]
 
@@ -35,6 +35,8 @@ TESTED = {
     "difference": "rms difference of bins",
 }
 OMNIBUS = ("count_deviance", "difference")
+# An image with fewer counts has no width worth fitting.
+WIDTH_COUNTS = 50.0
 RELATIVE = ("norm", "index", "center_index", "width")
 # What a normalisation leaves to compare; scaling each image leaves no spectrum.
 SHAPES = {
@@ -204,7 +206,15 @@ def compare(a, b, normalize="none", name="A, B"):
     noise = _noise(pair, a, *measured)
     bins = _bin_by_bin(a, b, factor, *measured)
     a = _scaled(a, factor)
-    measures = {name: METRICS[name](pair) for name in SHAPES[normalize]}
+    fits = [widths(pair.true.axes, counts) for counts in (pair.expected, pair.predicted)]
+    shapes = {
+        "index": lambda: _index(pair, True),
+        "center_index": lambda: _index(pair, pair.true.axes.offset < CENTER),
+        "width": lambda: _width(*fits),
+        "fov_lon_mean": lambda: _mean(pair, pair.true.axes.fov_lon_center[:, None]),
+        "fov_lat_mean": lambda: _mean(pair, pair.true.axes.fov_lat_center),
+    }
+    measures = {name: shapes[name]() for name in SHAPES[normalize]}
     if normalize == "none":
         measures = {"norm": _norm(a, b, pair), **measures}
     measures = {key: replace(m, error=m.error * noise) for key, m in measures.items()} | bins
@@ -217,7 +227,6 @@ def compare(a, b, normalize="none", name="A, B"):
         for key, m in measures.items()
         if math.isfinite(m.value + m.ideal) and (math.isfinite(m.error) or not scatter)
     }
-    fits = [widths(pair.true.axes, counts) for counts in (pair.expected, pair.predicted)]
     table = np.array([(wa, wb, ea, eb) for (wa, ea), (wb, eb) in zip(*fits, strict=True)])
     return Comparison(name, a, b, measures, limits, table, scatter)
 
@@ -284,6 +293,43 @@ def _same_clock(a, b):
             f"got a cube per {a.clock} and one per {b.clock}, and no dead time to convert with"
         )
     return (a.per(b.clock), b) if known[0] is a else (a, b.per(a.clock))
+
+
+def widths(axes, counts):
+    """Fitted width and error in deg, energy by energy; NaN where counts are too few."""
+    return [
+        fit_width(image, axes.fov_lon, axes.fov_lat) if image.sum() >= WIDTH_COUNTS else (np.nan,) * 2
+        for image in counts
+    ]
+
+
+def _index(pair, pixels):
+    """Fitted index of both; the error is the reference's."""
+    axes, livetime = pair.true.axes, pair.true.livetime.max(axis=(1, 2))
+    rebuilt, true = (
+        fit_index((counts * pixels).sum(axis=(1, 2)), axes.energy, livetime)
+        for counts in (pair.predicted, pair.expected)
+    )
+    return Measure(rebuilt[0], true[1], true[0])
+
+
+def _width(true, rebuilt):
+    """Ratio of fitted widths, averaged over energies as their errors say."""
+    pairs = [(b / a, e / a) for (a, e), (b, _) in zip(true, rebuilt, strict=True) if np.isfinite(a + b)]
+    if not pairs:
+        return Measure(np.nan, np.nan, 1.0)
+    ratio, error = np.array(pairs).T
+    weight = error**-2.0
+    return Measure(float(np.exp(np.average(np.log(ratio), weights=weight))), weight.sum() ** -0.5, 1.0)
+
+
+def _mean(pair, angle):
+    """Mean angle of the events: a gradient, a shift, a flip or a swap moves it."""
+    expected, predicted = pair.expected, pair.predicted
+    ideal = np.sum(expected * angle) / expected.sum()
+    value = np.sum(predicted * angle) / predicted.sum()
+    error = np.sqrt(np.sum(expected * (angle - ideal) ** 2)) / expected.sum()
+    return Measure(float(value), float(error), float(ideal), "deg")
 
 
 def _factor(a, b, normalize):

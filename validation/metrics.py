@@ -1,27 +1,40 @@
 """Metrics: pure functions of a rebuilt cube and the true one, in one mapping.
 
-Each sees two cubes over the same axes; the true one holds the counts that it
-expects at the exposure of the rebuilt one. The rebuilt cube enters through the
-counts that it predicts, rate · volume · livetime, so a method may smooth or fit
-as it likes. Errors are those of Poisson counts with the true expectation.
+Each sees two cubes over the same axes; the true one holds the counts λ that it
+expects at the exposure of the rebuilt one. A rebuilt cube enters through the
+counts that it predicts, m = rate · volume · livetime, so a method may smooth or
+fit as it likes.
+
+A probe with a template h asks how far m is from λ in the direction λ → λ (1 + ε h):
+ε̂ = Σ h (m − λ) / Σ h² λ, with the standard error 1 / √Σ h² λ, which is the
+Cramér–Rao limit of that direction. For Poisson counts its mean and variance are
+exact at any number of counts. See STATISTICS.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import wraps
+from hashlib import blake2b
 
 import numpy as np
+from scipy import ndimage, special, stats
 
-from validation.statistics import deviance_z, fit_index, fit_width
+from validation.statistics import deviance_z, fit_index, fit_width, max_pvalue, poisson_coverage
 
-__all__ = ["METRICS", "Measure", "Pair", "pulls", "widths"]
+__all__ = ["METRICS", "Measure", "Pair", "pulls"]
 
-# Pulls are about normal where a bin expects this many counts or more.
+# Pulls of single bins are about normal where a bin expects this many counts or more.
 RICH = 10.0
 # The centre of the field of view, deg.
 CENTER = 1.0
-# An image with fewer counts has no width worth fitting.
-WIDTH_COUNTS = 50.0
+RINGS = 6
+# A point source is as wide as this (one σ), deg: H.E.S.S.'s and CTAO's resolution below 1 TeV.
+PSF = 0.1
+# ln of the smallest p-value that is told from zero: 447 σ.
+SMALLEST = -1e5
+N_KEPT = 16
+N_TOYS, TOY_SEED = 5000, 20150811
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +47,15 @@ class Pair:
         Same axes; ``true.counts`` is expected at the exposure of ``reco``.
     error : ndarray, optional
         Standard error of the rebuilt rate, if a better one than ``reco.rate_error`` is known.
+    run_expected, run_counts : ndarray, shape (n_obs,), optional
+        Events of each run inside the axes: expected and counted.
     """
 
     true: object
     reco: object
     error: np.ndarray | None = None
+    run_expected: np.ndarray | None = None
+    run_counts: np.ndarray | None = None
 
     def __post_init__(self):
         if not self.true.axes.same_as(self.reco.axes):
@@ -46,22 +63,22 @@ class Pair:
                 f"axes: got {self.reco.axes.shape} bins, expected those of the truth, "
                 f"{self.true.axes.shape}, with the same edges"
             )
-
-    @property
-    def used(self):
-        """Bins with exposure in which the rebuilt rate is a number."""
-        return (self.true.livetime > 0) & np.isfinite(self.reco.rate)
-
-    @property
-    def expected(self):
-        """Expected counts of the truth, zero outside the bins in use."""
-        return np.where(self.used, self.true.counts, 0.0)
-
-    @property
-    def predicted(self):
-        """Counts that the rebuilt cube predicts at the same exposure."""
+        used = (self.true.livetime > 0) & np.isfinite(self.reco.rate)
         reco = self.reco.per("livetime")
-        return np.where(self.used, reco.event_rate * self.true.livetime, 0.0)
+        exposure = np.where(used, self.true.livetime, 0.0) * self.true.axes.volume
+        for name, value in (
+            ("used", used),
+            ("expected", np.where(used, self.true.counts, 0.0)),
+            ("predicted", np.where(used, reco.rate, 0.0) * exposure),
+            ("exposure", exposure),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def stated_variance(self):
+        """Variance of the predicted counts, from the error of the rate; None if there is none."""
+        error = self.reco.rate_error if self.error is None else self.error
+        return None if error is None else (np.nan_to_num(error) * self.exposure) ** 2
 
 
 @dataclass(frozen=True)
@@ -81,43 +98,53 @@ class Measure:
 
 def norm(pair):
     """Ratio of all predicted counts to all expected ones."""
-    total = pair.expected.sum()
-    return Measure(pair.predicted.sum() / total, 1 / np.sqrt(total), 1.0)
+    return _probe(pair, np.ones((1, 1, 1)), 1.0)
 
 
 def index(pair):
-    """Differential index of the rate over the whole field of view."""
-    return _index(pair, np.ones(pair.true.axes.shape[1:], bool))
+    """Differential index of the rate over the whole field of view, to first order."""
+    return _probe(pair, _templates(pair.true).index, _templates(pair.true).true_index)
 
 
 def center_index(pair):
-    """Differential index of the rate within 1 deg of the centre."""
-    return _index(pair, pair.true.axes.offset < CENTER)
+    """Differential index of the rate within 1 deg of the centre, to first order."""
+    templates = _templates(pair.true)
+    return _probe(pair, templates.center_index, templates.true_center_index)
 
 
 def width(pair):
-    """Ratio of fitted widths, averaged over energies as their errors say."""
-    log_ratio, error = [], []
-    for (rebuilt, _), (true, true_error) in zip(
-        widths(pair.true.axes, pair.predicted), widths(pair.true.axes, pair.expected), strict=True
-    ):
-        if np.isfinite(rebuilt + true):
-            log_ratio.append(np.log(rebuilt / true))
-            error.append(true_error / true)
-    if not error:
-        return Measure(np.nan, np.nan, 1.0)
-    weight = np.array(error) ** -2.0
-    return Measure(float(np.exp(np.average(log_ratio, weights=weight))), weight.sum() ** -0.5, 1.0)
+    """Widths relative to the true ones, the same factor at all energies, to first order."""
+    return _probe(pair, _templates(pair.true).width, 1.0)
 
 
-def fov_lon_mean(pair):
-    """Mean fov_lon of all events: finds a gradient, a shift, a flip, a swap."""
-    return _mean(pair, pair.true.axes.fov_lon_center[:, None])
+def width_slope(pair):
+    """Change of the slope d ln σ / d ln E, to first order."""
+    return _probe(pair, _templates(pair.true).width_slope, 0.0)
 
 
-def fov_lat_mean(pair):
-    """Mean fov_lat of all events."""
-    return _mean(pair, pair.true.axes.fov_lat_center)
+def lon_gradient(pair):
+    """Relative gradient along fov_lon."""
+    return _probe(pair, _templates(pair.true).lon, 0.0, "deg-1")
+
+
+def lat_gradient(pair):
+    """Relative gradient along fov_lat."""
+    return _probe(pair, _templates(pair.true).lat, 0.0, "deg-1")
+
+
+def ring(pair):
+    """Scatter of six equal-area annuli about the truth, χ² with exact moments, as σ of a normal."""
+    rings = _templates(pair.true).rings
+    sums = [[counts[:, ring].sum() for ring in rings] for counts in (pair.predicted, pair.expected)]
+    return _chi2(*np.array(sums))
+
+
+def point_source(pair):
+    """Largest excess or deficit through a matched filter, calibrated for all positions, as σ."""
+    image = pair.expected.sum(axis=0)
+    sigma = _psf_pixels(pair.true.axes)
+    largest = _largest_significance(pair.predicted.sum(axis=0) - image, image, sigma)
+    return _from_log_pvalue(max_pvalue(largest, _point_toys(pair.true)))
 
 
 def pull_mean(pair):
@@ -127,26 +154,72 @@ def pull_mean(pair):
 
 
 def pull_width(pair):
-    """Standard deviation of the same pulls; a Poisson variable's fourth moment sets its error."""
-    values, expected = pulls(pair)
-    if values.size < 2:
+    """Width of the deviations from the truth in units of the stated errors, bins of 1 count on.
+
+    (n − λ)² − n has mean zero and variance 2 λ² for Poisson n, whatever λ.
+    """
+    variance = pair.stated_variance
+    used = pair.expected >= 1
+    if variance is None or np.count_nonzero(used) < 2:
         return _none(1.0)
-    error = 0.5 * np.sqrt((2 + np.mean(1 / expected)) / values.size)
-    return Measure(float(np.sqrt(np.mean(values**2))), float(error), 1.0)
+    excess = (pair.predicted - pair.expected)[used] ** 2 - variance[used]
+    mean = np.mean(excess / pair.expected[used])
+    return Measure(float(1 + mean / 2), float(np.sqrt(0.5 / np.count_nonzero(used))), 1.0)
+
+
+def coverage_68(pair):
+    """Share of the bins with 10 counts or more whose stated error covers the truth."""
+    return _coverage(pair, 1.0)
+
+
+def coverage_95(pair):
+    """As coverage_68, with 1.96 stated errors."""
+    return _coverage(pair, 1.959964)
 
 
 def count_deviance(pair):
-    """Standardised deviance of the counts in all bins, exact at low counts."""
+    """Standardised deviance of the counts in all bins, exact moments at low counts."""
+    if pair.reco.counts is None:
+        return _none(0.0, "σ")
     used = pair.used
-    return Measure(deviance_z(pair.reco.counts[used], pair.true.counts[used]), 1.0, 0.0, "σ")
+    return Measure(deviance_z(pair.reco.counts[used], pair.expected[used]), 1.0, 0.0, "σ")
+
+
+def pit(pair):
+    """Uniformity of the randomised probability integral transform of the counts, as σ.
+
+    U = F(n − 1) + v P(n), v uniform, is uniform at any expectation; Kolmogorov–Smirnov over all
+    bins that expect 0.01 counts or more.
+    """
+    used = pair.used & (pair.expected >= 0.01)
+    if pair.reco.counts is None or np.count_nonzero(used) < 10:
+        return _none(0.0, "σ")
+    n, expected = pair.reco.counts[used], pair.expected[used]
+    v = np.random.default_rng(int(n.sum())).random(n.size)
+    below = special.pdtr(n - 1, expected)
+    u = np.where(n > 0, below, 0.0)
+    u += v * (special.pdtr(n, expected) - u)
+    return _from_log_pvalue(np.log(np.maximum(stats.kstest(u, "uniform", mode="asymp").pvalue, 1e-300)))
+
+
+def run_dispersion(pair):
+    """Scatter of the events from run to run against Poisson's, as σ: too large or too small."""
+    if pair.run_counts is None:
+        return _none(0.0, "σ")
+    return _chi2(pair.run_counts, pair.run_expected)
+
+
+def zero_mass(pair):
+    """Share of the true events in bins where the rebuilt rate is zero."""
+    empty = pair.used & (pair.predicted <= 0)
+    return Measure(float(pair.expected[empty].sum() / pair.expected.sum()), np.nan, 0.0)
 
 
 def lost_information(pair):
-    """Q = Σ (λ̂ − λ)² / λ: how far from the truth, in units of information (no criterion yet)."""
-    expected = pair.expected
-    used = expected > 0
+    """Q = Σ (m − λ)² / λ, what a fit to test counts of this exposure would lose (in 2 ln L)."""
+    used = pair.expected > 0
     return Measure(
-        float(np.sum((pair.predicted - expected)[used] ** 2 / expected[used])), np.nan, 0.0
+        float(np.sum((pair.predicted - pair.expected)[used] ** 2 / pair.expected[used])), np.nan, 0.0
     )
 
 
@@ -157,52 +230,193 @@ METRICS = {
         index,
         center_index,
         width,
-        fov_lon_mean,
-        fov_lat_mean,
+        width_slope,
+        lon_gradient,
+        lat_gradient,
+        ring,
+        point_source,
         pull_mean,
         pull_width,
+        coverage_68,
+        coverage_95,
         count_deviance,
+        pit,
+        run_dispersion,
+        zero_mass,
         lost_information,
     )
 }
 
 
-def widths(axes, counts):
-    """Fitted width and error in deg, energy by energy; NaN where counts are too few."""
-    return [
-        fit_width(image, axes.fov_lon, axes.fov_lat)
-        if image.sum() >= WIDTH_COUNTS
-        else (np.nan,) * 2
-        for image in counts
-    ]
-
-
-def _index(pair, pixels):
-    energy, livetime = pair.true.axes.energy, pair.true.livetime.max(axis=(1, 2))
-    rebuilt, true = (
-        fit_index(counts[:, pixels].sum(axis=1), energy, livetime)
-        for counts in (pair.predicted, pair.expected)
-    )
-    return Measure(rebuilt[0], true[1], true[0])
-
-
-def _mean(pair, angle):
-    expected, predicted = pair.expected, pair.predicted
-    ideal = np.sum(expected * angle) / expected.sum()
-    value = np.sum(predicted * angle) / predicted.sum()
-    error = np.sqrt(np.sum(expected * (angle - ideal) ** 2)) / expected.sum()
-    return Measure(float(value), float(error), float(ideal), "deg")
-
-
 def pulls(pair):
-    """Pulls of rich bins, and what those bins expect."""
-    error = pair.reco.rate_error if pair.error is None else pair.error
-    if error is None:
-        return np.array([]), np.array([])
-    rich = pair.used & (pair.true.counts >= RICH) & (error > 0)
-    values = (pair.reco.per("livetime").rate - pair.true.rate)[rich] / error[rich]
-    return values, pair.true.counts[rich]
+    """Pulls of the bins that expect 10 counts or more, and their expectations.
+
+    The error is the one given with the pair, else Poisson's of the truth.
+    """
+    rich = pair.expected >= RICH
+    variance = pair.expected if pair.error is None else pair.stated_variance
+    rich &= variance > 0
+    values = (pair.predicted - pair.expected)[rich] / np.sqrt(variance[rich])
+    return values, pair.expected[rich]
 
 
-def _none(ideal):
-    return Measure(np.nan, np.nan, ideal)
+def _once_a_truth(function):
+    """Keep what a function made of the last few truths, known again by their content.
+
+    Another process gets a copy of a truth with each piece of work, so identity would not do.
+    """
+    made = {}
+
+    @wraps(function)
+    def cached(true):
+        key = getattr(true, "_key", None)
+        if key is None:
+            key = blake2b(np.ascontiguousarray(true.counts), digest_size=16).digest()
+            key += b"".join(
+                edges.tobytes() for edges in (true.axes.energy, true.axes.fov_lon, true.axes.fov_lat)
+            )
+            object.__setattr__(true, "_key", key)
+        if key not in made:
+            while len(made) >= N_KEPT:
+                made.pop(next(iter(made)))
+            made[key] = function(true)
+        return made[key]
+
+    return cached
+
+
+@dataclass(frozen=True, eq=False)
+class _Templates:
+    """Directions, and what the truth has there; each broadcasts over the cube."""
+
+    index: np.ndarray
+    center_index: np.ndarray
+    width: np.ndarray
+    width_slope: np.ndarray
+    lon: np.ndarray
+    lat: np.ndarray
+    rings: list
+    true_index: float
+    true_center_index: float
+
+
+@_once_a_truth
+def _templates(true):
+    axes, counts = true.axes, np.nan_to_num(true.counts)
+    log_energy = np.log(axes.energy_center)[:, None, None]
+    center = (axes.offset < CENTER)[None]
+    livetime = true.livetime.max(axis=(1, 2))
+    spectra = [(counts * mask).sum(axis=(1, 2)) for mask in (True, center)]
+    indices = [fit_index(spectrum, axes.energy, livetime)[0] for spectrum in spectra]
+    # A normal's ln density changes by r²/σ² for d ln σ, less its mean in each image.
+    sigma = np.array([fit_width(image, axes.fov_lon, axes.fov_lat)[0] for image in counts])
+    sigma = np.where(np.isfinite(sigma), sigma, np.inf)[:, None, None]
+    width = _centered(axes.offset**2 / sigma**2, counts, (1, 2))
+    pivot = np.sum(counts * width**2 * log_energy) / max(np.sum(counts * width**2), 1e-300)
+    size = np.minimum(-axes.fov_lon[0], axes.fov_lon[-1]), np.minimum(-axes.fov_lat[0], axes.fov_lat[-1])
+    edges = max(min(size), 0.1) * np.sqrt(np.arange(RINGS + 1) / RINGS)
+    return _Templates(
+        index=-_centered(log_energy, counts, None),
+        center_index=-_centered(log_energy, counts * center, None) * center,
+        width=width,
+        width_slope=width * (log_energy - pivot),
+        lon=_centered(axes.fov_lon_center[:, None], counts, None),
+        lat=_centered(axes.fov_lat_center, counts, None),
+        rings=[(axes.offset >= a) & (axes.offset < b) for a, b in zip(edges, edges[1:], strict=False)],
+        true_index=indices[0],
+        true_center_index=indices[1],
+    )
+
+
+def _centered(template, counts, axis):
+    """A template less its mean over the counts: blind to a norm."""
+    total = counts.sum(axis=axis, keepdims=True)
+    mean = (counts * template).sum(axis=axis, keepdims=True) / np.where(total > 0, total, 1.0)
+    return template - mean
+
+
+def _probe(pair, template, ideal, unit=""):
+    information = np.sum(template**2 * pair.expected)
+    if not information > 0:
+        return _none(ideal, unit)
+    amount = np.sum(template * (pair.predicted - pair.expected)) / information
+    return Measure(float(ideal + amount), float(information**-0.5), float(ideal), unit)
+
+
+def _psf_pixels(axes):
+    """σ of a point source in pixels along both directions; half a pixel at least."""
+    steps = (np.mean(np.diff(edges)) for edges in (axes.fov_lon, axes.fov_lat))
+    return tuple(max(PSF / step, 0.5) for step in steps)
+
+
+def _largest_significance(difference, expected, sigma):
+    """Largest |significance| of a point source of the background's spectrum, over all pixels.
+
+    The template f at a pixel with weights w: Σ f w D / √Σ f² w² V, with D the difference of the
+    images and V the expected one. Best is w = 1/V; 1/(1 + V) keeps single counts in
+    empty corners from deciding. Axes before the last two are toys.
+    """
+
+    def smooth(image, factor):
+        widths = (0,) * (image.ndim - 2) + tuple(factor * s for s in sigma)
+        return ndimage.gaussian_filter(image, widths, mode="constant", truncate=4)
+
+    weight = 1 / (1 + expected)
+    # The square of a normal f is a normal of width σ/√2, times 1 / (4π σ²).
+    variance = smooth(weight**2 * expected, 0.5**0.5) / (4 * np.pi * sigma[0] * sigma[1])
+    top = smooth(weight * difference, 1.0)
+    significance = np.divide(top, np.sqrt(variance), out=np.zeros_like(top), where=variance > 0)
+    return np.abs(significance).max(axis=(-2, -1))
+
+
+@_once_a_truth
+def _point_toys(true):
+    """Sorted largest significances of Poisson images of the truth alone."""
+    image = np.nan_to_num(true.counts).sum(axis=0)
+    rng, sigma = np.random.default_rng(TOY_SEED), _psf_pixels(true.axes)
+    toys = [
+        _largest_significance(rng.poisson(image, (100, *image.shape)) - image, image, sigma)
+        for _ in range(N_TOYS // 100)
+    ]
+    return np.sort(np.concatenate(toys))
+
+
+def _coverage(pair, factor):
+    variance = pair.stated_variance
+    rich = pair.expected >= RICH
+    if variance is None or not rich.any():
+        return _none(special.erf(factor / np.sqrt(2)))
+    ideal = poisson_coverage(pair.expected[rich], factor)
+    inside = np.abs(pair.predicted - pair.expected)[rich] <= factor * np.sqrt(variance[rich])
+    error = np.sqrt(np.sum(ideal * (1 - ideal))) / ideal.size
+    return Measure(float(inside.mean()), float(error), float(ideal.mean()))
+
+
+def _chi2(counts, expected):
+    """χ² of independent Poisson numbers as a normal deviate: too much scatter, or too little.
+
+    Its distribution is that of a gamma with the exact mean and variance, Σ (2 + 1/λ).
+    """
+    if np.any(expected <= 0):
+        return _none(0.0, "σ")
+    chi2 = np.sum((counts - expected) ** 2 / expected)
+    variance = np.sum(2 + 1 / expected)
+    shape, scale = expected.size**2 / variance, variance / expected.size
+    upper = stats.gamma.logsf(chi2, shape, scale=scale)
+    if upper < np.log(0.5):
+        return _from_log_pvalue(max(upper, SMALLEST))
+    lower = stats.gamma.logcdf(chi2, shape, scale=scale)
+    return Measure(-_z(max(lower, SMALLEST)), 1.0, 0.0, "σ")
+
+
+def _from_log_pvalue(log_p):
+    return Measure(_z(log_p), 1.0, 0.0, "σ")
+
+
+def _z(log_p):
+    """The normal deviate with this ln of the upper tail probability."""
+    return float(-special.ndtri_exp(min(log_p, -1e-12)))
+
+
+def _none(ideal, unit=""):
+    return Measure(np.nan, np.nan, float(ideal), unit)

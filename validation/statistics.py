@@ -10,7 +10,16 @@ from functools import cache
 import numpy as np
 from scipy import optimize, special, stats
 
-__all__ = ["deviance", "deviance_z", "fit_index", "fit_width", "sigmas", "two_sample_z"]
+__all__ = [
+    "deviance",
+    "deviance_z",
+    "fit_index",
+    "fit_width",
+    "max_pvalue",
+    "poisson_coverage",
+    "sigmas",
+    "two_sample_z",
+]
 
 # Above this mean the asymptotic moments are right to 1e-6; below they are summed.
 MU_SUMMED = 400.0
@@ -193,3 +202,30 @@ def _moment_table():
         mean[i] = probability @ value
         variance[i] = probability @ (value - mean[i]) ** 2
     return grid, mean, variance
+
+
+def poisson_coverage(expected, factor):
+    """Probability that |n − λ| ≤ factor · √n for a Poisson n: exact, array of λ."""
+    expected = np.asarray(expected, float)
+    # |n − λ| = c√n at √n = ±c/2 + √(λ + c²/4).
+    root = np.sqrt(expected + 0.25 * factor**2)
+    low, high = (root - 0.5 * factor) ** 2, (root + 0.5 * factor) ** 2
+    below = np.ceil(low) - 1
+    under = np.where(below >= 0, special.pdtr(np.maximum(below, 0), expected), 0.0)
+    return special.pdtr(np.floor(high), expected) - under
+
+
+def max_pvalue(largest, toys):
+    """ln of the p-value of a largest significance among sorted toys of it.
+
+    Within the toys, their rank; in the last 5 %, an exponential in −ln of the normal's tail,
+    which is how the largest of many normals falls off (slope 1), with the slope that they have.
+    """
+    n = toys.size
+    start = toys[int(0.95 * n)]
+    if largest <= start:
+        above = n - np.searchsorted(toys, largest, side="left")
+        return float(np.log((above + 0.5) / (n + 1)))
+    depth = -special.log_ndtr(-toys[toys > start]) + special.log_ndtr(-start)
+    further = -special.log_ndtr(-largest) + special.log_ndtr(-start)
+    return float(np.log(np.mean(toys > start)) - further / depth.mean())

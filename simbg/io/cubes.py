@@ -110,13 +110,20 @@ def _from_gadf(hdu, name):
         slowest_first = list(order)[::-1]
         if set(order) == set(AXES) and data.shape == tuple(length[a] for a in slowest_first):
             data = data.transpose([slowest_first.index(axis) for axis in AXES])
-            rate = data * u.Unit(hdu.columns[name].unit or "").to(RATE_UNIT)
-            return BackgroundCube(axes, rate, clock="ontime")
+            return BackgroundCube(axes, data * _in_rate_unit(hdu, name), clock="ontime")
     raise ValueError(f"{name} of shape {data.shape}, expected {axes.shape[::-1]}")
 
 
 def _cref(hdu, name):
     return f"CREF{hdu.columns.names.index(name) + 1}"
+
+
+def _in_rate_unit(hdu, name):
+    """Factor to our unit. More than one slash, as in CTA's 1/s/MeV/sr, is read from the left."""
+    first, *others = (hdu.columns[name].unit or "").replace(" ", "").split("/")
+    if len(others) < 2:
+        return u.Unit(hdu.columns[name].unit or "").to(RATE_UNIT)
+    return (u.Unit(first) / np.prod([u.Unit(other) for other in others])).to(RATE_UNIT)
 
 
 def _to_table(cube, energy_unit):
@@ -141,7 +148,7 @@ def _from_table(file):
             hdu = file[extension]
             arrays[attribute] = np.array(hdu.data[name][0], dtype=float).transpose(0, 2, 1)
     hdu = file["BACKGROUND"]
-    arrays["rate"] *= u.Unit(hdu.columns["Bgd"].unit or "").to(RATE_UNIT)
+    arrays["rate"] *= _in_rate_unit(hdu, "Bgd")
     return BackgroundCube(_axes(hdu, "ALTAZ"), **arrays)
 
 

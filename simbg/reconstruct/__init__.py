@@ -56,9 +56,11 @@ def find_method(name):
         target = found[name].load() if name in found else _load(name)
         method = target() if isinstance(target, type) else target
     except (Exception, SystemExit) as error:
-        raise ValueError(f"method {name!r} cannot be loaded: {error!r}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"method {name!r} cannot be loaded: {reason}") from error
     if not isinstance(method, Reconstructor):
-        raise ValueError(f"method {name!r}: got {method!r}, expected a name and a reconstruct()")
+        got = type(method).__name__
+        raise ValueError(f"method {name!r}: got {got}, expected a name and a reconstruct()")
     return method
 
 

@@ -67,7 +67,7 @@ class Michi:
     partial_bin = True
 
     def default_axes(self, observations):
-        """2015's binning from the lowest threshold of the group on (0.1 TeV where none is known)."""
+        """2015's binning from the lowest threshold of the group on; 0.1 TeV where none is known."""
         thresholds = [obs.energy_threshold for obs in observations]
         return edition2015_axes(len(thresholds), energy_min=min(thresholds) or 0.1)
 
@@ -106,7 +106,7 @@ def smoothing_variance(variance, passes):
     """Variance of the smoothed bins, Σ_j S_ij² var_j, from that of independent bins.
 
     S is what `smooth` multiplies an image with: over pixels of equal area the
-    reflecting kernel keeps sums, so scaling back the integral is ÷ 29 a pass
+    reflecting kernel keeps sums, so scaling back the integral is ÷ 25 a pass
     and S is linear. With counts for ``variance`` the estimate is unbiased.
     """
     shape = variance.shape

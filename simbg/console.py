@@ -1,0 +1,62 @@
+"""What all command lines share: options, exit codes, and one line for whatever is wrong.
+
+Exit codes as ``diff`` has them: 0 agree or all criteria hold, 1 they differ or
+accuracy is lost, 2 trouble.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from concurrent.futures import BrokenExecutor
+from functools import wraps
+
+import click
+
+__all__ = ["jobs_option", "log_to_stderr", "overwrite_option", "run", "seed_option"]
+
+TROUBLE = 2
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Processes; default: one a core. Results do not depend on it.",
+)
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
+
+
+def log_to_stderr(level):
+    """Log to standard error from a level on, given by name."""
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", force=True)
+
+
+def run(command, name):
+    """A console script: one line and exit code 2 for whatever is wrong with usage or input."""
+
+    @wraps(command)
+    def script(arguments=None):
+        try:
+            code = command.main(arguments, prog_name=name, standalone_mode=False)
+        except click.ClickException as error:
+            message = error.format_message()
+            # No argument at all: the message is the help.
+            click.echo(message if "\n" in message else f"{name}: {message}", err=True)
+            code = TROUBLE
+        except (ValueError, OSError, BrokenExecutor) as error:
+            logging.getLogger(__name__).debug("", exc_info=True)
+            click.echo(f"{name}: {_one_line(error)}", err=True)
+            code = TROUBLE
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(f"{name}: interrupted; nothing was left half-written", err=True)
+            code = INTERRUPTED
+        sys.exit(code if isinstance(code, int) else 0)
+
+    return script
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

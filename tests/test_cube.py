@@ -1,0 +1,95 @@
+"""A cube: shapes, clocks, projections."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from simbg.cube import BackgroundCube
+
+
+def test_clock_is_converted_bin_by_bin(cube):
+    """Counts are what they are: rate × time is the same on both clocks."""
+    other = cube.per("ontime")
+    assert other.clock == "ontime"
+    # Two roundings.
+    assert_allclose(other.rate * cube.ontime, cube.rate * cube.livetime, rtol=1e-15)
+    assert_allclose(other.rate_error * cube.ontime, cube.rate_error * cube.livetime, rtol=1e-15)
+    # Typed in: 1000 s of 1100 s in the first energy bin, 1300 of 1700 in the last.
+    ratio = other.rate / cube.rate
+    assert_allclose(ratio[0], 1000 / 1100, rtol=1e-15)
+    assert_allclose(ratio[3], 1300 / 1700, rtol=1e-15)
+    for name in ("counts", "livetime", "ontime"):
+        assert_array_equal(getattr(other, name), getattr(cube, name))
+
+
+def test_clock_there_and_back(cube):
+    back = cube.per("ontime").per("livetime")
+    assert_allclose(back.rate, cube.rate, rtol=1e-15)
+    assert back.clock == "livetime"
+    assert cube.per("livetime") is cube
+
+
+def test_clock_without_an_error_and_without_exposure(cube):
+    time = cube.livetime.copy(), cube.ontime.copy()
+    rate = cube.rate.copy()
+    time[0][0], time[1][0], rate[0] = 0, 0, np.nan
+    bare = replace(cube, rate=rate, rate_error=None, livetime=time[0], ontime=time[1])
+    other = bare.per("ontime")
+    assert other.rate_error is None
+    assert np.all(np.isnan(other.rate[0]))
+    assert_allclose(other.rate[1:], cube.per("ontime").rate[1:], rtol=1e-15)
+
+
+@pytest.mark.parametrize("missing", ["livetime", "ontime"])
+def test_clock_needs_both_times(cube, missing):
+    with pytest.raises(ValueError, match="no livetime and ontime"):
+        replace(cube, **{missing: None}).per("ontime")
+
+
+def test_unknown_clock(cube):
+    with pytest.raises(ValueError, match="'deadtime'"):
+        cube.per("deadtime")
+    with pytest.raises(ValueError, match="'deadtime'"):
+        replace(cube, clock="deadtime")
+
+
+@pytest.mark.parametrize("name", ["rate", "rate_error", "counts", "livetime", "ontime"])
+def test_shapes_must_fit_the_axes(cube, name):
+    wrong = getattr(cube, name).transpose(0, 2, 1)
+    with pytest.raises(ValueError, match=rf"^{name} .*\(4, 8, 6\).*\(4, 6, 8\)"):
+        replace(cube, **{name: wrong})
+
+
+def test_projections(cube):
+    """Against loops; sums of 200 doubles agree to 1e-13."""
+    volume = cube.axes.volume
+    spectrum, image = np.zeros(4), np.zeros((6, 8))
+    for i, j, k in np.ndindex(cube.axes.shape):
+        rate = cube.rate[i, j, k] * volume[i, j, k]
+        spectrum[i] += rate
+        image[j, k] += rate
+    assert_allclose(cube.spectrum, spectrum, rtol=1e-13)
+    assert_allclose(cube.image, image, rtol=1e-13)
+    assert cube.total == pytest.approx(spectrum.sum(), rel=1e-13)
+    assert_allclose(cube.event_rate, cube.rate * volume, rtol=0)
+
+
+def test_projections_leave_out_what_was_not_exposed(cube):
+    rate = cube.rate.copy()
+    rate[1], rate[2, 3, 4] = np.nan, np.nan
+    hole = replace(cube, rate=rate)
+    assert hole.spectrum[1] == 0
+    assert hole.total == pytest.approx(np.nansum(rate * cube.axes.volume), rel=1e-13)
+    assert hole.image.shape == (6, 8)
+    assert np.all(np.isfinite(hole.image))
+
+
+def test_a_rate_is_enough(axes):
+    cube = BackgroundCube(axes, np.ones(axes.shape))
+    assert cube.clock == "livetime"
+    assert cube.counts is None
+    # 19.9 TeV on (5 deg) × (sin 4 deg + sin 1 deg)
+    expected = 19.9e6 * np.deg2rad(5) * (np.sin(np.deg2rad(4)) + np.sin(np.deg2rad(1)))
+    assert cube.total == pytest.approx(expected, rel=1e-13)

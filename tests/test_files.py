@@ -1,0 +1,285 @@
+"""What is written is there as a whole or not at all, and what is read is whole."""
+
+import gzip
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from simbg.io.files import new_directory, new_file, open_fits, write_fits
+
+OURS = (r"data/run\d+\.txt", r"index\.txt")
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, or whatever else ends things."""
+
+
+def tree(folder):
+    """Every path below a folder with its content."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text() if path.is_file() else None
+        for path in Path(folder).rglob("*")
+    }
+
+
+def fill(folder, text="new"):
+    (folder / "data").mkdir()
+    (folder / "data" / "run1.txt").write_text(text)
+    (folder / "index.txt").write_text(text)
+
+
+def fail_after(write, what, error):
+    write(what)
+    raise error
+
+
+FILLED = {"data": None, "data/run1.txt": "new", "index.txt": "new"}
+
+
+def inside(name, content):
+    return {name: None} | {f"{name}/{path}": text for path, text in content.items()}
+
+
+def test_new_directory_appears_at_the_end(tmp_path):
+    with new_directory(tmp_path / "a" / "b") as folder:
+        fill(folder)
+        assert not (tmp_path / "a").exists()
+    assert tree(tmp_path / "a") == inside("b", FILLED)
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_new_directory_has_usual_permissions(tmp_path):
+    with new_directory(tmp_path / "out") as folder:
+        fill(folder)
+    (tmp_path / "usual").mkdir()
+    (tmp_path / "usual.txt").write_text("")
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    with new_file(tmp_path / "new.txt") as path:
+        path.write_text("")
+    assert (tmp_path / "new.txt").stat().st_mode == (tmp_path / "usual.txt").stat().st_mode
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, Interrupted])
+@pytest.mark.parametrize("there", ["nothing", "parent", "empty", "full"])
+def test_whatever_fails_leaves_all_as_it_was(tmp_path, error, there):
+    out = tmp_path / "parent" / "out"
+    if there != "nothing":
+        (out.parent if there == "parent" else out).mkdir(parents=True)
+    if there == "full":
+        fill(out, "old")
+    before = tree(tmp_path)
+    with pytest.raises(error), new_directory(out, True, OURS) as folder:
+        fail_after(fill, folder, error)
+    assert tree(tmp_path) == before
+
+
+def test_full_directory_needs_overwrite(tmp_path):
+    fill(tmp_path, "old")
+    before = tree(tmp_path)
+    with pytest.raises(FileExistsError, match="--overwrite"), new_directory(tmp_path, False, OURS):
+        pytest.fail("must not get here")
+    assert tree(tmp_path) == before
+
+
+def test_overwrite_replaces_all_of_ours(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    fill(out, "old")
+    (out / "data" / "run2.txt").write_text("old")
+    with new_directory(out, True, OURS) as folder:
+        fill(folder)
+    assert tree(tmp_path) == inside("out", FILLED)
+
+
+def test_empty_directory_is_filled_and_stays_the_same_one(tmp_path):
+    """It may be a mount point, or where the user stands."""
+    before = tmp_path.stat().st_ino
+    with new_directory(tmp_path) as folder:
+        fill(folder)
+    assert tree(tmp_path) == FILLED
+    assert tmp_path.stat().st_ino == before
+
+
+def test_link_to_a_directory_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with new_directory(tmp_path / "link") as folder:
+        fill(folder)
+    assert (tmp_path / "link").is_symlink()
+    assert tree(tmp_path / "real") == FILLED
+
+
+@pytest.mark.parametrize("foreign", ["notes.txt", "data/run.txt", "data/deep/run1.txt", "link"])
+def test_foreign_files_are_never_replaced(tmp_path, foreign):
+    out = tmp_path / "out"
+    out.mkdir()
+    fill(out, "old")
+    (out / foreign).parent.mkdir(exist_ok=True)
+    if foreign == "link":
+        (out / foreign).symlink_to(tmp_path, target_is_directory=True)
+    else:
+        (out / foreign).write_text("mine")
+    with (
+        pytest.raises(FileExistsError, match=f"holds {foreign}, which is none of ours"),
+        new_directory(out, True, OURS),
+    ):
+        pytest.fail("must not get here")
+    assert (out / "index.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("place", ["file", "file/out", "file/deep/out"])
+def test_a_file_in_the_way(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="file is a file"), new_directory(tmp_path / place):
+        pytest.fail("must not get here")
+    assert tree(tmp_path) == {"file": "mine"}
+
+
+def refuse(*args, **kwargs):
+    raise PermissionError(13, "Permission denied", "/a/temporary/name")
+
+
+def refuse_later(n):
+    """os.replace that fails at the n-th call, once."""
+    real, calls = os.replace, []
+
+    def replace(*args):
+        calls.append(args)
+        if len(calls) == n:
+            refuse()
+        return real(*args)
+
+    return replace
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(("module", "name"), [(tempfile, "mkdtemp"), (os, "replace")])
+def test_system_refuses(tmp_path, monkeypatch, module, name, there):
+    out = tmp_path / "deep" / "out"
+    if there:
+        out.mkdir(parents=True)
+    before = tree(tmp_path)
+    monkeypatch.setattr(module, name, refuse)
+    message = r"deep/out: cannot be written \(Permission denied\)"
+    with pytest.raises(PermissionError, match=message), new_directory(out) as folder:
+        fill(folder)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_system_refuses_midway_through_replacing(tmp_path, monkeypatch, n):
+    out = tmp_path / "out"
+    out.mkdir()
+    fill(out, "old")
+    before = tree(tmp_path)
+    monkeypatch.setattr(os, "replace", refuse_later(n))
+    with pytest.raises(PermissionError), new_directory(out, True, OURS) as folder:
+        fill(folder)
+    assert tree(tmp_path) == before
+
+
+def test_new_file(tmp_path):
+    with new_file(tmp_path / "a.fits.gz") as path:
+        assert path.name.endswith("a.fits.gz")
+        path.write_text("new")
+    assert tree(tmp_path) == {"a.fits.gz": "new"}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_new_file_that_fails(tmp_path, error):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(error), new_file(tmp_path / "a", overwrite=True) as path:
+        fail_after(path.write_text, "half", error)
+    assert tree(tmp_path) == {"a": "old"}
+
+
+@pytest.mark.parametrize(
+    ("name", "overwrite", "error"),
+    [
+        ("there", False, FileExistsError),
+        ("folder", True, IsADirectoryError),
+        ("none/a", True, FileNotFoundError),
+        ("there/a", True, FileNotFoundError),
+    ],
+)
+def test_new_file_that_cannot_be(tmp_path, name, overwrite, error):
+    (tmp_path / "there").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(error), new_file(tmp_path / name, overwrite):
+        pytest.fail("must not get here")
+    assert tree(tmp_path) == {"there": "mine", "folder": None}
+
+
+@pytest.mark.parametrize(("module", "name"), [(tempfile, "mkstemp"), (os, "replace")])
+def test_system_refuses_a_file(tmp_path, monkeypatch, module, name):
+    monkeypatch.setattr(module, name, refuse)
+    message = r"a\.fits: cannot be written \(Permission denied\)"
+    with pytest.raises(PermissionError, match=message), new_file(tmp_path / "a.fits") as path:
+        path.write_text("new")
+    assert tree(tmp_path) == {}
+
+
+@pytest.fixture
+def hdus():
+    rng = np.random.default_rng(0)
+    columns = [fits.Column("X", "D", array=rng.random(2000))]
+    return [fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="TABLE")]
+
+
+def test_compressed_file_is_the_plain_one_and_the_same_every_time(tmp_path, hdus):
+    for name in ("a.fits", "a.fits.gz", "b.fits.gz"):
+        write_fits(tmp_path / name, hdus)
+    content = [(tmp_path / name).read_bytes() for name in ("a.fits", "a.fits.gz", "b.fits.gz")]
+    assert gzip.decompress(content[1]) == content[0]
+    assert content[1] == content[2]
+
+
+def test_plain_file_may_be_called_gz(tmp_path, hdus):
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    (tmp_path / "a.fits").rename(tmp_path / "a.fits.gz")
+    with open_fits(tmp_path / "a.fits.gz") as file:
+        assert len(file["TABLE"].data) == 2000
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.fits.gz"])
+def test_cut_anywhere(tmp_path, hdus, name):
+    """Between two HDUs a cut file is a whole one with less in it; anywhere else it is an error."""
+    write_fits(tmp_path / name, hdus)
+    content = (tmp_path / name).read_bytes()
+    for cut in {*range(0, len(content), len(content) // 50), len(content) - 1} - {2880}:
+        (tmp_path / name).write_bytes(content[:cut])
+        with (
+            pytest.raises(ValueError, match=rf"{name}: not a readable"),
+            open_fits(tmp_path / name) as file,
+        ):
+            file["TABLE"].data["X"].sum()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"\x1f\x8bnot", b"text\n" * 1000])
+@pytest.mark.parametrize("name", ["a.fits", "a.fits.gz"])
+def test_garbage(tmp_path, content, name):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.fits"), open_fits(tmp_path / name):
+        pytest.fail("must not get here")
+
+
+@pytest.mark.parametrize("path", ["none.fits", "."])
+def test_no_file(tmp_path, path):
+    with pytest.raises(FileNotFoundError, match="no such file"), open_fits(tmp_path / path):
+        pytest.fail("must not get here")
+
+
+def test_errors_while_open_name_the_file_once(tmp_path, hdus):
+    write_fits(tmp_path / "a.fits", hdus)
+    with (
+        pytest.raises(ValueError, match=r"a\.fits: .*NONE"),
+        open_fits(tmp_path / "a.fits") as file,
+    ):
+        file["NONE"]
+    message = f"{tmp_path / 'a.fits'}: got this, expected that"
+    with pytest.raises(ValueError, match=f"^{message}$"), open_fits(tmp_path / "a.fits"):
+        raise ValueError(message)

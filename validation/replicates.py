@@ -1,0 +1,176 @@
+"""Replicates: many draws of counts from exact expectations, each rebuilt and measured.
+
+This is the fast path. It leaves out the events, which change nothing: given the
+expectation of each bin, counts of bins are independent Poisson numbers, and a
+test holds the two paths together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+from scipy import special, stats
+
+from simbg.axes import edition2015_axes
+from simbg.exposure import Stack
+from simbg.reconstruct.histogram import Histogram
+from simbg.simulate import expected_stack, named_rng
+from validation.metrics import METRICS, Measure, Pair
+from validation.statistics import deviance
+
+__all__ = ["SUMMARY", "Setting", "Summary", "draw", "from_replicates", "make_setting", "replicate"]
+
+# What replicates say beyond single cubes: name → docstring of the result.
+SUMMARY = {
+    "replicate_pull_width": "Width of pulls about the method's own expectation, in stated errors.",
+    "stated_variance": "Mean of the stated variance over that of the replicates' scatter.",
+    "noise_cost": "p_eff: what noise costs, E[Q] less the floor; parameters of a perfect fit.",
+    "bias_floor": "T b: what is lost at this exposure even without noise.",
+    "efficiency": "Parameters of the truth over E[Q]: 1 for a perfect fit of the right family.",
+    "heldout_deviance": "Deviance of other counts, over the truth's own: needs no truth but this.",
+}
+# Replicates a piece of work.
+BATCH = 5
+# Index, σ at two energies and norm make a gaussian truth.
+N_PARAMETERS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A method in a scenario, ready for replicates.
+
+    Parameters
+    ----------
+    name : str
+        Seeds the draws: the same for all methods, so they see the same counts.
+    estimate : callable
+        Stack → BackgroundCube.
+    expected : Stack
+        Expected counts at the method's exposure.
+    true : BackgroundCube
+    run_expected : ndarray, shape (n_obs,)
+    """
+
+    name: str
+    estimate: object
+    expected: Stack
+    true: object
+    run_expected: np.ndarray
+
+    @cached_property
+    def perfect(self):
+        """The method's cube of noise-free counts."""
+        return self.estimate(self.expected)
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """Replicates of one setting.
+
+    Parameters
+    ----------
+    measures : dict of str to list of Measure
+        One a replicate.
+    measured : dict of str to Measure
+        Of `SUMMARY`.
+    """
+
+    measures: dict
+    measured: dict
+
+
+def make_setting(scenario, method, table, axes=None, factor=1.0):
+    """The setting of a method with an ``estimate`` in a scenario, exposures times ``factor``."""
+    axes = axes or edition2015_axes(len(table))
+    expected = _times(expected_stack(scenario.truth, table, axes, method.partial_bin), factor)
+    whole = _times(expected_stack(scenario.truth, table, axes), factor)
+    weight = np.array(table["LIVETIME"]) * [scenario.truth.total_rate(z) for z in table["ZEN_PNT"]]
+    runs = expected.counts.sum() * weight / weight.sum()
+    return Setting(scenario.name, method.estimate, expected, Histogram().estimate(whole), runs)
+
+
+def draw(setting, rng):
+    """Poisson counts of every bin and, given their sum, of every run."""
+    counts = rng.poisson(setting.expected.counts)
+    share = setting.run_expected / setting.run_expected.sum()
+    runs = rng.multinomial(counts.sum(), share)
+    return replace(setting.expected, counts=counts), runs
+
+
+def replicate(setting, n_replicates, seed, executor=None, names=tuple(METRICS)):
+    """Draw, rebuild and measure ``n_replicates`` times.
+
+    Returns
+    -------
+    summary : Summary
+        The same for any executor.
+    """
+    batches = [range(n_replicates)[i : i + BATCH] for i in range(0, n_replicates, BATCH)]
+    job = partial(_batch, setting, seed, names)
+    rows = [row for batch in (executor.map if executor else map)(job, batches) for row in batch]
+    measures = {name: [row[0][name] for row in rows] for name in names}
+    extra = {key: np.array([row[1][key] for row in rows]) for key in rows[0][1]}
+    return Summary(measures, _summary(setting, extra))
+
+
+def from_replicates(values, ideal):
+    """Mean of replicates; its error makes the pull normal, few replicates allowed for."""
+    values = np.asarray(values, float)
+    mean, spread = values.mean(), values.std(ddof=1) / np.sqrt(values.size)
+    if not spread > 0:
+        return Measure(float(mean), np.nan, ideal)
+    t = (mean - ideal) / spread
+    z = -special.ndtri_exp(stats.t.logsf(abs(t), values.size - 1))
+    return Measure(float(mean), float(abs(mean - ideal) / z) if z > 1e-9 else float(spread), ideal)
+
+
+def _batch(setting, seed, names, numbers):
+    return [_one(setting, seed, names, number) for number in numbers]
+
+
+def _one(setting, seed, names, number):
+    """Measures of one replicate, and what the summary needs of it."""
+    rng = named_rng(seed, setting.name + " counts", number)
+    stack, runs = draw(setting, rng)
+    other, _ = draw(setting, rng)
+    cube = setting.estimate(stack)
+    pair = Pair(setting.true, cube, None, setting.run_expected, runs)
+    return {name: METRICS[name](pair) for name in names}, _facts(setting, pair, other.counts)
+
+
+def _facts(setting, pair, other):
+    perfect = Pair(setting.true, setting.perfect)
+    variance, stated = perfect.stated_variance, pair.stated_variance
+    rich = (pair.expected >= 1) & (variance > 0)
+    square = (pair.predicted - perfect.predicted)[rich] ** 2 / variance[rich]
+    filled = pair.used & (pair.predicted > 0)
+    lost = [deviance(other[filled], counts[filled]).sum() for counts in (pair.predicted, pair.expected)]
+    return {
+        "square": square.mean() if rich.any() else np.nan,
+        "stated": np.mean(stated[rich] / variance[rich]) if rich.any() else np.nan,
+        "q": METRICS["lost_information"](pair).value,
+        "heldout": lost[0] - lost[1],
+    }
+
+
+def _summary(setting, extra):
+    floor = METRICS["lost_information"](Pair(setting.true, setting.perfect)).value
+    width = from_replicates(extra["square"], 1.0)
+    q = from_replicates(extra["q"], 0.0)
+    spread = extra["q"].std(ddof=1) / np.sqrt(extra["q"].size) if extra["q"].size > 1 else np.nan
+    return {
+        # √ of a mean square, to first order in its error.
+        "replicate_pull_width": Measure(0.5 + width.value / 2, width.error / 2, 1.0),
+        "stated_variance": from_replicates(extra["stated"], 1.0),
+        "noise_cost": Measure(q.value - floor, spread, N_PARAMETERS),
+        "bias_floor": Measure(floor, np.nan, 0.0),
+        "efficiency": Measure(N_PARAMETERS / q.value, N_PARAMETERS / q.value**2 * spread, 1.0),
+        "heldout_deviance": replace(from_replicates(extra["heldout"], 0.0), ideal=0.0),
+    }
+
+
+def _times(stack, factor):
+    scaled = {name: getattr(stack, name) * factor for name in ("counts", "livetime", "ontime")}
+    return replace(stack, **scaled)
