@@ -53,7 +53,8 @@ class Watched(Executor):
         rest, pending = iter(work), deque()
         try:
             while True:
-                pending.extend(self.submit(fn, *args) for args in islice(rest, self._room(pending)))
+                room = self.ahead - len(pending)
+                pending.extend(self.submit(fn, *args) for args in islice(rest, room))
                 if not pending:
                     return
                 yield pending[0].result(timeout)
@@ -63,9 +64,6 @@ class Watched(Executor):
             for future in pending:
                 future.cancel()
             wait(pending)
-
-    def _room(self, pending):
-        return self.ahead - len(pending)
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def cut(share):
 
 
 def cut_plain(at):
-    """Not compressed, and cut: in a header (at < 1) or in what follows."""
+    """Not compressed, and cut after so many bytes."""
 
     def spoil(path):
         content = path.read_bytes()
@@ -169,6 +169,7 @@ SPOILT = {
     "events cut in header": ("gadf", EVENTS, cut_plain(4000), "not a readable FITS"),
     "events cut in data": ("gadf", EVENTS, cut_plain(15000), "not a readable FITS"),
     "events cut between HDUs": ("gadf", EVENTS, cut_plain(2880), "got HDUs.*expected EVENTS"),
+    "events cut in what is not used": ("gadf", EVENTS, cut_plain(-1000), "not a readable FITS"),
     "events are text": ("gadf", EVENTS, lambda p: p.write_text("x" * 5000), "not a readable FITS"),
     "events are empty": ("gadf", EVENTS, lambda p: p.write_bytes(b""), "not a readable FITS"),
     "events are bad gzip": ("gadf", EVENTS, lambda p: p.write_bytes(b"\x1f\x8bno"), "not a read"),
@@ -317,7 +318,7 @@ USAGE = {
     "simulate under a file": (["simulate", "S/obs-index.fits.gz/o", "--runs", "1"], "is a file"),
     "model": (["truth", "out.fits", "--model", "x"], "scenario: got 'x', expected one of"),
     "truth nowhere": (["truth", "no/out.fits"], "no such directory"),
-    "truth folder": (["truth", ".", "--overwrite"], "is a directory, expected"),
+    "truth folder": (["truth", ".", "--overwrite"], "is no regular file, expected"),
     "zenith": (["truth", "out.fits", "--zenith", "91"], "91.* is not in the range"),
 }
 
@@ -406,7 +407,7 @@ def test_output_that_is_there_is_kept(place, run, command):
             words = [name if word == "OUT" else word for word in arguments]
             code, out, err = run(command, *words, *overwrite)
             assert (code, out, len(err.splitlines())) == (2, "", 1)
-            assert re.search(f"{name} (exists|is a|holds)|{name}: ", err)
+            assert re.search(f"{name} (exists|is a|is no|holds)|{name}: ", err)
     assert left() == ["file", "out"]
     assert os.listdir("out") == ["notes.txt"]
     assert Path("file").read_text() == Path("out/notes.txt").read_text() == "mine"

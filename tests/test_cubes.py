@@ -104,6 +104,7 @@ def test_cta_1dc(gammapy_data, background3d):
     path = gammapy_data / "cta-1dc/caldb/data/cta/1dc/bcf/South_z20_50h/irf_file.fits"
     ours, theirs = read_cube(path), background3d.read(path, hdu="BACKGROUND")
     assert ours.axes.shape == (21, 36, 36)
+    assert ours.clock == "ontime"
     assert ours.axes.align == "ALTAZ"  # what the format says of a file that does not
     # gammapy takes the (DETX, DETY, ENERG) of this file for (DETY, DETX, ENERG).
     assert_array_equal(ours.rate, theirs.data.transpose(0, 2, 1))

@@ -104,8 +104,10 @@ def test_empty_directory_is_filled_and_stays_the_same_one(tmp_path):
     assert tmp_path.stat().st_ino == before
 
 
-def test_link_to_a_directory_stays_a_link(tmp_path):
-    (tmp_path / "real").mkdir()
+@pytest.mark.parametrize("there", [True, False])
+def test_link_to_a_directory_stays_a_link(tmp_path, there):
+    if there:
+        (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     with new_directory(tmp_path / "link") as folder:
         fill(folder)
@@ -201,7 +203,7 @@ def test_new_file_that_fails(tmp_path, error):
     ("name", "overwrite", "error"),
     [
         ("there", False, FileExistsError),
-        ("folder", True, IsADirectoryError),
+        ("folder", True, FileExistsError),
         ("none/a", True, FileNotFoundError),
         ("there/a", True, FileNotFoundError),
     ],
@@ -212,6 +214,15 @@ def test_new_file_that_cannot_be(tmp_path, name, overwrite, error):
     with pytest.raises(error), new_file(tmp_path / name, overwrite):
         pytest.fail("must not get here")
     assert tree(tmp_path) == {"there": "mine", "folder": None}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    """A pipe stands for a device, which root could take from the whole machine."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="no regular file"), new_file(tmp_path / "pipe", True):
+        pytest.fail("must not get here")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize(("module", "name"), [(tempfile, "mkstemp"), (os, "replace")])

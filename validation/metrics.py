@@ -46,7 +46,7 @@ class Pair:
     true, reco : BackgroundCube
         Same axes; ``true.counts`` is expected at the exposure of ``reco``.
     error : ndarray, optional
-        Standard error of the rebuilt rate, if a better one than ``reco.rate_error`` is known.
+        True standard error of the rebuilt rate, for pulls; without it, Poisson's of the truth.
     run_expected, run_counts : ndarray, shape (n_obs,), optional
         Events of each run inside the axes: expected and counted.
     """
@@ -76,8 +76,15 @@ class Pair:
 
     @property
     def stated_variance(self):
-        """Variance of the predicted counts, from the error of the rate; None if there is none."""
-        error = self.reco.rate_error if self.error is None else self.error
+        """Variance of the predicted counts that the cube states; None if it does not."""
+        return self._variance(self.reco.per("livetime").rate_error)
+
+    @property
+    def true_variance(self):
+        """Variance of the predicted counts, as `error` has it."""
+        return self.expected if self.error is None else self._variance(self.error)
+
+    def _variance(self, error):
         return None if error is None else (np.nan_to_num(error) * self.exposure) ** 2
 
 
@@ -249,13 +256,9 @@ METRICS = {
 
 
 def pulls(pair):
-    """Pulls of the bins that expect 10 counts or more, and their expectations.
-
-    The error is the one given with the pair, else Poisson's of the truth.
-    """
-    rich = pair.expected >= RICH
-    variance = pair.expected if pair.error is None else pair.stated_variance
-    rich &= variance > 0
+    """Pulls, in true errors, of the bins that expect 10 counts or more, and their expectations."""
+    variance = pair.true_variance
+    rich = (pair.expected >= RICH) & (variance > 0)
     values = (pair.predicted - pair.expected)[rich] / np.sqrt(variance[rich])
     return values, pair.expected[rich]
 

@@ -37,6 +37,8 @@ class Result:
         What the method gives from noise-free counts: its calculated bias.
     limit : float
         Largest deviation from the ideal that is accepted.
+    smallest : float
+        Smallest defect that is found with a power of 95 %, in the unit of the value.
     false_alarm_rate : float
     status : str
         One of `STATUSES`.
@@ -54,6 +56,7 @@ class Result:
     unit: str = ""
     predicted: float = math.nan
     limit: float = math.nan
+    smallest: float = math.nan
     false_alarm_rate: float = math.nan
     status: str = "info"
     reason: str = ""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from simbg.axes import edition2015_axes
+from simbg.exposure import stack_observations
 from simbg.io.cubes import read_cube
 from simbg.observations import Groups
 from simbg.pipeline import Selection, open_store, reconstruct_store
 from simbg.reconstruct import find_method
 from simbg.reconstruct.histogram import Histogram
 from simbg.simulate import expected_stack, observe, write_dataset
+from validation.convergence import converge
 from validation.criteria import judge
 from validation.metrics import METRICS, Pair
+from validation.replicates import make_setting, replicate
 from validation.results import Result
 
 __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
@@ -22,19 +28,32 @@ __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
 # How events reach the methods: as a data store on disk, or straight from memory.
 PATHS = {"realistic": "gadf", "night": "hess"}
 ONE_GROUP = Groups((0, 90), (-90, 270))
+N_REPLICATES = 20
+# Metrics of which a noise-free cube says how large a method's bias is.
+DIRECTED = (
+    "norm",
+    "index",
+    "center_index",
+    "width",
+    "width_slope",
+    "lon_gradient",
+    "lat_gradient",
+    "ring",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """One method in one scenario: the cubes and what was measured."""
+    """One method in one scenario: the cubes, what was measured, and the loss against exposure."""
 
     scenario: object
     method: str
     pair: Pair | None
     results: tuple[Result, ...]
+    convergence: object = None
 
 
-def run_suite(scenarios, methods, seed, executor=None, progress=iter):
+def run_suite(scenarios, methods, seed, executor=None):
     """Run all methods on all scenarios and judge the results together.
 
     Parameters
@@ -43,18 +62,18 @@ def run_suite(scenarios, methods, seed, executor=None, progress=iter):
     methods : sequence of str
     seed : int
     executor : concurrent.futures.Executor, optional
-    progress : callable
-        Wraps the iteration over scenarios.
 
     Returns
     -------
     outcomes : list of Outcome
+        The same for any executor.
     """
-    outcomes = [
-        outcome
-        for scenario in progress(scenarios)
-        for outcome in run_scenario(scenario, methods, seed, executor)
-    ]
+    outcomes, truths = [], []
+    for scenario in scenarios:
+        # Scenarios of one truth and one mix of zeniths lose alike: once is enough.
+        new = scenario.truth not in truths
+        truths.append(scenario.truth)
+        outcomes += run_scenario(scenario, methods, seed, executor, with_convergence=new)
     judged = iter(judge([result for outcome in outcomes for result in outcome.results]))
     return [
         replace(outcome, results=tuple(next(judged) for _ in outcome.results))
@@ -62,87 +81,123 @@ def run_suite(scenarios, methods, seed, executor=None, progress=iter):
     ]
 
 
-def run_scenario(scenario, methods, seed, executor=None):
+def run_scenario(scenario, methods, seed, executor=None, with_convergence=False):
     """Simulate a scenario once, along its path, and rebuild it with each method."""
     table = scenario.table(seed)
     scheme = PATHS.get(scenario.name)
     with tempfile.TemporaryDirectory() as folder:
         if scheme:
-            write_dataset(
-                Path(folder) / "store",
-                scenario.truth,
-                table,
-                scenario.site,
-                seed,
-                scenario.name,
-                scheme,
-                executor=executor,
-            )
-        return [
-            _run_method(scenario, method, seed, table, Path(folder), scheme, executor)
-            for method in methods
-        ]
+            about = (scenario.truth, table, scenario.site, seed, scenario.name, scheme)
+            write_dataset(Path(folder) / "store", *about, executor=executor)
+        runner = _Runner(scenario, seed, table, Path(folder), scheme, executor)
+        return [runner.run(name, with_convergence) for name in methods]
 
 
-def _run_method(scenario, name, seed, table, folder, scheme, executor):
-    about = {"scenario": scenario.name, "digest": scenario.digest, "method": name, "seed": seed}
-    try:
-        method = find_method(name)
-        reco = (
-            _through_files(folder, name, executor)
-            if scheme
-            else _in_memory(scenario, method, table, seed, executor)
+@dataclass(frozen=True)
+class _Runner:
+    """What the methods of one scenario share."""
+
+    scenario: object
+    seed: int
+    table: object
+    folder: Path
+    scheme: str | None
+    executor: object
+
+    def run(self, name, with_convergence):
+        """One method; whatever it raises is a result."""
+        about = {
+            "scenario": self.scenario.name,
+            "digest": self.scenario.digest,
+            "method": name,
+            "seed": self.seed,
+        }
+        try:
+            method = find_method(name)
+            reco = self._through_files(name) if self.scheme else self._in_memory(method)
+            pair, noise_free = self._pairs(method, reco)
+            results = [_measure(metric, pair, noise_free, about) for metric in METRICS]
+            convergence = None
+            if noise_free is not None:
+                results += self._replicates(method, reco.axes, about)
+                if with_convergence:
+                    convergence = converge(
+                        self.scenario, name, method, self.table, self.seed, self.executor
+                    )
+        except (Exception, SystemExit) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            failure = Result(**about, metric="run", status="error", reason=reason)
+            return Outcome(self.scenario, name, None, (failure,))
+        return Outcome(self.scenario, name, pair, tuple(results), convergence)
+
+    def _observations(self):
+        if not self.scheme:
+            return observe(self.scenario.truth, self.table, self.seed, self.scenario.name)
+        store = open_store(self.folder / "store")
+        return store.observations(store.table)
+
+    def _in_memory(self, method):
+        if self.executor is not None and hasattr(method, "executor"):
+            method = replace(method, executor=self.executor)
+        observations = self._observations()
+        axes_of = getattr(method, "default_axes", lambda runs: edition2015_axes(len(runs)))
+        return method.reconstruct(observations, axes_of(observations))
+
+    def _through_files(self, name):
+        """As a user would: a store, `simbg reconstruct`, and the files it writes."""
+        selection = Selection(exclude=("none",), groups=ONE_GROUP)
+        out = self.folder / f"models-{name.replace(':', '-')}"
+        reconstruct_store(
+            self.folder / "store", out, "auto", name, selection, executor=self.executor
         )
-        pair, noise_free = _pairs(scenario, method, table, reco)
-        results = [_measure(metric, pair, noise_free, about) for metric in METRICS]
-    except (Exception, SystemExit) as error:
-        failure = Result(
-            **about, metric="run", status="error", reason=f"{type(error).__name__}: {error}"
+        # 2015's table has livetime and counts, but no observation time and no errors.
+        return read_cube(out / "bg_cube_model_group0_table.fits.gz")
+
+    def _pairs(self, method, reco):
+        """The truth at this exposure with the rebuilt cube, and with the method's noise-free one."""
+        truth, axes = self.scenario.truth, reco.axes
+        true = Histogram().estimate(expected_stack(truth, self.table, axes))
+        observations = self._observations()
+        job = partial(_n_selected, axes)
+        counted = list((self.executor.map if self.executor else map)(job, observations))
+        weight = np.array(
+            [t * truth.total_rate(z) for t, z in zip(self.table["LIVETIME"], self.table["ZEN_PNT"], strict=True)]
         )
-        return Outcome(scenario, name, None, (failure,))
-    return Outcome(scenario, name, pair, tuple(results))
+        runs = true.counts.sum() * weight / weight.sum(), np.array(counted)
+        if not hasattr(method, "estimate"):
+            return Pair(true, reco, None, *runs), None
+        expected = expected_stack(truth, self.table, axes, method.partial_bin)
+        perfect = method.estimate(expected)
+        if reco.rate_error is None:  # 2015's files have none: it follows from the counts.
+            own = replace(expected, counts=reco.counts, livetime=reco.livetime)
+            reco = replace(reco, rate_error=method.estimate(own).rate_error)
+        error = perfect.rate_error
+        return Pair(true, reco, error, *runs), Pair(true, perfect, error)
+
+    def _replicates(self, method, axes, about):
+        setting = make_setting(self.scenario, method, self.table, axes)
+        summary = replicate(setting, N_REPLICATES, self.seed, self.executor, names=())
+        return [_result(name, measure, about) for name, measure in summary.measured.items()]
 
 
-def _in_memory(scenario, method, table, seed, executor):
-    if executor is not None and hasattr(method, "executor"):
-        method = replace(method, executor=executor)
-    observations = observe(scenario.truth, table, seed, scenario.name)
-    axes_of = getattr(method, "default_axes", lambda runs: edition2015_axes(len(runs)))
-    return method.reconstruct(observations, axes_of(observations))
-
-
-def _through_files(folder, name, executor):
-    """As a user would: a store, `simbg reconstruct`, and the files it writes."""
-    selection = Selection(exclude=("none",), groups=ONE_GROUP)
-    out = folder / f"models-{name.replace(':', '-')}"
-    reconstruct_store(folder / "store", out, "auto", name, selection, executor=executor)
-    cube = read_cube(out / "bg_cube_model_group0_table.fits.gz")
-    # 2015's table has the livetime only; the runs are known to have one dead time.
-    runs = open_store(folder / "store")
-    observations = runs.observations(runs.table[:1])
-    return replace(cube, ontime=cube.livetime * observations[0].ontime / observations[0].livetime)
-
-
-def _pairs(scenario, method, table, reco):
-    """The truth at this exposure with the rebuilt cube, and with the method's noise-free one."""
-    axes = reco.axes
-    true = Histogram().estimate(expected_stack(scenario.truth, table, axes))
-    if not hasattr(method, "estimate"):
-        return Pair(true, reco), None
-    expected = expected_stack(scenario.truth, table, axes, method.partial_bin)
-    perfect = method.estimate(expected)
-    return Pair(true, reco, perfect.rate_error), Pair(true, perfect, perfect.rate_error)
+def _n_selected(axes, observation):
+    return stack_observations([observation], axes).n_selected
 
 
 def _measure(name, pair, noise_free, about):
-    measure = METRICS[name](pair)
-    predicted = {} if noise_free is None else {"predicted": METRICS[name](noise_free).value}
+    predicted = {}
+    if noise_free is not None and name in DIRECTED:
+        predicted["predicted"] = METRICS[name](noise_free).value
+    return _result(name, METRICS[name](pair), about, **predicted)
+
+
+def _result(name, measure, about, **more):
     return Result(
         **about,
+        **more,
         metric=name,
-        value=measure.value,
-        error=measure.error,
-        ideal=measure.ideal,
+        value=float(measure.value),
+        error=float(measure.error),
+        ideal=float(measure.ideal),
         unit=measure.unit,
-        **predicted,
     )

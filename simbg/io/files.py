@@ -43,8 +43,9 @@ def new_file(path, overwrite=False):
         If ``path`` is there and may not be replaced, or cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory, expected the name of a file to write")
+    if path.exists() and not path.is_file():
+        # Nor a device: to replace one, as root, would take it from the whole machine.
+        raise FileExistsError(f"{path} is no regular file, expected the name of a file to write")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
     if not path.parent.is_dir():
