@@ -11,6 +11,7 @@ nox.options.default_venv_backend = "virtualenv"
 PROJECT = nox.project.load_toml("pyproject.toml")
 # Two processes share the cores; a thread pool in each would only get in their way.
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+BASELINE = os.path.join("reports", "baseline")
 
 
 def groups(*names):
@@ -29,7 +30,19 @@ def tests(session):
 def validate(session):
     """Compare true and rebuilt cubes; write reports/index.html; 0 if all criteria hold."""
     session.install("-e.")
-    session.run("python", "-m", "validation", *session.posargs, env=THREADS)
+    gate = ("--baseline", BASELINE) if os.path.isdir(BASELINE) else ()
+    session.run("python", "-m", "validation", *gate, *session.posargs, env=THREADS)
+
+
+@nox.session
+def regenerate(session):
+    """Renew golden cubes and baseline, and show what changed; read it before you commit it."""
+    session.install("-e.", *groups("test"))
+    # pytest-regressions ends with 1 whenever it renews a file.
+    golden = ("tests/test_golden.py", "--force-regen", "-q", "--no-header", "--tb=line")
+    session.run("pytest", *golden, env=THREADS, success_codes=[0, 1])
+    session.run("python", "-m", "validation.baseline", BASELINE, env=THREADS)
+    session.run("git", "status", "--short", "tests/test_golden", BASELINE, external=True)
 
 
 @nox.session

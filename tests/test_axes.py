@@ -10,8 +10,14 @@ from simbg.axes import CHUNK, EVEN, Axes, edition2015_axes
 
 UNEVEN = Axes([0.1, 0.3, 0.31, 5.0, 80.0], [-3.0, -2.5, 0.0, 2.0], [-1.0, 0.2, 0.3, 1.0, 4.0, 5.0])
 EVEN_AXES = Axes(np.geomspace(0.1, 20, 5), np.linspace(-3, 2, 7), np.linspace(-1, 4, 9))
+# Even but for one edge, 1 % of a bin off.
+NEARLY = Axes(
+    EVEN_AXES.energy * np.array([1, 1, 1.01, 1, 1]),
+    EVEN_AXES.fov_lon + np.array([0, 0, 0, 0.01, 0, 0, 0]),
+    EVEN_AXES.fov_lat + np.array([0, 0, 0, 0, 0, 0, 0, 0.01, 0]),
+)
 MIXED = Axes(UNEVEN.energy, EVEN_AXES.fov_lon, UNEVEN.fov_lat)
-ALL = {"uneven": UNEVEN, "even": EVEN_AXES, "mixed": MIXED}
+ALL = {"uneven": UNEVEN, "even": EVEN_AXES, "nearly even": NEARLY, "mixed": MIXED}
 
 
 def edges_of(axes):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from simbg.cli import jobs_option, run, seed_option
+from simbg.console import jobs_option, run, seed_option
+from simbg.io.files import new_file
 from simbg.scenarios import SCENARIOS
 from simbg.workers import workers
-from validation.report import WORDS, figures, verdict, write_report
+from validation import baseline as gate
+from validation.report import WORDS, figures, self_check_lines, verdict, write_report
 from validation.results import write_results
 from validation.run import run_suite
+from validation.selfcheck import self_check
 
 __all__ = ["validate"]
 
@@ -34,13 +39,22 @@ OURS = ("histogram", "default", "michi")
 @jobs_option
 @click.option(
     "--out",
-    type=click.Path(),
+    type=click.Path(file_okay=False),
     default="reports",
     show_default=True,
     help="Folder of index.html and results.jsonl, which are replaced.",
 )
+@click.option(
+    "--baseline",
+    type=click.Path(),
+    metavar="DIR",
+    help="Also hold our methods against the losses kept there.",
+)
+@click.option(
+    "--self-check", "check", is_flag=True, help="Also plant every defect, and run clean 504 times."
+)
 @click.option("--list", "list_", is_flag=True, help="List scenarios and methods.")
-def validate(methods, names, seed, jobs, out, list_):
+def validate(methods, names, seed, jobs, out, baseline, check, list_):
     """Compare true and rebuilt cubes of all scenarios; write a report.
 
     Ends with 0 if all criteria hold, and 1 if not.
@@ -49,36 +63,69 @@ def validate(methods, names, seed, jobs, out, list_):
     simbg validate
     simbg validate --scenario night --method histogram --seed 1
     simbg validate --method my_package.my_module:MyMethod
+    simbg validate --self-check --baseline reports/baseline
     """
     if list_:
-        for scenario in SCENARIOS.values():
-            click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
-        click.echo("methods: " + ", ".join(OURS))
+        _list()
         return 0
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
-    Path(out).mkdir(parents=True, exist_ok=True)
-    chosen = [SCENARIOS[name] for name in names or SCENARIOS]
+    old = gate.read_losses(baseline) if baseline else None
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = [SCENARIOS[name] for name in dict.fromkeys(names or SCENARIOS)]
     with workers(jobs, "validate", unit=" pieces") as executor:
-        outcomes = run_suite(chosen, methods or OURS, seed, executor)
-        images = executor.map(figures, outcomes)
-        pictures = {
-            (outcome.scenario.name, outcome.method): image
-            for outcome, image in zip(outcomes, images, strict=True)
-        }
+        outcomes = run_suite(chosen, dict.fromkeys(methods or OURS), seed, executor)
+        pictures = dict(
+            zip(
+                [(outcome.scenario.name, outcome.method) for outcome in outcomes],
+                executor.map(figures, outcomes),
+                strict=True,
+            )
+        )
+        kept, changes = (True, None) if old is None else _gate(old, executor)
+        checked = self_check(seed, executor) if check else None
     results = [result for outcome in outcomes for result in outcome.results]
-    write_results(Path(out) / "results.jsonl", results)
-    write_report(Path(out) / "index.html", outcomes, seed, pictures)
+    write_results(out / "results.jsonl", results)
+    write_report(out / "index.html", outcomes, seed, pictures, changes, checked)
     for result in results:
         if result.status in ("fail", "error", "known"):
-            click.echo(
-                f"{WORDS[result.status]:14s} {result.scenario} {result.method} {result.metric}: "
-                f"{result.value:.5g} for {result.ideal:.5g} ({result.reason})"
-            )
+            click.echo(_line(result))
+    for line in changes or ():
+        click.echo(f"since the baseline: {line}")
+    sound = True if checked is None else _say_self_check(out, *checked)
     good, text = verdict(results)
-    click.echo(f"{text}: {Path(out) / 'index.html'}")
-    return 0 if good else 1
+    click.echo(f"{text}: {out / 'index.html'}")
+    return 0 if good and kept and sound else 1
+
+
+def _list():
+    for scenario in SCENARIOS.values():
+        click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
+    click.echo("methods: " + ", ".join(OURS))
+
+
+def _gate(old, executor):
+    """Whether nothing got worse than the baseline, and what changed, in words."""
+    return gate.describe(gate.changes(old, gate.measure(executor)))
+
+
+def _say_self_check(out, found, clean):
+    """Print and keep the self-check; whether every defect was found and clean runs were quiet."""
+    with new_file(out / "selfcheck.jsonl", overwrite=True) as temporary:
+        records = [{k: None if v != v else v for k, v in asdict(f).items()} for f in found]
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+    for line in self_check_lines(found, clean):
+        click.echo(line)
+    return all(f.found for f in found) and clean.consistent
+
+
+def _line(result):
+    return (
+        f"{WORDS[result.status]:14s} {result.scenario} {result.method} {result.metric}: "
+        f"{result.value:.5g} for {result.ideal:.5g} ({result.reason})"
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ are the same with any release of numpy, and hardly change with the truth.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
@@ -129,7 +130,9 @@ def write_losses(folder, losses):
         for key, values in sorted(losses.items()):
             record = dict(zip(("scenario", "digest", "method", "metric"), key, strict=True))
             # Ten digits are more than the margins need, and the same on any machine.
-            file.write(json.dumps({**record, "losses": [float(f"{v:.10g}") for v in values]}) + "\n")
+            file.write(
+                json.dumps({**record, "losses": [float(f"{v:.10g}") for v in values]}) + "\n"
+            )
 
 
 def _measure(job):
@@ -145,7 +148,8 @@ def _measure(job):
     losses = {}
     for metric in METRICS:
         values = [
-            row[metric].value if metric == "lost_information" else abs(row[metric].pull) for row in rows
+            row[metric].value if metric == "lost_information" else abs(row[metric].pull)
+            for row in rows
         ]
         if np.all(np.isfinite(values)):
             losses[name, scenario.digest, method, metric] = [float(v) for v in values]
@@ -157,7 +161,9 @@ def _stable_poisson(expected, name, number):
     bits = np.random.PCG64(np.random.SeedSequence(SEED, spawn_key=(crc32(name.encode()), number)))
     uniform = (bits.random_raw(expected.size) >> np.uint64(11)) * 2.0**-53
     uniform = uniform.reshape(expected.shape)
-    guess = np.maximum(np.ceil(special.pdtrik(np.clip(uniform, 1e-16, 1 - 1e-16), np.maximum(expected, 1e-12))), 0)
+    guess = np.maximum(
+        np.ceil(special.pdtrik(np.clip(uniform, 1e-16, 1 - 1e-16), np.maximum(expected, 1e-12))), 0
+    )
     lower = np.maximum(guess - 1, 0)
     counts = np.where(special.pdtr(lower, expected) >= uniform, lower, guess)
     return np.where(expected > 0, counts, 0).astype(np.int64)
@@ -168,7 +174,9 @@ def _change(scenario, method, metric, old, new, k):
     difference = new - old
     size, error = difference.mean(), difference.std(ddof=1) / np.sqrt(difference.size)
     margin = MARGIN_Q * old.mean() if metric == "lost_information" else MARGIN_PULL
-    status = "same" if np.allclose(old, new, rtol=1e-6, atol=1e-9) else "better" if size < 0 else "same"
+    status = (
+        "same" if np.allclose(old, new, rtol=1e-6, atol=1e-9) else "better" if size < 0 else "same"
+    )
     if size - k * error > margin:
         status = "worse"
     return Change(scenario, method, metric, status, size, error, old.mean(), new.mean())
@@ -186,4 +194,4 @@ def main(folder="reports/baseline"):
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

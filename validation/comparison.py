@@ -298,7 +298,9 @@ def _same_clock(a, b):
 def widths(axes, counts):
     """Fitted width and error in deg, energy by energy; NaN where counts are too few."""
     return [
-        fit_width(image, axes.fov_lon, axes.fov_lat) if image.sum() >= WIDTH_COUNTS else (np.nan,) * 2
+        fit_width(image, axes.fov_lon, axes.fov_lat)
+        if image.sum() >= WIDTH_COUNTS
+        else (np.nan,) * 2
         for image in counts
     ]
 
@@ -315,12 +317,16 @@ def _index(pair, pixels):
 
 def _width(true, rebuilt):
     """Ratio of fitted widths, averaged over energies as their errors say."""
-    pairs = [(b / a, e / a) for (a, e), (b, _) in zip(true, rebuilt, strict=True) if np.isfinite(a + b)]
+    pairs = [
+        (b / a, e / a) for (a, e), (b, _) in zip(true, rebuilt, strict=True) if np.isfinite(a + b)
+    ]
     if not pairs:
         return Measure(np.nan, np.nan, 1.0)
     ratio, error = np.array(pairs).T
     weight = error**-2.0
-    return Measure(float(np.exp(np.average(np.log(ratio), weights=weight))), weight.sum() ** -0.5, 1.0)
+    return Measure(
+        float(np.exp(np.average(np.log(ratio), weights=weight))), weight.sum() ** -0.5, 1.0
+    )
 
 
 def _mean(pair, angle):

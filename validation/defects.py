@@ -152,7 +152,9 @@ class Defect:
 
 def _truth(**change):
     """A defect of the truth's parameters: functions of the size."""
-    return lambda b, s: b.counts(replace(b.truth, **{key: f(b.truth, s) for key, f in change.items()}))
+    return lambda b, s: b.counts(
+        replace(b.truth, **{key: f(b.truth, s) for key, f in change.items()})
+    )
 
 
 def _toward(other):
@@ -279,40 +281,174 @@ DEFECTS = {
     for defect in (
         Defect("norm", "rate too high", 0.05, "", _factor(lambda b, s: 1 + s)),
         Defect("index", "index too large", 0.1, "", _truth(index=lambda t, s: t.index + s)),
-        Defect("width", "widths too large", 0.1, "", _truth(sigma=lambda t, s: (t.sigma[0] * (1 + s), t.sigma[1] * (1 + s)))),
+        Defect(
+            "width",
+            "widths too large",
+            0.1,
+            "",
+            _truth(sigma=lambda t, s: (t.sigma[0] * (1 + s), t.sigma[1] * (1 + s))),
+        ),
         Defect(
             "width slope",
             "width grows too fast with energy, about 0.3 TeV",
             0.05,
             "",
-            _truth(sigma=lambda t, s: tuple(x * (e / 0.3) ** s for x, e in zip(t.sigma, t.sigma_energy, strict=True))),
+            _truth(
+                sigma=lambda t, s: tuple(
+                    x * (e / 0.3) ** s for x, e in zip(t.sigma, t.sigma_energy, strict=True)
+                )
+            ),
         ),
-        Defect("lon gradient", "gradient along fov_lon", 0.02, "deg-1", _factor(lambda b, s: 1 + s * b.axes.fov_lon_center[:, None])),
-        Defect("lat gradient", "gradient along fov_lat", 0.02, "deg-1", _factor(lambda b, s: 1 + s * b.axes.fov_lat_center)),
+        Defect(
+            "lon gradient",
+            "gradient along fov_lon",
+            0.02,
+            "deg-1",
+            _factor(lambda b, s: 1 + s * b.axes.fov_lon_center[:, None]),
+        ),
+        Defect(
+            "lat gradient",
+            "gradient along fov_lat",
+            0.02,
+            "deg-1",
+            _factor(lambda b, s: 1 + s * b.axes.fov_lat_center),
+        ),
         Defect("ring", "ring of 2 deg, 0.3 deg wide", 0.05, "", _factor(_ring)),
         Defect("point source", "share of all events from a point", 0.002, "", _source),
         Defect("energy scale", "energies too high", 0.1, "", _energy_scale),
         Defect("energy bin", "share of events one energy bin too high", 1.0, "", _toward(_shifted)),
-        Defect("lon/lat swapped", "share of events with angles swapped", 1.0, "", _weights(*GRADIENT[::-1])),
-        Defect("lon flipped", "share of events with the sign of fov_lon wrong", 1.0, "", _weights(-GRADIENT[0], GRADIENT[1])),
-        Defect("lat flipped", "share of events with the sign of fov_lat wrong", 1.0, "", _weights(GRADIENT[0], -GRADIENT[1])),
-        Defect("rotated", "share of events rotated by 90 deg", 1.0, "", _weights(-GRADIENT[1], GRADIENT[0])),
-        Defect("bin centres", "share of the step from bin averages to rates at centres", 1.0, "", _toward(_centers), drawn=False),
-        Defect("threshold bin", "share of livetime too much in the bin of the threshold", 1.0, "", _toward(_threshold)),
-        Defect("ontime for livetime", "rate per livetime, said to be per observation time", DEADTIME, "", _factor(lambda b, s: 1 / (1 - s)), drawn=False),
-        Defect("dead time forgotten", "counts over observation time, said to be per livetime", DEADTIME, "", _factor(lambda b, s: 1 - s), drawn=False),
-        Defect("run dropped", "share of one run's events lost, its exposure counted", 1.0, "", plant=_run(-1)),
+        Defect(
+            "lon/lat swapped",
+            "share of events with angles swapped",
+            1.0,
+            "",
+            _weights(*GRADIENT[::-1]),
+        ),
+        Defect(
+            "lon flipped",
+            "share of events with the sign of fov_lon wrong",
+            1.0,
+            "",
+            _weights(-GRADIENT[0], GRADIENT[1]),
+        ),
+        Defect(
+            "lat flipped",
+            "share of events with the sign of fov_lat wrong",
+            1.0,
+            "",
+            _weights(GRADIENT[0], -GRADIENT[1]),
+        ),
+        Defect(
+            "rotated",
+            "share of events rotated by 90 deg",
+            1.0,
+            "",
+            _weights(-GRADIENT[1], GRADIENT[0]),
+        ),
+        Defect(
+            "bin centres",
+            "share of the step from bin averages to rates at centres",
+            1.0,
+            "",
+            _toward(_centers),
+            drawn=False,
+        ),
+        Defect(
+            "threshold bin",
+            "share of livetime too much in the bin of the threshold",
+            1.0,
+            "",
+            _toward(_threshold),
+        ),
+        Defect(
+            "ontime for livetime",
+            "rate per livetime, said to be per observation time",
+            DEADTIME,
+            "",
+            _factor(lambda b, s: 1 / (1 - s)),
+            drawn=False,
+        ),
+        Defect(
+            "dead time forgotten",
+            "counts over observation time, said to be per livetime",
+            DEADTIME,
+            "",
+            _factor(lambda b, s: 1 - s),
+            drawn=False,
+        ),
+        Defect(
+            "run dropped",
+            "share of one run's events lost, its exposure counted",
+            1.0,
+            "",
+            plant=_run(-1),
+        ),
         Defect("run twice", "share of one run's events counted twice", 1.0, "", plant=_run(+1)),
-        Defect("flat solid angle", "share of the step from exact to flat solid angles", 1.0, "", _toward(lambda b: b.expected * b.axes.solid_angle / b.axes.flat_solid_angle), drawn=False, events=4e8),
-        Defect("MeV for TeV", "factor 1e6 to the power of the size", 1.0, "", _factor(lambda b, s: 1e6**s), drawn=False),
-        Defect("uniform energies", "share of energies drawn uniformly inside bins", 1.0, "", _toward(_uniform)),
-        Defect("truncated numbers", "scatter of runs' numbers of events that is missing", 1.0, "", plant=_truncated),
-        Defect("upper edge", "share of the last column of pixels lost", 1.0, "", _factor(_last_column)),
+        Defect(
+            "flat solid angle",
+            "share of the step from exact to flat solid angles",
+            1.0,
+            "",
+            _toward(lambda b: b.expected * b.axes.solid_angle / b.axes.flat_solid_angle),
+            drawn=False,
+            events=4e8,
+        ),
+        Defect(
+            "MeV for TeV",
+            "factor 1e6 to the power of the size",
+            1.0,
+            "",
+            _factor(lambda b, s: 1e6**s),
+            drawn=False,
+        ),
+        Defect(
+            "uniform energies",
+            "share of energies drawn uniformly inside bins",
+            1.0,
+            "",
+            _toward(_uniform),
+        ),
+        Defect(
+            "truncated numbers",
+            "scatter of runs' numbers of events that is missing",
+            1.0,
+            "",
+            plant=_truncated,
+        ),
+        Defect(
+            "upper edge", "share of the last column of pixels lost", 1.0, "", _factor(_last_column)
+        ),
         Defect("dead quadrant", "share of a quadrant's events lost", 1.0, "", _factor(_quadrant)),
-        Defect("reflecting borders", "share of the step to borders of a reflecting smoother", 1.0, "", _toward(_borders), drawn=False),
-        Defect("oversmoothed", "share of a smoothed cube in one said to be raw", 1.0, "", plant=_oversmoothed),
-        Defect("undersmoothed", "share of a smoother's error stated for raw counts", 1.0, "", plant=_undersmoothed),
-        Defect("wrong group", "cube of a zenith 25 deg larger, times the size", 1.0, "", _factor(lambda b, s: b.truth.total_rate(20 + 25 * s) / b.truth.total_rate(20)), drawn=False),
+        Defect(
+            "reflecting borders",
+            "share of the step to borders of a reflecting smoother",
+            1.0,
+            "",
+            _toward(_borders),
+            drawn=False,
+        ),
+        Defect(
+            "oversmoothed",
+            "share of a smoothed cube in one said to be raw",
+            1.0,
+            "",
+            plant=_oversmoothed,
+        ),
+        Defect(
+            "undersmoothed",
+            "share of a smoother's error stated for raw counts",
+            1.0,
+            "",
+            plant=_undersmoothed,
+        ),
+        Defect(
+            "wrong group",
+            "cube of a zenith 25 deg larger, times the size",
+            1.0,
+            "",
+            _factor(lambda b, s: b.truth.total_rate(20 + 25 * s) / b.truth.total_rate(20)),
+            drawn=False,
+        ),
         Defect("errors too small", "stated errors underestimated", 0.1, "", plant=_errors),
     )
 }

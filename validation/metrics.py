@@ -206,7 +206,9 @@ def pit(pair):
     below = special.pdtr(n - 1, expected)
     u = np.where(n > 0, below, 0.0)
     u += v * (special.pdtr(n, expected) - u)
-    return _from_log_pvalue(np.log(np.maximum(stats.kstest(u, "uniform", mode="asymp").pvalue, 1e-300)))
+    return _from_log_pvalue(
+        np.log(np.maximum(stats.kstest(u, "uniform", mode="asymp").pvalue, 1e-300))
+    )
 
 
 def run_dispersion(pair):
@@ -226,7 +228,9 @@ def lost_information(pair):
     """Q = Σ (m − λ)² / λ, what a fit to test counts of this exposure would lose (in 2 ln L)."""
     used = pair.expected > 0
     return Measure(
-        float(np.sum((pair.predicted - pair.expected)[used] ** 2 / pair.expected[used])), np.nan, 0.0
+        float(np.sum((pair.predicted - pair.expected)[used] ** 2 / pair.expected[used])),
+        np.nan,
+        0.0,
     )
 
 
@@ -276,7 +280,8 @@ def _once_a_truth(function):
         if key is None:
             key = blake2b(np.ascontiguousarray(true.counts), digest_size=16).digest()
             key += b"".join(
-                edges.tobytes() for edges in (true.axes.energy, true.axes.fov_lon, true.axes.fov_lat)
+                edges.tobytes()
+                for edges in (true.axes.energy, true.axes.fov_lon, true.axes.fov_lat)
             )
             object.__setattr__(true, "_key", key)
         if key not in made:
@@ -316,7 +321,10 @@ def _templates(true):
     sigma = np.where(np.isfinite(sigma), sigma, np.inf)[:, None, None]
     width = _centered(axes.offset**2 / sigma**2, counts, (1, 2))
     pivot = np.sum(counts * width**2 * log_energy) / max(np.sum(counts * width**2), 1e-300)
-    size = np.minimum(-axes.fov_lon[0], axes.fov_lon[-1]), np.minimum(-axes.fov_lat[0], axes.fov_lat[-1])
+    size = (
+        np.minimum(-axes.fov_lon[0], axes.fov_lon[-1]),
+        np.minimum(-axes.fov_lat[0], axes.fov_lat[-1]),
+    )
     edges = max(min(size), 0.1) * np.sqrt(np.arange(RINGS + 1) / RINGS)
     return _Templates(
         index=-_centered(log_energy, counts, None),
@@ -325,7 +333,9 @@ def _templates(true):
         width_slope=width * (log_energy - pivot),
         lon=_centered(axes.fov_lon_center[:, None], counts, None),
         lat=_centered(axes.fov_lat_center, counts, None),
-        rings=[(axes.offset >= a) & (axes.offset < b) for a, b in zip(edges, edges[1:], strict=False)],
+        rings=[
+            (axes.offset >= a) & (axes.offset < b) for a, b in zip(edges, edges[1:], strict=False)
+        ],
         true_index=indices[0],
         true_center_index=indices[1],
     )

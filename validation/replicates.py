@@ -146,7 +146,9 @@ def _facts(setting, pair, other):
     rich = (pair.expected >= 1) & (variance > 0)
     square = (pair.predicted - perfect.predicted)[rich] ** 2 / variance[rich]
     filled = pair.used & (pair.predicted > 0)
-    lost = [deviance(other[filled], counts[filled]).sum() for counts in (pair.predicted, pair.expected)]
+    lost = [
+        deviance(other[filled], counts[filled]).sum() for counts in (pair.predicted, pair.expected)
+    ]
     return {
         "square": square.mean() if rich.any() else np.nan,
         "stated": np.mean(stated[rich] / variance[rich]) if rich.any() else np.nan,

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from simbg.io.files import new_file
+from validation.convergence import TARGETS
 from validation.criteria import BUDGET
 from validation.metrics import METRICS, pulls
-from validation.plots import compare_figure, pull_figure
+from validation.plots import compare_figure, convergence_figure, pull_figure, self_check_figure
+from validation.replicates import SUMMARY
 from validation.results import versions
 
-__all__ = ["figures", "verdict", "write_report"]
+__all__ = ["figures", "self_check_lines", "verdict", "write_report"]
 
 # The worst first: a cell of the matrix shows the worst status of its metrics.
 ORDER = ("error", "fail", "known", "ok", "info")
@@ -41,7 +43,28 @@ def verdict(results):
     return good, text
 
 
-def write_report(path, outcomes, seed, pictures):
+def self_check_lines(found, clean):
+    """The self-check in words, the summary last."""
+    lines = []
+    for f in found:
+        size = f"smallest {f.smallest:.3g}" if math.isfinite(f.smallest) else "at full size only"
+        limit = f" = {f.ratio:.2f} × limit" if math.isfinite(f.ratio) else ""
+        lines.append(
+            f"{'found ' if f.found else 'MISSED'} {f.name:20s} {f.full:.3g} {f.unit}: "
+            f"{size}{limit}, by {f.first or '–'}"
+        )
+    if not clean.consistent:
+        tests = {name: p for name, p in clean.tests.items() if p < 1e-3}
+        lines.append(f"clean runs do not alarm at the stated rates: {tests}")
+    n_found = sum(f.found for f in found)
+    lines.append(
+        f"{n_found} of {len(found)} defects found; "
+        f"{clean.alarms} false alarms in {clean.n} clean runs"
+    )
+    return lines
+
+
+def write_report(path, outcomes, seed, pictures, changes=None, self_check=None):
     """Write the page.
 
     Parameters
@@ -51,6 +74,10 @@ def write_report(path, outcomes, seed, pictures):
     seed : int
     pictures : dict
         (scenario name, method) → list of (PNG bytes, alt text), from `figures`.
+    changes : sequence of str, optional
+        What changed since the baseline.
+    self_check : tuple, optional
+        What `validation.selfcheck.self_check` returned.
     """
     results = [result for outcome in outcomes for result in outcome.results]
     scenarios = {outcome.scenario.name: outcome.scenario for outcome in outcomes}
@@ -61,6 +88,7 @@ def write_report(path, outcomes, seed, pictures):
     )
     environment.filters["number"] = _number
     environment.filters["size"] = _size
+    environment.filters["hours"] = lambda value: f"{value:.3g}" if math.isfinite(value) else "never"
     page = environment.get_template("report.html").render(
         good=good,
         verdict=text,
@@ -74,7 +102,11 @@ def write_report(path, outcomes, seed, pictures):
             for key, value in pictures.items()
         },
         words=WORDS,
-        about={name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()},
+        about={name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()} | SUMMARY,
+        changes=changes,
+        convergence=_convergence(outcomes),
+        targets=TARGETS,
+        self_check=None if self_check is None else _self_check(*self_check),
         seed=seed,
         versions=versions(),
         stamp=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -103,6 +135,24 @@ def figures(outcome):
     return [(_png(figure), alt) for figure, alt in made]
 
 
+def _convergence(outcomes):
+    """For each scenario with curves: name, methods' curves, figure."""
+    names = dict.fromkeys(o.scenario.name for o in outcomes if o.convergence)
+    made = {}
+    for name in names:
+        curves = [o.convergence for o in outcomes if o.scenario.name == name and o.convergence]
+        png = base64.b64encode(_png(convergence_figure(curves))).decode()
+        made[name] = (curves, png)
+    return made
+
+
+def _self_check(found, clean):
+    from validation.selfcheck import PROBES
+
+    png = base64.b64encode(_png(self_check_figure(found, PROBES))).decode()
+    return {"found": found, "summary": self_check_lines(found, clean)[-1], "png": png}
+
+
 def _png(figure):
     buffer = io.BytesIO()
     # No software version inside: the same figure has the same bytes.
@@ -115,7 +165,8 @@ def _worst(results):
 
 
 def _number(value):
-    return "" if not math.isfinite(value) else f"{value:.5g}"
+    # What is zero but for rounding is zero.
+    return "" if not math.isfinite(value) else f"{value if abs(value) > 1e-12 else 0:.5g}"
 
 
 def _size(result):

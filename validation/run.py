@@ -161,7 +161,10 @@ class _Runner:
         job = partial(_n_selected, axes)
         counted = list((self.executor.map if self.executor else map)(job, observations))
         weight = np.array(
-            [t * truth.total_rate(z) for t, z in zip(self.table["LIVETIME"], self.table["ZEN_PNT"], strict=True)]
+            [
+                t * truth.total_rate(z)
+                for t, z in zip(self.table["LIVETIME"], self.table["ZEN_PNT"], strict=True)
+            ]
         )
         runs = true.counts.sum() * weight / weight.sum(), np.array(counted)
         if not hasattr(method, "estimate"):
