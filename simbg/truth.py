@@ -36,7 +36,7 @@ class GaussianTruth:
     Events are normal in (fov_lon, fov_lat), with the same width σ(E) in both:
     their density per TeV and deg² is
 
-        n(E, lon, lat) = R · f(z) · p(E) · N(lon; σ(E)) · N(lat; σ(E)),
+        n(E, lon, lat) = R · f(z) · p(E) · N(lon − lon₀; σ(E)) · N(lat − lat₀; σ(E)),
         σ(E) = σ₁ (E / E₁)^s,   s = ln(σ₂/σ₁) / ln(E₂/E₁),   f(z) = 1 − zenith_slope · z / 90 deg,
 
     with p(E) a power law normalised to 1 on ``energy_range`` and zero outside. The
@@ -62,8 +62,10 @@ class GaussianTruth:
     zenith_slope : float
         Loss of rate from zenith 0 to 90 deg; 0.5 as in 2015.
     quadrant : bool
-        Whether only fov_lon ≤ 0 and fov_lat ≤ 0 is lit, as with ``apply_mask`` in
-        2015: a field that no flip or rotation maps to itself.
+        Whether only fov_lon ≤ 0 and fov_lat ≤ 0 is lit, as with ``apply_mask`` in 2015.
+    peak : tuple of float
+        fov_lon and fov_lat of the maximum in deg, the centre above. Away from zero and
+        from the diagonals no flip, rotation or swap maps the field to itself.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class GaussianTruth:
     sigma_energy: tuple[float, float] = (0.1, 80.0)
     zenith_slope: float = 0.5
     quadrant: bool = False
+    peak: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self):
         if self.normalization not in ("integral", "center"):
@@ -98,6 +101,10 @@ class GaussianTruth:
             )
         if not 0 <= self.zenith_slope <= 1:
             raise ValueError(f"zenith_slope: got {self.zenith_slope}, expected 0 to 1")
+        if not all(abs(angle) <= 60 for angle in self.peak) or (self.quadrant and any(self.peak)):
+            raise ValueError(
+                f"peak: got {self.peak}, expected deg within ±60, and (0, 0) with a quadrant"
+            )
 
     @cached_property
     def sigma_slope(self):
@@ -130,7 +137,8 @@ class GaussianTruth:
         """Differential rate in s-1 MeV-1 sr-1 at points (TeV, deg), broadcast together."""
         energy, fov_lon, fov_lat = np.broadcast_arrays(energy, fov_lon, fov_lat)
         sigma = self.width(energy)
-        radial = np.exp(-0.5 * (fov_lon**2 + fov_lat**2) / sigma**2) / (2 * np.pi * sigma**2)
+        square = (fov_lon - self.peak[0]) ** 2 + (fov_lat - self.peak[1]) ** 2
+        radial = np.exp(-0.5 * square / sigma**2) / (2 * np.pi * sigma**2)
         density = self._energy_density(energy) * radial * self.total_rate(zenith)
         if self.quadrant:
             density = density * 4 * ((fov_lon <= 0) & (fov_lat <= 0))
@@ -151,7 +159,7 @@ class GaussianTruth:
         )
         energy, weight = _log_nodes(low, high, max(1 / PANEL, self._steepest(axes) / FOLDS))
         weight = weight * energy * self._energy_density(energy)
-        lon, lat = (self._pixels(edges, energy) for edges in (axes.fov_lon, axes.fov_lat))
+        lon, lat = (self._pixels(edges, energy) for edges in self._from_peak(axes))
         return self.total_rate(zenith) * np.einsum(
             "kn,knx,kny->kxy", weight, lon, lat, optimize=True
         )
@@ -210,15 +218,21 @@ class GaussianTruth:
         np.exp(energy, out=energy)
         energy *= low
         np.minimum(energy, high, out=energy)
-        for angle in (fov_lon, fov_lat):
+        for angle, peak in zip((fov_lon, fov_lat), self.peak, strict=True):
             rng.standard_normal(out=angle)
             angle *= sigma
             if self.quadrant:
                 np.negative(np.abs(angle, out=angle), out=angle)
+            if peak:
+                angle += peak
+
+    def _from_peak(self, axes):
+        """Edges in fov_lon and fov_lat relative to the peak."""
+        return axes.fov_lon - self.peak[0], axes.fov_lat - self.peak[1]
 
     def _steepest(self, axes):
         """Largest change of ln n with ln E, in the farthest corner, where the width is least."""
-        corner = sum(np.abs(edges).max() ** 2 for edges in (axes.fov_lon, axes.fov_lat))
+        corner = sum(np.abs(edges).max() ** 2 for edges in self._from_peak(axes))
         exponent = corner / self.width(np.array(self.energy_range)).min() ** 2
         change = 2 + min(exponent, 2 * LAST_EXPONENT)
         return abs(self.integral_index - 1) + abs(self.sigma_slope) * change

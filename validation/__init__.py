@@ -1,1 +1,1 @@
-"""The validation suite: true against rebuilt cubes, with statistics whose false-alarm rate is known."""
+"""The validation suite: true against rebuilt cubes, with known false-alarm rates."""

@@ -25,10 +25,13 @@ from simbg.workers import workers
 from validation.criteria import BUDGET
 from validation.metrics import METRICS, Pair
 from validation.replicates import make_setting
+from validation.results import read_records
 
 __all__ = ["FILE", "Change", "changes", "describe", "measure", "read_losses", "write_losses"]
 
 FILE = "losses.jsonl"
+SCHEMA = 1
+KEY = ("scenario", "digest", "method", "metric")
 N_REPLICATES = 20
 SEED = 2015
 # A loss of this much is accepted: a tenth of a standard error, or 1 % of information.
@@ -116,10 +119,17 @@ def read_losses(folder):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no baseline there; nox -s regenerate makes one")
     losses = {}
-    for line in path.read_text().splitlines():
-        record = json.loads(line)
-        key = tuple(record[name] for name in ("scenario", "digest", "method", "metric"))
-        losses[key] = record["losses"]
+    for number, record in read_records(path, SCHEMA):
+        try:
+            values = np.array(record["losses"], float)
+            key = tuple(record[name] for name in KEY)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: got {error!r}, expected losses") from None
+        if values.shape != (N_REPLICATES,) or not np.all(np.isfinite(values)):
+            raise ValueError(f"{path}, line {number}: expected {N_REPLICATES} finite losses")
+        losses[key] = values.tolist()
+    if not losses:
+        raise ValueError(f"{path}: got an empty file, expected losses")
     return losses
 
 

@@ -115,7 +115,8 @@ class Comparison:
             )
             mark = "≠" if name in self.causes else " "
             lines.append(
-                f"  {mark} {TESTED[name]:24s} B {measure.value:.5f}{error}  A {measure.ideal:.5f} {measure.unit}"
+                f"  {mark} {TESTED[name]:24s} B {measure.value:.5f}{error}  "
+                f"A {measure.ideal:.5f} {measure.unit}".rstrip()
             )
         return "\n".join(lines)
 
@@ -415,7 +416,7 @@ def _cause(name, measure):
         ratio = measure.value / measure.ideal
         near = next((t for v, t in KNOWN_RATIOS if abs(ratio / v - 1) < 0.02), "")
         return f"{TESTED[name]} × {ratio:.4g}{near}"
-    return f"{TESTED[name]} {measure.value:.4g} for {measure.ideal:.4g}{' ' + measure.unit if measure.unit else ''}"
+    return f"{TESTED[name]} {measure.value:.4g} for {measure.ideal:.4g} {measure.unit}".rstrip()
 
 
 # Ratios that say where they come from.

@@ -1,4 +1,4 @@
-"""Convergence: how the loss of a method falls with exposure, and what it takes to be good enough."""
+"""Convergence: how the loss of a method falls with exposure, and how much is enough."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Defect:
 
     @property
     def information(self):
-        """Fisher information of the size, all else known: Σ (dλ/ds)² / λ; None where it has none."""
+        """Fisher information of the size, all else known: Σ (dλ/ds)² / λ; None without one."""
         if not self.expected:
             return None
         b, step = bench(self.events), 1e-4 * self.full
@@ -244,7 +244,7 @@ def _run(sign):
 
     def plant(b, s, rng):
         share = b.expected / N_RUNS
-        counts, runs = b.draw(rng, b.expected - share)
+        counts, _ = b.draw(rng, b.expected - share)
         one = rng.poisson(share * (1 - s)) if sign < 0 else rng.poisson(share)
         again = rng.binomial(one, s) if sign > 0 else 0
         rest = rng.multinomial(counts.sum(), np.full(N_RUNS - 1, 1 / (N_RUNS - 1)))

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import wraps
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage, special, stats
@@ -26,6 +27,11 @@ __all__ = ["METRICS", "Measure", "Pair", "pulls"]
 
 # Pulls of single bins are about normal where a bin expects this many counts or more.
 RICH = 10.0
+# A scatter is measured from this many bins on; a coverage, where its count of bins scatters by
+# this much, and so is about normal.
+N_BINS, N_MISSED = 10, 3.0
+# Standard errors that a normal covers in 68 and in 95 % of the cases.
+ONE_SIGMA, TWO_SIGMA = 1.0, 1.959964
 # The centre of the field of view, deg.
 CENTER = 1.0
 RINGS = 6
@@ -163,25 +169,29 @@ def pull_mean(pair):
 def pull_width(pair):
     """Width of the deviations from the truth in units of the stated errors, bins of 1 count on.
 
-    (n − λ)² − n has mean zero and variance 2 λ² for Poisson n, whatever λ.
+    (n − λ)² − n has mean zero and variance 2 λ² for Poisson n, whatever λ: n bins have the
+    moments of a χ² of n degrees of freedom, whose tails the error allows for.
     """
     variance = pair.stated_variance
     used = pair.expected >= 1
-    if variance is None or np.count_nonzero(used) < 2:
+    n = np.count_nonzero(used)
+    if variance is None or n < N_BINS:
         return _none(1.0)
     excess = (pair.predicted - pair.expected)[used] ** 2 - variance[used]
-    mean = np.mean(excess / pair.expected[used])
-    return Measure(float(1 + mean / 2), float(np.sqrt(0.5 / np.count_nonzero(used))), 1.0)
+    half = np.mean(excess / pair.expected[used]) / 2
+    z = _chi2_z(n * (1 + 2 * half), n, 2 * n)
+    error = half / z if z * half > 0 else np.sqrt(0.5 / n)
+    return Measure(float(1 + half), float(error), 1.0)
 
 
 def coverage_68(pair):
     """Share of the bins with 10 counts or more whose stated error covers the truth."""
-    return _coverage(pair, 1.0)
+    return _coverage(pair, ONE_SIGMA)
 
 
 def coverage_95(pair):
     """As coverage_68, with 1.96 stated errors."""
-    return _coverage(pair, 1.959964)
+    return _coverage(pair, TWO_SIGMA)
 
 
 def count_deviance(pair):
@@ -333,9 +343,7 @@ def _templates(true):
         width_slope=width * (log_energy - pivot),
         lon=_centered(axes.fov_lon_center[:, None], counts, None),
         lat=_centered(axes.fov_lat_center, counts, None),
-        rings=[
-            (axes.offset >= a) & (axes.offset < b) for a, b in zip(edges, edges[1:], strict=False)
-        ],
+        rings=[(axes.offset >= a) & (axes.offset < b) for a, b in pairwise(edges)],
         true_index=indices[0],
         true_center_index=indices[1],
     )
@@ -399,9 +407,12 @@ def _coverage(pair, factor):
     rich = pair.expected >= RICH
     if variance is None or not rich.any():
         return _none(special.erf(factor / np.sqrt(2)))
-    ideal = poisson_coverage(pair.expected[rich], factor)
+    ideal = _rich_coverage(pair.true)[factor][pair.used[np.nan_to_num(pair.true.counts) >= RICH]]
     inside = np.abs(pair.predicted - pair.expected)[rich] <= factor * np.sqrt(variance[rich])
-    error = np.sqrt(np.sum(ideal * (1 - ideal))) / ideal.size
+    spread = np.sqrt(np.sum(ideal * (1 - ideal)))
+    if spread < N_MISSED:
+        return _none(ideal.mean())
+    error = spread / ideal.size
     return Measure(float(inside.mean()), float(error), float(ideal.mean()))
 
 
@@ -413,13 +424,23 @@ def _chi2(counts, expected):
     if np.any(expected <= 0):
         return _none(0.0, "σ")
     chi2 = np.sum((counts - expected) ** 2 / expected)
-    variance = np.sum(2 + 1 / expected)
-    shape, scale = expected.size**2 / variance, variance / expected.size
+    return Measure(_chi2_z(chi2, expected.size, np.sum(2 + 1 / expected)), 1.0, 0.0, "σ")
+
+
+def _chi2_z(chi2, mean, variance):
+    """The normal deviate of a gamma variate with this mean and variance."""
+    shape, scale = mean**2 / variance, variance / mean
     upper = stats.gamma.logsf(chi2, shape, scale=scale)
     if upper < np.log(0.5):
-        return _from_log_pvalue(max(upper, SMALLEST))
-    lower = stats.gamma.logcdf(chi2, shape, scale=scale)
-    return Measure(-_z(max(lower, SMALLEST)), 1.0, 0.0, "σ")
+        return _z(max(upper, SMALLEST))
+    return -_z(max(stats.gamma.logcdf(chi2, shape, scale=scale), SMALLEST))
+
+
+@_once_a_truth
+def _rich_coverage(true):
+    """Exact coverage of the rich bins by Poisson counts with √n errors, for both factors."""
+    counts = np.nan_to_num(true.counts)
+    return {c: poisson_coverage(counts[counts >= RICH], c) for c in (ONE_SIGMA, TWO_SIGMA)}
 
 
 def _from_log_pvalue(log_p):

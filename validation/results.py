@@ -14,7 +14,15 @@ import scipy
 from simbg import __version__
 from simbg.io.files import new_file
 
-__all__ = ["SCHEMA", "STATUSES", "Result", "read_results", "versions", "write_results"]
+__all__ = [
+    "SCHEMA",
+    "STATUSES",
+    "Result",
+    "read_records",
+    "read_results",
+    "versions",
+    "write_results",
+]
 
 SCHEMA = 1
 # ok: within its criterion. known: fails by as much as is calculated, for a stated reason.
@@ -90,12 +98,36 @@ def write_results(path, results):
 
 
 def read_results(path):
-    """Read what `write_results` wrote."""
-    results = []
+    """Read what `write_results` wrote.
+
+    Raises
+    ------
+    ValueError
+        In one line: where the file is not of this schema, and how.
+    """
+    return [
+        _result(record, f"{path}, line {number}") for number, record in read_records(path, SCHEMA)
+    ]
+
+
+def read_records(path, schema):
+    """Line numbers and objects of a file of JSON lines, each of which names its schema."""
     with open(path) as file:
-        for line in file:
-            record = json.loads(line)
-            if record.get("schema") != SCHEMA:
-                raise ValueError(f"{path}: got schema {record.get('schema')}, expected {SCHEMA}")
-            results.append(Result(**{k: math.nan if v is None else v for k, v in record.items()}))
-    return results
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                raise ValueError(
+                    f"{path}, line {number}: got {line[:40]!r}, expected JSON"
+                ) from None
+            got = record.get("schema") if isinstance(record, dict) else None
+            if got != schema:
+                raise ValueError(f"{path}, line {number}: got schema {got}, expected {schema}")
+            yield number, record
+
+
+def _result(record, where):
+    try:
+        return Result(**{key: math.nan if v is None else v for key, v in record.items()})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from None

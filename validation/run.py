@@ -154,7 +154,7 @@ class _Runner:
         return read_cube(out / "bg_cube_model_group0_table.fits.gz")
 
     def _pairs(self, method, reco):
-        """The truth at this exposure with the rebuilt cube, and with the method's noise-free one."""
+        """The truth at this exposure with the rebuilt cube and with the noise-free one."""
         truth, axes = self.scenario.truth, reco.axes
         true = Histogram().estimate(expected_stack(truth, self.table, axes))
         observations = self._observations()

@@ -43,7 +43,7 @@ class Found:
     smallest : float
         Smallest size found; NaN if none.
     first : str
-        The metric that found it most often, at that size.
+        The metric that found it most often at that size, or else stood out most.
     limit : float
         Cramér–Rao limit; NaN where the defect changes no expectation.
     sizes, power : tuple of float
@@ -133,13 +133,17 @@ def find(seed, name):
     sizes, power, smallest, first = [], [], np.nan, ""
     size = defect.full if not limit * 16 < defect.full else limit * 16
     for number in range(1, 40):
-        hits = np.abs(_pulls(defect, size, seed, number)) > k
+        pulls = np.abs(_pulls(defect, size, seed, number))
+        hits = pulls > k
         share = hits.any(axis=1).mean()
         sizes.append(float(size))
         power.append(float(share))
         if share * N_REPLICATES < N_FOUND - 1e-9:
             break
-        smallest, first = float(size), PROBES[int(hits.sum(axis=0).argmax())]
+        smallest, first = (
+            float(size),
+            PROBES[np.lexsort((pulls.mean(axis=0), hits.sum(axis=0)))[-1]],
+        )
         size /= STEP
     return Found(
         name,
