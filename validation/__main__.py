@@ -122,6 +122,8 @@ def _say_self_check(out, found, clean):
 
 
 def _line(result):
+    if result.status == "error":
+        return f"{WORDS['error']:14s} {result.scenario} {result.method}: {result.reason}"
     return (
         f"{WORDS[result.status]:14s} {result.scenario} {result.method} {result.metric}: "
         f"{result.value:.5g} for {result.ideal:.5g} ({result.reason})"

@@ -46,7 +46,8 @@ class Change:
     ----------
     scenario, method, metric : str
     status : str
-        "same", "better", "worse" (a loss beyond the margin, which fails), "new" or "gone".
+        "same", "better", "worse" (a loss beyond the margin), "lost" (no longer measured, though
+        the scenario is the same), "new" or "gone". Worse and lost fail.
     size, error : float
         Mean of the paired differences of the loss and its error.
     old, new : float
@@ -66,7 +67,7 @@ class Change:
     def text(self):
         """In words."""
         where = f"{self.scenario} {self.method} {self.metric}"
-        if self.status in ("new", "gone"):
+        if self.status in ("new", "gone", "lost"):
             return f"{where}: {self.status}"
         significance = f", {self.size / self.error:+.1f} σ" if self.error > 0 else ""
         return f"{where}: {self.status}, loss {self.old:.4g} → {self.new:.4g}{significance}"
@@ -95,11 +96,14 @@ def changes(old, new):
     changes : list of Change
     """
     k = stats.t.isf(BUDGET / max(1, len(new)), N_REPLICATES - 1)
-    found = []
+    scenarios, found = {key[:2] for key in new}, []
     for key in sorted(old.keys() | new.keys()):
         scenario, _, method, metric = key
-        if key not in old or key not in new:
-            found.append(Change(scenario, method, metric, "new" if key in new else "gone"))
+        if key not in old:
+            found.append(Change(scenario, method, metric, "new"))
+        elif key not in new:
+            status = "lost" if key[:2] in scenarios else "gone"
+            found.append(Change(scenario, method, metric, status))
         else:
             found.append(_change(scenario, method, metric, old[key], new[key], k))
     return found
@@ -107,10 +111,10 @@ def changes(old, new):
 
 def describe(found):
     """Whether nothing got worse, and lines that say what changed."""
-    worse = [change for change in found if change.status == "worse"]
     moved = [change for change in found if change.status != "same"]
-    lines = [change.text for change in sorted(moved, key=lambda c: c.status != "worse")]
-    return not worse, lines or [f"no change in {len(found)} losses"]
+    failed = [change for change in moved if change.status in ("worse", "lost")]
+    lines = [change.text for change in sorted(moved, key=lambda c: c not in failed)]
+    return not failed, lines or [f"no change in {len(found)} losses"]
 
 
 def read_losses(folder):

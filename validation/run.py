@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from simbg.axes import edition2015_axes
+from simbg.cube import BackgroundCube
 from simbg.exposure import stack_observations
 from simbg.io.cubes import read_cube
 from simbg.observations import Groups
@@ -155,8 +156,11 @@ class _Runner:
 
     def _pairs(self, method, reco):
         """The truth at this exposure with the rebuilt cube and with the noise-free one."""
+        if not isinstance(reco, BackgroundCube):
+            raise TypeError(f"got {type(reco).__name__}, expected a BackgroundCube")
         truth, axes = self.scenario.truth, reco.axes
         true = Histogram().estimate(expected_stack(truth, self.table, axes))
+        _check(reco, true.livetime > 0)
         observations = self._observations()
         job = partial(_n_selected, axes)
         counted = list((self.executor.map if self.executor else map)(job, observations))
@@ -181,6 +185,19 @@ class _Runner:
         setting = make_setting(self.scenario, method, self.table, axes)
         summary = replicate(setting, N_REPLICATES, self.seed, self.executor, names=())
         return [_result(name, measure, about) for name, measure in summary.measured.items()]
+
+
+def _check(reco, exposed):
+    """Refuse a cube that would pass for want of anything to measure."""
+    if reco.livetime is None or not np.any(reco.livetime > 0):
+        raise ValueError("got a cube without livetime, expected that of each bin")
+    rate = reco.rate[exposed]
+    bad = np.count_nonzero(~(np.isfinite(rate) & (rate >= 0)))
+    if bad:
+        raise ValueError(
+            f"got {bad} rates of {rate.size} that are negative or no number, "
+            "expected 0 or more wherever there is exposure"
+        )
 
 
 def _n_selected(axes, observation):
