@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -32,23 +33,30 @@ def simbg(verbose):
     type=click.Choice(["gadf", "table", "image"]),
 )
 @click.option("--zenith", type=click.FloatRange(0, 90), default=20.0, show_default=True, help="deg")
+@click.option(
+    "--like", type=click.Path(), metavar="CUBE", help="Take the axes of this cube; default: 2015's."
+)
 @overwrite_option
-def truth(out, model, format_, zenith, overwrite):
+def truth(out, model, format_, zenith, like, overwrite):
     """Write the true background cube of a model to the FITS file OUT.
 
     \b
     simbg truth true.fits.gz
     simbg truth true.fits --model seed-2015 --format table
+    simbg truth true.fits --like models/bg_cube_model_group27_gadf.fits.gz --zenith 9
     """
     from simbg.axes import edition2015_axes
-    from simbg.io.cubes import write_cube
+    from simbg.io.cubes import read_cube, write_cube
     from simbg.truth import edition2015_cube
 
-    axes = edition2015_axes()
+    axes = read_cube(like).axes if like else edition2015_axes()
     if model == "edition2015":
         cube = edition2015_cube(axes, altitude=90 - zenith)
     else:
-        cube = _scenario(model).truth.cube(axes, zenith, livetime=1.0)
+        scenario = _scenario(model)
+        cube = scenario.truth.cube(axes, zenith, livetime=1.0)
+        # GADF is per observation time: the dead time is that of the scenario's runs.
+        cube = replace(cube, ontime=cube.livetime / (1 - scenario.deadtime_fraction))
     write_cube(out, cube, format_, overwrite=overwrite)
 
 

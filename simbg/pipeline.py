@@ -16,7 +16,7 @@ from simbg.io.files import new_directory, write_fits
 from simbg.io.gadf import GadfStore
 from simbg.io.hess import HessStore
 from simbg.observations import Groups
-from simbg.reconstruct import find_method
+from simbg.reconstruct import check_cube, find_method
 from simbg.sources import known_sources, near_source
 
 __all__ = ["FILES", "GroupSummary", "Selection", "open_store", "reconstruct_store", "select"]
@@ -196,12 +196,15 @@ def reconstruct_store(
 def _make_group(folder, store, estimator, group, table):
     observations = store.observations(table)
     axes_of = getattr(estimator, "default_axes", lambda runs: edition2015_axes(len(runs)))
-    cube = estimator.reconstruct(observations, axes_of(observations))
+    axes = axes_of(observations)
+    cube = check_cube(estimator.reconstruct(observations, axes), axes)
     cube = replace(cube, meta={**cube.meta, "GROUP_ID": group})
     name = str(folder / f"bg_cube_model_group{group}")
     for kind in ("table", "image", "gadf"):
         write_cube(f"{name}_{kind}.fits.gz", cube, kind)
     n_events = 0 if cube.counts is None else int(np.sum(cube.counts))
+    if not n_events:
+        log.warning("group %d: no event above threshold and inside the axes", group)
     livetime = sum(obs.livetime for obs in observations)
     log.info("group %d: %d runs, %d events, %.0f s", group, len(table), n_events, livetime)
     return GroupSummary(group, len(table), n_events, livetime)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.utils import iers
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
@@ -38,8 +39,14 @@ def gammapy_data():
 @pytest.fixture
 def fixtures_2015():
     """Folder of the published cubes; the test is skipped, visibly, where there is none."""
-    named, data = os.environ.get("SIMBG_FIXTURES_2015"), os.environ.get("GAMMAPY_DATA")
-    folder = Path(named) if named else Path(data or ".").resolve().parent / "fixtures-2015"
-    if not folder.is_dir():
-        pytest.skip("neither SIMBG_FIXTURES_2015 nor $GAMMAPY_DATA/../fixtures-2015 is a folder")
-    return folder
+    folder = os.environ.get("SIMBG_FIXTURES_2015")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SIMBG_FIXTURES_2015 is not set to a folder with gammapy-extra's cubes")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _offline():
+    """No test reaches for the network: astropy takes the table of the Earth's rotation it has."""
+    with iers.conf.set_temp("auto_download", False):
+        yield

@@ -457,7 +457,8 @@ def test_runs_without_events_to_count_are_exposure(place, run, scheme, method, w
     (place / "ids.txt").write_text("2")
     arguments = ["--exclude", "none", "--obs-ids", place / "ids.txt", "--method", method]
     code, out, err = run("reconstruct", place / scheme, "out", *arguments)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err == "WARNING group 21: no event above threshold and inside the axes\n"
     assert re.search(r"1 runs +0 events", out)
     (name,) = [
         name for name in left_in("out") if name.endswith("_table.fits.gz") and "cube" in name
@@ -476,7 +477,8 @@ def test_threshold_above_all_energies(place, run, method):
     edit_table(place / "gadf" / OBS, lambda t: t["SAFE_ENERGY_LO"].fill(150.0))
     arguments = ["--exclude", "none", "--method", method]
     code, out, err = run("reconstruct", place / "gadf", "out", *arguments)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "no event above threshold and inside the axes" in err
     assert "0 events" in out
 
 
@@ -502,7 +504,9 @@ def test_truth(place, run, format):
     arguments = ["--model", "seed-2015", "--format", format, "--zenith", 30]
     assert run("truth", "t.fits.gz", *arguments) == (0, "", "")
     truth = SCENARIOS["seed-2015"].truth.cube(edition2015_axes(), zenith=30)
-    np.testing.assert_allclose(read_cube("t.fits.gz").rate, truth.rate, rtol=1e-15)
+    # GADF is per observation time: its runs are dead for a sixth of it.
+    factor = 5 / 6 if format == "gadf" else 1
+    np.testing.assert_allclose(read_cube("t.fits.gz").rate, factor * truth.rate, rtol=1e-15)
     assert left() == ["t.fits.gz"]
 
 

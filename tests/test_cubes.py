@@ -389,3 +389,21 @@ def test_a_flipped_bit_in_a_compressed_file_is_an_error(tmp_path, cube):
     (tmp_path / "c.fits.gz").write_bytes(bytes(content))
     with pytest.raises(ValueError, match=r"c\.fits\.gz"):
         read_cube(tmp_path / "c.fits.gz")
+
+
+def test_gadf_gives_back_the_whole_cube(cube, tmp_path):
+    """Errors, counts and both clocks, bin by bin; unexposed bins are NaN again."""
+    gone = np.zeros(cube.axes.shape, bool)
+    gone[1, 2, 3] = True
+    empty = {
+        name: np.where(gone, 0.0, getattr(cube, name)) for name in ("counts", "livetime", "ontime")
+    }
+    cube = replace(cube, rate=np.where(gone, np.nan, cube.rate), **empty)
+    write_cube(tmp_path / "c.fits", cube)
+    back = read_cube(tmp_path / "c.fits").per("livetime")
+    for name in ("rate", "rate_error", "counts", "livetime", "ontime"):
+        # Two conversions of the clock, each right to the last bit or so.
+        np.testing.assert_allclose(
+            getattr(back, name)[~gone], getattr(cube, name)[~gone], rtol=1e-15, atol=0
+        )
+    assert np.isnan(back.rate[gone]).all()

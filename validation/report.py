@@ -186,6 +186,8 @@ def _number(value):
 
 
 def _size(result):
-    """Deviation from the ideal in standard errors."""
+    """Deviation from the ideal in standard errors, where that is a test."""
+    if not math.isfinite(result.limit):
+        return ""
     size = (result.value - result.ideal) / result.error if result.error else math.nan
     return "" if not math.isfinite(size) else f"{size:+.1f}"

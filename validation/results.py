@@ -92,9 +92,9 @@ def write_results(path, results):
     """Write results as JSON lines, replacing what was there in one step."""
     with new_file(path, overwrite=True) as temporary, open(temporary, "w") as file:
         for result in results:
-            # JSON has no NaN: null.
-            record = {k: None if v != v else v for k, v in asdict(result).items()}
-            file.write(json.dumps(record) + "\n")
+            # JSON has no NaN and no infinity: null.
+            record = {key: _plain(value) for key, value in asdict(result).items()}
+            file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
 def read_results(path):
@@ -112,18 +112,22 @@ def read_results(path):
 
 def read_records(path, schema):
     """Line numbers and objects of a file of JSON lines, each of which names its schema."""
-    with open(path) as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             try:
                 record = json.loads(line)
             except ValueError:
                 raise ValueError(
-                    f"{path}, line {number}: got {line[:40]!r}, expected JSON"
+                    f"{path}, line {number}: got {line[:40].strip()!r}, expected JSON"
                 ) from None
             got = record.get("schema") if isinstance(record, dict) else None
             if got != schema:
                 raise ValueError(f"{path}, line {number}: got schema {got}, expected {schema}")
             yield number, record
+
+
+def _plain(value):
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _result(record, where):

@@ -7,6 +7,7 @@ In memory arrays are (energy, fov_lon, fov_lat). 2015's tables and images are
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 from astropy import units as u
@@ -31,6 +32,13 @@ HDUS_2015 = (
     ("LIVETIME", "LIVETIME", "livetime"),
     ("BACKGROUND", "Bgd", "rate"),
 )
+# Column, attribute and unit of what stands beside BKG_3D in our files.
+SUPPLEMENT = (
+    ("BKG_ERR", "rate_error", "s-1 MeV-1 sr-1"),
+    ("COUNTS", "counts", ""),
+    ("LIVETIME", "livetime", "s"),
+    ("ONTIME", "ontime", "s"),
+)
 
 
 def write_cube(path, cube, format="gadf", energy_unit="MeV", overwrite=False):
@@ -41,9 +49,9 @@ def write_cube(path, cube, format="gadf", energy_unit="MeV", overwrite=False):
     path : path-like
     cube : BackgroundCube
     format : {"gadf", "table", "image"}
-        "gadf": BKG_3D, per observation time; "table": 2015's COUNTS, LIVETIME and
-        BACKGROUND; "image": 2015's image of the rate for DS9. The 2015 formats
-        are per livetime.
+        "gadf": BKG_3D, per observation time, with a SUPPLEMENT of errors, counts and
+        exposure; "table": 2015's COUNTS, LIVETIME and BACKGROUND; "image": 2015's image
+        of the rate for DS9. The 2015 formats are per livetime.
     energy_unit : {"MeV", "TeV"}
         Of the rate, in the 2015 formats.
     overwrite : bool
@@ -71,7 +79,7 @@ def read_cube(path):
         for hdu in file:
             columns = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
             for name in RATE_COLUMNS & set(columns):
-                return _from_gadf(hdu, name)
+                return _with_supplement(_from_gadf(hdu, name), file)
         if "BACKGROUND" in names:
             return _from_table(file)
         if "EBOUNDS" in names:
@@ -97,7 +105,33 @@ def _to_gadf(cube, energy_unit):
         "CREATOR": f"simbg {__version__}",
     }
     header |= {key: value for key, value in cube.meta.items() if len(key) <= 8}
-    return [fits.PrimaryHDU(), one_row_hdu("BACKGROUND", columns, header)]
+    return [fits.PrimaryHDU(), one_row_hdu("BACKGROUND", columns, header), *_supplement(cube)]
+
+
+def _supplement(cube):
+    """What BKG_3D has no place for, in an HDU of our own and in the same order of axes."""
+    cube = cube.per("ontime")
+    columns = [
+        (name, values.transpose(2, 1, 0), unit)
+        for name, attribute, unit in SUPPLEMENT
+        if (values := getattr(cube, attribute)) is not None
+    ]
+    return [one_row_hdu("SUPPLEMENT", columns)] if columns else []
+
+
+def _with_supplement(cube, file):
+    if "SUPPLEMENT" not in file:
+        return cube
+    hdu = file["SUPPLEMENT"]
+    more = {
+        attribute: np.array(hdu.data[name][0], float).transpose(2, 1, 0)
+        for name, attribute, _ in SUPPLEMENT
+        if name in hdu.columns.names
+    }
+    # BKG_3D says 0 where nothing is known.
+    known = (more["ontime"] > 0) | (cube.rate != 0) if "ontime" in more else True
+    rate = np.where(known, cube.rate, np.nan)
+    return replace(cube, rate=rate, **more)
 
 
 def _from_gadf(hdu, name):

@@ -135,6 +135,8 @@ def open_fits(path):
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
+        if isinstance(error, ValueError):
+            raise ValueError(f"{path}: {error}") from error
         reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
         raise ValueError(f"{path}: not a readable FITS file of its kind ({reason})") from error
 

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.observations import Observation
 from simbg.reconstruct.edition2015 import Default, Michi
 from simbg.reconstruct.histogram import Histogram
 
-__all__ = ["METHODS", "Default", "Histogram", "Michi", "Reconstructor", "find_method"]
+__all__ = ["METHODS", "Default", "Histogram", "Michi", "Reconstructor", "check_cube", "find_method"]
 
 METHODS = {"histogram": Histogram, "default": Default, "michi": Michi}
 
@@ -62,6 +64,27 @@ def find_method(name):
         got = type(method).__name__
         raise ValueError(f"method {name!r}: got {got}, expected a name and a reconstruct()")
     return method
+
+
+def check_cube(cube, axes):
+    """The cube that a method returned, if it is one, over the axes that it was given.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or has no rate at all.
+    """
+    if not isinstance(cube, BackgroundCube):
+        raise ValueError(f"method returned {type(cube).__name__}, expected a BackgroundCube")
+    if not cube.axes.same_as(axes):
+        raise ValueError(
+            f"method returned a cube of {cube.axes.shape} bins, expected the axes that it was "
+            f"given, {axes.shape}"
+        )
+    exposed = cube.livetime is None or np.any(cube.livetime > 0)
+    if exposed and not np.isfinite(cube.rate).any():
+        raise ValueError("method returned a cube without any finite rate, expected some")
+    return cube
 
 
 def _load(name):
