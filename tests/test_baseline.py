@@ -73,11 +73,13 @@ def test_draws_of_large_means():
 
 
 def test_draws_are_the_same_for_ever():
-    """From the bits of PCG64, which numpy keeps, and not from its distributions, which may change."""
+    """From the bits of PCG64, which numpy keeps; its distributions may change."""
     means = np.array([0.0, 1e-13, 0.02, 0.7, 3.3, 19.0, 240.0, 5e4])
     assert baseline._stable_poisson(means, "a name", 3).tolist() == DRAWS[3]
     for number in (0, 1):
-        assert baseline._stable_poisson(np.full(12, 3.3), "a name", number).tolist() == DRAWS[number]
+        assert (
+            baseline._stable_poisson(np.full(12, 3.3), "a name", number).tolist() == DRAWS[number]
+        )
 
 
 def test_draws_hardly_change_with_the_expectation():
@@ -113,7 +115,11 @@ def test_smoothing_once_more_is_found(one_night, monkeypatch, tmp_path):
     good, lines = describe(found)
     assert not good
     worse = {(c.method, c.metric): c for c in found if c.status == "worse"}
-    assert {("default", "width"), ("default", "ring"), ("default", "lost_information")} <= worse.keys()
+    assert {
+        ("default", "width"),
+        ("default", "ring"),
+        ("default", "lost_information"),
+    } <= worse.keys()
     assert {method for method, _ in worse} == {"default"}
     change = worse["default", "width"]
     assert change.size / change.error > 6
@@ -170,7 +176,9 @@ def test_false_alarms_of_the_gate():
     rng = np.random.default_rng(2)
     alarms = 0
     for _ in range(150):
-        old = {(*KEY[:3], str(i)): row for i, row in enumerate(rng.normal(1, 0.6, (144, N_REPLICATES)))}
+        old = {
+            (*KEY[:3], str(i)): row for i, row in enumerate(rng.normal(1, 0.6, (144, N_REPLICATES)))
+        }
         new = {key: row + rng.normal(0, 0.3, N_REPLICATES) for key, row in old.items()}
         alarms += not describe(changes(old, new))[0]
     assert alarms <= 2
@@ -283,7 +291,6 @@ def test_committed_baseline_is_of_this_suite():
     found = {key[:3] for key in read_losses(folder)}
     expected = {(n, s.digest, method) for n, s in SCENARIOS.items() for method in METHODS}
     assert found == expected
-
 
 
 def test_renewing_shows_what_changed(one_night, tmp_path, capsys):

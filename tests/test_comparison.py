@@ -327,7 +327,12 @@ def folders(tmp_path):
     other = Axes(np.geomspace(0.1, 50, 7), AXES.fov_lon, AXES.fov_lat)
     models = {
         "a": {0: true_cube(), 1: true_cube(), 2: true_cube(), 10: true_cube()},
-        "b": {0: true_cube(), 1: true_cube(OTHER["norm"]), 3: true_cube(), 10: true_cube(axes=other)},
+        "b": {
+            0: true_cube(),
+            1: true_cube(OTHER["norm"]),
+            3: true_cube(),
+            10: true_cube(axes=other),
+        },
     }
     for folder, cubes in models.items():
         (tmp_path / folder).mkdir()
@@ -370,7 +375,12 @@ def test_bins_without_exposure_do_not_count():
     partial = BackgroundCube(AXES, rate, None, counts, livetime, livetime)
     whole = measured(np.random.default_rng(7))
     for normalize in ("none", "cube", "image"):
-        for pair in ((true_cube(), partial), (partial, true_cube()), (partial, whole), (whole, partial)):
+        for pair in (
+            (true_cube(), partial),
+            (partial, true_cube()),
+            (partial, whole),
+            (whole, partial),
+        ):
             assert compare(*pair, normalize).agree
     louder = replace(partial, rate=1.1 * rate)
     assert "norm" in compare(true_cube(), louder).causes

@@ -65,7 +65,9 @@ def test_histogram_falls_as_the_root_and_costs_its_bins():
     Single counts in bins that expect next to none make the loss at small exposures
     scatter; √Σ(2 + 1/λ)/4 says by how much.
     """
-    found = converge(NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4, exposures=(30, 3000, 10000))
+    found = converge(
+        NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4, exposures=(30, 3000, 10000)
+    )
     assert_allclose(found.loss, 72_000, rtol=0.05)
     assert_allclose(found.exponent, -0.5, atol=0.01)
     cost, floor = found.fit
@@ -75,7 +77,9 @@ def test_histogram_falls_as_the_root_and_costs_its_bins():
 
 
 def test_events_are_proportional_to_hours():
-    found = converge(NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4, exposures=(1, 7))
+    found = converge(
+        NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4, exposures=(1, 7)
+    )
     assert_allclose(found.events[1] / found.events[0], 7, rtol=1e-9)
     table = NIGHT.table(2)
     rate = [NIGHT.truth.total_rate(z) for z in table["ZEN_PNT"]]
@@ -86,7 +90,9 @@ def test_events_are_proportional_to_hours():
 def test_smoothing_has_a_floor(monkeypatch):
     """`default` loses less than the histogram, but its accuracy stops improving."""
     monkeypatch.setattr(convergence, "N_REPLICATES", 2)
-    found = converge(NIGHT, "default", METHODS["default"](), NIGHT.table(2), 4, exposures=(100, 10000))
+    found = converge(
+        NIGHT, "default", METHODS["default"](), NIGHT.table(2), 4, exposures=(100, 10000)
+    )
     assert found.loss[0] < 20_000
     assert found.exponent > -0.45
     assert found.fit[1] > 0

@@ -56,7 +56,8 @@ def test_false_alarms_of_many_runs():
     rng = np.random.default_rng(27)
     pulls = rng.standard_normal((2000, 40))
     alarms = sum(
-        any(r.status == "fail" for r in judge([result(pull=p) for p in row], budget=0.05)) for row in pulls[:200]
+        any(r.status == "fail" for r in judge([result(pull=p) for p in row], budget=0.05))
+        for row in pulls[:200]
     )
     assert stats.binomtest(alarms, 200, 0.05).pvalue > 1e-6
     limit = judge([result() for _ in range(40)], budget=0.05)[0].limit / 0.01
@@ -94,7 +95,9 @@ def test_smallest_defect_is_found_in_19_of_20():
 
 def test_values_that_are_no_number_fail():
     """Infinite, or NaN with an error: never a pass."""
-    assert status(replace(result(), value=math.inf), replace(result(), value=math.nan)) == ["fail"] * 2
+    assert (
+        status(replace(result(), value=math.inf), replace(result(), value=math.nan)) == ["fail"] * 2
+    )
 
 
 # Known failures ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Every metric on a null, on a planted defect that must show, and on what it measures."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -56,7 +57,9 @@ def cube(axes, counts):
 def exact_pair(truth, n_events=1e6, axes=COARSE):
     """A cube of the expectation of ``truth``, held against that of `TRUTH`."""
     scale = n_events / TRUTH.integrate(axes).sum()
-    return Pair(cube(axes, scale * TRUTH.integrate(axes)), cube(axes, scale * truth.integrate(axes)))
+    return Pair(
+        cube(axes, scale * TRUTH.integrate(axes)), cube(axes, scale * truth.integrate(axes))
+    )
 
 
 def toys(axes, n_events, n_toys, seed):
@@ -84,7 +87,7 @@ def _continuous(measure, pair, name, rng):
 
 
 def worst(values):
-    """Smaller p-value of two tests of pulls: Kolmogorov–Smirnov of their p-values, and their scatter."""
+    """Smaller p-value of two tests of pulls: uniform p-values (KS), and a scatter of one."""
     pvalues = 2 * stats.norm.sf(np.abs(values))
     square = (np.mean(values**2) - 1) / (np.std(values**2) / np.sqrt(values.size))
     return min(stats.kstest(pvalues, "uniform").pvalue, 2 * stats.norm.sf(abs(square)))
@@ -258,7 +261,7 @@ def test_rings_have_equal_areas():
     """Counts of a flat cube fall evenly into them, up to the size of pixels."""
     axes = Axes([1, 2], np.linspace(-3, 3, 121), np.linspace(-3, 3, 121))
     edges = 3 * np.sqrt(np.arange(7) / 6)
-    inside = [np.count_nonzero((axes.offset >= a) & (axes.offset < b)) for a, b in zip(edges, edges[1:], strict=False)]
+    inside = [np.count_nonzero((axes.offset >= a) & (axes.offset < b)) for a, b in pairwise(edges)]
     assert_allclose(inside, np.mean(inside), rtol=0.02)
     # One ring 5 % up, the others as much down: no change of the norm, and seen.
     expected = np.full(axes.shape, 100.0)
@@ -297,7 +300,7 @@ def test_pulls_of_a_smoothed_cube_need_the_smoothers_variance():
         found = smoothed(rng.poisson(expected))
         values["right"].append(pulls(Pair(own, found, perfect.rate_error))[0])
         values["naive"].append(pulls(Pair(own, found))[0])
-    # Neighbours go together: as many independent bins as the kernel has, 23 a pass 3 (fact sheet).
+    # Neighbours go together: as many independent bins as the kernel has, 31 in three passes.
     n = 30 * np.size(values["right"][0]) / 31
     assert abs(np.mean(values["right"])) < sigmas(FALSE_ALARM) / np.sqrt(n)
     assert abs(np.std(values["right"]) - 1) < sigmas(FALSE_ALARM) / np.sqrt(2 * n)

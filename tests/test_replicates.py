@@ -32,7 +32,7 @@ FALSE_ALARM = 1e-6
 Z = sigmas(FALSE_ALARM)
 NIGHT = SCENARIOS["night"]
 COARSE = Axes(np.geomspace(0.1, 80, 6), np.linspace(-4, 4, 15), np.linspace(-3.6, 3.6, 13))
-# The fact sheet's cube.
+# The cube of the reference figures.
 FACTS = Axes(np.geomspace(0.1, 80, 21), np.linspace(-4, 4, 61), np.linspace(-4, 4, 61))
 
 
@@ -113,7 +113,10 @@ def _sum(fast, counts, n):
 def test_runs_share_events_as_their_livetimes_and_zeniths():
     table = NIGHT.table(3)
     fast = make_setting(NIGHT, Histogram(), table, COARSE)
-    weight = [t * NIGHT.truth.total_rate(z) for t, z in zip(table["LIVETIME"], table["ZEN_PNT"], strict=True)]
+    weight = [
+        t * NIGHT.truth.total_rate(z)
+        for t, z in zip(table["LIVETIME"], table["ZEN_PNT"], strict=True)
+    ]
     assert_allclose(fast.run_expected / fast.run_expected.sum(), weight / np.sum(weight))
     assert_allclose(fast.run_expected.sum(), fast.expected.counts.sum())
 
@@ -130,7 +133,9 @@ def test_results_do_not_depend_on_the_executor():
         others = replicate(fast, 13, 7, pool)
     for summary in (inline, others):
         for name in METRICS:
-            values = [[(m.value, m.error, m.ideal) for m in s.measures[name]] for s in (alone, summary)]
+            values = [
+                [(m.value, m.error, m.ideal) for m in s.measures[name]] for s in (alone, summary)
+            ]
             assert_array_equal(*values)
         for name in SUMMARY:
             values = [(s.measured[name].value, s.measured[name].error) for s in (alone, summary)]
@@ -141,10 +146,11 @@ def test_methods_see_the_same_counts():
     """Common random numbers: the counts that each method's cube keeps agree where both count."""
     seen = {}
     for name in ("histogram", "default"):
-        fast = make_setting(NIGHT, METHODS[name](), NIGHT.table(5), COARSE)
+        method = METHODS[name]()
+        fast = make_setting(NIGHT, method, NIGHT.table(5), COARSE)
         kept = []
 
-        def estimate(stack, method=METHODS[name](), kept=kept):
+        def estimate(stack, method=method, kept=kept):
             kept.append(stack.counts)
             return method.estimate(stack)
 
@@ -181,7 +187,7 @@ def test_noise_of_raw_bins_costs_one_parameter_a_bin():
     ("passes", "n_effective"), [(3, 231), (4, 173), (5, 139)], ids=["3", "4", "5"]
 )
 def test_effective_parameters_of_the_kernel(passes, n_effective):
-    """The fact sheet's: trace of S times its variance factor, for a flat image of 60 × 60."""
+    """Reference figures: trace of S times its variance factor, for a flat image of 60 × 60."""
     flat = np.ones((1, 60, 60))
     peak = np.zeros((1, 61, 61))
     peak[0, 30, 30] = 1
@@ -203,7 +209,7 @@ def exact_loss(lam, passes):
     [(1e5, (4, 5), 1682), (1e6, (3, 4), 2338), (1e7, (3, 3), 4062)],
     ids=["1e5", "1e6", "1e7"],
 )
-def test_loss_of_2015_as_in_the_fact_sheet(n_events, passes, figure):
+def test_loss_of_2015_as_in_the_reference_figures(n_events, passes, figure):
     """Q = 1682, 2338, 4062 at 1e5, 1e6, 1e7 events.
 
     At 1e5 and 1e6 half of all draws fall short of the number at which 2015
@@ -229,7 +235,9 @@ def test_efficiency_of_a_fit_of_the_true_family():
     class Fit:
         def estimate(self, stack):
             shape = GaussianTruth().integrate(stack.axes)
-            return Histogram().estimate(replace(stack, counts=shape * (stack.counts.sum() / shape.sum())))
+            return Histogram().estimate(
+                replace(stack, counts=shape * (stack.counts.sum() / shape.sum()))
+            )
 
     summary = replicate(setting(Fit(), COARSE, 1e4), 60, 2, names=()).measured
     assert abs(summary["noise_cost"].value - 1) < Z * np.sqrt(2 / 60)  # χ² of one degree

@@ -62,7 +62,9 @@ def test_lines_are_strict_json(tmp_path):
 def test_infinity_has_no_name_in_json(tmp_path):
     """A deviance of counts where none can be is infinite; what it means is kept."""
     path = tmp_path / "results.jsonl"
-    write_results(path, [Result("s", "0", "m", "count_deviance", math.inf, 1.0, 0.0, status="fail")])
+    write_results(
+        path, [Result("s", "0", "m", "count_deviance", math.inf, 1.0, 0.0, status="fail")]
+    )
     assert "Infinity" not in path.read_text()
     assert read_results(path)[0].status == "fail"
 

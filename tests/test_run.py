@@ -203,7 +203,15 @@ def test_results_do_not_depend_on_the_executor():
 
     def results(executor):
         return [
-            (r.method, r.metric, r.status, repr(r.value), repr(r.error), repr(r.predicted), r.reason)
+            (
+                r.method,
+                r.metric,
+                r.status,
+                repr(r.value),
+                repr(r.error),
+                repr(r.predicted),
+                r.reason,
+            )
             for outcome in run_suite([TINY], methods, SEED, executor)
             for r in outcome.results
         ]

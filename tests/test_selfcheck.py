@@ -19,7 +19,7 @@ from validation.statistics import sigmas
 # Of each statistical test; seeds were not chosen after looking (others pass, too).
 FALSE_ALARM = 1e-6
 K = sigmas(RATE)
-# What the suite has promised to find: the list of its issue, in its order.
+# What the suite promises to find.
 PROMISED = [
     "norm",
     "index",
@@ -121,7 +121,7 @@ def test_nothing_mirrors_the_bench():
 
 
 def test_cramer_rao_limits():
-    """The fact sheet's 5.6/√N · c at 1e6 events, in its field of ±4 deg: norm c = 1, gradient 0.505."""
+    """Reference figures: 5.6/√N · c at 1e6 events and ±4 deg; norm c = 1, gradient 0.505."""
     limit = {name: selfcheck.LIMIT_SIGMA / np.sqrt(DEFECTS[name].information) for name in DIRECTED}
     assert_allclose(limit["norm"], 0.0056, rtol=0.01)
     assert_allclose(limit["lon gradient"], 0.0028, rtol=0.05)

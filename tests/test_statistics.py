@@ -41,7 +41,7 @@ def brute_moments(mu):
 
 def test_sigmas():
     assert_allclose(sigmas(2 * stats.norm.sf([3.94])[0]), 3.94)
-    assert_allclose(sigmas(8e-5), 3.94, atol=0.01)  # the fact sheet's figure
+    assert_allclose(sigmas(8e-5), 3.94, atol=0.01)  # the reference figure
 
 
 # Deviance ---------------------------------------------------------------------------------
@@ -53,9 +53,15 @@ def test_deviance_by_hand():
 
 @pytest.mark.parametrize(
     ("mu", "mean", "variance"),
-    [(0.01, 0.092, 0.52), (0.1, 0.474, 0.86), (1, 1.147, 1.36), (5, 1.047, 2.27), (10, 1.019, 2.09)],
+    [
+        (0.01, 0.092, 0.52),
+        (0.1, 0.474, 0.86),
+        (1, 1.147, 1.36),
+        (5, 1.047, 2.27),
+        (10, 1.019, 2.09),
+    ],
 )
-def test_moments_of_the_fact_sheet(mu, mean, variance):
+def test_moments_of_the_reference_figures(mu, mean, variance):
     assert_allclose(moments(mu), (mean, variance), atol=0.006)  # of figures with two decimals
 
 
@@ -104,7 +110,10 @@ def test_two_sample_null_and_control():
     mean = np.geomspace(1e-3, 30, 3000)
     share = np.full(mean.size, 0.25)
     z = np.array(
-        [two_sample_z(rng.poisson(0.75 * mean), rng.poisson(0.25 * mean), share) for _ in range(500)]
+        [
+            two_sample_z(rng.poisson(0.75 * mean), rng.poisson(0.25 * mean), share)
+            for _ in range(500)
+        ]
     )
     assert abs(z.mean()) < Z / np.sqrt(500)
     assert abs(np.mean(z**2) - 1) < Z * np.std(z**2) / np.sqrt(500)
@@ -168,7 +177,10 @@ def test_error_of_the_index_is_fishers_and_the_scatter():
     assert abs(pulls.mean()) < Z / np.sqrt(300) + 0.05
     assert abs(np.mean(pulls**2) - 1) < Z * np.sqrt(2 / 300)
     step = 1e-5
-    logs = [np.log(-np.diff(ENERGY ** (-1.7 - s)) / (0.1 ** (-1.7 - s) - 80 ** (-1.7 - s))) for s in (step, -step)]
+    logs = [
+        np.log(-np.diff(ENERGY ** (-1.7 - s)) / (0.1 ** (-1.7 - s) - 80 ** (-1.7 - s)))
+        for s in (step, -step)
+    ]
     information = content @ ((logs[0] - logs[1]) / (2 * step)) ** 2
     assert_allclose(fit_index(content, ENERGY)[1], information**-0.5, rtol=1e-5)
 

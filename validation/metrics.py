@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import wraps
 from hashlib import blake2b
-from zlib import crc32
 from itertools import pairwise
+from zlib import crc32
 
 import numpy as np
 from scipy import ndimage, special, stats

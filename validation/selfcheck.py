@@ -22,7 +22,7 @@ RATE = BUDGET / len(PROBES)
 # A size counts as found if 19 of 20 replicates show it.
 N_REPLICATES, N_FOUND = 20, 19
 STEP = 2**0.5
-# The fact sheet of the field's limits: false-alarm rate 8e-5 and power 95 %.
+# Limits are stated for a false-alarm rate of 8e-5 and a power of 95 %.
 LIMIT_SIGMA = sigmas(8e-5) + float(stats.norm.isf(0.05))
 N_CLEAN = 504
 
