@@ -42,7 +42,10 @@ def regenerate(session):
     golden = ("tests/test_golden.py", "--force-regen", "-q", "--no-header", "--tb=line")
     session.run("pytest", *golden, env=THREADS, success_codes=[0, 1])
     session.run("python", "-m", "validation.baseline", BASELINE, env=THREADS)
-    session.run("git", "status", "--short", "tests/test_golden", BASELINE, external=True)
+    session.run("python", "-m", "validation.known", env=THREADS)
+    session.run(
+        "git", "status", "--short", "tests/test_golden", BASELINE, "validation", external=True
+    )
 
 
 @nox.session

@@ -187,11 +187,28 @@ def test_false_alarms_of_the_gate():
 def test_edited_scenario_has_no_baseline():
     """Another digest: what is new is new and what is gone is gone, and neither fails."""
     other = flat(9.0, key=("night", "4567", *KEY[2:]))
-    found = changes(flat(1.0), other)
-    assert sorted(c.status for c in found) == ["gone", "new"]
+    kept = flat(1.0, key=("seed-2015", "89ab", *KEY[2:]))
+    found = changes(flat(1.0) | kept, other | kept)
+    assert sorted(c.status for c in found) == ["gone", "new", "same"]
     good, lines = describe(found)
     assert good
     assert sorted(lines) == ["night histogram index: gone", "night histogram index: new"]
+
+
+def test_foreign_baseline_fails():
+    """A gate that has nothing to compare with holds nothing."""
+    good, lines = describe(changes(flat(1.0, key=("night", "4567", *KEY[2:])), flat(1.0)))
+    assert not good
+    assert lines[0].startswith("nothing of this suite is kept there")
+
+
+def test_hole_in_a_baseline_fails():
+    """A metric that is not kept, of a method that is: the file was cut."""
+    new = flat(1.0, 1.0)
+    old = {key: values for key, values in new.items() if key[3] == "index"}
+    good, lines = describe(changes(old, new))
+    assert not good
+    assert lines == ["night histogram index1: unkept"]
 
 
 def test_what_is_no_longer_measured_fails():

@@ -25,6 +25,8 @@ N_TOYS = 2000
 N_RUNS = 20
 # What must move each metric; a metric without a control fails its test.
 CONTROLS = {
+    "energy_norms": "energy bin",
+    "energy_widths": "width slope",
     "norm": "norm",
     "index": "index",
     "center_index": "index",

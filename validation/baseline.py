@@ -38,6 +38,9 @@ SEED = 2015
 MARGIN_PULL, MARGIN_Q = 0.1, 0.01
 
 
+FAILURES = ("worse", "lost", "unkept")
+
+
 @dataclass(frozen=True)
 class Change:
     """How one metric of one method in one scenario changed.
@@ -47,7 +50,8 @@ class Change:
     scenario, method, metric : str
     status : str
         "same", "better", "worse" (a loss beyond the margin), "lost" (no longer measured, though
-        the scenario is the same), "new" or "gone". Worse and lost fail.
+        the scenario is the same), "unkept" (missing in a baseline that has the rest of the
+        scenario and method), "new" or "gone". Worse, lost and unkept fail.
     size, error : float
         Mean of the paired differences of the loss and its error.
     old, new : float
@@ -67,7 +71,7 @@ class Change:
     def text(self):
         """In words."""
         where = f"{self.scenario} {self.method} {self.metric}"
-        if self.status in ("new", "gone", "lost"):
+        if self.status in ("new", "gone", "lost", "unkept"):
             return f"{where}: {self.status}"
         significance = f", {self.size / self.error:+.1f} σ" if self.error > 0 else ""
         return f"{where}: {self.status}, loss {self.old:.4g} → {self.new:.4g}{significance}"
@@ -96,11 +100,13 @@ def changes(old, new):
     changes : list of Change
     """
     k = stats.t.isf(BUDGET / max(1, len(new)), N_REPLICATES - 1)
-    scenarios, found = {key[:2] for key in new}, []
+    scenarios, kept, found = {key[:2] for key in new}, {key[:3] for key in old}, []
     for key in sorted(old.keys() | new.keys()):
         scenario, _, method, metric = key
         if key not in old:
-            found.append(Change(scenario, method, metric, "new"))
+            # Nothing of a new scenario or method is kept yet; a hole in what is kept is not new.
+            status = "unkept" if key[:3] in kept else "new"
+            found.append(Change(scenario, method, metric, status))
         elif key not in new:
             status = "lost" if key[:2] in scenarios else "gone"
             found.append(Change(scenario, method, metric, status))
@@ -112,8 +118,10 @@ def changes(old, new):
 def describe(found):
     """Whether nothing got worse, and lines that say what changed."""
     moved = [change for change in found if change.status != "same"]
-    failed = [change for change in moved if change.status in ("worse", "lost")]
+    failed = [change for change in moved if change.status in FAILURES]
     lines = [change.text for change in sorted(moved, key=lambda c: c not in failed)]
+    if all(change.status in ("new", "gone") for change in found):
+        return False, ["nothing of this suite is kept there; nox -s regenerate keeps it", *lines]
     return not failed, lines or [f"no change in {len(found)} losses"]
 
 

@@ -24,7 +24,7 @@ from scipy import ndimage, special, stats
 
 from validation.statistics import deviance_z, fit_index, fit_width, max_pvalue, poisson_coverage
 
-__all__ = ["METRICS", "Measure", "Pair", "pulls"]
+__all__ = ["METRICS", "SOURCES", "Measure", "Pair", "pulls"]
 
 # Pulls of single bins are about normal where a bin expects this many counts or more.
 RICH = 10.0
@@ -56,6 +56,9 @@ class Pair:
         True standard error of the rebuilt rate, for pulls; without it, Poisson's of the truth.
     run_expected, run_counts : ndarray, shape (n_obs,), optional
         Events of each run inside the axes: expected and counted.
+    noise_free : bool
+        Whether the rebuilt cube comes from expected counts: a χ² then gets the mean that noise
+        would add.
     """
 
     true: object
@@ -63,6 +66,7 @@ class Pair:
     error: np.ndarray | None = None
     run_expected: np.ndarray | None = None
     run_counts: np.ndarray | None = None
+    noise_free: bool = False
 
     def __post_init__(self):
         if not self.true.axes.same_as(self.reco.axes):
@@ -146,11 +150,32 @@ def lat_gradient(pair):
     return _probe(pair, _templates(pair.true).lat, 0.0, "deg-1")
 
 
+def energy_norms(pair):
+    """Scatter of the norms of all energies about the truth, χ² with exact moments, as σ."""
+    sums = np.array([counts.sum(axis=(1, 2)) for counts in (pair.predicted, pair.expected)])
+    return _chi2(*sums[:, sums[1] >= RICH], pair.noise_free)
+
+
+def energy_widths(pair):
+    """Scatter of the widths of all energies about the truth, χ² with exact moments, as σ."""
+    template = _templates(pair.true).width
+    excess = pair.predicted - pair.expected
+    score = (template * excess).sum(axis=(1, 2))
+    second, fourth = ((template**n * pair.expected).sum(axis=(1, 2)) for n in (2, 4))
+    used = (pair.expected.sum(axis=(1, 2)) >= RICH) & (second > 0)
+    if not used.any():
+        return _none(0.0, "σ")
+    chi2 = np.sum(score[used] ** 2 / second[used]) + used.sum() * pair.noise_free
+    # Var z² of a sum of Poisson numbers with weights h: 2 + Σ h⁴ λ / (Σ h² λ)².
+    variance = np.sum(2 + fourth[used] / second[used] ** 2)
+    return Measure(_chi2_z(chi2, np.count_nonzero(used), variance), 1.0, 0.0, "σ")
+
+
 def ring(pair):
     """Scatter of six equal-area annuli about the truth, χ² with exact moments, as σ of a normal."""
     rings = _templates(pair.true).rings
     sums = [[counts[:, ring].sum() for ring in rings] for counts in (pair.predicted, pair.expected)]
-    return _chi2(*np.array(sums))
+    return _chi2(*np.array(sums), pair.noise_free)
 
 
 def point_source(pair):
@@ -258,6 +283,8 @@ METRICS = {
         width_slope,
         lon_gradient,
         lat_gradient,
+        energy_norms,
+        energy_widths,
         ring,
         point_source,
         pull_mean,
@@ -270,6 +297,27 @@ METRICS = {
         zero_mass,
         lost_information,
     )
+}
+
+
+SCORE = "score test of the direction; error: Cramér–Rao"
+CHI2 = "χ² with exact Poisson moments"
+# Where the formula of each comes from; STATISTICS.md has them in full.
+SOURCES = {
+    **dict.fromkeys(
+        ("norm", "index", "center_index", "width", "width_slope", "lon_gradient", "lat_gradient"),
+        SCORE,
+    ),
+    **dict.fromkeys(("energy_norms", "energy_widths", "ring", "run_dispersion"), CHI2),
+    "point_source": "matched filter, largest of all pixels, calibrated with toys",
+    "pull_mean": "mean of (m − λ) / σ",
+    "pull_width": "(n − λ)² − n has mean 0 and variance 2 λ²",
+    "coverage_68": "exact coverage of √n errors of Poisson counts",
+    "coverage_95": "exact coverage of √n errors of Poisson counts",
+    "count_deviance": "Cash 1979; moments as in Kaastra 2017, arXiv:1707.09202",
+    "pit": "randomised probability integral transform, Kolmogorov–Smirnov",
+    "zero_mass": "Σ λ where m = 0, over Σ λ",
+    "lost_information": "Σ (m − λ)² / λ, twice the Kullback–Leibler distance to second order",
 }
 
 
@@ -420,14 +468,14 @@ def _coverage(pair, factor):
     return Measure(float(inside.mean()), float(error), float(ideal.mean()))
 
 
-def _chi2(counts, expected):
+def _chi2(counts, expected, noise_free=False):
     """χ² of independent Poisson numbers as a normal deviate: too much scatter, or too little.
 
     Its distribution is that of a gamma with the exact mean and variance, Σ (2 + 1/λ).
     """
-    if np.any(expected <= 0):
+    if expected.size == 0 or np.any(expected <= 0):
         return _none(0.0, "σ")
-    chi2 = np.sum((counts - expected) ** 2 / expected)
+    chi2 = np.sum((counts - expected) ** 2 / expected) + expected.size * noise_free
     return Measure(_chi2_z(chi2, expected.size, np.sum(2 + 1 / expected)), 1.0, 0.0, "σ")
 
 

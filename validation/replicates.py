@@ -18,18 +18,18 @@ from simbg.exposure import Stack
 from simbg.reconstruct.histogram import Histogram
 from simbg.simulate import expected_stack, named_rng
 from validation.metrics import METRICS, Measure, Pair
-from validation.statistics import deviance
+from validation.statistics import heldout_deviance
 
 __all__ = ["SUMMARY", "Setting", "Summary", "draw", "from_replicates", "make_setting", "replicate"]
 
 # What replicates say beyond single cubes: name → docstring of the result.
 SUMMARY = {
     "replicate_pull_width": "Width of pulls about the method's own expectation, in stated errors.",
-    "stated_variance": "Mean of the stated variance over that of the replicates' scatter.",
     "noise_cost": "p_eff: what noise costs, E[Q] less the floor; parameters of a perfect fit.",
     "bias_floor": "T b: what is lost at this exposure even without noise.",
     "efficiency": "Parameters of the truth over E[Q]: 1 for a perfect fit of the right family.",
-    "heldout_deviance": "Deviance of other counts, over the truth's own: needs no truth but this.",
+    "heldout_deviance": "Deviance of other counts against the cube; no truth in it. Ideal: its own.",
+    "heldout_missed": "Share of the other counts in bins where the cube predicts none.",
 }
 # Replicates a piece of work.
 BATCH = 5
@@ -145,31 +145,37 @@ def _facts(setting, pair, other):
     variance, stated = perfect.stated_variance, pair.stated_variance
     rich = (pair.expected >= 1) & (variance > 0)
     square = (pair.predicted - perfect.predicted)[rich] ** 2 / variance[rich]
-    filled = pair.used & (pair.predicted > 0)
-    lost = [
-        deviance(other[filled], counts[filled]).sum() for counts in (pair.predicted, pair.expected)
-    ]
+    lost, missed = heldout_deviance(pair.predicted, other)
+    truth, _ = heldout_deviance(np.where(pair.predicted > 0, pair.expected, 0.0), other)
     return {
         "square": square.mean() if rich.any() else np.nan,
         "stated": np.mean(stated[rich] / variance[rich]) if rich.any() else np.nan,
         "q": METRICS["lost_information"](pair).value,
-        "heldout": lost[0] - lost[1],
+        "heldout": lost,
+        "truth": truth,
+        "missed": missed,
     }
 
 
 def _summary(setting, extra):
     floor = METRICS["lost_information"](Pair(setting.true, setting.perfect)).value
-    width = from_replicates(extra["square"], 1.0)
-    q = from_replicates(extra["q"], 0.0)
-    spread = extra["q"].std(ddof=1) / np.sqrt(extra["q"].size) if extra["q"].size > 1 else np.nan
+    # What a replicate's cube states against how far it is from the method's expectation.
+    width = from_replicates(extra["square"] / extra["stated"].mean(), 1.0)
+    spread = {
+        key: values.std(ddof=1) / np.sqrt(values.size) if values.size > 1 else np.nan
+        for key, values in extra.items()
+    }
+    q = extra["q"].mean()
     return {
         # √ of a mean square, to first order in its error.
         "replicate_pull_width": Measure(0.5 + width.value / 2, width.error / 2, 1.0),
-        "stated_variance": from_replicates(extra["stated"], 1.0),
-        "noise_cost": Measure(q.value - floor, spread, N_PARAMETERS),
+        "noise_cost": Measure(q - floor, spread["q"], N_PARAMETERS),
         "bias_floor": Measure(floor, np.nan, 0.0),
-        "efficiency": Measure(N_PARAMETERS / q.value, N_PARAMETERS / q.value**2 * spread, 1.0),
-        "heldout_deviance": replace(from_replicates(extra["heldout"], 0.0), ideal=0.0),
+        "efficiency": Measure(N_PARAMETERS / q, N_PARAMETERS / q**2 * spread["q"], 1.0),
+        "heldout_deviance": Measure(
+            extra["heldout"].mean(), spread["heldout"], extra["truth"].mean()
+        ),
+        "heldout_missed": Measure(extra["missed"].mean(), spread["missed"], 0.0),
     }
 
 

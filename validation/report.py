@@ -47,7 +47,7 @@ def self_check_lines(found, clean):
     """The self-check in words, the summary last."""
     lines = []
     for f in found:
-        size = f"smallest {f.smallest:.3g}" if math.isfinite(f.smallest) else "at full size only"
+        size = f"smallest {f.smallest:.3g}" if math.isfinite(f.smallest) else "no smaller size"
         limit = f" = {f.ratio:.2f} × limit" if math.isfinite(f.ratio) else ""
         lines.append(
             f"{'found ' if f.found else 'MISSED'} {f.name:20s} {f.full:.3g} {f.unit}: "

@@ -51,6 +51,8 @@ class Result:
     status : str
         One of `STATUSES`.
     reason : str
+    source : str
+        Where the formula comes from.
     seed : int
     """
 
@@ -68,6 +70,7 @@ class Result:
     false_alarm_rate: float = math.nan
     status: str = "info"
     reason: str = ""
+    source: str = ""
     seed: int = 0
     schema: int = SCHEMA
     versions: dict = field(default_factory=lambda: versions())

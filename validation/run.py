@@ -19,7 +19,8 @@ from simbg.reconstruct.histogram import Histogram
 from simbg.simulate import expected_stack, observe, write_dataset
 from validation.convergence import converge
 from validation.criteria import judge
-from validation.metrics import METRICS, Pair
+from validation.known import drift
+from validation.metrics import METRICS, SOURCES, Pair
 from validation.replicates import make_setting, replicate
 from validation.results import Result
 
@@ -38,6 +39,8 @@ DIRECTED = (
     "width_slope",
     "lon_gradient",
     "lat_gradient",
+    "energy_norms",
+    "energy_widths",
     "ring",
 )
 
@@ -74,7 +77,8 @@ def run_suite(scenarios, methods, seed, executor=None):
         new = scenario.truth not in truths
         truths.append(scenario.truth)
         outcomes += run_scenario(scenario, methods, seed, executor, with_convergence=new)
-    judged = iter(judge([result for outcome in outcomes for result in outcome.results]))
+    results = [result for outcome in outcomes for result in outcome.results]
+    judged = iter(judge(results, drift=drift(scenarios, methods, executor)))
     return [
         replace(outcome, results=tuple(next(judged) for _ in outcome.results))
         for outcome in outcomes
@@ -159,7 +163,7 @@ class _Runner:
         """The truth at this exposure with the rebuilt cube and with the noise-free one."""
         truth, axes = self.scenario.truth, reco.axes
         true = Histogram().estimate(expected_stack(truth, self.table, axes))
-        _check(reco, true.livetime > 0)
+        _check(reco, true)
         observations = self._observations()
         job = partial(_n_selected, axes)
         counted = list((self.executor.map if self.executor else map)(job, observations))
@@ -178,7 +182,7 @@ class _Runner:
             own = replace(expected, counts=reco.counts, livetime=reco.livetime)
             reco = replace(reco, rate_error=method.estimate(own).rate_error)
         error = perfect.rate_error
-        return Pair(true, reco, error, *runs), Pair(true, perfect, error)
+        return Pair(true, reco, error, *runs), Pair(true, perfect, error, noise_free=True)
 
     def _replicates(self, method, axes, about):
         setting = make_setting(self.scenario, method, self.table, axes)
@@ -186,10 +190,17 @@ class _Runner:
         return [_result(name, measure, about) for name, measure in summary.measured.items()]
 
 
-def _check(reco, exposed):
+def _check(reco, true):
     """Refuse a cube that would pass for want of anything to measure."""
     if reco.livetime is None or not np.any(reco.livetime > 0):
         raise ValueError("got a cube without livetime, expected that of each bin")
+    longest, runs = reco.livetime.max(), true.livetime.max()
+    # Sums of the same seconds in another order.
+    if abs(longest - runs) > 1e-9 * runs:
+        raise ValueError(
+            f"got {longest:.0f} s of livetime, expected that of the runs, {runs:.0f} s"
+        )
+    exposed = true.livetime > 0
     rate = reco.rate[exposed]
     bad = np.count_nonzero(~(np.isfinite(rate) & (rate >= 0)))
     if bad:
@@ -219,4 +230,5 @@ def _result(name, measure, about, **more):
         error=float(measure.error),
         ideal=float(measure.ideal),
         unit=measure.unit,
+        source=SOURCES.get(name, "STATISTICS.md, replicates"),
     )

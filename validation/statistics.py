@@ -15,6 +15,7 @@ __all__ = [
     "deviance_z",
     "fit_index",
     "fit_width",
+    "heldout_deviance",
     "max_pvalue",
     "poisson_coverage",
     "sigmas",
@@ -34,6 +35,22 @@ def deviance(counts, expected):
     """Poisson deviance of each bin, 2 [μ − n + n ln(n / μ)] (Baker & Cousins 1984, Cash 1979)."""
     counts, expected = np.asarray(counts, float), np.asarray(expected, float)
     return 2 * (expected - counts + special.xlogy(counts, counts) - special.xlogy(counts, expected))
+
+
+def heldout_deviance(predicted, counts):
+    """How badly a cube predicts counts that it was not made from; needs no truth.
+
+    Its mean is that of the truth's own deviance plus twice the Kullback–Leibler distance.
+    Bins where the cube predicts nothing would make it infinite: they are left out, and the
+    share of the counts in them is told apart.
+
+    Returns
+    -------
+    deviance, missed : float
+    """
+    filled = predicted > 0
+    missed = counts[~filled].sum() / max(counts.sum(), 1)
+    return float(deviance(counts[filled], predicted[filled]).sum()), float(missed)
 
 
 def deviance_z(counts, expected):

@@ -84,6 +84,9 @@ def check_cube(cube, axes):
     exposed = cube.livetime is None or np.any(cube.livetime > 0)
     if exposed and not np.isfinite(cube.rate).any():
         raise ValueError("method returned a cube without any finite rate, expected some")
+    errors = cube.rate_error
+    if np.isinf(cube.rate).any() or (errors is not None and np.any(errors < 0)):
+        raise ValueError("method returned infinite rates or negative errors, expected neither")
     return cube
 
 
