@@ -28,7 +28,7 @@ SUMMARY = {
     "noise_cost": "p_eff: what noise costs, E[Q] less the floor; parameters of a perfect fit.",
     "bias_floor": "T b: what is lost at this exposure even without noise.",
     "efficiency": "Parameters of the truth over E[Q]: 1 for a perfect fit of the right family.",
-    "heldout_deviance": "Deviance of other counts against the cube; no truth in it. Ideal: its own.",
+    "heldout_deviance": "Deviance of other counts against the cube; the ideal is the truth's own.",
     "heldout_missed": "Share of the other counts in bins where the cube predicts none.",
 }
 # Replicates a piece of work.
