@@ -101,5 +101,13 @@ SCENARIOS = {
             alt_range=(45.0, 90.0),
             az_range=(0.0, 360.0),
         ),
+        Scenario(
+            "threshold-bin",
+            "A threshold inside a bin",
+            "20 runs from 0.15 TeV on: a bin is exposed in part, which 2015 took for the whole.",
+            truth=REALISTIC,
+            n_obs=20,
+            energy_threshold=0.15,
+        ),
     )
 }

@@ -73,21 +73,24 @@ def observe(truth, table, seed, name, replicate=0):
     ]
 
 
-def expected_stack(truth, table, axes, partial_bin=False):
+def expected_stack(truth, table, axes, partial_bin=False, whole_bins=False):
     """Exact expectation of the counts that `simbg.exposure.stack_observations` makes.
 
     Returns
     -------
     stack : Stack
         ``counts`` are floats. With ``partial_bin`` the threshold bin holds the
-        events above the threshold and the whole livetime, as there.
+        events above the threshold and the whole livetime, as there; with
+        ``whole_bins``, too, all events of the bin: what its livetime claims.
     """
     counts = np.zeros(axes.shape)
     time = np.zeros((2, axes.shape[0]))
     for row in _rows(table):
         threshold = row["SAFE_ENERGY_LO"]
         first = first_bin(axes, threshold, partial_bin)
-        events = truth.integrate(axes, row["ZEN_PNT"], energy_min=threshold if partial_bin else 0.0)
+        events = truth.integrate(
+            axes, row["ZEN_PNT"], energy_min=threshold if partial_bin and not whole_bins else 0.0
+        )
         counts[first:] += row["LIVETIME"] * events[first:]
         time[:, first:] += np.array([[row["LIVETIME"]], [row["ONTIME"]]])
     livetime, ontime = (np.broadcast_to(t[:, None, None], axes.shape).copy() for t in time)

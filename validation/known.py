@@ -12,9 +12,11 @@ from pathlib import Path
 
 import click
 
+from simbg.axes import edition2015_axes
 from simbg.io.files import new_file
 from simbg.reconstruct import METHODS
 from simbg.scenarios import SCENARIOS
+from simbg.simulate import observe
 from validation.criteria import KNOWN
 from validation.metrics import METRICS, Pair
 from validation.replicates import make_setting
@@ -30,7 +32,10 @@ RTOL = 1e-6
 def calculate(job):
     """Biases of one method in one scenario: {"scenario digest method metric": value}."""
     scenario, method = job
-    setting = make_setting(scenario, METHODS[method](), scenario.table(SEED))
+    table, estimator = scenario.table(SEED), METHODS[method]()
+    runs = observe(scenario.truth, table, SEED, scenario.name)
+    axes = getattr(estimator, "default_axes", lambda runs: edition2015_axes(len(runs)))(runs)
+    setting = make_setting(scenario, estimator, table, axes)
     pair = Pair(setting.true, setting.perfect, noise_free=True)
     return {
         _key(scenario, method, metric): METRICS[metric](pair).value

@@ -85,7 +85,8 @@ def make_setting(scenario, method, table, axes=None, factor=1.0):
     """The setting of a method with an ``estimate`` in a scenario, exposures times ``factor``."""
     axes = axes or edition2015_axes(len(table))
     expected = _times(expected_stack(scenario.truth, table, axes, method.partial_bin), factor)
-    whole = _times(expected_stack(scenario.truth, table, axes), factor)
+    whole = expected_stack(scenario.truth, table, axes, method.partial_bin, whole_bins=True)
+    whole = _times(whole, factor)
     weight = np.array(table["LIVETIME"]) * [scenario.truth.total_rate(z) for z in table["ZEN_PNT"]]
     runs = expected.counts.sum() * weight / weight.sum()
     return Setting(scenario.name, method.estimate, expected, Histogram().estimate(whole), runs)

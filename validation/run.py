@@ -162,7 +162,10 @@ class _Runner:
     def _pairs(self, method, reco):
         """The truth at this exposure with the rebuilt cube and with the noise-free one."""
         truth, axes = self.scenario.truth, reco.axes
-        true = Histogram().estimate(expected_stack(truth, self.table, axes))
+        partial_bin = getattr(method, "partial_bin", False)
+        # The truth at the exposure that the cube claims.
+        claimed = expected_stack(truth, self.table, axes, partial_bin, whole_bins=True)
+        true = Histogram().estimate(claimed)
         _check(reco, true)
         observations = self._observations()
         job = partial(_n_selected, axes)
@@ -173,7 +176,8 @@ class _Runner:
                 for t, z in zip(self.table["LIVETIME"], self.table["ZEN_PNT"], strict=True)
             ]
         )
-        runs = true.counts.sum() * weight / weight.sum(), np.array(counted)
+        selected = expected_stack(truth, self.table, axes).counts.sum()
+        runs = selected * weight / weight.sum(), np.array(counted)
         if not hasattr(method, "estimate"):
             return Pair(true, reco, None, *runs), None
         expected = expected_stack(truth, self.table, axes, method.partial_bin)
