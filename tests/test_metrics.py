@@ -13,8 +13,10 @@ from simbg.exposure import Stack
 from simbg.reconstruct.edition2015 import Default
 from simbg.reconstruct.histogram import Histogram
 from simbg.truth import GaussianTruth
-from validation.defects import DEFECTS, bench
-from validation.metrics import METRICS, Measure, Pair, pulls
+from validation.bench import bench
+from validation.defects import DEFECTS
+from validation.metrics import METRICS, pulls
+from validation.pair import Measure, Pair
 from validation.selfcheck import PROBES, RATE
 from validation.statistics import sigmas
 

@@ -16,7 +16,8 @@ from simbg.scenarios import SCENARIOS
 from simbg.simulate import observe
 from simbg.truth import GaussianTruth
 from simbg.workers import Inline
-from validation.metrics import METRICS, Pair
+from validation.metrics import METRICS
+from validation.pair import Pair
 from validation.replicates import (
     SUMMARY,
     Setting,

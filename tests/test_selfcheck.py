@@ -10,8 +10,9 @@ from scipy import stats
 from simbg.simulate import named_rng
 from simbg.workers import Inline
 from validation import selfcheck
+from validation.bench import bench
 from validation.criteria import BUDGET
-from validation.defects import DEFECTS, bench
+from validation.defects import DEFECTS
 from validation.metrics import METRICS
 from validation.selfcheck import N_REPLICATES, PROBES, RATE, Clean, clean_runs, find, self_check
 from validation.statistics import sigmas

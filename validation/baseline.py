@@ -23,7 +23,8 @@ from simbg.reconstruct import METHODS
 from simbg.scenarios import SCENARIOS
 from simbg.workers import workers
 from validation.criteria import BUDGET
-from validation.metrics import METRICS, Pair
+from validation.metrics import METRICS
+from validation.pair import Pair
 from validation.replicates import make_setting
 from validation.results import read_records
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from simbg.axes import edition2015_axes
 from simbg.simulate import named_rng
-from validation.metrics import METRICS, Pair
+from validation.metrics import METRICS
+from validation.pair import Pair
 from validation.replicates import draw, make_setting
 
 __all__ = ["EXPOSURES", "TARGETS", "Convergence", "converge"]

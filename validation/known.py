@@ -18,7 +18,8 @@ from simbg.reconstruct import METHODS
 from simbg.scenarios import SCENARIOS
 from simbg.simulate import observe
 from validation.criteria import KNOWN
-from validation.metrics import METRICS, Pair
+from validation.metrics import METRICS
+from validation.pair import Pair
 from validation.replicates import make_setting
 
 __all__ = ["FILE", "calculate", "committed", "drift"]

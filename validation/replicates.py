@@ -17,7 +17,8 @@ from simbg.axes import edition2015_axes
 from simbg.exposure import Stack
 from simbg.reconstruct.histogram import Histogram
 from simbg.simulate import expected_stack, named_rng
-from validation.metrics import METRICS, Measure, Pair
+from validation.metrics import METRICS
+from validation.pair import Measure, Pair
 from validation.statistics import heldout_deviance
 
 __all__ = ["SUMMARY", "Setting", "Summary", "draw", "from_replicates", "make_setting", "replicate"]

@@ -20,7 +20,8 @@ from simbg.simulate import expected_stack, observe, write_dataset
 from validation.convergence import converge
 from validation.criteria import judge
 from validation.known import drift
-from validation.metrics import METRICS, SOURCES, Pair
+from validation.metrics import METRICS, SOURCES
+from validation.pair import Pair
 from validation.replicates import make_setting, replicate
 from validation.results import Result
 

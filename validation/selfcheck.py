@@ -9,8 +9,9 @@ import numpy as np
 from scipy import stats
 
 from simbg.simulate import named_rng
+from validation.bench import bench
 from validation.criteria import BUDGET
-from validation.defects import DEFECTS, bench
+from validation.defects import DEFECTS
 from validation.metrics import METRICS
 from validation.statistics import sigmas
 
