@@ -39,8 +39,8 @@ CENTER = 1.0
 RINGS = 6
 # A point source is as wide as this (one σ), deg: H.E.S.S.'s and CTAO's resolution below 1 TeV.
 PSF = 0.1
-# ln of the smallest p-value that is told from zero: 447 σ.
-SMALLEST = -1e5
+# ln of p-values below which doubles underflow, and of the smallest for too little scatter (447 σ).
+UNDERFLOW, SMALLEST = -600.0, -1e5
 N_KEPT = 16
 N_TOYS, TOY_SEED = 5000, 20150811
 
@@ -414,8 +414,12 @@ def _chi2_z(chi2, mean, variance):
     """The normal deviate of a gamma variate with this mean and variance."""
     shape, scale = mean**2 / variance, variance / mean
     upper = stats.gamma.logsf(chi2, shape, scale=scale)
+    if upper < UNDERFLOW:
+        # The first term of the continued fraction of the incomplete gamma function, in logarithms.
+        x = chi2 / scale
+        upper = shape * np.log(x) - x - special.gammaln(shape) - np.log(x + 1 - shape)
     if upper < np.log(0.5):
-        return _z(max(upper, SMALLEST))
+        return _z(upper)
     return -_z(max(stats.gamma.logcdf(chi2, shape, scale=scale), SMALLEST))
 
 
