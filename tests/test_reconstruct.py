@@ -446,8 +446,10 @@ class Mine:
 
 
 class Nameless:
+    """Refused before it is ever called."""
+
     def reconstruct(self, observations, axes):
-        raise NotImplementedError
+        return None
 
 
 @pytest.fixture

@@ -21,7 +21,16 @@ from validation.metrics import METRICS
 from validation.pair import Measure, Pair
 from validation.statistics import heldout_deviance
 
-__all__ = ["SUMMARY", "Setting", "Summary", "draw", "from_replicates", "make_setting", "replicate"]
+__all__ = [
+    "SUMMARY",
+    "Setting",
+    "Summary",
+    "draw",
+    "from_replicates",
+    "make_setting",
+    "replicate",
+    "run_shares",
+]
 
 # What replicates say beyond single cubes: name → docstring of the result.
 SUMMARY = {
@@ -88,9 +97,14 @@ def make_setting(scenario, method, table, axes=None, factor=1.0):
     expected = _times(expected_stack(scenario.truth, table, axes, method.partial_bin), factor)
     whole = expected_stack(scenario.truth, table, axes, method.partial_bin, whole_bins=True)
     whole = _times(whole, factor)
-    weight = np.array(table["LIVETIME"]) * [scenario.truth.total_rate(z) for z in table["ZEN_PNT"]]
-    runs = expected.counts.sum() * weight / weight.sum()
+    runs = expected.counts.sum() * run_shares(scenario.truth, table)
     return Setting(scenario.name, method.estimate, expected, Histogram().estimate(whole), runs)
+
+
+def run_shares(truth, table):
+    """Share of all expected events that each run has, shape (n_obs,)."""
+    weight = np.array(table["LIVETIME"]) * [truth.total_rate(z) for z in table["ZEN_PNT"]]
+    return weight / weight.sum()
 
 
 def draw(setting, rng):

@@ -22,7 +22,7 @@ from validation.criteria import judge
 from validation.known import drift
 from validation.metrics import METRICS, SOURCES
 from validation.pair import Pair
-from validation.replicates import make_setting, replicate
+from validation.replicates import make_setting, replicate, run_shares
 from validation.results import Result
 
 __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
@@ -171,14 +171,8 @@ class _Runner:
         observations = self._observations()
         job = partial(_n_selected, axes)
         counted = list((self.executor.map if self.executor else map)(job, observations))
-        weight = np.array(
-            [
-                t * truth.total_rate(z)
-                for t, z in zip(self.table["LIVETIME"], self.table["ZEN_PNT"], strict=True)
-            ]
-        )
         selected = expected_stack(truth, self.table, axes).counts.sum()
-        runs = selected * weight / weight.sum(), np.array(counted)
+        runs = selected * run_shares(truth, self.table), np.array(counted)
         if not hasattr(method, "estimate"):
             return Pair(true, reco, None, *runs), None
         expected = expected_stack(truth, self.table, axes, method.partial_bin)

@@ -24,6 +24,8 @@ __all__ = [
 
 # Above this mean the asymptotic moments are right to 1e-6; below they are summed.
 MU_SUMMED = 400.0
+# Below this mean two counts in a bin do not matter.
+MU_TINY = 1e-4
 
 
 def sigmas(false_alarm_rate):
@@ -189,8 +191,8 @@ def _log_normal_bins(edges, width):
 def _deviance_moments(expected):
     """Mean and variance of the deviance of a Poisson variable, by interpolation of exact sums."""
     grid, mean, variance = _moment_table()
-    log_mu = np.log(np.maximum(expected, grid_low()))
-    small = expected < grid_low()
+    log_mu = np.log(np.maximum(expected, MU_TINY))
+    small = expected < MU_TINY
     large = expected > MU_SUMMED
     e, v = (np.interp(log_mu, grid, table) for table in (mean, variance))
     # Asymptotic series: E = 1 + 1/(6μ) + 1/(6μ²), Var = 2 + 2/(3μ) + ...; for tiny μ the exact
@@ -203,14 +205,9 @@ def _deviance_moments(expected):
     return np.where(small, tiny_mean, e), np.where(small, tiny_var, v)
 
 
-def grid_low():
-    """Below this mean two counts in a bin do not matter."""
-    return 1e-4
-
-
 @cache
 def _moment_table():
-    grid = np.linspace(np.log(grid_low()), np.log(MU_SUMMED * 1.01), 2000)
+    grid = np.linspace(np.log(MU_TINY), np.log(MU_SUMMED * 1.01), 2000)
     mean, variance = np.empty_like(grid), np.empty_like(grid)
     for i, mu in enumerate(np.exp(grid)):
         n = np.arange(int(mu + 12 * np.sqrt(mu) + 30))
