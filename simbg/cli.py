@@ -26,6 +26,13 @@ def simbg(verbose):
 @click.argument("out", type=click.Path())
 @click.option("--model", default="realistic", show_default=True, help="A scenario, or edition2015.")
 @click.option(
+    "--from",
+    "from_",
+    type=click.Path(),
+    metavar="BKG",
+    help="Take the truth from this BKG_3D, BKG_2D or 2015 file; over its axes without --like.",
+)
+@click.option(
     "--format",
     "format_",
     default="gadf",
@@ -37,7 +44,7 @@ def simbg(verbose):
     "--like", type=click.Path(), metavar="CUBE", help="Take the axes of this cube; default: 2015's."
 )
 @overwrite_option
-def truth(out, model, format_, zenith, like, overwrite):
+def truth(out, model, from_, format_, zenith, like, overwrite):
     """Write the true background cube of a model to the FITS file OUT.
 
     \b
@@ -55,8 +62,10 @@ def truth(out, model, format_, zenith, like, overwrite):
     else:
         scenario = _scenario(model)
         cube = scenario.truth.cube(axes, zenith, livetime=1.0)
-        # GADF is per observation time: the dead time is that of the scenario's runs.
-        cube = replace(cube, ontime=cube.livetime / (1 - scenario.deadtime_fraction))
+        # GADF is per observation time: the dead time is that of the scenario's runs, their mean.
+        dead = scenario.deadtime_fraction
+        dead = sum(dead) / 2 if isinstance(dead, tuple) else dead
+        cube = replace(cube, ontime=cube.livetime / (1 - dead))
     write_cube(out, cube, format_, overwrite=overwrite)
 
 
@@ -90,6 +99,7 @@ def simulate(outdir, name, runs, scheme, seed, jobs, overwrite):
             scheme,
             overwrite,
             executor,
+            sources=scenario.sources,
         )
     click.echo(f"{outdir}: {runs or scenario.n_obs} runs, {n_events} events")
 
@@ -118,24 +128,47 @@ def simulate(outdir, name, runs, scheme, seed, jobs, overwrite):
 )
 @click.option(
     "--sources",
-    type=click.Choice(["drop"]),
+    type=click.Choice(["drop", "mask"]),
     default="drop",
     show_default=True,
-    help="What happens to runs near them.",
+    help="Drop runs near them, or mask regions and correct the exposure.",
 )
+@click.option(
+    "--mask-margin",
+    "margin",
+    type=float,
+    default=0.4,
+    show_default=True,
+    help="Radius in deg of the mask round a point source; 2 x its own is added.",
+)
+@click.option(
+    "--group-by",
+    metavar="KIND:LEAST",
+    help="Zenith groups of at least livetime:HOURS or runs:NUMBER; default: 2015's.",
+)
+@click.option("--energy-threshold", type=float, help="TeV, in place of that of each run.")
+@click.option("--per-run", is_flag=True, help="Write a model for each run, too, and an index.")
+@click.option("--skip-incomplete", is_flag=True, help="Leave out runs that cannot be read.")
 @click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
 @jobs_option
 @overwrite_option
-def reconstruct(indir, outdir, scheme, method, obs_ids, exclude, sources, test, jobs, overwrite):
+def reconstruct(
+    indir, outdir, scheme, method, obs_ids, per_run, group_by, jobs, overwrite, **selection
+):
     """Make background models from the data store INDIR and write them to OUTDIR.
 
     \b
     simbg reconstruct store models
     simbg reconstruct $GAMMAPY_DATA/hess-dl3-dr1 models --method default
     simbg reconstruct store models --exclude none --exclude my_sources.reg
+    simbg reconstruct $GAMMAPY_DATA/hess-dl3-dr1 models --sources mask --group-by runs:15 --per-run
     """
+    from simbg.pipeline import Selection
+
     ids = None if obs_ids is None else _read_ids(obs_ids)
-    _reconstruct(indir, outdir, scheme, method, ids, exclude, test, jobs, overwrite)
+    groups = None if group_by is None else _group_by(group_by)
+    selection = Selection(obs_ids=ids, group_by=groups, **selection)
+    _reconstruct(indir, outdir, scheme, method, selection, jobs, overwrite, per_run)
 
 
 @simbg.command()
@@ -220,21 +253,33 @@ def _make_bg_cube_models(indir, scheme, outdir, test, overwrite, method, logleve
     gammapy-make-bg-cube-models $GAMMAPY_DATA/hess-dl3-dr1 GADF models --test --overwrite
     """
     log_to_stderr(loglevel)
-    _reconstruct(indir, outdir, scheme, method, None, (), test, None, overwrite)
+    from simbg.pipeline import Selection
+
+    _reconstruct(indir, outdir, scheme, method, Selection(test=test), None, overwrite)
 
 
-def _reconstruct(indir, outdir, scheme, method, ids, exclude, test, jobs, overwrite):
-    from simbg.pipeline import Selection, reconstruct_store
+def _reconstruct(indir, outdir, scheme, method, selection, jobs, overwrite, per_run=False):
+    from simbg.pipeline import reconstruct_store
     from simbg.workers import workers
 
-    selection = Selection(obs_ids=ids, exclude=tuple(exclude), test=test)
     with workers(jobs, "reconstruct") as executor:
-        summaries = reconstruct_store(indir, outdir, scheme, method, selection, overwrite, executor)
+        summaries = reconstruct_store(
+            indir, outdir, scheme, method, selection, overwrite, executor, per_run
+        )
     for group in summaries:
+        masked = f", {group.n_masked} pixels wholly masked" if group.n_masked else ""
         click.echo(
             f"group {group.group_id:2d}: {group.n_obs:4d} runs {group.n_events:9d} events "
-            f"{group.livetime / 3600:7.1f} h"
+            f"{group.livetime / 3600:7.1f} h{masked}"
         )
+
+
+def _group_by(text):
+    kind, _, least = text.partition(":")
+    try:
+        return kind, float(least)
+    except ValueError as error:
+        raise ValueError(f"--group-by: got {text!r}, expected livetime:HOURS or runs:N") from error
 
 
 def _scenario(name):

@@ -84,7 +84,7 @@ def edition2015_pair():
     """
     axes = edition2015_axes()
     true = edition2015_cube(axes, altitude=81.0, sigma=5.0, index_counts=1.5)
-    stack = stack_observations(_runs_2015(), axes, partial_bin=True)
+    stack = stack_observations(_runs_2015(), axes, threshold_bin="whole")
     about = {
         "about": "The pair of 2015. The cubes differ: their truths are two different models.",
         "generator": f"numpy.random.RandomState({SEED})",

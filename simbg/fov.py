@@ -1,81 +1,37 @@
-"""Sky <-> field of view of a tracked pointing, aligned with ALTAZ or RADEC.
+"""Sky <-> field of view of a pointing, tracked or drifting, aligned with ALTAZ or RADEC.
 
-In a run only the Earth's rotation is fast, and it is one angle in the field of view. All else
-(precession, nutation, aberration, polar motion; erfa's, at mid-run, with the pointing's drift) is
-one matrix a run. Aberration is a Lorentz boost of the null vector (e, 1), e the unit vector to
-the event: exact, linear and inverted as a matrix. Null vectors may have any scale, so
-(cos, sin) = (1 - t^2, 2 t) / (1 + t^2), t the tangent of half the angle, needs no division.
+In a run only the Earth's rotation is fast, and it is one angle: in the field of view where the
+pointing is tracked, about the Earth's axis where the sky drifts through. All else (precession,
+nutation, aberration, polar motion; erfa's, at mid-run) is one matrix a run, which is inverted as
+a matrix. Tracking, near the zenith, takes the slow drift of the pointing into account, too.
 
 Left out: refraction, which DL3 directions do not have, and the Sun's light deflection (4 mas at
-90 deg from the Sun, 15 mas at 30 deg). An error of a direction in ALTAZ turns the field by itself
-over the sine of the zenith angle: 4 mas are 0.04 arcsec at 5 deg offset and 0.5 deg from the
-zenith. This is what astropy's AltAz differs by in a run of half an hour.
-
-UT1 and the pole are from the IERS table that comes with astropy, never from the network. Outside
-of it (from 1973 to a year after its release) they keep its end values. Directions in ALTAZ are
-then off by 15 arcsec a second of UT1 - UTC, of which there is 0.9 s or less, and by 0.5 arcsec or
-less for the pole; in the field of view, at 5 deg offset, 2.4 arcsec or less at 30 deg from the
-zenith. There astropy takes a time as it is for UT1: in TT, this is 69 s or 17 arcmin off.
+90 deg from the Sun, 15 mas at 30 deg). An error of a direction in ALTAZ turns the field of a
+tracked pointing by itself over the sine of the zenith angle: 4 mas are 0.04 arcsec at 5 deg
+offset and 0.5 deg from the zenith. This is what astropy's AltAz differs by in a run of half an
+hour. A drifting field does not turn; there the Earth's orbit, taken as straight, adds 10 mas an
+hour from mid-run.
 """
 
-import functools
-import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import erfa
 import numpy as np
-from astropy.utils import iers
 
-__all__ = ["Site", "Tracking", "altaz_to_radec"]
+from simbg.directions import angles, axes_at, checked, chunked, faced, null, turned, unfaced
+from simbg.earth import EARTH_RATE, Site, boosts, earth
 
-EARTH_RATE = 2 * np.pi * 1.00273781191135448 / erfa.DAYSEC  # rad/s, IERS Conventions 2010, 5.15
+__all__ = ["Drift", "Site", "Tracking", "altaz_to_radec"]
+
 DRIFT_STEP = 900.0  # s, for the derivative of what changes slowly
 MAX_SPAN = 43200.0  # s, the drift is linear to 1 mas in this
-CHUNK = 8192  # events; temporaries stay in the cache and below malloc's mmap threshold
+LARGEST_TIME = 1e11  # s
+FLIP = np.array([[1.0], [-1.0], [1.0]])  # fov_lon increases with decreasing azimuth or RA
 
 
-@dataclass(frozen=True)
-class Site:
-    """A place on the Earth, geodetic (WGS84).
-
-    Parameters
-    ----------
-    lon, lat : float
-        East longitude and latitude, deg: GADF's GEOLON, GEOLAT.
-    height : float
-        Height above the ellipsoid, m: GADF's ALTITUDE.
-    """
-
-    lon: float
-    lat: float
-    height: float
-
-    def __post_init__(self):
-        _checked(lon=(self.lon, 360), lat=(self.lat, 90), height=(self.height, 1e6))
-
-
-@dataclass(frozen=True)
-class Tracking:
-    """A pointing, fixed on the sky, that is followed from a site.
-
-    Parameters
-    ----------
-    ra, dec : float
-        The pointing, deg, ICRS.
-    site : Site
-        Where from.
-    mjdref : float
-        The zero of event times, MJD in TT: GADF's MJDREFI + MJDREFF (if TIMESYS is TT).
-    """
-
-    ra: float
-    dec: float
-    site: Site
-    mjdref: float
-
-    def __post_init__(self):
-        _checked(ra=(self.ra, 360), dec=(self.dec, 90), mjdref=(self.mjdref, 1e6))
+class _Pointing:
+    """What all pointings do; `_field` of each makes the field of view of some times."""
 
     def sky_to_fov(self, ra, dec, time, align="ALTAZ"):
         """Return the places in the field of view of directions in the sky.
@@ -85,7 +41,8 @@ class Tracking:
         ra, dec : array_like
             Directions, deg, ICRS.
         time : array_like
-            Seconds of TT since `mjdref`. The three broadcast. RADEC does not depend on it.
+            Seconds of TT since `mjdref`. The three broadcast. RADEC of a tracked pointing does
+            not depend on it.
         align : {"ALTAZ", "RADEC"}
             Whose north is up.
 
@@ -99,16 +56,11 @@ class Tracking:
         Raises
         ------
         ValueError
-            If a value is not finite or out of range, `align` is neither of the two, or times for
-            ALTAZ span more than 12 h.
+            If a value is not finite or out of range, `align` is neither of the two, or times
+            that matter span more than 12 h.
         """
-        ra, dec, time = _checked(ra=(ra, 360), dec=(dec, 90), time=(time, 1e11))
-        field = self._field(time, align)
-
-        def forth(ra, dec, time):
-            return _turned(field.matrix @ _null(ra, dec), *field.zenith(time))
-
-        return _chunked(forth, ra, dec, time)
+        ra, dec, time = checked(ra=(ra, 360), dec=(dec, 90), time=(time, LARGEST_TIME))
+        return chunked(self._field(time, align).forth, ra, dec, time)
 
     def fov_to_sky(self, fov_lon, fov_lat, time, align="ALTAZ"):
         """Return the directions in the sky of places in the field of view.
@@ -130,16 +82,34 @@ class Tracking:
         ValueError
             As `sky_to_fov` does.
         """
-        lon, lat, time = _checked(fov_lon=(fov_lon, 360), fov_lat=(fov_lat, 90), time=(time, 1e11))
-        field = self._field(time, align)
-        inverse = np.linalg.inv(field.matrix)
+        lon, lat, time = checked(
+            fov_lon=(fov_lon, 360), fov_lat=(fov_lat, 90), time=(time, LARGEST_TIME)
+        )
+        ra, dec = chunked(self._field(time, align).back, lon, lat, time)
+        return _positive(ra), dec
 
-        def back(lon, lat, time):
-            across, up = field.zenith(time)
-            return inverse @ _turned(_null(lon, lat), -across, up)
 
-        ra, dec = _chunked(back, lon, lat, time)
-        return np.where(ra < 0, ra + 360, ra), dec
+@dataclass(frozen=True)
+class Tracking(_Pointing):
+    """A pointing, fixed on the sky, that is followed from a site.
+
+    Parameters
+    ----------
+    ra, dec : float
+        The pointing, deg, ICRS.
+    site : Site
+        Where from.
+    mjdref : float
+        The zero of event times, MJD in TT: GADF's MJDREFI + MJDREFF (if TIMESYS is TT).
+    """
+
+    ra: float
+    dec: float
+    site: Site
+    mjdref: float
+
+    def __post_init__(self):
+        checked(ra=(self.ra, 360), dec=(self.dec, 90), mjdref=(self.mjdref, 1e6))
 
     def altaz(self, time):
         """Return the pointing's altitude and azimuth.
@@ -159,44 +129,105 @@ class Tracking:
         ValueError
             If a time is not finite, or they span more than 12 h.
         """
-        (time,) = _checked(time=(time, 1e11))
+        (time,) = checked(time=(time, LARGEST_TIME))
         run = self._run(time)
         lag = time.ravel() - run.mid
         cos, sin = np.cos(EARTH_RATE * lag), np.sin(EARTH_RATE * lag)
         x, y, z = (run.pointing - run.spin)[:, None] + np.outer(run.drift, lag)
-        turned = np.stack([x * cos + y * sin, y * cos - x * sin, z]) + run.spin[:, None]
-        east, north, up = run.local @ turned
-        az, alt = _angles(north, east, up)
-        return alt.reshape(time.shape), np.where(az < 0, az + 360, az).reshape(time.shape)
+        moved = np.stack([x * cos + y * sin, y * cos - x * sin, z]) + run.spin[:, None]
+        east, north, up = run.local @ moved
+        az, alt = angles(north, east, up)
+        return alt.reshape(time.shape), _positive(az).reshape(time.shape)
+
+    def radec(self, time):
+        """Return the pointing's RA and Dec, which are constant; as `Drift.radec`."""
+        return _constant(time, self.ra % 360, self.dec)
 
     def _field(self, time, align):
-        """Return the `_Field` for these times."""
+        """Return the `_TrackedField` for these times."""
         matrix = np.eye(4)
         if align == "RADEC":
-            matrix[:3, :3] = _axes(self.ra, self.dec) * [[1], [-1], [1]]
-            return _Field(matrix, np.array([[0.0] * 4, [1.0, 0, 0, 0]]), 0.0)
-        if align != "ALTAZ":
-            raise ValueError(f"align: got {align!r}, expected 'ALTAZ' or 'RADEC'")
+            matrix[:3, :3] = axes_at(self.ra, self.dec) * FLIP
+            return _TrackedField(matrix, np.array([[0.0] * 4, [1.0, 0, 0, 0]]), 0.0)
+        _check_align(align)
         run = self._run(time)
-        matrix[:3, :3] = axes = _axes(*np.rad2deg(erfa.c2s(run.pointing)))
+        matrix[:3, :3] = axes = axes_at(*np.rad2deg(erfa.c2s(run.pointing)))
         # Only how zenith and pointing differ matters: we move the zenith, against the pointing
         x, y, z = run.local[2] - run.spin
         motion = np.stack([np.add(run.spin, [0, 0, z]), [x, y, 0], [-y, x, 0], -run.drift], axis=1)
-        return _Field(matrix @ run.boost, axes[1:] @ motion, run.mid)
+        return _TrackedField(matrix @ run.boost, axes[1:] @ motion, run.mid)
 
     def _run(self, time):
         """Return the `_Run` of these times."""
-        first, last = (time.min(), time.max()) if time.size else (0.0, 0.0)
-        if last - first > MAX_SPAN:
-            raise ValueError(f"time: got a span of {last - first} s, expected {MAX_SPAN:g} or less")
-        mid = (first + last) / 2
+        mid = _middle(time)
         steps = DRIFT_STEP * np.array([-1, 0, 1])
-        boost, local, spin = _earth(self.mjdref + (mid + steps) / erfa.DAYSEC, self.site)
-        pointing = boost @ [*_axes(self.ra, self.dec)[0], 1]
+        boost, local, spin = earth(self.mjdref + (mid + steps) / erfa.DAYSEC, self.site)
+        pointing = boost @ [*axes_at(self.ra, self.dec)[0], 1]
         pointing = pointing[:, :3] / pointing[:, 3:]
         slow = pointing - spin
         drift = (slow[2] - slow[0]) / (2 * DRIFT_STEP)
         return _Run(mid, boost[1], local[1], spin[1], pointing[1], drift)
+
+
+@dataclass(frozen=True)
+class Drift(_Pointing):
+    """A pointing, fixed in altitude and azimuth, that the sky drifts through: OBS_MODE=DRIFT.
+
+    Parameters
+    ----------
+    alt, az : float
+        The pointing, deg, without refraction; azimuth is 0 in the north, 90 in the east: GADF's
+        ALT_PNT, AZ_PNT.
+    site : Site
+        Where from.
+    mjdref : float
+        The zero of event times, MJD in TT: GADF's MJDREFI + MJDREFF (if TIMESYS is TT).
+    """
+
+    alt: float
+    az: float
+    site: Site
+    mjdref: float
+
+    def __post_init__(self):
+        checked(alt=(self.alt, 90), az=(self.az, 360), mjdref=(self.mjdref, 1e6))
+
+    def altaz(self, time):
+        """Return the pointing's altitude and azimuth, which are constant; as `Tracking.altaz`."""
+        return _constant(time, self.alt, self.az % 360)
+
+    def radec(self, time):
+        """Return the pointing's RA and Dec.
+
+        Parameters
+        ----------
+        time : array_like
+            Seconds of TT since `mjdref`, spanning 12 h or less.
+
+        Returns
+        -------
+        ra, dec : ndarray
+            deg, ICRS. RA is from 0 to 360.
+
+        Raises
+        ------
+        ValueError
+            If a time is not finite, or they span more than 12 h.
+        """
+        return self.fov_to_sky(0.0, 0.0, time)
+
+    def _field(self, time, align):
+        """Return the `_DriftingField` or `_SkyField` for these times."""
+        _check_align(align)
+        mid = _middle(time)
+        boost, local, spin = earth(self.mjdref + np.array([mid]) / erfa.DAYSEC, self.site)
+        # Diurnal aberration turns with the Earth, so it is a boost by itself. Two boosts in turn
+        # are that of the sum but for a rotation, known at mid-run, that varies by 0.03 mas
+        diurnal = boosts(spin)[0]
+        horizon = np.eye(4)
+        horizon[:3, :3] = (axes_at(self.az, self.alt) * FLIP) @ local[0, [1, 0, 2]]
+        field = _DriftingField(np.linalg.solve(diurnal, boost[0]), horizon @ diurnal, mid)
+        return _SkyField(field) if align == "RADEC" else field
 
 
 def altaz_to_radec(alt, az, mjd, site):
@@ -221,13 +252,13 @@ def altaz_to_radec(alt, az, mjd, site):
     ValueError
         If a value is not finite or out of range.
     """
-    alt, az, mjd = _checked(alt=(alt, 90), az=(az, 360), mjd=(mjd, 1e6))
-    boost, local, _ = _earth(mjd.ravel(), site)
-    north, east, up, scale = _null(az.ravel(), alt.ravel())
+    alt, az, mjd = checked(alt=(alt, 90), az=(az, 360), mjd=(mjd, 1e6))
+    boost, local, _ = earth(mjd.ravel(), site)
+    north, east, up, scale = null(az.ravel(), alt.ravel())
     seen = np.einsum("nji,jn->ni", local, np.stack([east, north, up]))
     sky = np.linalg.solve(boost, np.column_stack([seen, scale])[..., None])
-    ra, dec = _angles(*sky[:, :3, 0].T)
-    return np.where(ra < 0, ra + 360, ra).reshape(alt.shape), dec.reshape(alt.shape)
+    ra, dec = angles(*sky[:, :3, 0].T)
+    return _positive(ra).reshape(alt.shape), dec.reshape(alt.shape)
 
 
 class _Run(NamedTuple):
@@ -241,12 +272,21 @@ class _Run(NamedTuple):
     drift: np.ndarray  # (3,), of the pointing but for `spin`, 1/s
 
 
-class _Field(NamedTuple):
-    """The field of view during a run."""
+class _TrackedField(NamedTuple):
+    """The field of view of a tracked pointing during a run, which turns about its centre."""
 
     matrix: np.ndarray  # (4, 4), ICRS null vectors to (pointing, fov_lon, fov_lat, 1), not turned
     motion: np.ndarray  # (2, 4), zenith's fov_lon, fov_lat by 1, cos, sin of rotation, and lag
     mid: float  # s
+
+    def forth(self, ra, dec, time):
+        """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
+        return turned(self.matrix @ null(ra, dec), *self.zenith(time))
+
+    def back(self, lon, lat, time):
+        """Return null vectors (4, n) in ICRS."""
+        across, up = self.zenith(time)
+        return np.linalg.inv(self.matrix) @ turned(null(lon, lat), -across, up)
 
     def zenith(self, time):
         """Return the zenith's components along fov_lon, fov_lat at mid-run, to a scale."""
@@ -257,104 +297,72 @@ class _Field(NamedTuple):
         return self.motion @ np.stack([one, 1 - square, 2 * t, one * lag])
 
 
-def _earth(mjd, site):
-    """Return boosts (n, 4, 4), matrices to east, north, up (n, 3, 3), spin velocities (n, 3).
+class _DriftingField(NamedTuple):
+    """The field of view of a drifting pointing during a run, which turns with the Earth."""
 
-    From ICRS to CIRS, from CIRS, in CIRS; the models are those of astropy's `AltAz` (IAU 2006).
-    """
-    tt = erfa.DJM0, mjd
-    place = np.deg2rad(site.lon), np.deg2rad(site.lat), site.height
-    angle, x, y = _orientation(*tt)
-    pole = x, y, erfa.sp00(*tt)
-    horizon = _axes(site.lon, site.lat)[[1, 2, 0]]
-    local = horizon @ erfa.pom00(*pole) @ erfa.rz(angle, np.eye(3))
-    spin = erfa.pvtob(*place, *pole, angle)["v"] / erfa.CMPS
-    precession = erfa.c2i06a(*tt)
-    orbit = erfa.epv00(*tt)[1]["v"] * (erfa.DAU / erfa.DAYSEC / erfa.CMPS)
-    velocity = np.einsum("nij,nj->ni", precession, orbit) + spin
-    boost = _boost(velocity)
-    boost[:, :, :3] = boost[:, :, :3] @ precession
-    return boost, local, spin
+    sky: np.ndarray  # (4, 4), ICRS null vectors to CIRS, as from the Earth's centre
+    horizon: np.ndarray  # (4, 4), from there, turned, to (pointing, fov_lon, fov_lat, 1)
+    mid: float  # s
 
+    def forth(self, ra, dec, time):
+        """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
+        return self.horizon @ self.rotated(self.sky @ null(ra, dec), time - self.mid)
 
-def _boost(velocity):
-    """Return the Lorentz boosts (n, 4, 4) of null vectors, over gamma; velocity (n, 3) over c."""
-    slowness = np.sqrt(1 - np.sum(velocity**2, axis=1))[:, None, None]
-    column = velocity[:, :, None]
-    row = velocity[:, None, :]
-    space = slowness * np.eye(3) + column * row / (1 + slowness)
-    return np.block([[space, column], [row, np.ones_like(slowness)]])
+    def back(self, lon, lat, time):
+        """Return null vectors (4, n) in ICRS."""
+        return self.unturned(null(lon, lat), time)
 
+    def pointing(self, time):
+        """Return the pointing's null vectors (4, n) in ICRS."""
+        return self.unturned(np.array([1.0, 0, 0, 1]), time)
 
-def _orientation(tt1, tt2):
-    """Return the Earth's rotation angle and the pole's x and y, rad, as arrays."""
-    table = _iers_table()
-    with warnings.catch_warnings():
-        # erfa does not know the leap seconds to come; UT1 is as uncertain then, see above
-        warnings.filterwarnings("ignore", ".*dubious year", erfa.ErfaWarning)
-        utc = erfa.taiutc(*erfa.tttai(tt1, tt2))
-        ut1_utc = table.ut1_utc(*utc, return_status=True)[0].to_value("s")
-        angle = erfa.era00(*erfa.utcut1(*utc, ut1_utc))
-    x, y = (p.to_value("rad") for p in table.pm_xy(*utc, return_status=True)[:2])
-    return angle, x, y
+    def unturned(self, vector, time):
+        """Return null vectors (4, n) in ICRS of those, (4, n) or (4,), in the field of view."""
+        turning = np.linalg.inv(self.horizon) @ vector
+        return np.linalg.inv(self.sky) @ self.rotated(turning, self.mid - time)
+
+    def rotated(self, vector, lag):
+        """Return null vectors as the Earth sees them after it has turned for `lag` s."""
+        x, y, z, scale = vector
+        t = np.tan(EARTH_RATE / 2 * lag)
+        square = t * t
+        one, cos, sin = 1 + square, 1 - square, 2 * t
+        return np.stack([x * cos + y * sin, y * cos - x * sin, z * one, scale * one])
 
 
-@functools.cache
-def _iers_table():
-    """Return the table of the Earth's rotation that comes with astropy."""
-    return iers.IERS_A.open(iers.IERS_A_FILE)
+class _SkyField(NamedTuple):
+    """The field of view of a drifting pointing, aligned with RA and Dec where it is."""
+
+    drifting: _DriftingField
+
+    def forth(self, ra, dec, time):
+        """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
+        return faced(null(ra, dec), self.drifting.pointing(time))
+
+    def back(self, lon, lat, time):
+        """Return null vectors (4, n) in ICRS."""
+        return unfaced(null(lon, lat), self.drifting.pointing(time))
 
 
-def _axes(lon, lat):
-    """Return unit vectors (3, 3) at a place in deg: to it, to larger lon, to larger lat."""
-    (sin_lon, sin_lat), (cos_lon, cos_lat) = (f(np.deg2rad([lon, lat])) for f in (np.sin, np.cos))
-    return np.array(
-        [
-            [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat],
-            [-sin_lon, cos_lon, 0],
-            [-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat],
-        ]
-    )
+def _middle(time):
+    """Return the middle of these times, which may span 12 h."""
+    first, last = (time.min(), time.max()) if time.size else (0.0, 0.0)
+    if last - first > MAX_SPAN:
+        raise ValueError(f"time: got a span of {last - first} s, expected {MAX_SPAN:g} or less")
+    return (first + last) / 2
 
 
-def _null(lon, lat):
-    """Return null vectors (4, n) of any scale in these directions, deg."""
-    t, u = np.tan(lon * (np.pi / 360)), np.tan(lat * (np.pi / 360))
-    tt, uu = t * t, u * u
-    across = 1 - uu
-    one = 1 + tt
-    return np.stack([across * (1 - tt), across * (2 * t), 2 * u * one, (1 + uu) * one])
+def _check_align(align):
+    if align not in ("ALTAZ", "RADEC"):
+        raise ValueError(f"align: got {align!r}, expected 'ALTAZ' or 'RADEC'")
 
 
-def _turned(vector, across, up):
-    """Return null vectors (4, n) turned about the first axis, (0, across, up, 0) to the third."""
-    x, y, z, time = vector
-    norm = np.sqrt(across * across + up * up)
-    return np.stack([x * norm, y * up - z * across, y * across + z * up, time * norm])
+def _positive(lon):
+    """Return longitudes from 0 to 360 deg of those from -180 to 180."""
+    return np.where(lon < 0, lon + 360, lon)
 
 
-def _angles(x, y, z, *_):
-    """Return longitude (-180 to 180) and latitude, deg."""
-    scale = 180 / np.pi
-    return np.arctan2(y, x) * scale, np.arctan2(z, np.sqrt(x * x + y * y)) * scale
-
-
-def _chunked(function, lon, lat, time):
-    """Return longitudes and latitudes of `function`'s vectors, a chunk of events at a time."""
-    flat = [a.reshape(-1) for a in (lon, lat, time)]
-    result = np.empty((2, lon.size))
-    for start in range(0, lon.size, CHUNK):
-        part = slice(start, start + CHUNK)
-        result[:, part] = _angles(*function(*(a[part] for a in flat)))
-    return result[0].reshape(lon.shape), result[1].reshape(lon.shape)
-
-
-def _checked(**columns):
-    """Return float arrays of one shape, each given with the largest size its values may have."""
-    for name, (values, limit) in columns.items():
-        values = np.asarray(values, float)
-        low, high = (values.min(), values.max()) if values.size else (0, 0)
-        if not (-limit <= low and high <= limit):
-            raise ValueError(f"{name}: got {low} to {high}, expected -{limit} to {limit}, finite")
-        columns[name] = values, limit
-    return np.broadcast_arrays(*(values for values, _ in columns.values()))
+def _constant(time, *values):
+    """Return arrays of these values in the shape of the times."""
+    (time,) = checked(time=(time, LARGEST_TIME))
+    return tuple(np.full(time.shape, float(value)) for value in values)

@@ -1,17 +1,17 @@
-"""Observations, their events, and tables of them: make, select, group."""
+"""Observations, their events, and groups of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
 from astropy import units as u
 from astropy.table import Table
-from astropy.time import Time
 
-from simbg.fov import altaz_to_radec
+from simbg.exclusion import excluded
+from simbg.fov import Drift, Tracking
 
 __all__ = [
     "ALTITUDE_EDGES",
@@ -20,7 +20,8 @@ __all__ = [
     "Events",
     "Groups",
     "Observation",
-    "make_observation_table",
+    "good_time",
+    "pointing_of",
 ]
 
 # Zero of event times in our own stores, as in 2015: 2010-01-01 UTC, which is this MJD in TT.
@@ -31,7 +32,7 @@ AZIMUTH_EDGES = (-90, 90, 270)
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """Events of one observation in the ALTAZ-aligned field of view.
+    """Events of one observation in the ALTAZ-aligned field of view, and when and where it looked.
 
     Parameters
     ----------
@@ -41,15 +42,40 @@ class Events:
         deg
     time : ndarray, shape (n_events,), optional
         s since the time reference of the observation.
+    ra, dec : ndarray, shape (n_events,), optional
+        deg, ICRS.
+    gti : ndarray, shape (n_intervals, 2), optional
+        Start and stop of each good time interval, s since the same reference.
+    pointing : Tracking or Drift, optional
+        With the same time reference.
     """
 
     energy: np.ndarray
     fov_lon: np.ndarray
     fov_lat: np.ndarray
     time: np.ndarray | None = None
+    ra: np.ndarray | None = None
+    dec: np.ndarray | None = None
+    gti: np.ndarray | None = None
+    pointing: object = None
 
     def __len__(self):
         return len(self.energy)
+
+    @property
+    def sky(self):
+        """RA and Dec in deg, calculated where they are not known."""
+        if self.ra is not None:
+            return self.ra, self.dec
+        if self.pointing is None or self.time is None:
+            raise ValueError("events: got no RA and Dec, nor pointing and time to get them from")
+        return self.pointing.fov_to_sky(self.fov_lon, self.fov_lat, self.time)
+
+    def take(self, which):
+        """Some of the events; ``which`` is an index or a mask."""
+        columns = [f.name for f in fields(self) if f.name not in ("gti", "pointing")]
+        known = {name: getattr(self, name) for name in columns}
+        return replace(self, **{name: v[which] for name, v in known.items() if v is not None})
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +93,8 @@ class Observation:
         TeV; no event below it counts, and no exposure either.
     ra, dec, alt, az : float
         Pointing in deg: ICRS, and horizontal at mid-run.
+    excluded : tuple of simbg.exclusion.Region
+        Parts of the sky whose events do not count, and whose exposure is not there.
     """
 
     obs_id: int
@@ -78,6 +106,7 @@ class Observation:
     dec: float = np.nan
     alt: float = np.nan
     az: float = np.nan
+    excluded: tuple = ()
 
     def __post_init__(self):
         if not 0 < self.livetime <= self.ontime * (1 + 1e-6):
@@ -90,10 +119,15 @@ class Observation:
                 f"run {self.obs_id}: got energy threshold {self.energy_threshold} TeV, "
                 "expected 0 or more"
             )
+        if self.alt <= 0:
+            raise ValueError(
+                f"run {self.obs_id}: got altitude {self.alt} deg, expected one above the horizon"
+            )
 
     def events(self):
-        """The events, read now."""
-        return self.load()
+        """The events outside of the excluded regions, read now."""
+        events = self.load()
+        return events.take(~excluded(*events.sky, self.excluded)) if self.excluded else events
 
     @classmethod
     def in_memory(cls, events, **kwargs):
@@ -146,104 +180,25 @@ class Groups:
         return table
 
 
-def make_observation_table(
-    n_obs,
-    rng,
-    site,
-    az_range=(0.0, 360.0),
-    alt_range=(45.0, 90.0),
-    date_range=("2010-01-01", "2015-01-01"),
-    n_tels_range=(3, 4),
-    ontime=1800.0,
-    deadtime_fraction=1 / 6,
-    use_abs_time=False,
-):
-    """Random observations, distributed as 2015's ``make_test_observation_table`` has them.
+def good_time(row):
+    """Good time intervals of a row of `simbg.schedule.make_observation_table`, (n, 2), s.
 
-    Azimuth and sine of the altitude are uniform, so pointings are uniform on the
-    sphere; days are uniform in ``date_range`` and runs start between 22:00 and
-    3:30 UTC of their night (with a range under a day: uniform in the range);
-    muon efficiencies are uniform in 0.6–1.
-
-    Parameters
-    ----------
-    n_obs : int
-    rng : numpy.random.Generator
-    site : simbg.fov.Site
-    az_range, alt_range : tuple of float
-        deg; horizontal pointing at mid-run.
-    date_range : tuple
-        Anything `astropy.time.Time` takes, UTC.
-    n_tels_range : tuple of int
-        Both ends included.
-    ontime : float
-        s
-    deadtime_fraction : float
-        1 − livetime / ontime; 2015's is 1/6.
-    use_abs_time : bool
-        TSTART and TSTOP as UTC in ISO format instead of seconds since `MJDREF`.
-
-    Returns
-    -------
-    table : Table
-        OBS_ID, RA_PNT, DEC_PNT, ALT_PNT, AZ_PNT, ZEN_PNT (deg), TSTART, TSTOP, ONTIME,
-        LIVETIME (s), DEADC, N_TELS, MUONEFF; RA and Dec (ICRS) from altitude and
-        azimuth at mid-run.
-
-    Raises
-    ------
-    ValueError
-        If a range is empty or outside what it can be.
+    ``N_GTI`` of equal length in TSTART to TSTOP, ``GTI_GAP`` s apart; without these one.
     """
-    _check_ranges(n_obs, az_range, alt_range, n_tels_range, ontime, deadtime_fraction)
-    start = _random_starts(n_obs, rng, date_range)
-    az = rng.uniform(*az_range, n_obs) % 360
-    alt = np.rad2deg(np.arcsin(rng.uniform(*np.sin(np.deg2rad(alt_range)), n_obs)))
-    ra, dec = altaz_to_radec(alt, az, start.tt.mjd + 0.5 * ontime / 86400, site)
-    table = Table({"OBS_ID": np.arange(1, n_obs + 1)})
-    for name, values in zip(
-        ("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT", "ZEN_PNT"),
-        (ra, dec, alt, az, 90 - alt),
-        strict=True,
-    ):
-        table[name] = values * u.deg
-    if use_abs_time:
-        table["TSTART"], table["TSTOP"] = start.isot, (start + ontime * u.s).isot
-    else:
-        relative = (start.tt.mjd - MJDREF) * 86400
-        table["TSTART"], table["TSTOP"] = relative * u.s, (relative + ontime) * u.s
-    table["ONTIME"] = np.full(n_obs, ontime) * u.s
-    table["LIVETIME"] = table["ONTIME"] * (1 - deadtime_fraction)
-    table["DEADC"] = np.full(n_obs, 1 - deadtime_fraction)
-    table["N_TELS"] = rng.integers(n_tels_range[0], n_tels_range[1], n_obs, endpoint=True)
-    table["MUONEFF"] = rng.uniform(0.6, 1.0, n_obs)
-    table.meta["TIME_FORMAT"] = "absolute" if use_abs_time else "relative"
-    return table
+    n, gap = int(row.get("N_GTI", 1)), float(row.get("GTI_GAP", 0.0))
+    start, stop = float(row["TSTART"]), float(row["TSTOP"])
+    length = (stop - start - (n - 1) * gap) / n
+    first = start + np.arange(n) * (length + gap)
+    gti = np.stack([first, first + length], axis=1)
+    gti[-1, 1] = stop
+    return gti
 
 
-def _random_starts(n_obs, rng, date_range):
-    first, last = (Time(date, scale="utc") for date in date_range)
-    if not first < last:
-        raise ValueError(f"date_range: got {date_range}, expected start before end")
-    mjd = rng.uniform(first.mjd, last.mjd, n_obs)
-    if last.mjd - first.mjd > 1:
-        mjd = np.floor(mjd) + rng.uniform(22.0, 27.5, n_obs) / 24
-    return Time(mjd, format="mjd", scale="utc")
-
-
-def _check_ranges(n_obs, az_range, alt_range, n_tels_range, ontime, deadtime_fraction):
-    if n_obs < 1:
-        raise ValueError(f"number of observations: got {n_obs}, expected 1 or more")
-    if not az_range[0] < az_range[1] <= az_range[0] + 360:
-        raise ValueError(f"az_range: got {az_range}, expected increasing deg over at most 360")
-    if not 0 <= alt_range[0] < alt_range[1] <= 90:
-        raise ValueError(f"alt_range: got {alt_range}, expected increasing deg within 0 and 90")
-    if not 1 <= n_tels_range[0] <= n_tels_range[1]:
-        raise ValueError(f"n_tels_range: got {n_tels_range}, expected 1 ≤ first ≤ last")
-    if not (ontime > 0 and 0 <= deadtime_fraction < 1):
-        raise ValueError(
-            f"ontime and dead time: got {ontime} s and {deadtime_fraction}, expected > 0 and 0–1"
-        )
+def pointing_of(row, site):
+    """Where a row of such a table points: tracked, or with OBS_MODE DRIFT fixed in altitude."""
+    if row.get("OBS_MODE", "POINTING") == "DRIFT":
+        return Drift(float(row["ALT_PNT"]), float(row["AZ_PNT"]), site, MJDREF)
+    return Tracking(float(row["RA_PNT"]), float(row["DEC_PNT"]), site, MJDREF)
 
 
 def _same(value):

@@ -7,19 +7,34 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
+from astropy.coordinates import angular_separation
 from astropy.io import fits
 from astropy.table import Table
 
 from simbg.axes import edition2015_axes
+from simbg.exclusion import circles, read_regions
 from simbg.io.cubes import write_cube
 from simbg.io.files import new_directory, write_fits
 from simbg.io.gadf import GadfStore
 from simbg.io.hess import HessStore
 from simbg.observations import Groups
+from simbg.per_run import RUN_FILES, write_run_models
 from simbg.reconstruct import check_cube, find_method
 from simbg.sources import known_sources, near_source
+from simbg.zenith import group_by_exposure
 
-__all__ = ["FILES", "GroupSummary", "Selection", "open_store", "reconstruct_store", "select"]
+__all__ = [
+    "FILES",
+    "GroupSummary",
+    "Runs",
+    "Selection",
+    "groups_of",
+    "observations_of",
+    "open_store",
+    "reconstruct_store",
+    "runs_of",
+    "select",
+]
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +42,10 @@ FILES = (
     r"bg_observation_table(_grouped)?\.fits\.gz",
     r"bg_observation_groups\.ecsv",
     r"bg_cube_model_group\d+_(table|image|gadf)\.fits\.gz",
+    *RUN_FILES,
 )
+# No field of view reaches farther, deg, nor one that drifts for an hour or two.
+FIELD = 30.0
 # What 2015's --test means.
 TEST_RUNS, TEST_SOURCES = 100, 5
 TEST_GROUPS = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(90, 270))
@@ -35,7 +53,7 @@ TEST_GROUPS = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(90, 270))
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs to take.
+    """Which runs to take, and what of them.
 
     Parameters
     ----------
@@ -44,24 +62,89 @@ class Selection:
     exclude : sequence of path-like
         See `simbg.sources.known_sources`.
     groups : Groups
+    group_by : tuple of (str, float), optional
+        Instead of the altitudes of ``groups``: ("livetime", h) or ("runs", n), the least
+        that a group shall hold; all azimuths of ``groups`` are together then.
     test : bool
         2015's quick look: at most 100 runs, 5 sources of the catalogue, 2 groups.
+    sources : {"drop", "mask"}
+        What happens near what is excluded: runs are dropped, as in 2015, or regions are
+        masked: those of DS9 files as they are, else circles of ``margin`` + 2 · radius.
+    margin : float
+        deg
+    energy_threshold : float, optional
+        TeV, of all runs, in place of their own.
+    skip_incomplete : bool
+        Leave out runs that cannot be read, for want of a file or an HDU, say, and tell,
+        instead of giving up. They are read twice then.
     """
 
     obs_ids: tuple[int, ...] | None = None
     exclude: tuple[str, ...] = ()
     groups: Groups = field(default_factory=Groups)
     test: bool = False
+    sources: str = "drop"
+    margin: float = 0.4
+    group_by: tuple[str, float] | None = None
+    energy_threshold: float | None = None
+    skip_incomplete: bool = False
+
+    def __post_init__(self):
+        if self.sources not in ("drop", "mask"):
+            raise ValueError(f"sources: got {self.sources!r}, expected 'drop' or 'mask'")
+        if not 0 < self.margin <= 30:
+            raise ValueError(f"margin of masks: got {self.margin} deg, expected 0 to 30")
+        if self.group_by and (self.group_by[0] not in ("livetime", "runs") or self.test):
+            raise ValueError(
+                f"group_by: got {self.group_by}, expected ('livetime', h) or ('runs', n), "
+                "and not with test"
+            )
+        if self.energy_threshold is not None and not self.energy_threshold > 0:
+            raise ValueError(
+                f"energy threshold: got {self.energy_threshold} TeV, expected more than 0"
+            )
+
+    @property
+    def limit(self):
+        """How many sources of the catalogue are taken; None for all."""
+        return TEST_SOURCES if self.test else None
+
+    def regions(self):
+        """What is masked: regions of DS9 files as they are, and circles round sources."""
+        drawn = [path for path in self.exclude if str(path).lower().endswith(".reg")]
+        others = tuple(path for path in self.exclude if path not in drawn)
+        round_sources = circles(known_sources(others, limit=self.limit), self.margin)
+        return (*round_sources, *(r for path in drawn for r in read_regions(path, self.margin)))
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Runs to reconstruct from: rows of the store's table, observations, and their groups."""
+
+    table: Table
+    observations: tuple
+    group_id: np.ndarray
+    groups: Groups
+    n_skipped: int = 0
+
+    @property
+    def by_group(self):
+        """Observations of each group that has any, by GROUP_ID."""
+        return {
+            int(group): [self.observations[i] for i in np.flatnonzero(self.group_id == group)]
+            for group in np.unique(self.group_id[self.group_id >= 0])
+        }
 
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """One group: how many runs, events used, and seconds of livetime."""
+    """One group: how many runs, events used, seconds of livetime, and wholly masked pixels."""
 
     group_id: int
     n_obs: int
     n_events: int
     livetime: float
+    n_masked: int = 0
 
 
 def open_store(path, scheme="auto"):
@@ -84,7 +167,9 @@ def open_store(path, scheme="auto"):
 
 
 def select(store, selection):
-    """The runs of a store far from known sources, and the group of each.
+    """The runs of a store to take, and the group of each.
+
+    With "drop" those far from known sources, with "mask" all.
 
     Returns
     -------
@@ -93,21 +178,71 @@ def select(store, selection):
     group_id : ndarray of int
         −1 outside of all groups.
     """
+    table = _taken(store, selection)
+    # Only groups by exposure depend on the runs.
+    observations = observations_of(store, table, selection)[0] if selection.group_by else ()
+    return table, groups_of(observations, selection).assign(*_pointings(store, table)[2:])
+
+
+def _taken(store, selection):
+    """The runs of a store to take."""
     table = _chosen(store, selection)
     if selection.test and len(table) > TEST_RUNS:
         table = table[np.linspace(0, len(table) - 1, TEST_RUNS).astype(int)]
-    sources = known_sources(selection.exclude, limit=TEST_SOURCES if selection.test else None)
-    ra, dec, alt, az = _pointings(store, table)
-    near = near_source(ra, dec, sources)
+    return _far(store, table, selection) if selection.sources == "drop" else table
+
+
+def _far(store, table, selection):
+    """The runs far from known sources."""
+    sources = known_sources(selection.exclude, limit=selection.limit)
+    near = near_source(*_pointings(store, table)[:2], sources)
     for obs_id, source in zip(table["OBS_ID"][near >= 0], near[near >= 0], strict=True):
         log.info("run %s dropped: near %s", obs_id, sources.name[source])
     if (near >= 0).all():
         raise ValueError(
             f"{store.path}: got {len(table)} runs, all near known sources, expected 1 or more "
-            "far from them; --exclude none leaves out the catalogue"
+            "far from them; --exclude none leaves out the catalogue, --sources mask masks regions"
         )
-    table, alt, az = table[near < 0], alt[near < 0], az[near < 0]
-    return table, _groups(selection).assign(alt, az)
+    return table[near < 0]
+
+
+def observations_of(store, table, selection, regions=()):
+    """Observations of some rows of a store's table, as the selection wants them.
+
+    Runs that cannot be read are left out if the selection skips them.
+
+    Returns
+    -------
+    observations : list of Observation
+    kept : list of int
+        The rows that they are of.
+    """
+    found, kept = [], []
+    for row in range(len(table)):
+        try:
+            (observation,) = store.observations(table[row : row + 1])
+            if selection.skip_incomplete:
+                observation.load()
+        except (FileNotFoundError, ValueError) as error:
+            if not selection.skip_incomplete:
+                raise
+            log.warning("run %s skipped: %s", table["OBS_ID"][row], error)
+            continue
+        threshold = selection.energy_threshold
+        if threshold is not None:
+            observation = replace(observation, energy_threshold=threshold)
+        near = tuple(region for region in regions if _is_near(region, observation))
+        found.append(replace(observation, excluded=near))
+        kept.append(row)
+    return found, kept
+
+
+def _is_near(region, observation):
+    """Whether a region may reach into the field of view of a run."""
+    ra, dec = np.deg2rad([observation.ra, observation.dec])
+    place = np.deg2rad(region.center)
+    distance = np.rad2deg(angular_separation(ra, dec, *place))
+    return distance < FIELD + region.radius
 
 
 def _pointings(store, table):
@@ -154,6 +289,7 @@ def reconstruct_store(
     selection=None,
     overwrite=False,
     executor=None,
+    per_run=False,
 ):
     """Make a background model for each group of runs, and write all of 2015's files and GADF's.
 
@@ -167,6 +303,8 @@ def reconstruct_store(
     overwrite : bool
     executor : concurrent.futures.Executor, optional
         For the runs of a group.
+    per_run : bool
+        Write a model for each run, too, and an index; see `simbg.per_run`.
 
     Returns
     -------
@@ -181,23 +319,62 @@ def reconstruct_store(
         raise ValueError(f"{outdir} holds the input {indir}, expected another folder")
     with new_directory(outdir, overwrite, FILES) as folder:
         store = open_store(indir, scheme)
-        table, group_id = select(store, selection)
-        if not (group_id >= 0).any():
-            raise ValueError(f"{indir}: none of {len(table)} runs lies in a group")
-        if (group_id < 0).any():
-            log.warning("%d runs lie in no group and are left out", np.sum(group_id < 0))
-        _write_tables(folder, table, group_id, _groups(selection))
+        if store.scheme == "hess" and (selection.sources == "mask" or per_run):
+            raise ValueError(
+                f"{indir}: got a store of 2015's scheme, which has no sky positions, expected "
+                "GADF for --sources mask and --per-run"
+            )
+        runs = runs_of(store, selection)
+        _write_tables(folder, runs)
+        cubes = _make_cubes(estimator, runs.by_group, per_run)
+        if per_run:
+            n_azimuth = len(runs.groups.azimuth_edges) - 1
+            write_run_models(folder, store, cubes, runs.by_group, outdir, n_azimuth)
         return [
-            _make_group(folder, store, estimator, int(group), table[group_id == group])
-            for group in np.unique(group_id[group_id >= 0])
+            _write_group(folder, group, cubes[group], observations)
+            for group, observations in runs.by_group.items()
         ]
 
 
-def _make_group(folder, store, estimator, group, table):
-    observations = store.observations(table)
+def runs_of(store, selection):
+    """The runs of a store, as a selection wants them, in their groups.
+
+    Runs that cannot be read are left out if the selection skips them.
+
+    Returns
+    -------
+    runs : Runs
+    """
+    table = _taken(store, selection)
+    alt, az = _pointings(store, table)[2:]
+    regions = selection.regions() if selection.sources == "mask" else ()
+    observations, kept = observations_of(store, table, selection, regions)
+    if not observations:
+        raise ValueError(f"{store.path}: got {len(table)} runs, none of them complete")
+    skipped = len(table) - len(kept)
+    if skipped:
+        log.warning("%d of %d runs skipped", skipped, len(table))
+    groups = groups_of(observations, selection)
+    table, group_id = table[kept], groups.assign(alt[kept], az[kept])
+    if not (group_id >= 0).any():
+        raise ValueError(f"{store.path}: none of {len(table)} runs lies in a group")
+    if (group_id < 0).any():
+        log.warning("%d runs lie in no group and are left out", np.sum(group_id < 0))
+    return Runs(table, tuple(observations), group_id, groups, skipped)
+
+
+def _make_cubes(estimator, by_group, common):
+    """The cube of each group; ``common``: all over the same axes."""
     axes_of = getattr(estimator, "default_axes", lambda runs: edition2015_axes(len(runs)))
-    axes = axes_of(observations)
-    cube = check_cube(estimator.reconstruct(observations, axes), axes)
+    same = axes_of([o for runs in by_group.values() for o in runs]) if common else None
+    cubes = {}
+    for group, runs in by_group.items():
+        axes = same or axes_of(runs)
+        cubes[group] = check_cube(estimator.reconstruct(runs, axes), axes)
+    return cubes
+
+
+def _write_group(folder, group, cube, runs):
     cube = replace(cube, meta={**cube.meta, "GROUP_ID": group})
     name = str(folder / f"bg_cube_model_group{group}")
     for kind in ("table", "image", "gadf"):
@@ -205,21 +382,36 @@ def _make_group(folder, store, estimator, group, table):
     n_events = 0 if cube.counts is None else int(np.sum(cube.counts))
     if not n_events:
         log.warning("group %d: no event above threshold and inside the axes", group)
-    livetime = sum(obs.livetime for obs in observations)
-    log.info("group %d: %d runs, %d events, %.0f s", group, len(table), n_events, livetime)
-    return GroupSummary(group, len(table), n_events, livetime)
+    livetime = sum(obs.livetime for obs in runs)
+    masked = 0
+    if cube.livetime is not None and any(obs.excluded for obs in runs):
+        masked = int(np.sum(~(cube.livetime > 0).any(axis=0)))
+    log.info("group %d: %d runs, %d events, %.0f s", group, len(runs), n_events, livetime)
+    if masked:
+        log.warning("group %d: %d pixels are wholly excluded and have no rate", group, masked)
+    return GroupSummary(group, len(runs), n_events, livetime, masked)
 
 
 def _fields(estimator):
     return fields(estimator) if hasattr(estimator, "__dataclass_fields__") else ()
 
 
-def _groups(selection):
-    return TEST_GROUPS if selection.test else selection.groups
+def groups_of(observations, selection):
+    """The groups of a selection; with ``group_by`` those that the runs make, all azimuths in one."""
+    if selection.test:
+        return TEST_GROUPS
+    if selection.group_by is None:
+        return selection.groups
+    kind, least = selection.group_by
+    amount = [o.livetime / 3600 if kind == "livetime" else 1.0 for o in observations]
+    edges = group_by_exposure([o.alt for o in observations], amount, least)
+    # Split by azimuth, too, a group would hold less.
+    return Groups(edges, (selection.groups.azimuth_edges[0], selection.groups.azimuth_edges[-1]))
 
 
-def _write_tables(folder, table, group_id, groups):
+def _write_tables(folder, runs):
     """2015's tables: all runs that are left, those in groups, and the groups."""
+    table, group_id, groups = runs.table, runs.group_id, runs.groups
     plain = Table(table, copy=True)
     plain.meta = {}  # what the store's own header says of itself does not hold here
     grouped = plain[group_id >= 0]

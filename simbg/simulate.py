@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from zlib import crc32
 
 import numpy as np
 
-from simbg.exposure import Stack, first_bin
+from simbg.coverage import kept_fraction
+from simbg.exclusion import excluded
+from simbg.exposure import Exposure
 from simbg.io import gadf, hess
 from simbg.io.files import new_directory
-from simbg.observations import Events, Observation
+from simbg.observations import Events, Observation, good_time, pointing_of
 
 __all__ = ["SCHEMES", "expected_stack", "named_rng", "observe", "simulate_events", "write_dataset"]
 
 SCHEMES = {"gadf": gadf, "hess": hess}
+# Times of a run at which the points that stand for a source are placed in the field.
+N_TIMES = 32
 
 
 def named_rng(seed, name, *numbers):
@@ -28,39 +33,93 @@ def named_rng(seed, name, *numbers):
     )
 
 
-def simulate_events(truth, row, rng):
+def simulate_events(truth, row, rng, sources=(), site=None):
     """Events of one run: a Poisson number, at exact positions, energies and times.
+
+    Background is drawn in the camera, sources on the sky, each event at its own time.
 
     Parameters
     ----------
-    truth : GaussianTruth
+    truth : GaussianTruth, ShapedTruth or CubeTruth
     row : mapping
-        A row of `make_observation_table`.
+        A row of `make_observation_table`. ``TRUE_NORM`` and ``TRUE_DRIFT`` in it, where they
+        are, are the run's factor on the background and its relative change per hour.
     rng : numpy.random.Generator
+    sources : sequence of GammaSource
+    site : Site, optional
+        With it events know their pointing; sources need it.
 
     Returns
     -------
     events : Events
         In order of time.
     """
-    zenith, livetime = float(row["ZEN_PNT"]), float(row["LIVETIME"])
-    n_events = int(rng.poisson(truth.total_rate(zenith) * livetime))
-    energy, fov_lon, fov_lat = truth.sample(n_events, rng)
+    gti, livetime = good_time(row), float(row["LIVETIME"])
+    drift = _Drift(row, gti)
+    background = truth.draw(livetime * drift.largest, float(row["ZEN_PNT"]), rng)
+    time = _good_times(len(background[0]), gti, rng)
+    pointing = None if site is None else pointing_of(row, site)
+    events = Events(*background, time, gti=gti, pointing=pointing)
+    if drift.slope:
+        events = events.take(rng.random(time.size) * drift.largest < drift.norm_at(time))
+    if not sources:
+        return events
+    parts = [events, *(_source_events(source, livetime, gti, pointing, rng) for source in sources)]
+    columns = ("energy", "fov_lon", "fov_lat", "time")
+    merged = [np.concatenate([getattr(part, name) for part in parts]) for name in columns]
+    events = Events(*merged, gti=gti, pointing=pointing)
+    return events.take(np.argsort(events.time, kind="stable"))
+
+
+class _Drift:
+    """The background's factor during a run: norm · (1 + slope · (hours since its middle))."""
+
+    def __init__(self, row, gti):
+        self.norm, self.slope = row.get("TRUE_NORM", 1.0), row.get("TRUE_DRIFT", 0.0)
+        self.middle = 0.5 * (gti[0, 0] + gti[-1, 1])
+        ends = self.norm_at(np.array([gti[0, 0], gti[-1, 1]]))
+        self.largest = float(ends.max()) if self.slope else self.norm
+        if ends.min() < 0:
+            raise ValueError(f"TRUE_DRIFT: got {self.slope} / h, which makes a negative rate")
+
+    def norm_at(self, time):
+        return self.norm * (1 + self.slope / 3600 * (time - self.middle))
+
+    def mean(self, gti):
+        length = np.diff(gti)[:, 0]
+        return float(np.average(self.norm_at(gti.mean(axis=1)), weights=length))
+
+
+def _good_times(n_events, gti, rng):
+    """Ordered uniform times inside of the good time intervals."""
     # Gaps between ordered uniform times are exponential: ordered without a sort.
     gaps = np.cumsum(rng.standard_exponential(n_events + 1))
-    time = row["TSTART"] + (row["TSTOP"] - row["TSTART"]) * gaps[:-1] / gaps[-1]
-    return Events(energy, fov_lon, fov_lat, time)
+    share = gaps[:-1] / gaps[-1]
+    if len(gti) == 1:
+        return gti[0, 0] + (gti[0, 1] - gti[0, 0]) * share
+    length = np.diff(gti)[:, 0]
+    start = np.cumsum(length) - length
+    good = share * length.sum()
+    which = np.searchsorted(start, good, side="right") - 1
+    return gti[which, 0] + good - start[which]
 
 
-def observe(truth, table, seed, name, replicate=0):
+def _source_events(source, livetime, gti, pointing, rng):
+    energy, ra, dec = source.draw(livetime, rng)
+    time = _good_times(energy.size, gti, rng)
+    return Events(energy, *pointing.sky_to_fov(ra, dec, time), time)
+
+
+def observe(truth, table, seed, name, replicate=0, sources=(), site=None, regions=()):
     """Observations of a truth, each simulated anew whenever its events are asked for.
 
     Nothing is kept in memory or on disk: any number of runs can be streamed.
+    ``regions`` is what the observations exclude.
     """
     return [
         Observation(
             obs_id=row["OBS_ID"],
-            load=partial(_simulate, truth, row, seed, name, replicate),
+            load=partial(_simulate, truth, row, seed, name, replicate, sources, site),
             livetime=row["LIVETIME"],
             ontime=row["ONTIME"],
             energy_threshold=row["SAFE_ENERGY_LO"],
@@ -68,33 +127,114 @@ def observe(truth, table, seed, name, replicate=0):
             dec=row["DEC_PNT"],
             alt=row["ALT_PNT"],
             az=row["AZ_PNT"],
+            excluded=tuple(regions),
         )
-        for row in _rows(table)
+        for row in rows_of(table)
     ]
 
 
-def expected_stack(truth, table, axes, partial_bin=False, whole_bins=False):
+def expected_stack(
+    truth,
+    table,
+    axes,
+    threshold_bin="drop",
+    claimed=False,
+    sources=(),
+    site=None,
+    regions=(),
+    vary=True,
+):
     """Exact expectation of the counts that `simbg.exposure.stack_observations` makes.
+
+    Parameters
+    ----------
+    truth, table, axes, threshold_bin
+        See there and `simulate_events`.
+    claimed : bool
+        Make counts and livetime fit in the threshold bin. With "whole" it holds all events
+        of the bin, which is what its livetime claims; with "share" it has the true share
+        of the livetime, where a stack of events leaves that to be estimated.
+    sources, site, regions
+        What shines, seen from where, and what is excluded.
+    vary : bool
+        Whether the runs' own factors, TRUE_NORM and TRUE_DRIFT, are in it.
 
     Returns
     -------
     stack : Stack
-        ``counts`` are floats. With ``partial_bin`` the threshold bin holds the
-        events above the threshold and the whole livetime, as there; with
-        ``whole_bins``, too, all events of the bin: what its livetime claims.
+        ``counts`` and ``run_counts`` are floats.
     """
-    counts = np.zeros(axes.shape)
-    time = np.zeros((2, axes.shape[0]))
-    for row in _rows(table):
-        threshold = row["SAFE_ENERGY_LO"]
-        first = first_bin(axes, threshold, partial_bin)
-        events = truth.integrate(
-            axes, row["ZEN_PNT"], energy_min=threshold if partial_bin and not whole_bins else 0.0
+    exposure, counts, runs = Exposure(axes, threshold_bin), np.zeros(axes.shape), []
+    for row in rows_of(table):
+        threshold, livetime, gti = row["SAFE_ENERGY_LO"], row["LIVETIME"], good_time(row)
+        first = exposure.first(threshold)
+        cut = (
+            threshold
+            if threshold_bin == "share" or (threshold_bin == "whole" and not claimed)
+            else 0.0
         )
-        counts[first:] += row["LIVETIME"] * events[first:]
-        time[:, first:] += np.array([[row["LIVETIME"]], [row["ONTIME"]]])
-    livetime, ontime = (np.broadcast_to(t[:, None, None], axes.shape).copy() for t in time)
-    return Stack(axes, counts, livetime, ontime, len(table), 0, 0)
+        rate = truth.integrate(axes, row["ZEN_PNT"], energy_min=cut)
+        share = None
+        if claimed and threshold_bin == "share" and first < axes.shape[0]:
+            share = _true_share(truth, axes, row, first, rate)
+        drift = _Drift(row, gti)
+        pointing = None if site is None else pointing_of(row, site)
+        kept = _kept(axes, pointing, gti, regions) if regions else None
+        events = livetime * rate * (drift.mean(gti) if vary else 1.0)
+        if kept is not None:
+            # A rate that changes weighs the times at which a pixel is seen.
+            changes = drift.slope and vary
+            events *= _kept(axes, pointing, gti, regions, drift.norm_at) if changes else kept
+        for source in sources:
+            place = _source_image(source, axes, pointing, gti, regions)
+            edges = np.maximum(axes.energy, cut)
+            of_source = livetime * source.event_rate(edges[:-1], edges[1:])
+            events = events + of_source[:, None, None] * place
+        events[:first] = 0
+        counts += events
+        runs.append(float(events.sum()))
+        exposure.add(threshold, (livetime, row["ONTIME"]), events, kept, share)
+    return exposure.stack(counts, len(table), 0, runs)
+
+
+def _true_share(truth, axes, row, k, above):
+    """Share of the events of bin k above the threshold, pixel by pixel."""
+    bins = replace(axes, energy=axes.energy[k : k + 2])
+    whole = truth.integrate(bins, row["ZEN_PNT"])[0]
+    return np.divide(above[k], whole, out=np.zeros_like(whole), where=whole > 0)
+
+
+# What regions leave of a run is asked for again by each method and replicate.
+_KEPT = {}
+N_KEPT = 1024
+
+
+def _kept(axes, pointing, gti, regions, weight=None):
+    if weight is not None:
+        return kept_fraction(axes, pointing, gti, regions, weight)
+    edges = axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
+    key = (*edges, pointing, gti.tobytes(), tuple(regions))
+    if key not in _KEPT:
+        if len(_KEPT) >= N_KEPT:
+            _KEPT.clear()
+        _KEPT[key] = kept_fraction(axes, pointing, gti, regions)
+    return _KEPT[key]
+
+
+def _source_image(source, axes, pointing, gti, regions):
+    """Share of a source's events in each pixel and outside of the regions, over a run."""
+    ra, dec = source.points()
+    outside = ~excluded(ra, dec, regions) if regions else np.ones(ra.size, bool)
+    share = (np.arange(N_TIMES) + 0.5) / N_TIMES
+    length = np.diff(gti)[:, 0]
+    start = np.cumsum(length) - length
+    good = share * length.sum()
+    which = np.searchsorted(start, good, side="right") - 1
+    time = gti[which, 0] + good - start[which]
+    lon, lat = pointing.sky_to_fov(ra[outside], dec[outside], time[:, None])
+    edges = axes.fov_lon, axes.fov_lat
+    image = np.histogram2d(lon.ravel(), lat.ravel(), edges)[0]
+    return image / (ra.size * N_TIMES)
 
 
 def write_dataset(
@@ -108,15 +248,17 @@ def write_dataset(
     overwrite=False,
     executor: Executor | None = None,
     progress=iter,
+    sources=(),
 ):
     """Simulate runs and write them as a data store.
 
     Parameters
     ----------
     outdir : path-like
-    truth : GaussianTruth
+    truth : GaussianTruth, ShapedTruth or CubeTruth
     table : Table
-        From `make_observation_table`, in relative times, with SAFE_ENERGY_LO (TeV).
+        From `make_observation_table`, in relative times, with SAFE_ENERGY_LO (TeV). What it
+        has in columns TRUE_... is not written.
     site : Site
     seed, name
         See `named_rng`. The same make the same bytes, with any executor.
@@ -125,6 +267,7 @@ def write_dataset(
     executor : concurrent.futures.Executor, optional
     progress : callable
         Wraps the iteration over runs.
+    sources : sequence of GammaSource
 
     Returns
     -------
@@ -134,29 +277,32 @@ def write_dataset(
         raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(SCHEMES)}")
     store = SCHEMES[scheme]
     with new_directory(outdir, overwrite, store.FILES) as folder:
-        job = partial(_write_run, folder, store.write_events, truth, site, seed, name)
-        rows = _rows(table)
-        n_events = sum(progress((executor.map if executor else map)(job, rows)))
-        store.write_index(folder, table, site)
+        job = partial(_write_run, folder, store.write_events, truth, site, seed, name, sources)
+        n_events = sum(progress((executor.map if executor else map)(job, rows_of(table))))
+        secret = [column for column in table.colnames if column.startswith("TRUE_")]
+        public = table.copy()
+        public.remove_columns(secret)
+        store.write_index(folder, public, site)
     return n_events
 
 
-def _write_run(folder, write_events, truth, site, seed, name, row):
-    events = _simulate(truth, row, seed, name, 0)
+def _write_run(folder, write_events, truth, site, seed, name, sources, row):
+    events = _simulate(truth, row, seed, name, 0, sources, site)
     write_events(folder, row, events, site)
     return len(events)
 
 
-def _simulate(truth, row, seed, name, replicate):
-    return simulate_events(truth, row, named_rng(seed, name, row["OBS_ID"], replicate))
+def _simulate(truth, row, seed, name, replicate, sources, site):
+    rng = named_rng(seed, name, row["OBS_ID"], replicate)
+    return simulate_events(truth, row, rng, sources, site)
 
 
-def _rows(table):
+def rows_of(table):
     """Rows as plain dictionaries: small, quick, and ready for another process."""
     columns = {
         key: np.asarray(table[key]).tolist()
         for key in table.colnames
-        if table[key].dtype.kind in "if"
+        if table[key].dtype.kind in "ifU"
     }
     return [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)

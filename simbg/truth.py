@@ -183,6 +183,24 @@ class GaussianTruth:
         meta = {"METHOD": "truth", "ZENITH": float(zenith)}
         return BackgroundCube(axes, events / axes.volume, meta=meta, **exposure)
 
+    def draw(self, livetime, zenith, rng):
+        """Draw a Poisson number of events.
+
+        Parameters
+        ----------
+        livetime : float
+            s
+        zenith : float
+            deg
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        energy, fov_lon, fov_lat : ndarray, shape (n_events,)
+            TeV, deg, deg; unbinned and exact, in random order.
+        """
+        return self.sample(int(rng.poisson(self.total_rate(zenith) * livetime)), rng)
+
     def sample(self, n_events, rng):
         """Draw events: unbinned and exact.
 
@@ -203,21 +221,26 @@ class GaussianTruth:
         return energy, fov_lon, fov_lat
 
     def _sample_into(self, energy, fov_lon, fov_lat, rng):
-        """Inverse of the cumulative in ln E, then a normal in each direction."""
+        self._log_energies_into(energy, rng)
+        self._directions_into(fov_lon, fov_lat, energy, rng)
+        self._exp_into(energy)
+
+    def _log_energies_into(self, log_energy, rng):
+        """ln(E / lowest): the inverse of the cumulative."""
         low, high = self.energy_range
         span, steepness = np.log(high / low), self.integral_index - 1
-        rng.random(out=energy)
+        rng.random(out=log_energy)
         if steepness:
-            energy *= np.expm1(-steepness * span)
-            np.log1p(energy, out=energy)
-            energy *= -1 / steepness
+            log_energy *= np.expm1(-steepness * span)
+            np.log1p(log_energy, out=log_energy)
+            log_energy *= -1 / steepness
         else:
-            energy *= span
-        sigma = np.exp(self.sigma_slope * energy)
-        sigma *= self.width(low)
-        np.exp(energy, out=energy)
-        energy *= low
-        np.minimum(energy, high, out=energy)
+            log_energy *= span
+
+    def _directions_into(self, fov_lon, fov_lat, log_energy, rng):
+        """A normal in each direction, at energies ln(E / lowest)."""
+        sigma = np.exp(self.sigma_slope * log_energy)
+        sigma *= self.width(self.energy_range[0])
         for angle, peak in zip((fov_lon, fov_lat), self.peak, strict=True):
             rng.standard_normal(out=angle)
             angle *= sigma
@@ -225,6 +248,13 @@ class GaussianTruth:
                 np.negative(np.abs(angle, out=angle), out=angle)
             if peak:
                 angle += peak
+
+    def _exp_into(self, log_energy):
+        """TeV in the place of ln(E / lowest)."""
+        low, high = self.energy_range
+        np.exp(log_energy, out=log_energy)
+        log_energy *= low
+        np.minimum(log_energy, high, out=log_energy)
 
     def _from_peak(self, axes):
         """Edges in fov_lon and fov_lat relative to the peak."""

@@ -49,9 +49,9 @@ def by_hand(partial_bin):
     return counts, livetime, ontime
 
 
-@pytest.mark.parametrize("partial_bin", [False, True])
-def test_stack_is_the_sum_of_its_runs(partial_bin):
-    stack = stack_observations(runs(), AXES, partial_bin)
+@pytest.mark.parametrize(("threshold_bin", "partial_bin"), [("drop", False), ("whole", True)])
+def test_stack_is_the_sum_of_its_runs(threshold_bin, partial_bin):
+    stack = stack_observations(runs(), AXES, threshold_bin)
     counts, livetime, ontime = by_hand(partial_bin)
     assert_array_equal(stack.counts, counts)
     assert stack.counts.dtype == np.int64

@@ -30,14 +30,14 @@ CASES = {
 }
 
 
-def stack(scenario, partial_bin, axes=AXES):
+def stack(scenario, threshold_bin, axes=AXES):
     """Expected counts at a hundredth of the scenario's runs or so, 2015's passes at 5, 4 and 3."""
     table = scenario.table(1, n_obs=len(ZENITHS))
     table["ZEN_PNT"] = ZENITHS
     table["SAFE_ENERGY_LO"] = [scenario.energy_threshold, 0.1, 0.1]
     table["LIVETIME"] = np.array([1500.0, 1400.0, 1300.0]) * scenario.n_obs / 10
     table["ONTIME"] = table["LIVETIME"] / (1 - scenario.deadtime_fraction)
-    return expected_stack(scenario.truth, table, axes, partial_bin)
+    return expected_stack(scenario.truth, table, axes, threshold_bin)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -45,7 +45,7 @@ def stack(scenario, partial_bin, axes=AXES):
 def test_noise_free_cube(case, name, ndarrays_regression):
     """Rate and stated error of a method, from exact expectations."""
     method = METHODS[name]()
-    cube = method.estimate(stack(CASES[case], method.partial_bin))
+    cube = method.estimate(stack(CASES[case], method.threshold_bin))
     fields = {"rate": cube.rate, "rate_error": cube.rate_error}
     ndarrays_regression.check(fields, default_tolerance=EXACT)
 
@@ -54,7 +54,7 @@ def test_noise_free_cube(case, name, ndarrays_regression):
 def test_expectation(case, ndarrays_regression):
     """Exact integrals, per second and with the runs' exposure."""
     truth = CASES[case].truth
-    whole, partial = (stack(CASES[case], partial_bin) for partial_bin in (False, True))
+    whole, partial = (stack(CASES[case], name) for name in ("drop", "whole"))
     fields = {
         "truth": truth.integrate(AXES, zenith=33.0),
         "above_threshold": truth.integrate(AXES, zenith=33.0, energy_min=0.6),
@@ -71,7 +71,7 @@ def test_cases_reach_every_number_of_passes():
     """2015 smooths 3, 4 or 5 times, as the counts are many or few: all three are held."""
     from simbg.reconstruct.edition2015 import n_passes
 
-    assert {n_passes(stack(scenario, True).counts.sum()) for scenario in CASES.values()} == {
+    assert {n_passes(stack(scenario, "whole").counts.sum()) for scenario in CASES.values()} == {
         3,
         4,
         5,
@@ -87,4 +87,4 @@ def test_golden_axes_cannot_be_mirrored():
 def test_nothing_random_takes_part():
     scenario = SCENARIOS["night"]
     other = replace(scenario, name="another name")
-    assert np.array_equal(stack(scenario, True).counts, stack(other, True).counts)
+    assert np.array_equal(stack(scenario, "whole").counts, stack(other, "whole").counts)

@@ -14,8 +14,8 @@ from simbg.observations import (
     Events,
     Groups,
     Observation,
-    make_observation_table,
 )
+from simbg.schedule import make_observation_table
 from simbg.scenarios import HESS_SITE
 
 # A right table fails one test in 10⁴ of these by chance, for seeds not chosen after looking.

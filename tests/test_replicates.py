@@ -63,7 +63,7 @@ def test_fast_path_and_events_have_the_same_distributions(method):
     slow = {name: [] for name in METRICS}
     for number in range(n):
         runs = observe(scenario.truth, table, 41, scenario.name, number)
-        stack = stack_observations(runs, COARSE, method.partial_bin)
+        stack = stack_observations(runs, COARSE, method.threshold_bin)
         of_runs = [stack_observations([run], COARSE).n_selected for run in runs]
         pair = Pair(fast.true, method.estimate(stack), None, fast.run_expected, np.array(of_runs))
         for name, metric in METRICS.items():
@@ -80,7 +80,7 @@ def test_fast_path_and_events_have_the_same_distributions(method):
     wrong = []
     for number in range(n):
         stack = stack_observations(
-            observe(other, table, 41, "other", number), COARSE, method.partial_bin
+            observe(other, table, 41, "other", number), COARSE, method.threshold_bin
         )
         wrong.append(METRICS["index"](Pair(fast.true, method.estimate(stack))).value)
     right = [m.value for m in numbers.measures["index"]]

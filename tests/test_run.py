@@ -115,7 +115,7 @@ class Louder(Foreign):
 class Estimating(Foreign):
     """With ``estimate``, so that replicates can be made; which it does not survive."""
 
-    partial_bin = False
+    threshold_bin = "drop"
 
     def estimate(self, stack):
         raise ZeroDivisionError("in an estimate")

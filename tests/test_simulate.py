@@ -137,14 +137,14 @@ def test_more_runs_do_not_change_the_first(table):
     assert not np.array_equal(few[2].events().energy[:5], other[2].events().energy[:5])
 
 
-@pytest.mark.parametrize("partial_bin", [False, True])
-def test_expectation_of_a_stack(table, partial_bin):
+@pytest.mark.parametrize("threshold_bin", ["drop", "whole", "share"])
+def test_expectation_of_a_stack(table, threshold_bin):
     """Sums over many runs against the exact integral, threshold inside a bin."""
     few = table[:100].copy()
     few["SAFE_ENERGY_LO"][::2] = 0.4
     axes = Axes([0.1, 0.2, 0.6, 1.2, 20], np.linspace(-3, 2, 3), np.linspace(-1, 4, 4))
-    expected = expected_stack(TRUTH, few, axes, partial_bin)
-    seen = stack_observations(observe(TRUTH, few, 11, "stack"), axes, partial_bin)
+    expected = expected_stack(TRUTH, few, axes, threshold_bin)
+    seen = stack_observations(observe(TRUTH, few, 11, "stack"), axes, threshold_bin)
     assert_array_equal(seen.livetime, expected.livetime)
     assert_array_equal(seen.ontime, expected.ontime)
     assert expected.counts.min() > 20  # enough for χ²

@@ -89,7 +89,7 @@ def converge(scenario, name, method, table, seed, executor=None, exposures=EXPOS
     scenario : Scenario
     name : str
         Of the method.
-    method : object with ``estimate`` and ``partial_bin``
+    method : object with ``estimate`` and ``threshold_bin``
     table : Table
         Runs whose mix of zeniths is kept; the axes are those of 100 runs and more.
     seed : int

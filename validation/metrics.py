@@ -25,7 +25,7 @@ from scipy import ndimage, special, stats
 from validation.pair import Measure
 from validation.statistics import deviance_z, fit_index, fit_width, max_pvalue, poisson_coverage
 
-__all__ = ["METRICS", "SOURCES", "pulls"]
+__all__ = ["METRICS", "SOURCES", "chi2_z", "pulls"]
 
 # Pulls of single bins are about normal where a bin expects this many counts or more.
 RICH = 10.0
@@ -99,7 +99,7 @@ def energy_widths(pair):
     chi2 = np.sum(score[used] ** 2 / second[used]) + used.sum() * pair.noise_free
     # Var z² of a sum of Poisson numbers with weights h: 2 + Σ h⁴ λ / (Σ h² λ)².
     variance = np.sum(2 + fourth[used] / second[used] ** 2)
-    return Measure(_chi2_z(chi2, np.count_nonzero(used), variance), 1.0, 0.0, "σ")
+    return Measure(chi2_z(chi2, np.count_nonzero(used), variance), 1.0, 0.0, "σ")
 
 
 def ring(pair):
@@ -138,7 +138,7 @@ def pull_width(pair):
         return _none(1.0)
     excess = (pair.predicted - pair.expected)[used] ** 2 - variance[used]
     half = np.mean(excess / pair.expected[used]) / 2
-    z = _chi2_z(n * (1 + 2 * half), n, 2 * n)
+    z = chi2_z(n * (1 + 2 * half), n, 2 * n)
     error = half / z if z * half > 0 else np.sqrt(0.5 / n)
     return Measure(float(1 + half), float(error), 1.0)
 
@@ -407,10 +407,10 @@ def _chi2(counts, expected, noise_free=False):
     if expected.size == 0 or np.any(expected <= 0):
         return _none(0.0, "σ")
     chi2 = np.sum((counts - expected) ** 2 / expected) + expected.size * noise_free
-    return Measure(_chi2_z(chi2, expected.size, np.sum(2 + 1 / expected)), 1.0, 0.0, "σ")
+    return Measure(chi2_z(chi2, expected.size, np.sum(2 + 1 / expected)), 1.0, 0.0, "σ")
 
 
-def _chi2_z(chi2, mean, variance):
+def chi2_z(chi2, mean, variance):
     """The normal deviate of a gamma variate with this mean and variance."""
     shape, scale = mean**2 / variance, variance / mean
     upper = stats.gamma.logsf(chi2, shape, scale=scale)

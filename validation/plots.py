@@ -9,7 +9,13 @@ from matplotlib.figure import Figure
 
 from validation.statistics import fit_index
 
-__all__ = ["compare_figure", "convergence_figure", "pull_figure", "self_check_figure"]
+__all__ = [
+    "compare_figure",
+    "convergence_figure",
+    "crossval_figure",
+    "pull_figure",
+    "self_check_figure",
+]
 
 # Okabe & Ito: told apart by all eyes.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -105,6 +111,32 @@ def self_check_figure(found, probes):
     right.axvline(1, color=GREY, lw=1)
     right.axvline(2, color=ORANGE, lw=1, ls="--")
     right.set(xlabel="smallest size found / Cramér–Rao limit", title="no bar: no such limit")
+    return figure
+
+
+def crossval_figure(result, title=""):
+    """Norms against zenith, deviances, and significances of pixels of held-out runs."""
+    figure = _figure(11, 3.6, title)
+    left, middle, right = figure.subplots(1, 3)
+    zenith, norm, error = (
+        np.array([getattr(run, name) for run in result.runs])
+        for name in ("zenith", "norm", "norm_error")
+    )
+    left.errorbar(zenith, norm, error, fmt="o", color=BLUE, ms=4, mfc="none")
+    left.axhline(1, color=GREY, lw=1)
+    left.set(xlabel="zenith / deg", ylabel="events / predicted", title="norm of each run")
+    for name, color in (("image_z", BLUE), ("spectrum_z", ORANGE)):
+        values = [getattr(run, name) for run in result.runs]
+        middle.hist(values, 15, histtype="step", color=color, label=name.replace("_z", "s"))
+    middle.set(xlabel="deviance z", ylabel="runs", title="after the norm")
+    middle.legend(frameon=False)
+    pixels = np.concatenate([run.significances for run in result.runs])
+    right.hist(np.clip(pixels, -5, 5), np.linspace(-5, 5, 41), density=True, color=BLUE, alpha=0.75)
+    x = np.linspace(-5, 5, 200)
+    right.semilogy(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=ORANGE, label="N(0, 1)")
+    right.set(xlabel="significance of a pixel", ylabel="density", ylim=(1e-5, 1))
+    right.set_title(f"mean {pixels.mean():+.3f}, width {pixels.std():.3f}")
+    right.legend(frameon=False)
     return figure
 
 

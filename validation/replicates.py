@@ -7,7 +7,7 @@ test holds the two paths together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy import special, stats
 from simbg.axes import edition2015_axes
 from simbg.exposure import Stack
 from simbg.reconstruct.histogram import Histogram
-from simbg.simulate import expected_stack, named_rng
+from simbg.simulate import named_rng
 from validation.metrics import METRICS
 from validation.pair import Measure, Pair
 from validation.statistics import heldout_deviance
@@ -29,7 +29,6 @@ __all__ = [
     "from_replicates",
     "make_setting",
     "replicate",
-    "run_shares",
 ]
 
 # What replicates say beyond single cubes: name → docstring of the result.
@@ -94,17 +93,9 @@ class Summary:
 def make_setting(scenario, method, table, axes=None, factor=1.0):
     """The setting of a method with an ``estimate`` in a scenario, exposures times ``factor``."""
     axes = axes or edition2015_axes(len(table))
-    expected = _times(expected_stack(scenario.truth, table, axes, method.partial_bin), factor)
-    whole = expected_stack(scenario.truth, table, axes, method.partial_bin, whole_bins=True)
-    whole = _times(whole, factor)
-    runs = expected.counts.sum() * run_shares(scenario.truth, table)
-    return Setting(scenario.name, method.estimate, expected, Histogram().estimate(whole), runs)
-
-
-def run_shares(truth, table):
-    """Share of all expected events that each run has, shape (n_obs,)."""
-    weight = np.array(table["LIVETIME"]) * [truth.total_rate(z) for z in table["ZEN_PNT"]]
-    return weight / weight.sum()
+    expected = scenario.expected(table, axes, method.threshold_bin, factor)
+    true = Histogram().estimate(scenario.true(table, axes, method.threshold_bin, factor))
+    return Setting(scenario.name, method.estimate, expected, true, expected.run_counts)
 
 
 def draw(setting, rng):
@@ -112,7 +103,7 @@ def draw(setting, rng):
     counts = rng.poisson(setting.expected.counts)
     share = setting.run_expected / setting.run_expected.sum()
     runs = rng.multinomial(counts.sum(), share)
-    return replace(setting.expected, counts=counts), runs
+    return setting.expected.with_counts(counts), runs
 
 
 def replicate(setting, n_replicates, seed, executor=None, names=tuple(METRICS)):
@@ -193,8 +184,3 @@ def _summary(setting, extra):
         ),
         "heldout_missed": Measure(extra["missed"].mean(), spread["missed"], 0.0),
     }
-
-
-def _times(stack, factor):
-    scaled = {name: getattr(stack, name) * factor for name in ("counts", "livetime", "ontime")}
-    return replace(stack, **scaled)

@@ -16,6 +16,7 @@ from validation.metrics import METRICS, pulls
 from validation.plots import compare_figure, convergence_figure, pull_figure, self_check_figure
 from validation.replicates import SUMMARY
 from validation.results import versions
+from validation.runs import SUMMARY as RUN_SUMMARY
 
 __all__ = ["figures", "self_check_lines", "verdict", "write_report"]
 
@@ -113,7 +114,9 @@ def write_report(path, outcomes, seed, pictures, changes=None, self_check=None):
             for key, value in pictures.items()
         },
         words=WORDS,
-        about={name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()} | SUMMARY,
+        about={name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()}
+        | SUMMARY
+        | RUN_SUMMARY,
         changes=changes,
         convergence=_convergence(outcomes),
         targets=TARGETS,

@@ -24,7 +24,7 @@ __all__ = [
     "write_results",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 # ok: within its criterion. known: fails by as much as is calculated, for a stated reason.
 # info: no criterion. fail: accuracy lost. error: the method did not get that far.
 STATUSES = ("ok", "known", "info", "fail", "error")
@@ -54,6 +54,10 @@ class Result:
     source : str
         Where the formula comes from.
     seed : int
+    ignored : str
+        What the scenario lets every method ignore, so that it fails as is calculated.
+    must_fail : bool
+        Whether this metric must then say so.
     """
 
     scenario: str
@@ -72,6 +76,8 @@ class Result:
     reason: str = ""
     source: str = ""
     seed: int = 0
+    ignored: str = ""
+    must_fail: bool = False
     schema: int = SCHEMA
     versions: dict = field(default_factory=lambda: versions())
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 from simbg.axes import edition2015_axes
 from simbg.exposure import stack_observations
@@ -16,34 +16,26 @@ from simbg.observations import Groups
 from simbg.pipeline import Selection, open_store, reconstruct_store
 from simbg.reconstruct import check_cube, find_method
 from simbg.reconstruct.histogram import Histogram
-from simbg.simulate import expected_stack, observe, write_dataset
+from simbg.simulate import write_dataset
 from validation.convergence import converge
-from validation.criteria import judge
+from validation.criteria import SHOWING, judge
 from validation.known import drift
 from validation.metrics import METRICS, SOURCES
 from validation.pair import Pair
-from validation.replicates import make_setting, replicate, run_shares
+from validation.replicates import make_setting, replicate
 from validation.results import Result
+from validation.runs import expected_measures, held_out_measures
 
 __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
 
 # How events reach the methods: as a data store on disk, or straight from memory.
 PATHS = {"realistic": "gadf", "night": "hess"}
+# Where convergence with exposure is shown.
+CONVERGENCE = ("seed-2015", "realistic", "night", "threshold-bin")
 ONE_GROUP = Groups((0, 90), (-90, 270))
 N_REPLICATES = 20
-# Metrics of which a noise-free cube says how large a method's bias is.
-DIRECTED = (
-    "norm",
-    "index",
-    "center_index",
-    "width",
-    "width_slope",
-    "lon_gradient",
-    "lat_gradient",
-    "energy_norms",
-    "energy_widths",
-    "ring",
-)
+# A model a run: groups of a fifth of the runs, interpolated, with a norm of its own.
+PER_RUN, RUN_GROUPS = "per-run", 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +67,7 @@ def run_suite(scenarios, methods, seed, executor=None):
     outcomes, truths = [], []
     for scenario in scenarios:
         # Scenarios of one truth and one mix of zeniths lose alike: once is enough.
-        new = scenario.truth not in truths
+        new = scenario.name in CONVERGENCE and scenario.truth not in truths
         truths.append(scenario.truth)
         outcomes += run_scenario(scenario, methods, seed, executor, with_convergence=new)
     results = [result for outcome in outcomes for result in outcome.results]
@@ -89,13 +81,17 @@ def run_suite(scenarios, methods, seed, executor=None):
 def run_scenario(scenario, methods, seed, executor=None, with_convergence=False):
     """Simulate a scenario once, along its path, and rebuild it with each method."""
     table = scenario.table(seed)
-    scheme = PATHS.get(scenario.name)
+    scheme = "gadf" if scenario.per_run else PATHS.get(scenario.name)
     with tempfile.TemporaryDirectory() as folder:
         if scheme:
             about = (scenario.truth, table, scenario.site, seed, scenario.name, scheme)
-            write_dataset(Path(folder) / "store", *about, executor=executor)
+            sources = scenario.sources
+            write_dataset(Path(folder) / "store", *about, executor=executor, sources=sources)
         runner = _Runner(scenario, seed, table, Path(folder), scheme, executor)
-        return [runner.run(name, with_convergence) for name in methods]
+        outcomes = [runner.run(name, with_convergence) for name in methods]
+        if scenario.per_run and "histogram" in methods:
+            outcomes.append(runner.run_per_run())
+        return outcomes
 
 
 @dataclass(frozen=True)
@@ -109,19 +105,28 @@ class _Runner:
     scheme: str | None
     executor: object
 
-    def run(self, name, with_convergence):
-        """One method; whatever it raises is a result."""
-        about = {
+    def _about(self, method):
+        return {
             "scenario": self.scenario.name,
             "digest": self.scenario.digest,
-            "method": name,
+            "method": method,
             "seed": self.seed,
+            "ignored": self.scenario.ignored,
         }
+
+    def run(self, name, with_convergence):
+        """One method; whatever it raises is a result."""
+        about = self._about(name)
         try:
             method = find_method(name)
             reco = self._through_files(name) if self.scheme else self._in_memory(method)
             pair, noise_free = self._pairs(method, reco)
-            results = [_measure(metric, pair, noise_free, about) for metric in METRICS]
+            results = [
+                _measure(metric, pair, noise_free, about, metric in self.scenario.must_fail)
+                for metric in METRICS
+            ]
+            if self.scenario.per_run and name == "histogram":
+                results += self._runs_of_one_cube(reco, noise_free.reco, about)
             convergence = None
             if noise_free is not None:
                 results += self._replicates(method, reco.axes, about)
@@ -130,14 +135,52 @@ class _Runner:
                         self.scenario, name, method, self.table, self.seed, self.executor
                     )
         except (Exception, SystemExit) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            failure = Result(**about, metric="run", status="error", reason=reason)
-            return Outcome(self.scenario, name, None, (failure,))
+            return self._failed(name, error)
         return Outcome(self.scenario, name, pair, tuple(results), convergence)
+
+    def _failed(self, name, error):
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        failure = Result(**self._about(name), metric="run", status="error", reason=reason)
+        return Outcome(self.scenario, name, None, (failure,))
+
+    def run_per_run(self):
+        """A model a run, as `simbg reconstruct --per-run` writes them."""
+        try:
+            least = len(self.table) // RUN_GROUPS
+            selection = Selection(exclude=("none",), groups=ONE_GROUP, group_by=("runs", least))
+            out = self.folder / "models-per-run"
+            paths = self.folder / "store", out
+            reconstruct_store(
+                *paths, "gadf", "histogram", selection, executor=self.executor, per_run=True
+            )
+            norms = Table.read(out / "bg_run_norms.ecsv")
+            models = {
+                row["OBS_ID"]: (
+                    read_cube(out / f"bg_run_{row['OBS_ID']:06d}.fits.gz").per("livetime"),
+                    (row["NORM_ERR"] / row["NORM"]) ** 2,
+                )
+                for row in norms
+            }
+            others = self.scenario.observe(self.table, self.seed, replicate=1)
+            measures = held_out_measures([models[run.obs_id] for run in others], others)
+        except (Exception, SystemExit) as error:
+            return self._failed(PER_RUN, error)
+        about = self._about(PER_RUN)
+        results = tuple(_result(name, measure, about) for name, measure in measures.items())
+        return Outcome(self.scenario, PER_RUN, None, results)
+
+    def _runs_of_one_cube(self, reco, perfect, about):
+        others = self.scenario.observe(self.table, self.seed, replicate=1)
+        measures = held_out_measures([(reco.per("livetime"), 0.0)] * len(others), others)
+        expected = expected_measures(self.scenario, self.table, perfect, self.seed)
+        return [
+            _result(name, measure, about, predicted=expected[name].value)
+            for name, measure in measures.items()
+        ]
 
     def _observations(self):
         if not self.scheme:
-            return observe(self.scenario.truth, self.table, self.seed, self.scenario.name)
+            return self.scenario.observe(self.table, self.seed)
         store = open_store(self.folder / "store")
         return store.observations(store.table)
 
@@ -162,26 +205,27 @@ class _Runner:
 
     def _pairs(self, method, reco):
         """The truth at this exposure with the rebuilt cube and with the noise-free one."""
-        truth, axes = self.scenario.truth, reco.axes
-        partial_bin = getattr(method, "partial_bin", False)
+        scenario, axes = self.scenario, reco.axes
+        threshold_bin = getattr(method, "threshold_bin", "drop")
         # The truth at the exposure that the cube claims.
-        claimed = expected_stack(truth, self.table, axes, partial_bin, whole_bins=True)
-        true = Histogram().estimate(claimed)
+        true = Histogram().estimate(scenario.true(self.table, axes, threshold_bin))
         _check(reco, true)
-        observations = self._observations()
-        job = partial(_n_selected, axes)
-        counted = list((self.executor.map if self.executor else map)(job, observations))
-        selected = expected_stack(truth, self.table, axes).counts.sum()
-        runs = selected * run_shares(truth, self.table), np.array(counted)
+        expected = scenario.expected(self.table, axes, threshold_bin)
+        runs = expected.run_counts, self._counted(axes, threshold_bin)
         if not hasattr(method, "estimate"):
             return Pair(true, reco, None, *runs), None
-        expected = expected_stack(truth, self.table, axes, method.partial_bin)
         perfect = method.estimate(expected)
         if reco.rate_error is None:  # 2015's files have none: it follows from the counts.
             own = replace(expected, counts=reco.counts, livetime=reco.livetime)
             reco = replace(reco, rate_error=method.estimate(own).rate_error)
         error = perfect.rate_error
         return Pair(true, reco, error, *runs), Pair(true, perfect, error, noise_free=True)
+
+    def _counted(self, axes, threshold_bin):
+        """Events of each run above threshold, inside the axes and outside of the regions."""
+        return stack_observations(
+            self._observations(), axes, threshold_bin, self.executor
+        ).run_counts
 
     def _replicates(self, method, axes, about):
         setting = make_setting(self.scenario, method, self.table, axes)
@@ -209,13 +253,9 @@ def _check(reco, true):
         )
 
 
-def _n_selected(axes, observation):
-    return stack_observations([observation], axes).n_selected
-
-
-def _measure(name, pair, noise_free, about):
-    predicted = {}
-    if noise_free is not None and name in DIRECTED:
+def _measure(name, pair, noise_free, about, must_fail=False):
+    predicted = {"must_fail": must_fail}
+    if noise_free is not None and name in SHOWING:
         predicted["predicted"] = METRICS[name](noise_free).value
     return _result(name, METRICS[name](pair), about, **predicted)
 

@@ -12,6 +12,7 @@ from scipy import optimize, special, stats
 
 __all__ = [
     "deviance",
+    "deviance_moments",
     "deviance_z",
     "fit_index",
     "fit_width",
@@ -65,7 +66,7 @@ def deviance_z(counts, expected):
     used = expected > 0
     if np.any(counts[~used] > 0):
         return np.inf
-    mean, variance = _deviance_moments(expected[used])
+    mean, variance = deviance_moments(expected[used])
     excess = deviance(counts[used], expected[used]).sum() - mean.sum()
     return float(excess / np.sqrt(variance.sum()))
 
@@ -188,7 +189,7 @@ def _log_normal_bins(edges, width):
     return np.log(np.maximum(share, 1e-300)) - np.log(share.sum())
 
 
-def _deviance_moments(expected):
+def deviance_moments(expected):
     """Mean and variance of the deviance of a Poisson variable, by interpolation of exact sums."""
     grid, mean, variance = _moment_table()
     log_mu = np.log(np.maximum(expected, MU_TINY))

@@ -15,7 +15,7 @@ import numpy as np
 from astropy import units as u
 from astropy.time import Time
 
-from simbg.fov import Site, Tracking
+from simbg.fov import Drift, Site, Tracking
 from simbg.io.columns import column, keyword, read_index
 from simbg.io.files import open_fits
 from simbg.io.gadf_write import FILES, write_events, write_index
@@ -30,6 +30,8 @@ UNITS = {
     **dict.fromkeys(("ONTIME", "LIVETIME"), "s"),
     "SAFE_ENERGY_LO": "TeV",
 }
+# s: what GTIs may overlap or exceed a run by, and events a GTI. Files round times.
+SLACK, SLACK_EVENT = 1.0, 1e-3
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,16 @@ class GadfStore:
         return table
 
     @cached_property
+    def hdu_table(self):
+        """The HDU index as it is."""
+        names = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
+        return read_index(self._index("hdu"), names)
+
+    @cached_property
     def hdus(self):
         """Where each HDU is: (OBS_ID, type) → (path, HDU name)."""
         names = ("OBS_ID", "HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME")
-        table = read_index(self._index("hdu"), names)
+        table = self.hdu_table
         return {
             (obs_id, kind.strip().lower()): (
                 self._inside(folder.strip(), file.strip()),
@@ -89,7 +97,7 @@ class GadfStore:
             row |= {name: keyword(header, name, path) for name in ("ONTIME", "LIVETIME")}
         return Observation(
             obs_id=obs_id,
-            load=partial(_load_events, path, hdu),
+            load=partial(_load_events, path, hdu, self.hdus.get((obs_id, "gti"))),
             livetime=float(row["LIVETIME"]),
             ontime=float(row["ONTIME"]),
             energy_threshold=self._threshold(obs_id, row),
@@ -111,7 +119,7 @@ class GadfStore:
         path, hdu = self._events(obs_id)
         header = _header(path, hdu)
         middle = 0.5 * (keyword(header, "TSTART", path) + keyword(header, "TSTOP", path))
-        return np.ravel(_tracking(header, path).altaz(np.array([middle])))
+        return np.ravel(_pointing(header, path).altaz(np.array([middle])))
 
     def _events(self, obs_id):
         if (obs_id, "events") not in self.hdus:
@@ -137,8 +145,8 @@ class GadfStore:
         return Path(self.path) / relative
 
 
-def _load_events(path, hdu_name):
-    """Events of one run in the ALTAZ-aligned field of view.
+def _load_events(path, hdu_name, gti_place):
+    """Events of one run inside of its good time, in the ALTAZ-aligned field of view.
 
     From RA, Dec and time: the optional columns DETX, DETY have had other signs
     and frames in too many files.
@@ -148,27 +156,78 @@ def _load_events(path, hdu_name):
         energy = column(hdu, "ENERGY", "TeV", path, True, hdu.header.get("EUNIT"))
         time = column(hdu, "TIME", "s", path, default_unit=hdu.header.get("TIMEUNIT"))
         ra, dec = (column(hdu, name, "deg", path) for name in ("RA", "DEC"))
-        lon, lat = _tracking(hdu.header, path).sky_to_fov(ra, dec, time)
-    return Events(energy, lon, lat, time)
+        pointing = _pointing(hdu.header, path)
+        if gti_place is None:
+            gti = np.array([[keyword(hdu.header, key, path) for key in ("TSTART", "TSTOP")]])
+        elif gti_place[0] == path:
+            gti = _read_gti(_hdu(file, gti_place[1], path), path, hdu.header)
+        else:
+            with open_fits(gti_place[0]) as other:
+                gti = _read_gti(_hdu(other, gti_place[1], gti_place[0]), gti_place[0], hdu.header)
+    good = _inside_gti(time, gti)
+    if not good.all():
+        energy, time, ra, dec = (values[good] for values in (energy, time, ra, dec))
+    lon, lat = pointing.sky_to_fov(ra, dec, time)
+    return Events(energy, lon, lat, time, ra, dec, gti, pointing)
 
 
-def _tracking(header, path):
+def _read_gti(hdu, path, events):
+    """Good time intervals in s of the events' clock, (n, 2), checked and in order."""
+    start, stop = (
+        column(hdu, name, "s", path, default_unit=hdu.header.get("TIMEUNIT", "s"))
+        for name in ("START", "STOP")
+    )
+    later = 0.0
+    if "MJDREFI" in hdu.header:  # else it has the events' clock
+        later = (_zero(hdu.header, path) - _zero(events, path)).to_value("s")
+    gti = np.stack([start, stop], axis=1) + later
+    gti = gti[np.argsort(gti[:, 0])]
+    if not gti.size or np.any(gti[:, 0] >= gti[:, 1]):
+        raise ValueError(f"{path}: got GTIs {_text(gti)}, expected 1 or more, start before stop")
+    overlap = gti[1:, 0] < gti[:-1, 1] - SLACK
+    if overlap.any():
+        both = gti[np.argmax(overlap) :][:2]
+        raise ValueError(f"{path}: got GTIs {_text(both)} that overlap, expected none to")
+    run = [keyword(events, key, path) for key in ("TSTART", "TSTOP")]
+    if gti[0, 0] < run[0] - SLACK or gti[-1, 1] > run[1] + SLACK:
+        raise ValueError(
+            f"{path}: got GTIs {_text(gti[[0, -1]])} outside of the run, expected them within "
+            f"TSTART {run[0]:.3f} and TSTOP {run[1]:.3f}"
+        )
+    return gti
+
+
+def _text(gti):
+    return ", ".join(f"{start:.3f}–{stop:.3f} s" for start, stop in gti)
+
+
+def _inside_gti(time, gti):
+    """Whether events are in good time, to a millisecond."""
+    after = np.searchsorted(gti[:, 0], time + SLACK_EVENT, side="right") - 1
+    return (after >= 0) & (time <= gti[after, 1] + SLACK_EVENT)
+
+
+def _pointing(header, path):
     """What the run points at, from where, and what its times count from."""
-    number = {
-        name: keyword(header, name, path)
-        for name in ("RA_PNT", "DEC_PNT", "GEOLON", "GEOLAT", "ALTITUDE", "MJDREFI", "MJDREFF")
-    }
-    if str(header.get("OBS_MODE", "POINTING")).strip().upper() == "DRIFT":
-        raise ValueError(f"{path}: got OBS_MODE DRIFT, expected a tracking mode")
+    drift = str(header.get("OBS_MODE", "POINTING")).strip().upper() == "DRIFT"
+    place = ("ALT_PNT", "AZ_PNT") if drift else ("RA_PNT", "DEC_PNT")
+    names = (*place, "GEOLON", "GEOLAT", "ALTITUDE")
+    *direction, lon, lat, height = (keyword(header, name, path) for name in names)
+    zero = _zero(header, path).tt.mjd
+    try:
+        site = Site(lon, lat, height)
+        return (Drift if drift else Tracking)(*direction, site, zero)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _zero(header, path):
+    """What the times of an HDU count from."""
     scale = str(header.get("TIMESYS", "TT")).strip().lower()
     if scale not in ("tt", "utc", "tai"):
         raise ValueError(f"{path}: got TIMESYS {scale.upper()}, expected TT, UTC or TAI")
-    zero = Time(number["MJDREFI"], number["MJDREFF"], format="mjd", scale=scale)
-    try:
-        site = Site(number["GEOLON"], number["GEOLAT"], number["ALTITUDE"])
-        return Tracking(number["RA_PNT"], number["DEC_PNT"], site, zero.tt.mjd)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    days = (keyword(header, name, path) for name in ("MJDREFI", "MJDREFF"))
+    return Time(*days, format="mjd", scale=scale)
 
 
 def _header(path, hdu_name):

@@ -8,10 +8,10 @@ import numpy as np
 from astropy.io import fits
 
 from simbg import __version__
-from simbg.fov import Tracking
+from simbg.emission import EFFECTIVE_AREA
 from simbg.io.columns import one_row_hdu, table_hdu
 from simbg.io.files import write_fits
-from simbg.observations import MJDREF
+from simbg.observations import MJDREF, good_time, pointing_of
 
 __all__ = ["FILES", "write_events", "write_index"]
 
@@ -39,7 +39,7 @@ TIMES = {
 
 
 def write_events(folder, row, events, site):
-    """Write one run of a store: EVENTS, GTI and a placeholder AEFF.
+    """Write one run of a store: EVENTS, GTI and AEFF.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def write_events(folder, row, events, site):
         With times in s since `MJDREF`.
     site : Site
     """
-    tracking = Tracking(float(row["RA_PNT"]), float(row["DEC_PNT"]), site, MJDREF)
-    ra, dec = tracking.fov_to_sky(events.fov_lon, events.fov_lat, events.time)
+    pointing = pointing_of(row, site)
+    ra, dec = pointing.fov_to_sky(events.fov_lon, events.fov_lat, events.time)
     columns = [
         ("EVENT_ID", np.arange(1, len(events) + 1), ""),
         ("TIME", events.time, "s"),
@@ -60,7 +60,8 @@ def write_events(folder, row, events, site):
         ("DEC", dec, "deg"),
         ("ENERGY", events.energy, "TeV"),
     ]
-    gti = [("START", [float(row["TSTART"])], "s"), ("STOP", [float(row["TSTOP"])], "s")]
+    start, stop = good_time(row).T
+    gti = [("START", start, "s"), ("STOP", stop, "s")]
     path = Path(folder) / "data" / _file_name(row["OBS_ID"])
     path.parent.mkdir(exist_ok=True)
     hdus = [
@@ -111,7 +112,7 @@ def _events_header(row, site):
         **GADF,
         "HDUCLAS1": "EVENTS",
         "OBS_ID": int(row["OBS_ID"]),
-        "OBS_MODE": "POINTING",
+        "OBS_MODE": str(row.get("OBS_MODE", "POINTING")),
         "OBJECT": "simulated",
         "EQUINOX": 2000.0,
         "RADECSYS": "ICRS",
@@ -130,13 +131,13 @@ def _site(site):
 
 
 def _aeff_hdu(row):
-    """An effective area of 1 m² everywhere: readers want one, and its header has the threshold."""
+    """The effective area of the simulation, the same everywhere; its header has the threshold."""
     columns = (
         ("ENERG_LO", np.array([0.01, 1.0, 10.0]), "TeV"),
         ("ENERG_HI", np.array([1.0, 10.0, 1000.0]), "TeV"),
         ("THETA_LO", np.array([0.0, 3.0]), "deg"),
         ("THETA_HI", np.array([3.0, 10.0]), "deg"),
-        ("EFFAREA", np.ones((2, 3)), "m2"),
+        ("EFFAREA", np.full((2, 3), 1e-4 * EFFECTIVE_AREA), "m2"),
     )
     header = {
         **GADF,

@@ -40,19 +40,19 @@ class Default:
 
     executor: Executor | None = None
     name = "default"
-    partial_bin = True
+    threshold_bin = "whole"
 
     def reconstruct(self, observations, axes):
         """Rate per livetime over flat solid angles, in s-1 MeV-1 sr-1."""
         return self.estimate(
-            stack_observations(observations, axes, self.partial_bin, self.executor)
+            stack_observations(observations, axes, self.threshold_bin, self.executor)
         )
 
     def estimate(self, stack):
         """The cube of some counts and exposures."""
         passes = n_passes(stack.counts.sum())
         with np.errstate(divide="ignore", invalid="ignore"):
-            exposure = stack.livetime * stack.axes.flat_volume
+            exposure = _smoothed_livetime(stack, passes) * stack.axes.flat_volume
             rate = smooth(stack.counts, stack.axes, passes) / exposure
             error = np.sqrt(smoothing_variance(stack.counts, passes)) / exposure
         return _cube(self, stack, rate, error, LEVEL / MEV_PER_TEV)
@@ -64,7 +64,7 @@ class Michi:
 
     executor: Executor | None = None
     name = "michi"
-    partial_bin = True
+    threshold_bin = "whole"
 
     def default_axes(self, observations):
         """2015's binning from the lowest threshold of the group on; 0.1 TeV where none is known."""
@@ -76,11 +76,29 @@ class Michi:
     def estimate(self, stack):
         """The cube of some counts and exposures."""
         passes = n_passes(stack.counts.sum())
+        whole = stack.livetime.max(axis=(1, 2), keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            rate = smooth(stack.counts / stack.livetime, stack.axes, passes)
-            error = np.sqrt(smoothing_variance(stack.counts / stack.livetime**2, passes))
+            rate = smooth(stack.counts / whole, stack.axes, passes)
+            error = np.sqrt(smoothing_variance(stack.counts / whole**2, passes))
+            seen = _smoothed_livetime(stack, passes) / whole
+            rate, error = rate / seen, error / seen
         volume = stack.axes.flat_volume
         return _cube(self, stack, rate / volume, error / volume, LEVEL)
+
+
+def _smoothed_livetime(stack, passes):
+    """Livetime of the smoothed counts: 2015's where it is the same all over an image.
+
+    Excluded regions, which 2015 did not have, make it differ; then it is smoothed as counts are.
+    """
+    images = stack.livetime
+    same = images == images[:, :1, :1]
+    if same.all():
+        return images
+    smoothed = images
+    for _ in range(passes):
+        smoothed = ndimage.convolve(smoothed, K5A[None] / K5A.sum(), mode="reflect")
+    return np.where(same.all(axis=(1, 2), keepdims=True), images, smoothed)
 
 
 def n_passes(n_counts):
@@ -134,13 +152,16 @@ def _squared_operator(shape, passes):
 
 
 def _cube(method, stack, rate, error, level):
-    """Put values below the level, and NaN, on it."""
+    """Put values below the level, and NaN, on it; a pixel that is wholly excluded has no rate."""
     rate = np.where(rate >= level, rate, level)
+    exposed = stack.livetime > 0
+    excluded = ~exposed & exposed.any(axis=(1, 2), keepdims=True)
+    rate, error = (np.where(excluded, np.nan, values) for values in (rate, error))
     meta = {"METHOD": method.name, "N_OBS": stack.n_obs, "N_EVENTS": stack.n_selected}
     cube = BackgroundCube(
         stack.axes,
         rate,
-        np.nan_to_num(error, posinf=0.0),
+        np.where(excluded, np.nan, np.nan_to_num(error, posinf=0.0)),
         stack.counts,
         stack.livetime,
         stack.ontime,

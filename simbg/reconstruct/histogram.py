@@ -9,6 +9,7 @@ import numpy as np
 
 from simbg.cube import BackgroundCube
 from simbg.exposure import stack_observations
+from simbg.threshold import resolve
 
 __all__ = ["Histogram"]
 
@@ -17,24 +18,25 @@ __all__ = ["Histogram"]
 class Histogram:
     """The maximum-likelihood estimate of each bin by itself: unbiased, and as noisy as can be.
 
-    The bin that holds a run's energy threshold is left out for that run, exposure
-    and events, so a partly exposed bin does not pull the rate down. Bins without
-    exposure are NaN. The standard error is √counts ÷ exposure ÷ volume: zero where
-    nothing was counted, which is the estimate of a variance and not a limit.
+    The bin that holds a run's energy threshold has the exposure of its part above, by
+    the spectrum of the bins above it. Bins without exposure are NaN. The standard error
+    is √counts ÷ exposure ÷ volume: zero where nothing was counted, which is the
+    estimate of a variance and not a limit.
     """
 
     executor: Executor | None = None
     name = "histogram"
-    partial_bin = False
+    threshold_bin = "share"
 
     def reconstruct(self, observations, axes):
         """Rate per livetime over exact solid angles, in s-1 MeV-1 sr-1."""
         return self.estimate(
-            stack_observations(observations, axes, self.partial_bin, self.executor)
+            stack_observations(observations, axes, self.threshold_bin, self.executor)
         )
 
     def estimate(self, stack):
         """The cube of some counts and exposures."""
+        stack = resolve(stack)
         exposure = np.where(stack.livetime > 0, stack.livetime, np.nan) * stack.axes.volume
         return BackgroundCube(
             stack.axes,

@@ -1,0 +1,141 @@
+"""Regions of the sky that are excluded: from files, round sources, and what lies inside."""
+
+import warnings
+from bisect import bisect_left
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import regions as ds9
+from astropy.utils.exceptions import AstropyUserWarning
+
+from simbg.shapes import Ellipse, Polygon, Rectangle, Region
+
+__all__ = ["Ellipse", "Polygon", "Rectangle", "Region"]
+__all__ += ["circle", "circles", "excluded", "read_regions"]
+
+SHAPES = "circle, ellipse, box, annulus, polygon or point on the sky"
+CENTRED = {"Ellipse": Ellipse, "Rectangle": Rectangle}
+
+
+def excluded(ra, dec, regions):
+    """Return which directions lie inside any of the regions.
+
+    Parameters
+    ----------
+    ra, dec : array_like
+        deg, ICRS. They broadcast; NaN is nowhere.
+    regions : iterable of Region
+
+    Returns
+    -------
+    ndarray of bool
+    """
+    inside = np.zeros(np.broadcast_shapes(np.shape(ra), np.shape(dec)), bool)
+    for region in regions:
+        inside |= region.contains(ra, dec)
+    return inside
+
+
+def circle(ra, dec, radius, inner=0.0):
+    """The circle, or the annulus from ``inner`` to ``radius``, about a direction; ICRS, in deg."""
+    return Ellipse(ra, dec, 2 * radius, 2 * radius, 0.0, 2 * inner, 2 * inner)
+
+
+def circles(sources, margin=0.4):
+    """A circle of radius ``margin + 2 * radius`` (deg) round each of the `Sources`, a tuple."""
+    rows = zip(sources.ra, sources.dec, margin + 2 * sources.radius, strict=True)
+    return tuple(circle(*row) for row in rows)
+
+
+def read_regions(path, radius=0.4):
+    """Read the regions of a DS9 file.
+
+    Parameters
+    ----------
+    path : path
+        Circles, ellipses, boxes, annuli, polygons and points in any celestial frame. A minus
+        sign before a region changes nothing, text is ignored. A rotated shape keeps its
+        direction in the sky.
+    radius : float
+        A point becomes a circle of this radius, deg.
+
+    Returns
+    -------
+    tuple of Region
+        In the order of the file; of annuli with several rings, one each.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If something in the file is not such a region, or there is none: a region lost would be
+        a contaminated sky kept.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"regions: got {path}, expected a DS9 region file")
+    found = []
+    for number, shape in enumerate(_parse(path), start=1):
+        try:
+            if not isinstance(shape, ds9.TextSkyRegion):
+                found.append(_region(shape, radius))
+        except ValueError as error:
+            raise ValueError(f"{path}: region {number}: {error}") from error
+    if not found:
+        raise ValueError(f"{path}: got no regions, expected {SHAPES}")
+    return tuple(found)
+
+
+def _parse(path):
+    """The shapes as `regions` has them."""
+    try:
+        lines = path.read_text().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: got bytes that are no text, expected DS9 regions") from error
+    shapes, error = _trial(lines)
+    if error is None:
+        return shapes
+    # What fails in a part fails in the whole
+    bad = bisect_left(range(len(lines)), True, key=lambda n: _trial(lines[: n + 1])[1] is not None)
+    number = len(_trial(lines[:bad])[0]) + 1
+    got = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    raise ValueError(f"{path}: region {number}: got {got}, expected {SHAPES}") from error
+
+
+def _trial(lines):
+    """What `regions` makes of these lines, and its complaint, of whatever type."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # it only warns when it skips what it does not know
+        warnings.simplefilter("error", AstropyUserWarning)
+        try:
+            return ds9.Regions.parse("\n".join(lines), format="ds9"), None
+        except Exception as error:
+            return [], error
+
+
+def _region(shape, radius):
+    """One of ours for one of theirs."""
+    kind = type(shape).__name__.removesuffix("SkyRegion").removesuffix("Annulus")
+    if kind == "Polygon":
+        return Polygon(shape.vertices.icrs.ra.deg, shape.vertices.icrs.dec.deg)
+    if kind not in ("Point", "Circle", *CENTRED):
+        raise ValueError(f"got {type(shape).__name__}, expected {SHAPES}")
+    place = shape.center.icrs.ra.deg, shape.center.icrs.dec.deg
+
+    def size(name):
+        """Of the region or, in annuli, of the outer border; 0 for a hole that is not there."""
+        value = getattr(shape, name, getattr(shape, f"outer_{name}", 0 * u.deg))
+        return value.to_value(u.deg)
+
+    if kind == "Point":
+        return circle(*place, radius)
+    if kind == "Circle":
+        return circle(*place, size("radius"), size("inner_radius"))
+    # Angles turn from north to east in any frame: they differ by where its north is in ICRS
+    north = shape.center.directional_offset_by(0 * u.deg, 1 * u.deg).icrs
+    angle = (shape.angle + shape.center.icrs.position_angle(north)).to_value(u.deg) % 360
+    hole = size("inner_width"), size("inner_height")
+    return CENTRED[kind](*place, size("width"), size("height"), angle, *hole)
