@@ -52,42 +52,52 @@ def truth(out, model, from_, format_, zenith, like, overwrite):
     simbg truth true.fits --model seed-2015 --format table
     simbg truth true.fits --like models/bg_cube_model_group27_gadf.fits.gz --zenith 9
     """
+    import numpy as np
+
     from simbg.axes import edition2015_axes
     from simbg.io.cubes import read_cube, write_cube
     from simbg.truth import edition2015_cube
+    from simbg.truth_file import CubeTruth
 
-    axes = read_cube(like).axes if like else edition2015_axes()
-    if model == "edition2015":
-        cube = edition2015_cube(axes, altitude=90 - zenith)
+    axes = read_cube(like).axes if like else None
+    if from_ and (click.get_current_context().get_parameter_source("model").name == "COMMANDLINE"):
+        raise ValueError("truth: got --from and --model, expected one of them")
+    if from_:
+        truth = CubeTruth.read(from_)
+        cube = truth.cube(axes or truth.axes, zenith, livetime=1.0)
+    elif model == "edition2015":
+        cube = edition2015_cube(axes or edition2015_axes(), altitude=90 - zenith)
     else:
         scenario = _scenario(model)
-        cube = scenario.truth.cube(axes, zenith, livetime=1.0)
-        # GADF is per observation time: the dead time is that of the scenario's runs, their mean.
-        dead = scenario.deadtime_fraction
-        dead = sum(dead) / 2 if isinstance(dead, tuple) else dead
-        cube = replace(cube, ontime=cube.livetime / (1 - dead))
+        cube = scenario.truth.cube(axes or edition2015_axes(), zenith, livetime=1.0)
+        # GADF is per observation time: the dead time is that of the scenario's runs.
+        alive = 1 - float(np.mean(scenario.deadtime_fraction))
+        cube = replace(cube, ontime=cube.livetime / alive)
     write_cube(out, cube, format_, overwrite=overwrite)
 
 
 @simbg.command()
 @click.argument("outdir", type=click.Path())
 @click.option("--scenario", "name", default="realistic", show_default=True)
+@click.option("--from", "from_", type=click.Path(), metavar="BKG", help="Or a truth from a file.")
 @click.option("--runs", type=click.IntRange(1), help="Number of runs; default: the scenario's.")
 @click.option("--scheme", default="gadf", show_default=True, type=click.Choice(["gadf", "hess"]))
 @seed_option
 @jobs_option
 @overwrite_option
-def simulate(outdir, name, runs, scheme, seed, jobs, overwrite):
+def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
     """Simulate observations and write a data store to OUTDIR.
 
     \b
     simbg simulate store
     simbg simulate store --scenario night --runs 20 --seed 1 --scheme hess
+    simbg simulate store --from irf_file.fits
     """
+    from simbg.scenarios import from_file
     from simbg.simulate import write_dataset
     from simbg.workers import workers
 
-    scenario = _scenario(name)
+    scenario = from_file(from_) if from_ else _scenario(name)
     with workers(jobs, "simulate") as executor:
         n_events = write_dataset(
             outdir,
@@ -163,10 +173,10 @@ def reconstruct(
     simbg reconstruct store models --exclude none --exclude my_sources.reg
     simbg reconstruct $GAMMAPY_DATA/hess-dl3-dr1 models --sources mask --group-by runs:15 --per-run
     """
-    from simbg.pipeline import Selection
+    from simbg.pipeline import Selection, parse_group_by
 
     ids = None if obs_ids is None else _read_ids(obs_ids)
-    groups = None if group_by is None else _group_by(group_by)
+    groups = None if group_by is None else parse_group_by(group_by)
     selection = Selection(obs_ids=ids, group_by=groups, **selection)
     _reconstruct(indir, outdir, scheme, method, selection, jobs, overwrite, per_run)
 
@@ -272,14 +282,6 @@ def _reconstruct(indir, outdir, scheme, method, selection, jobs, overwrite, per_
             f"group {group.group_id:2d}: {group.n_obs:4d} runs {group.n_events:9d} events "
             f"{group.livetime / 3600:7.1f} h{masked}"
         )
-
-
-def _group_by(text):
-    kind, _, least = text.partition(":")
-    try:
-        return kind, float(least)
-    except ValueError as error:
-        raise ValueError(f"--group-by: got {text!r}, expected livetime:HOURS or runs:N") from error
 
 
 def _scenario(name):

@@ -31,8 +31,8 @@ CHUNK = 1 << 15  # sides laid over the pixels at a time: temporaries stay in the
 def kept_fraction(axes, pointing, gti, regions, weight=None):
     """Return the part of each pixel's exposure that lies outside of all regions.
 
-    Accurate to 1e-3 or better. For a drift the border is placed anew at each time, which takes
-    ten times as long as to turn it.
+    Accurate to 1e-3 or better; 3e-4 is the largest error seen. For a drift the border is placed
+    anew at each time and not turned, which takes some three times as long.
 
     Parameters
     ----------

@@ -94,7 +94,8 @@ class GammaSource:
 def offset_by(ra, dec, angle, radius):
     """RA and Dec at a distance and position angle (from north to east) from a place; all deg."""
     dec, angle, radius = (np.deg2rad(x) for x in (dec, angle, radius))
-    sin_dec = np.sin(dec) * np.cos(radius) + np.cos(dec) * np.sin(radius) * np.cos(angle)
-    east = np.sin(angle) * np.sin(radius) * np.cos(dec)
-    north = np.cos(radius) - np.sin(dec) * sin_dec
-    return (ra + np.rad2deg(np.arctan2(east, north))) % 360, np.rad2deg(np.arcsin(sin_dec))
+    # A unit vector, x towards the meridian of the place: good at the poles, too.
+    x = np.cos(dec) * np.cos(radius) - np.sin(dec) * np.sin(radius) * np.cos(angle)
+    y = np.sin(radius) * np.sin(angle)
+    z = np.sin(dec) * np.cos(radius) + np.cos(dec) * np.sin(radius) * np.cos(angle)
+    return (ra + np.rad2deg(np.arctan2(y, x))) % 360, np.rad2deg(np.arctan2(z, np.hypot(x, y)))

@@ -31,6 +31,7 @@ __all__ = [
     "groups_of",
     "observations_of",
     "open_store",
+    "parse_group_by",
     "reconstruct_store",
     "runs_of",
     "select",
@@ -396,8 +397,17 @@ def _fields(estimator):
     return fields(estimator) if hasattr(estimator, "__dataclass_fields__") else ()
 
 
+def parse_group_by(text):
+    """``livetime:HOURS`` or ``runs:NUMBER`` as `Selection` wants it."""
+    kind, _, least = text.partition(":")
+    try:
+        return kind, float(least)
+    except ValueError as error:
+        raise ValueError(f"--group-by: got {text!r}, expected livetime:HOURS or runs:N") from error
+
+
 def groups_of(observations, selection):
-    """The groups of a selection; with ``group_by`` those that the runs make, all azimuths in one."""
+    """The groups of a selection; with ``group_by`` those of the runs, all azimuths in one."""
     if selection.test:
         return TEST_GROUPS
     if selection.group_by is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from json import dumps
+from pathlib import Path
 
 import numpy as np
 from astropy import units as u
@@ -15,9 +16,10 @@ from simbg.fov import Site
 from simbg.schedule import make_observation_table
 from simbg.simulate import expected_stack, named_rng, observe
 from simbg.truth import GaussianTruth
+from simbg.truth_file import CubeTruth
 from simbg.truth_shaped import ShapedTruth
 
-__all__ = ["HESS_SITE", "SCENARIOS", "Scenario"]
+__all__ = ["HESS_SITE", "SCENARIOS", "Scenario", "from_file"]
 
 HESS_SITE = Site(16.5002222, -23.2717778, 1835.0)
 
@@ -314,6 +316,19 @@ def _scenarios():
         sources=SOURCES,
         regions=MASKS,
         **WOBBLE,
+    )
+
+
+def from_file(path, n_obs=30):
+    """A scenario whose truth is a background file: BKG_3D, BKG_2D or 2015's."""
+    return Scenario(
+        "from-file",
+        f"The truth of {Path(path).name}",
+        "Any background model serves as a truth: its rate, constant over its pixels and a power "
+        "law over its energy bins.",
+        truth=CubeTruth.read(path),
+        n_obs=n_obs,
+        alt_range=(60.0, 90.0),
     )
 
 

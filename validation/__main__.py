@@ -11,10 +11,19 @@ import click
 
 from simbg.console import jobs_option, run, seed_option
 from simbg.io.files import new_file
-from simbg.scenarios import SCENARIOS
+from simbg.pipeline import Selection, parse_group_by
+from simbg.scenarios import SCENARIOS, from_file
 from simbg.workers import workers
 from validation import baseline as gate
-from validation.report import WORDS, figures, self_check_lines, verdict, write_report
+from validation.crossval import cross_validate, write_crossval
+from validation.report import (
+    WORDS,
+    figures,
+    self_check_lines,
+    to_be_shown,
+    verdict,
+    write_report,
+)
 from validation.results import write_results
 from validation.run import run_suite
 from validation.selfcheck import self_check
@@ -54,20 +63,49 @@ OURS = ("histogram", "default", "michi")
     "--self-check", "check", is_flag=True, help="Also plant every defect, and run clean 504 times."
 )
 @click.option("--list", "list_", is_flag=True, help="List scenarios and methods.")
-def validate(methods, names, seed, jobs, out, baseline, check, list_):
+@click.option(
+    "--from", "from_", type=click.Path(), metavar="BKG", help="Instead: the truth of this file."
+)
+@click.option(
+    "--data",
+    type=click.Path(),
+    metavar="STORE",
+    help="Instead: hold models of four fifths of these real runs against the others.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="FILE",
+    help="With --data: regions or sources to mask besides the known ones; 'none': no catalogue.",
+)
+@click.option(
+    "--group-by",
+    default="runs:10",
+    show_default=True,
+    metavar="KIND:LEAST",
+    help="With --data: zenith groups of at least livetime:HOURS or runs:NUMBER.",
+)
+def validate(
+    methods, names, seed, jobs, out, baseline, check, list_, from_, data, exclude, group_by
+):
     """Compare true and rebuilt cubes of all scenarios; write a report.
 
-    Ends with 0 if all criteria hold, and 1 if not.
+    Ends with 0 if all criteria hold, and 1 if not. With --data there is no truth, and the judge
+    are runs that a model has not seen.
 
     \b
     simbg validate
     simbg validate --scenario night --method histogram --seed 1
     simbg validate --method my_package.my_module:MyMethod
     simbg validate --self-check --baseline reports/baseline
+    simbg validate --from irf_file.fits
+    simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
     """
     if list_:
         _list()
         return 0
+    if data:
+        return _cross_validate(data, methods, exclude, group_by, out, jobs)
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
@@ -75,12 +113,15 @@ def validate(methods, names, seed, jobs, out, baseline, check, list_):
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     chosen = [SCENARIOS[name] for name in dict.fromkeys(names or SCENARIOS)]
+    if from_:
+        chosen = [from_file(from_), *(chosen if names else ())]
     with workers(jobs, "validate", unit=" pieces") as executor:
         outcomes = run_suite(chosen, dict.fromkeys(methods or OURS), seed, executor)
+        shown = to_be_shown(outcomes)
         pictures = dict(
             zip(
-                [(outcome.scenario.name, outcome.method) for outcome in outcomes],
-                executor.map(figures, outcomes),
+                [(outcome.scenario.name, outcome.method) for outcome in shown],
+                executor.map(figures, shown),
                 strict=True,
             )
         )
@@ -98,6 +139,19 @@ def validate(methods, names, seed, jobs, out, baseline, check, list_):
     good, text = verdict(results)
     click.echo(f"{text}: {out / 'index.html'}")
     return 0 if good and kept and sound else 1
+
+
+def _cross_validate(data, methods, exclude, group_by, out, jobs):
+    selection = Selection(exclude=tuple(exclude), sources="mask", group_by=parse_group_by(group_by))
+    good = True
+    for method in methods or ("histogram",):
+        with workers(jobs, "validate", unit=" folds") as executor:
+            result = cross_validate(data, selection, method, executor=executor)
+        folder = Path(out) / f"data-{method.replace(':', '-')}"
+        write_crossval(result, folder)
+        click.echo(f"{result.text}: {folder}")
+        good &= result.agree
+    return 0 if good else 1
 
 
 def _list():

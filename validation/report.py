@@ -18,10 +18,12 @@ from validation.replicates import SUMMARY
 from validation.results import versions
 from validation.runs import SUMMARY as RUN_SUMMARY
 
-__all__ = ["figures", "self_check_lines", "verdict", "write_report"]
+__all__ = ["figures", "self_check_lines", "to_be_shown", "verdict", "write_report"]
 
 # The worst first: a cell of the matrix shows the worst status of its metrics.
 ORDER = ("error", "fail", "known", "ok", "info")
+# Scenarios of which every method is shown.
+ALL_SHOWN = ("seed-2015", "realistic")
 WORDS = {
     "ok": "holds",
     "known": "known failure",
@@ -127,6 +129,20 @@ def write_report(path, outcomes, seed, pictures, changes=None, self_check=None):
     )
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def to_be_shown(outcomes):
+    """The outcomes with figures: the first method of a scenario, all in 2015's, what fails."""
+    first = {}
+    for outcome in outcomes:
+        first.setdefault(outcome.scenario.name, outcome.method)
+    return [
+        outcome
+        for outcome in outcomes
+        if outcome.method == first[outcome.scenario.name]
+        or outcome.scenario.name in ALL_SHOWN
+        or any(result.status == "fail" for result in outcome.results)
+    ]
 
 
 def figures(outcome):
