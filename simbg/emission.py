@@ -11,8 +11,9 @@ __all__ = ["EFFECTIVE_AREA", "GammaSource", "offset_by"]
 # cm², the same at all energies and offsets: a round number near those of real arrays at 1 TeV,
 # and what simulated stores state in their AEFF.
 EFFECTIVE_AREA = 2e8
-# Quantiles of the radius, and angles, of the points that stand for a source.
-N_RADII, N_ANGLES = 100, 48
+# Rings, as far out (in σ) as a millionth of a millionth of the events, and angles of the points
+# that stand for a source.
+N_RADII, N_ANGLES, REACH = 180, 32, 7.4
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,14 @@ class GammaSource:
         return energy, *offset_by(self.ra, self.dec, rng.uniform(0, 360, n_events), radius)
 
     def points(self):
-        """RA and Dec (deg) of points of equal weight that stand for the source's events."""
-        share = (np.arange(N_RADII) + 0.5) / N_RADII
-        radius = self.width * np.sqrt(-2 * np.log1p(-share))
+        """RA and Dec (deg) of points that stand for the source's events, and their weights."""
+        edges = np.linspace(0, REACH, N_RADII + 1)
+        radius = 0.5 * self.width * (edges[1:] + edges[:-1])
+        weight = -np.diff(np.exp(-0.5 * edges**2)) / (1 - np.exp(-0.5 * REACH**2)) / N_ANGLES
         # Each ring is turned by a golden angle against the last, so that no gap repeats.
         angle = np.arange(N_ANGLES) * 360 / N_ANGLES + 137.50776 * np.arange(N_RADII)[:, None]
-        return offset_by(self.ra, self.dec, angle.ravel(), np.repeat(radius, N_ANGLES))
+        place = offset_by(self.ra, self.dec, angle.ravel(), np.repeat(radius, N_ANGLES))
+        return *place, np.repeat(weight, N_ANGLES)
 
 
 def offset_by(ra, dec, angle, radius):

@@ -61,8 +61,8 @@ def make_observation_table(
     target : tuple of float, optional
         RA and Dec (deg, ICRS) that all runs look at, ``wobble`` deg north, east, south and
         west of it in turn. Altitudes are drawn as they are without, as far as the target
-        gets there; azimuths follow. Runs start between 19:00 and 4:00 UTC, up to a year
-        after the range of dates.
+        gets there; azimuths follow. The middles of runs lie between 19:00 and 4:04 UTC, up
+        to a year after the range of dates.
     n_gti, gti_gap : int, float
         Good time intervals of a run, and the s between them, by which the run is longer.
 
@@ -123,6 +123,10 @@ def _dead(fraction, n_obs, rng):
 def _wobbles(n_obs, target, wobble):
     """RA and Dec of runs north, east, south and west of a target in turn."""
     ra, dec = target
+    if not (0 <= ra <= 360 and -90 <= dec <= 90 and 0 <= wobble <= 90):
+        raise ValueError(
+            f"target: got {target} and wobble {wobble} deg, expected deg on the sky and 0 to 90"
+        )
     angle = np.arange(n_obs) % 4 * 90.0
     return offset_by(ra, dec, angle, np.full(n_obs, float(wobble)))
 

@@ -223,7 +223,7 @@ def _kept(axes, pointing, gti, regions, weight=None):
 
 def _source_image(source, axes, pointing, gti, regions):
     """Share of a source's events in each pixel and outside of the regions, over a run."""
-    ra, dec = source.points()
+    ra, dec, weight = source.points()
     outside = ~excluded(ra, dec, regions) if regions else np.ones(ra.size, bool)
     share = (np.arange(N_TIMES) + 0.5) / N_TIMES
     length = np.diff(gti)[:, 0]
@@ -232,9 +232,9 @@ def _source_image(source, axes, pointing, gti, regions):
     which = np.searchsorted(start, good, side="right") - 1
     time = gti[which, 0] + good - start[which]
     lon, lat = pointing.sky_to_fov(ra[outside], dec[outside], time[:, None])
+    weight = np.broadcast_to(weight[outside] / N_TIMES, lon.shape)
     edges = axes.fov_lon, axes.fov_lat
-    image = np.histogram2d(lon.ravel(), lat.ravel(), edges)[0]
-    return image / (ra.size * N_TIMES)
+    return np.histogram2d(lon.ravel(), lat.ravel(), edges, weights=weight.ravel())[0]
 
 
 def write_dataset(

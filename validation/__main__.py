@@ -24,6 +24,7 @@ from validation.report import (
     verdict,
     write_report,
 )
+from validation.response import exclusion_response
 from validation.results import write_results
 from validation.run import run_suite
 from validation.selfcheck import self_check
@@ -125,11 +126,13 @@ def validate(
                 strict=True,
             )
         )
+        masked = next((s for s in chosen if s.name == "source"), None)
+        response = exclusion_response(masked, seed, executor) if masked else None
         kept, changes = (True, None) if old is None else _gate(old, executor)
         checked = self_check(seed, executor) if check else None
     results = [result for outcome in outcomes for result in outcome.results]
     write_results(out / "results.jsonl", results)
-    write_report(out / "index.html", outcomes, seed, pictures, changes, checked)
+    write_report(out / "index.html", outcomes, seed, pictures, changes, checked, response)
     for result in results:
         if result.status in ("fail", "error", "known"):
             click.echo(_line(result))

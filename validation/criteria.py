@@ -41,6 +41,7 @@ DIRECTED = (
     "energy_norms",
     "energy_widths",
     "ring",
+    "masked_norm",
 )
 # What may show an effect that a scenario lets methods ignore.
 SHOWING = (*DIRECTED, "point_source")

@@ -32,6 +32,8 @@ RICH = 10.0
 # A scatter is measured from this many bins on; a coverage, where its count of bins scatters by
 # this much, and so is about normal.
 N_BINS, N_MISSED = 10, 3.0
+# A bin of an image with so much less than the largest exposure holds an excluded region.
+TOUCHED = 1e-3
 # Standard errors that a normal covers in 68 and in 95 % of the cases.
 ONE_SIGMA, TWO_SIGMA = 1.0, 1.959964
 # The centre of the field of view, deg.
@@ -117,6 +119,13 @@ def point_source(pair):
     sigma = _psf_pixels(pair.true.axes)
     largest = _largest_significance(pair.predicted.sum(axis=0) - image, image, sigma)
     return _from_log_pvalue(max_pvalue(largest, _point_toys(pair.true)))
+
+
+def masked_norm(pair):
+    """Ratio of predicted counts to expected ones in bins that excluded regions pass through."""
+    exposure = np.where(pair.used, pair.true.livetime, 0.0)
+    touched = exposure < exposure.max(axis=(1, 2), keepdims=True) * (1 - TOUCHED)
+    return _probe(pair, touched.astype(float), 1.0)
 
 
 def pull_mean(pair):
@@ -218,6 +227,7 @@ METRICS = {
         energy_widths,
         ring,
         point_source,
+        masked_norm,
         pull_mean,
         pull_width,
         coverage_68,
@@ -241,6 +251,7 @@ SOURCES = {
     ),
     **dict.fromkeys(("energy_norms", "energy_widths", "ring", "run_dispersion"), CHI2),
     "point_source": "matched filter, largest of all pixels, calibrated with toys",
+    "masked_norm": SCORE,
     "pull_mean": "mean of (m − λ) / σ",
     "pull_width": "(n − λ)² − n has mean 0 and variance 2 λ²",
     "coverage_68": "exact coverage of √n errors of Poisson counts",

@@ -14,6 +14,7 @@ __all__ = [
     "convergence_figure",
     "crossval_figure",
     "pull_figure",
+    "response_figure",
     "self_check_figure",
 ]
 
@@ -86,6 +87,36 @@ def convergence_figure(convergences, title=""):
         xscale="log", yscale="log", xlabel="livetime / h", ylabel="relative rms error of the rate"
     )
     axis.legend(frameon=False)
+    return figure
+
+
+def response_figure(response, fluxes, title=""):
+    """Bias of the rate against the radius of a source's mask, for some fluxes."""
+    figure = _figure(6.2, 4.2, title)
+    axis = figure.subplots()
+    radii = np.array(response.radii)
+    for number, (flux, color) in enumerate(zip(fluxes, (BLUE, ORANGE, GREEN), strict=True)):
+        for bias, style, name in (
+            (response.sector, "-", "its track"),
+            (response.total, ":", "all"),
+        ):
+            axis.plot(
+                radii,
+                flux * np.array(bias),
+                style,
+                marker="os^"[number],
+                mfc="none",
+                color=color,
+                label=f"{flux:g} Crab, {name}",
+            )
+    axis.axhline(0.002, color=GREY, lw=1, ls="--")
+    axis.set(
+        xlabel="radius of the mask / deg",
+        ylabel="bias of the rate",
+        title=f"point spread function {response.psf:g} deg; dashed: 0.2 %",
+    )
+    axis.set_yscale("symlog", linthresh=1e-4)
+    axis.legend(frameon=False, fontsize="small")
     return figure
 
 

@@ -13,8 +13,15 @@ from simbg.io.files import new_file
 from validation.convergence import TARGETS
 from validation.criteria import BUDGET
 from validation.metrics import METRICS, pulls
-from validation.plots import compare_figure, convergence_figure, pull_figure, self_check_figure
+from validation.plots import (
+    compare_figure,
+    convergence_figure,
+    pull_figure,
+    response_figure,
+    self_check_figure,
+)
 from validation.replicates import SUMMARY
+from validation.response import FLUXES
 from validation.results import versions
 from validation.runs import SUMMARY as RUN_SUMMARY
 
@@ -78,7 +85,7 @@ def _clean_line(clean):
     return text + f": NOT consistent, {name} by a binomial test (p = {clean.tests[name]:.1g})"
 
 
-def write_report(path, outcomes, seed, pictures, changes=None, self_check=None):
+def write_report(path, outcomes, seed, pictures, changes=None, self_check=None, response=None):
     """Write the page.
 
     Parameters
@@ -92,6 +99,8 @@ def write_report(path, outcomes, seed, pictures, changes=None, self_check=None):
         What changed since the baseline.
     self_check : tuple, optional
         What `validation.selfcheck.self_check` returned.
+    response : Response, optional
+        What `validation.response.exclusion_response` returned.
     """
     results = [result for outcome in outcomes for result in outcome.results]
     scenarios = {outcome.scenario.name: outcome.scenario for outcome in outcomes}
@@ -123,6 +132,7 @@ def write_report(path, outcomes, seed, pictures, changes=None, self_check=None):
         convergence=_convergence(outcomes),
         targets=TARGETS,
         self_check=None if self_check is None else _self_check(*self_check),
+        response=None if response is None else _response(response),
         seed=seed,
         versions=versions(),
         stamp=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -185,6 +195,15 @@ def _self_check(found, clean):
         "summary": self_check_lines(found, clean)[-1],
         "clean": _clean_line(clean),
         "png": png,
+    }
+
+
+def _response(response):
+    """Rows (flux, smallest adequate radius) and the figure."""
+    return {
+        "rows": [(flux, response.adequate(flux)) for flux in FLUXES],
+        "psf": response.psf,
+        "png": base64.b64encode(_png(response_figure(response, FLUXES))).decode(),
     }
 
 
