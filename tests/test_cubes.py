@@ -182,13 +182,17 @@ def test_gadf_needs_the_observation_time(tmp_path, cube):
     assert not list(tmp_path.iterdir())
 
 
-def test_gadf_has_zero_where_there_was_no_exposure(tmp_path, cube):
+def test_gadf_tells_a_hole_from_an_energy_below_threshold(tmp_path, cube):
+    """A pixel without exposure is no number, an energy without any is 0, in any reader."""
     rate = cube.rate.copy()
     rate[1, 2, 3] = np.nan
+    rate[0] = np.nan
     write_cube(tmp_path / "cube.fits", replace(cube, rate=rate))
-    read = read_cube(tmp_path / "cube.fits").rate
-    assert read[1, 2, 3] == 0
-    assert np.isfinite(read).all()
+    written = fits.getdata(tmp_path / "cube.fits", "BACKGROUND")["BKG"][0].transpose(2, 1, 0)
+    assert np.isnan(written[1, 2, 3])
+    assert np.isnan(written).sum() == 1
+    assert not written[0].any()
+    assert np.isnan(read_cube(tmp_path / "cube.fits").rate[1, 2, 3])
 
 
 @pytest.mark.parametrize("energy_unit", ["MeV", "TeV"])

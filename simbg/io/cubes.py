@@ -89,7 +89,9 @@ def read_cube(path):
 
 def _to_gadf(cube, energy_unit):
     """BKG_3D: rate per observation time, with FOVALIGN and the axis order (E, X, Y) said."""
-    data = np.nan_to_num(cube.per("ontime").rate)
+    data = cube.per("ontime").rate
+    # An energy below all thresholds is 0; a hole in an image is no rate that anybody may use.
+    data = np.where(np.isfinite(data).any(axis=(1, 2), keepdims=True), data, 0.0)
     # FITS counts axes from the fastest: its (E, X, Y) is (Y, X, E) here.
     columns = [*_edge_columns(cube.axes), ("BKG", data.transpose(2, 1, 0), "s-1 MeV-1 sr-1")]
     header = {
@@ -128,7 +130,7 @@ def _with_supplement(cube, file):
         for name, attribute, _ in SUPPLEMENT
         if name in hdu.columns.names
     }
-    # BKG_3D says 0 where nothing is known.
+    # BKG_3D says 0 at energies of which nothing is known.
     known = (more["ontime"] > 0) | (cube.rate != 0) if "ontime" in more else True
     rate = np.where(known, cube.rate, np.nan)
     return replace(cube, rate=rate, **more)
