@@ -17,6 +17,7 @@ from astropy.io import fits
 from astropy.table import Table, vstack
 
 from simbg.cube import CLOCKS
+from simbg.exposure import first_bin
 from simbg.io.cubes import write_cube
 from simbg.io.files import write_fits
 from simbg.zenith import fit_norm, scaled, zenith_models
@@ -72,6 +73,8 @@ def write_run_models(folder, store, cubes, groups, outdir, n_azimuth=1):
 def model_of_run(model, observation):
     """A run's cube, with its dead time and norm, and the norm.
 
+    At energies below its threshold it has no rate: none was measured at its zenith angle.
+
     Parameters
     ----------
     model : ZenithModel
@@ -82,7 +85,11 @@ def model_of_run(model, observation):
     # No exposure where nothing is known: that tells a reader no rate from a rate of 0.
     known = np.isfinite(cube.rate)
     times = {name: np.where(known, getattr(observation, name), 0.0) for name in CLOCKS}
-    return replace(scaled(cube, norm.value), **times), norm
+    cube = scaled(cube, norm.value)
+    below = first_bin(cube.axes, observation.energy_threshold, True)
+    rate = cube.rate.copy()
+    rate[:below] = np.nan
+    return replace(cube, rate=rate, **times), norm
 
 
 def _file_name(obs_id):

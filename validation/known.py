@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import click
+import numpy as np
 
 from simbg.axes import edition2015_axes
 from simbg.io.files import new_file
@@ -45,6 +46,8 @@ def calculate(job):
     if scenario.per_run:
         measures = expected_measures(scenario, table, setting.perfect, SEED)
         values |= {name: measures[name].value for name in metrics if name in measures}
+    # What there is nothing to measure of must stay so: None, not a number that is none.
+    values = {name: value if np.isfinite(value) else None for name, value in values.items()}
     return {_key(scenario, method, metric): value for metric, value in values.items()}
 
 
@@ -69,9 +72,12 @@ def drift(scenarios, methods, executor=None):
         jobs, (executor.map if executor else map)(calculate, jobs), strict=True
     ):
         for key, value in now.items():
-            was = kept.get(key)
-            if was is None:
+            if key not in kept:
                 text = "no calculated bias of this scenario is kept; nox -s regenerate keeps one"
+            elif (was := kept[key]) is None or value is None:
+                if was is value:
+                    continue
+                text = f"its calculated bias is {value}, and {was} was kept"
             elif abs(value - was) > RTOL * abs(was) + ATOL:
                 text = f"its calculated bias is {value:.6g}, and {was:.6g} was kept"
             else:
@@ -84,10 +90,14 @@ def main():
     """Renew the file and print what changed."""
     was = committed() if FILE.is_file() else {}
     jobs = [(s, m) for s in SCENARIOS.values() for m in METHODS]
-    now = {key: float(f"{v:.12g}") for job in jobs for key, v in calculate(job).items()}
+    now = {
+        key: None if value is None else float(f"{value:.12g}")
+        for job in jobs
+        for key, value in calculate(job).items()
+    }
     for key in sorted(was.keys() | now.keys()):
-        if was.get(key) != now.get(key):
-            click.echo(f"{key}: {was.get(key)} → {now.get(key)}")
+        if was.get(key, ...) != now.get(key, ...):
+            click.echo(f"{key}: {was.get(key, '–')} → {now.get(key, '–')}")
     with new_file(FILE, overwrite=True) as temporary:
         temporary.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
     click.echo(f"{FILE.name}: {len(now)} calculated biases")
