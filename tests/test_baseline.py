@@ -296,7 +296,7 @@ def test_results_file_is_no_baseline(tmp_path):
     from validation.results import Result, write_results
 
     write_results(tmp_path / FILE, [Result("s", "0", "m", "norm")])
-    with pytest.raises(ValueError, match="line 1: got KeyError"):
+    with pytest.raises(ValueError, match="line 1: got schema 2, expected 1"):
         read_losses(tmp_path)
 
 
@@ -306,7 +306,9 @@ def test_committed_baseline_is_of_this_suite():
 
     folder = Path(__file__).parent.parent / "reports" / "baseline"
     found = {key[:3] for key in read_losses(folder)}
-    expected = {(n, s.digest, method) for n, s in SCENARIOS.items() for method in METHODS}
+    expected = {
+        (n, s.digest, method) for n, s in SCENARIOS.items() for method in METHODS if not s.ignored
+    }
     assert found == expected
 
 

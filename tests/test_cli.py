@@ -181,7 +181,6 @@ SPOILT = {
     "site off the Earth": ("gadf", EVENTS, set_keyword("GEOLAT", 95.0), "lat: got 95"),
     "pointing off the sky": ("gadf", EVENTS, set_keyword("DEC_PNT", -95.0), "dec: got -95"),
     "time scale": ("gadf", EVENTS, set_keyword("TIMESYS", "LOCAL"), "TIMESYS LOCAL, expected TT"),
-    "drift": ("gadf", EVENTS, set_keyword("OBS_MODE", "DRIFT"), "got OBS_MODE DRIFT, expected"),
     "energy in m": ("gadf", EVENTS, set_unit("ENERGY", "m"), "ENERGY in unit 'm', expected TeV"),
     "energy in zorks": ("gadf", EVENTS, set_unit("ENERGY", "zork"), "unit 'zork', expected TeV"),
     "RA in s": ("gadf", EVENTS, set_unit("RA", "s"), "RA in unit 's', expected deg"),

@@ -13,6 +13,7 @@ from validation.criteria import BUDGET, KNOWN, STATED_BIAS, WITHOUT_CRITERION, j
 from validation.metrics import METRICS
 from validation.replicates import SUMMARY
 from validation.results import Result
+from validation.runs import SUMMARY as RUN_SUMMARY
 
 
 def result(metric="index", pull=0.0, method="histogram", error=0.01, ideal=2.7, **more):
@@ -144,6 +145,26 @@ def test_known_failure_without_a_calculation_fails(known):
     assert status(replace(known, predicted=math.nan)) == ["fail"]
 
 
+# Effects that a scenario ignores ------------------------------------------------------------
+
+
+def test_ignored_effect_must_show_by_as_much_as_is_calculated():
+    shown = result("norm", pull=20.0, ideal=1.0, ignored="nothing is masked", must_fail=True)
+    (judged,) = judge([replace(shown, predicted=1.2)])
+    assert (judged.status, judged.reason) == ("known", "nothing is masked")
+    assert status(replace(shown, predicted=1.3)) == ["fail"]
+    (judged,) = judge([replace(shown, value=1.0, predicted=1.2)])
+    assert judged.status == "fail"
+    assert "does not show" in judged.reason
+
+
+def test_ignored_effect_leaves_other_metrics_without_criterion():
+    (judged,) = judge([result("pit", pull=30.0, ignored="nothing is masked")])
+    assert judged.status == "info"
+    (judged,) = judge([result("ring", pull=0.0, ignored="nothing is masked")])
+    assert judged.status == "ok"
+
+
 # Without a criterion ----------------------------------------------------------------------
 
 
@@ -171,7 +192,7 @@ def test_nothing_to_measure():
 def test_entries_name_what_exists(key):
     method, metric = key
     assert method is None or method in METHODS
-    assert metric in METRICS.keys() | SUMMARY.keys()
+    assert metric in METRICS.keys() | SUMMARY.keys() | RUN_SUMMARY.keys()
 
 
 @pytest.mark.parametrize("reason", sorted({*KNOWN.values(), *WITHOUT_CRITERION.values()}))

@@ -135,7 +135,7 @@ def test_uniformity_would_show_wrong_errors():
 # Controls ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", CONTROLS)
 def test_control_must_fail(name):
     """Three replicates of a defect at its full size, each beyond the limit; clean ones within."""
     defect = DEFECTS[CONTROLS[name]]
@@ -151,7 +151,42 @@ def test_control_must_fail(name):
 
 
 def test_every_metric_has_a_control():
-    assert CONTROLS.keys() == METRICS.keys()
+    assert CONTROLS.keys() | {"masked_norm"} == METRICS.keys()
+
+
+def masked_pair(rng, factor=1.0):
+    """A field of which a corner lost a third of its exposure, and counts there times a factor."""
+    b = bench(1e6)
+    kept = np.ones(b.axes.shape[1:])
+    kept[5:20, 30:41] = 2 / 3
+    livetime = np.full(b.axes.shape, 1e5) * kept
+    expected = b.expected * kept
+    counts = rng.poisson(expected * np.where(kept < 1, factor, 1.0))
+    true, reco = (
+        Histogram().estimate(Stack(b.axes, n, livetime, livetime, 1, 0, 0))
+        for n in (expected, counts)
+    )
+    return Pair(true, reco)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_masked_norm_is_normal_and_sees_a_wrong_exposure(seed):
+    """60 nulls: mean and width of the pulls at a false-alarm rate of 1e-4; a control of 10 %."""
+    rng = np.random.default_rng(seed)
+    pulls = np.array([METRICS["masked_norm"](masked_pair(rng)).pull for _ in range(60)])
+    assert abs(pulls.mean()) * 60**0.5 < sigmas(FALSE_ALARM / 2)
+    low, high = stats.chi2.ppf([FALSE_ALARM / 4, 1 - FALSE_ALARM / 4], 60)
+    assert low < np.sum(pulls**2) < high
+    wrong = METRICS["masked_norm"](masked_pair(rng, 1.1))
+    assert wrong.pull > 10
+    # It measures what was planted: to first order the factor itself.
+    assert abs(wrong.value - 1.1) < 5 * wrong.error
+
+
+def test_masked_norm_has_nothing_to_say_without_masks():
+    b = bench()
+    pair = b.pair(*b.draw(np.random.default_rng(3), b.expected))
+    assert np.isnan(METRICS["masked_norm"](pair).value)
 
 
 # What the probes measure ------------------------------------------------------------------

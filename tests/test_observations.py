@@ -15,8 +15,8 @@ from simbg.observations import (
     Groups,
     Observation,
 )
-from simbg.schedule import make_observation_table
 from simbg.scenarios import HESS_SITE
+from simbg.schedule import make_observation_table
 
 # A right table fails one test in 10⁴ of these by chance, for seeds not chosen after looking.
 FALSE_ALARM = 1e-4

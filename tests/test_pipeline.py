@@ -326,11 +326,16 @@ def test_hess_counts_of_all_groups(hess_models):
             with fits.open(data / "data" / f"hess_dl3_dr1_obs_id_{obs_id:06d}.fits.gz") as file:
                 header, events = file["EVENTS"].header, Table(file["EVENTS"].data)
                 threshold = file["AEFF"].header["LO_THRES"]
+                gti = list(zip(file["GTI"].data["START"], file["GTI"].data["STOP"], strict=True))
             site = Site(header["GEOLON"], header["GEOLAT"], header["ALTITUDE"])
             zero = header["MJDREFI"] + header["MJDREFF"]
             tracking = Tracking(header["RA_PNT"], header["DEC_PNT"], site, zero)
             place = tracking.sky_to_fov(events["RA"], events["DEC"], events["TIME"])
             keep = events["ENERGY"] >= threshold
+            good = np.zeros(len(events), bool)
+            for start, stop in gti:
+                good |= (events["TIME"] >= start) & (events["TIME"] <= stop)
+            keep &= good
             for values, edges in zip(
                 (events["ENERGY"], *place),
                 (cube.axes.energy, cube.axes.fov_lon, cube.axes.fov_lat),

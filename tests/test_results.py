@@ -91,14 +91,14 @@ def test_known_status(status):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema": 99}', r"line 1: got schema 99, expected 1"),
+        ('{"schema": 99}', r"line 1: got schema 99, expected 2"),
         ("{}", r"line 1: got schema None"),
         ("[1, 2]", r"line 1: got schema None"),
         ("not json", r"line 1: got 'not json', expected JSON"),
-        ('{"schema": 1, "scenario": "s"}', r"line 1: .*missing"),
-        ('{"schema": 1, "colour": "red"}', r"line 1: .*unexpected keyword argument"),
+        ('{"schema": 2, "scenario": "s"}', r"line 1: .*missing"),
+        ('{"schema": 2, "colour": "red"}', r"line 1: .*unexpected keyword argument"),
         (
-            '{"schema":1,"scenario":"s","digest":"","method":"m","metric":"n","status":"great"}',
+            '{"schema":2,"scenario":"s","digest":"","method":"m","metric":"n","status":"great"}',
             r"line 1: status: got 'great'",
         ),
     ],

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from simbg.io.cubes import read_cube
 from simbg.io.files import new_directory, new_file
+from validation.conventions import edge_units, find_fault
 from validation.differences import (
     bin_by_bin,
     common_bins,
@@ -79,6 +81,9 @@ class Comparison:
         Whether the errors are statistical.
     problems : tuple of str
         What makes a cube unfit to compare, in part or as a whole.
+    fault : str, optional
+        The fault of convention without which the cubes agree. If it lies in the axes,
+        everything else here is of cubes without it.
     """
 
     name: str
@@ -89,25 +94,17 @@ class Comparison:
     widths: np.ndarray
     scatter: bool
     problems: tuple = ()
+    fault: str | None = None
 
     @property
     def causes(self):
         """Names of what differs, the most significant direction first."""
-        excess = {
-            name: (measure.value - measure.ideal) / self.limits[name]
-            for name, measure in self.measures.items()
-            if name in self.limits
-        }
-        # Counts that agree better than chance has it are no difference.
-        excess = {name: x if name in OMNIBUS else abs(x) for name, x in excess.items()}
-        found = [name for name, size in excess.items() if not size <= 1]
-        # These say that something differs, the others what: it comes last.
-        return sorted(found, key=lambda name: (name in OMNIBUS, -excess[name]))
+        return _causes(self.measures, self.limits)
 
     @property
     def agree(self):
         """Whether nothing differs."""
-        return not self.causes and not self.problems
+        return not self.causes and not self.problems and self.fault is None
 
     @property
     def verdict(self):
@@ -120,6 +117,7 @@ class Comparison:
         if self.agree:
             return f"the cubes agree ({how})"
         causes = [*self.problems, *(_cause(name, self.measures[name]) for name in self.causes)]
+        causes = causes if self.fault is None else [self.fault, *causes]
         return f"the cubes differ ({how}): " + "; ".join(causes)
 
     @property
@@ -165,6 +163,7 @@ class Comparison:
             "name": self.name,
             "agree": self.agree,
             "verdict": self.verdict,
+            "fault": self.fault,
             "problems": list(self.problems),
             "differs_in": self.causes,
             "measures": measures,
@@ -190,6 +189,10 @@ class Missing:
         return {"name": self.name, "agree": False, "verdict": self.reason}
 
 
+class AxesDiffer(ValueError):
+    """Cubes over other bins, and no fault of convention that explains it."""
+
+
 def compare(a, b, normalize="none", name="A, B"):
     """Compare cube b with the reference a.
 
@@ -209,14 +212,28 @@ def compare(a, b, normalize="none", name="A, B"):
     Raises
     ------
     ValueError
-        If the axes differ or the normalisation is unknown.
+        If the axes differ by more than a fault of convention, or the normalisation is unknown.
     """
     if normalize not in SHAPES:
         raise ValueError(f"normalize: got {normalize!r}, expected one of {tuple(SHAPES)}")
-    if not a.axes.same_as(b.axes):
-        raise ValueError(
-            f"{name}: got axes of {a.axes.shape} and {b.axes.shape} bins, expected the same edges"
+    judge = partial(_judged, normalize=normalize, name=name)
+    if a.axes.same_as(b.axes):
+        found = judge(a, b)
+        if found.agree or found.problems:
+            return found
+        fault = find_fault(a, b, found, judge)
+        return replace(found, fault=fault.text) if fault else found
+    fault = find_fault(a, b, None, judge)
+    if fault is None:
+        raise AxesDiffer(
+            f"{name}: binned differently: {a.axes.shape} and {b.axes.shape} bins, "
+            f"expected the same edges{edge_units(a.axes, b.axes)}"
         )
+    return replace(fault.found, fault=fault.text)
+
+
+def _judged(a, b, normalize, name, hopeful=False):
+    """The comparison over the same axes; ``hopeful`` ends it with None at a first difference."""
     a, b = same_clock(a, b)
     problems, hopeless = find_problems(a, b)
     if hopeless:
@@ -231,8 +248,14 @@ def compare(a, b, normalize="none", name="A, B"):
         else make_pair(scaled(a, scale_factor(a, b, "cube")), b, *measured)
     )
     noise = noise_factor(pair, a, *measured)
+    scatter = any(measured)
+    rate = FALSE_ALARM_RATE / (len(SHAPES[normalize]) + (normalize == "none") + 1)
     bins = bin_by_bin(a, b, normalize, *measured)
     a = scaled(a, scale_factor(a, b, normalize))
+    norm = {"norm": norm_ratio(a, b, pair)} if normalize == "none" else {}
+    norm = {key: replace(m, error=m.error * noise) for key, m in norm.items()}
+    if hopeful and _causes(norm | bins, _limits(norm | bins, scatter, rate)):
+        return None
     fits = [widths(pair.true.axes, counts) for counts in (pair.expected, pair.predicted)]
     shapes = {
         "index": lambda: fitted_index(pair, True),
@@ -242,22 +265,36 @@ def compare(a, b, normalize="none", name="A, B"):
         "fov_lat_mean": lambda: mean_angle(pair, pair.true.axes.fov_lat_center),
     }
     measures = {name: shapes[name]() for name in SHAPES[normalize]}
-    if normalize == "none":
-        measures = {"norm": norm_ratio(a, b, pair), **measures}
-    measures = {key: replace(m, error=m.error * noise) for key, m in measures.items()} | bins
-    scatter = any(measured)
-    rate = FALSE_ALARM_RATE / len(measures)
-    limits = {
-        key: sigmas(rate) * m.error
-        if scatter
-        else MARGIN * (abs(m.ideal) if key in RELATIVE else 1.0)
+    measures = {key: replace(m, error=m.error * noise) for key, m in measures.items()}
+    measures = norm | measures | bins
+    limits = _limits(measures, scatter, rate)
+    table = np.array([(wa, wb, ea, eb) for (wa, ea), (wb, eb) in zip(*fits, strict=True)])
+    return Comparison(name, a, b, measures, limits, table, scatter, problems)
+
+
+def _limits(measures, scatter, rate):
+    """Largest deviations that pass, at a false-alarm rate each or by the margin."""
+    allowed = sigmas(rate)
+    return {
+        key: allowed * m.error if scatter else MARGIN * (abs(m.ideal) if key in RELATIVE else 1.0)
         for key, m in measures.items()
-        if (math.isfinite(m.value + m.ideal) and math.isfinite(m.error))
+        # Counts where none are expected are infinitely unlikely.
+        if ((math.isfinite(m.value) or m.value == math.inf) and math.isfinite(m.ideal + m.error))
         # Without noise a fit that fails for one cube alone is a difference, too.
         or (not scatter and math.isfinite(m.value) + math.isfinite(m.ideal) > 0)
     }
-    table = np.array([(wa, wb, ea, eb) for (wa, ea), (wb, eb) in zip(*fits, strict=True)])
-    return Comparison(name, a, b, measures, limits, table, scatter, problems)
+
+
+def _causes(measures, limits):
+    """Names of what lies beyond its limit, the most significant direction first."""
+    excess = {
+        name: (m.value - m.ideal) / limits[name] for name, m in measures.items() if name in limits
+    }
+    # Counts that agree better than chance has it are no difference.
+    excess = {name: x if name in OMNIBUS else abs(x) for name, x in excess.items()}
+    found = [name for name, size in excess.items() if not size <= 1]
+    # These say that something differs, the others what: it comes last.
+    return sorted(found, key=lambda name: (name in OMNIBUS, -excess[name]))
 
 
 def compare_paths(a, b, normalize="none", out=None, json_path=None, overwrite=False):
@@ -295,12 +332,11 @@ def _comparisons(a, b, normalize):
         if name not in in_a or name not in in_b:
             yield Missing(name, f"only in {a if name in in_a else b}")
             continue
-        cubes = read_cube(in_a[name]), read_cube(in_b[name])
-        if cubes[0].axes.same_as(cubes[1].axes):
-            yield compare(*cubes, normalize, name)
-        else:
-            shapes = " and ".join(str(cube.axes.shape) for cube in cubes)
-            yield Missing(name, f"not compared, binned differently: {shapes}")
+        try:
+            found = compare(read_cube(in_a[name]), read_cube(in_b[name]), normalize, name)
+        except AxesDiffer as error:
+            found = Missing(name, f"not compared, {str(error).removeprefix(f'{name}: ')}")
+        yield found
 
 
 def _models(folder):

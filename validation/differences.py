@@ -14,6 +14,7 @@ from validation.statistics import fit_index, fit_width, two_sample_z
 __all__ = [
     "bin_by_bin",
     "common_bins",
+    "exposure",
     "find_problems",
     "fitted_index",
     "is_measured",
@@ -69,14 +70,21 @@ def common_bins(a, b):
 
 def same_clock(a, b):
     """Both per livetime where that is known, else as they are if that is the same."""
+    known = [cube for cube in (a, b) if cube.livetime is not None and cube.ontime is not None]
+    if len(known) == 2:
+        return a.per("livetime"), b.per("livetime")
     if a.clock == b.clock:
         return a, b
-    known = [cube for cube in (a, b) if cube.livetime is not None and cube.ontime is not None]
     if not known:
         raise ValueError(
             f"got a cube per {a.clock} and one per {b.clock}, and no dead time to convert with"
         )
     return (a.per(b.clock), b) if known[0] is a else (a, b.per(a.clock))
+
+
+def exposure(cube):
+    """Seconds of the cube's own clock in each bin; None where it does not know them."""
+    return getattr(cube, cube.clock)
 
 
 def widths(axes, counts):
@@ -141,7 +149,7 @@ def scaled(cube, factor):
 def bin_by_bin(a, b, normalize, a_measured, b_measured):
     """One test of all bins, for differences that have no direction."""
     if a_measured and b_measured:
-        exposures = a.livetime, b.livetime * scale_factor(a, b, normalize)
+        exposures = exposure(a), exposure(b) * scale_factor(a, b, normalize)
         total = exposures[0] + exposures[1]
         share = np.divide(exposures[1], total, out=np.zeros_like(total), where=total > 0)
         return {"count_deviance": Measure(two_sample_z(a.counts, b.counts, share), 1.0, 0.0, "σ")}
@@ -157,7 +165,7 @@ def bin_by_bin(a, b, normalize, a_measured, b_measured):
 
 def is_measured(cube):
     """Whether the cube was made from counted events: whole numbers, and an exposure."""
-    if cube.counts is None or cube.livetime is None or not cube.counts.sum() > 0:
+    if cube.counts is None or exposure(cube) is None or not cube.counts.sum() > 0:
         return False
     return not np.any(cube.counts != np.round(cube.counts))
 
@@ -165,14 +173,14 @@ def is_measured(cube):
 def make_pair(a, b, a_measured, b_measured):
     """a as the truth at the exposure of the measured cube; without one, at a million events."""
     if a_measured or b_measured:
-        exposure = (b if b_measured else a).livetime
+        time = exposure(b if b_measured else a)
     else:
-        exposure = np.full(a.axes.shape, 1e6 / max(a.total, 1e-300))
-    used = np.isfinite(a.rate) & (exposure > 0)
-    expected = np.where(used, a.event_rate, 0.0) * exposure
-    exposure = np.where(used, exposure, 0.0)
+        time = np.full(a.axes.shape, 1e6 / max(a.total, 1e-300))
+    used = np.isfinite(a.rate) & (time > 0)
+    expected = np.where(used, a.event_rate, 0.0) * time
+    time = np.where(used, time, 0.0)
     # Pair works per livetime; both cubes share a clock, so its name does not matter here.
-    true = replace(a, counts=expected, livetime=exposure, clock="livetime")
+    true = replace(a, counts=expected, livetime=time, clock="livetime")
     return Pair(true, replace(b, clock="livetime"))
 
 
