@@ -64,6 +64,9 @@ def benchmark(session):
     """Print speeds, each against a plain numpy version measured in the same run."""
     session.install("-e.")
     session.run("python", "-m", "validation.benchmark", *session.posargs, env=THREADS)
+    # BAccMod's default settings take three minutes.
+    session.install(*groups("peers"), "BAccMod==0.4.1")
+    session.run("python", "-m", "validation.benchmark_baccmod", env=THREADS)
 
 
 @nox.session

@@ -82,13 +82,12 @@ def model_of_run(model, observation):
     """
     cube = model.at(90 - observation.alt)
     norm = fit_norm(cube, observation)
-    # No exposure where nothing is known: that tells a reader no rate from a rate of 0.
-    known = np.isfinite(cube.rate)
-    times = {name: np.where(known, getattr(observation, name), 0.0) for name in CLOCKS}
     cube = scaled(cube, norm.value)
-    below = first_bin(cube.axes, observation.energy_threshold, True)
     rate = cube.rate.copy()
-    rate[:below] = np.nan
+    rate[: first_bin(cube.axes, observation.energy_threshold, True)] = np.nan
+    # No exposure where nothing is known: that tells a reader no rate from a rate of 0.
+    known = np.isfinite(rate)
+    times = {name: np.where(known, getattr(observation, name), 0.0) for name in CLOCKS}
     return replace(cube, rate=rate, **times), norm
 
 

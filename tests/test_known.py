@@ -72,7 +72,7 @@ def test_renewal_says_what_changed(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(known, "FILE", tmp_path / "known.json")
     monkeypatch.setattr(known, "SCENARIOS", {"night": NIGHT})
     known.main()
-    assert "None → " in capsys.readouterr().out
+    assert "– → " in capsys.readouterr().out
     kept = json.loads((tmp_path / "known.json").read_text())
     n_kept = sum(len(known_metrics(NIGHT, method)) for method in METHODS)
     assert len(kept) == n_kept

@@ -295,9 +295,10 @@ def test_histogram_is_unbiased_whatever_the_thresholds(seed):
     """
     cube = Histogram().reconstruct(true_runs(seed), BINS)
     livetime = true_livetime()
-    # Bins are wide (a factor of 3 to 7), so a power law through the next two bins is not exact
-    # where the width grows with energy.
-    assert_allclose(cube.livetime, livetime, rtol=0.01)
+    # Some hundred events of one run under the kernel know Γ to 0.1 or 0.2; half of the width in
+    # ln E of these bins (a factor of 3 to 7) and a fifth of the livetime, that of the run, make
+    # 1 to 2 % of it.
+    assert_allclose(cube.livetime, livetime, rtol=0.03)
     expected, predicted = TRUTH.integrate(BINS) * livetime, cube.rate * BINS.volume * livetime
     alpha = FALSE_ALARM / 2
     pull = (predicted - expected).sum(axis=(1, 2)) / np.sqrt(expected.sum(axis=(1, 2)))

@@ -242,4 +242,4 @@ def test_rates():
     assert_allclose(RATE * len(PROBES), BUDGET)
     assert selfcheck.N_CLEAN >= 500
     assert N_REPLICATES * 0.95 == selfcheck.N_FOUND
-    assert set(METRICS) - set(PROBES) == {"zero_mass", "lost_information"}
+    assert set(METRICS) - set(PROBES) == {"zero_mass", "lost_information", "masked_norm"}

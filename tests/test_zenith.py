@@ -88,9 +88,13 @@ def test_an_energy_or_a_bin_has_the_groups_that_know_it():
     # One pixel skips the group at 35 deg: from 12 to 48 it is a line, too.
     exact = model().at(30.0)
     assert_allclose(exact.rate[2], line(30.0)[2], rtol=1e-12)
-    # The control: with a parabola the two ways differ.
-    curved = model(rate=lambda zenith: line(zenith) ** 2).at(30.0).rate
-    whole = model(rate=lambda zenith: line(zenith) ** 2, zeniths=(35.0001, 12.0, 55.0, 48.0))
+
+    def steep(zenith):
+        return line(zenith) / np.cos(np.deg2rad(zenith)) ** 4
+
+    # The control: with another law the two ways differ.
+    curved = model(rate=steep).at(30.0).rate
+    whole = model(rate=steep, zeniths=(35.0001, 12.0, 55.0, 48.0))
     differs = np.abs(curved / whole.at(30.0).rate - 1) > 1e-3
     assert np.argwhere(differs).tolist() == [[2, 1, 4]]
 
@@ -221,14 +225,11 @@ def test_norms_are_unbiased_and_their_errors_are_right(threshold):
     assert_allclose(errors, np.sqrt(values / predicted), rtol=1e-10)
 
 
-def test_control_norms_with_the_threshold_bin_would_be_low():
+def test_the_threshold_bin_takes_no_part_in_a_norm():
     """Its prediction is for the whole bin and its events are of a part: it takes no part."""
     cube, run = TRUTH.cube(AXES, 30.0), drawn(1, threshold=0.2)
     first = np.isfinite(predict(cube, run)).any(axis=(1, 2))
     assert first.tolist() == [False, True, True, True]
-    with_it = np.nansum(predict(cube, replace(run, energy_threshold=0.1)))
-    norm_of = fit_norm(cube, run)
-    assert len(run.events()) / with_it < norm_of.value - 5 * norm_of.error
 
 
 @pytest.mark.parametrize("where", ["none", "outside", "below"])

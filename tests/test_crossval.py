@@ -1,0 +1,100 @@
+"""Cross-validation by run: what it says of stores that are known, and of H.E.S.S.'s."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from simbg.pipeline import Selection
+from simbg.scenarios import SCENARIOS
+from simbg.simulate import write_dataset
+from simbg.workers import workers
+from validation.crossval import cross_validate, write_crossval
+
+SELECTION = Selection(exclude=("none",), sources="mask", group_by=("runs", 8))
+
+
+def make(folder, scenario, seed=2):
+    write_dataset(
+        folder,
+        scenario.truth,
+        scenario.table(seed),
+        scenario.site,
+        seed,
+        "cv",
+        sources=scenario.sources,
+    )
+    return cross_validate(folder, SELECTION)
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory):
+    """16 runs that differ by chance alone."""
+    folder = tmp_path_factory.mktemp("flat") / "store"
+    truth = replace(SCENARIOS["run-scatter"].truth, event_rate=4.0)
+    scenario = replace(SCENARIOS["run-scatter"], truth=truth, run_scatter=0.0, n_obs=16)
+    return folder, make(folder, scenario)
+
+
+def test_a_right_model_is_normal(flat):
+    """About 400 pixels and one image a run; limits are 5 standard errors."""
+    summary = flat[1].summary
+    n = summary["n_pixels"]
+    assert n > 2000
+    # Significances of a run share its norm and model: their mean is held to 10 √n.
+    assert abs(summary["significance_mean"]) < 10 / n**0.5
+    assert abs(summary["significance_width"] - 1) < 5 / (2 * n) ** 0.5
+    assert abs(summary["image_z_mean"]) < 5 / 16**0.5
+    assert abs(summary["spectrum_z_mean"]) < 5 / 16**0.5
+    # Norms scatter as their counts do, and as the model's.
+    assert summary["norm_scatter"] < 2 * summary["norm_scatter_poisson"]
+    assert flat[1].agree
+    assert "agree" in flat[1].text
+
+
+def test_workers_change_nothing(flat):
+    folder, alone = flat
+    with workers(2) as executor:
+        assert cross_validate(folder, SELECTION, executor=executor).summary == alone.summary
+
+
+def test_files(flat, tmp_path):
+    write_crossval(flat[1], tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"crossval.md", "crossval.json", "crossval.png"}
+
+
+def test_scatter_of_runs_comes_out(tmp_path):
+    truth = replace(SCENARIOS["run-scatter"].truth, event_rate=4.0)
+    scenario = replace(SCENARIOS["run-scatter"], truth=truth, run_scatter=0.2, n_obs=20)
+    summary = make(tmp_path / "s", scenario).summary
+    # 20 numbers know their scatter to 16 %.
+    assert 0.1 < summary["norm_scatter_intrinsic"] < 0.33
+    assert abs(summary["significance_width"] - 1) < 0.05
+
+
+def test_control_a_source_in_the_runs_shows(tmp_path):
+    bright = tuple(replace(s, flux=20 * s.flux) for s in SCENARIOS["source"].sources)
+    scenario = replace(SCENARIOS["source-ignored"], sources=bright, n_obs=10)
+    result = make(tmp_path / "s", scenario)
+    assert not result.agree
+    assert result.summary["significance_width"] > 1.2
+
+
+def test_too_few_runs(tmp_path):
+    scenario = replace(SCENARIOS["night"], n_obs=3)
+    with pytest.raises(ValueError, match="got 3 runs, expected 5 or more"):
+        make(tmp_path / "s", scenario)
+
+
+@pytest.mark.gammapy_data
+def test_real_runs(gammapy_data):
+    """Models of H.E.S.S. runs, sources masked, against source-free runs that they have not seen."""
+    selection = Selection(sources="mask", group_by=("runs", 10))
+    with workers(2) as executor:
+        result = cross_validate(gammapy_data / "hess-dl3-dr1", selection, executor=executor)
+    assert (result.n_runs, len(result.runs)) == (79, 24)
+    summary = result.summary
+    assert abs(summary["significance_width"] - 1) < 0.05
+    assert abs(summary["significance_mean"]) < 0.1
+    assert np.isfinite(summary["spectrum_z_width"])
