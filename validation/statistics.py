@@ -27,6 +27,8 @@ __all__ = [
 MU_SUMMED = 400.0
 # Below this mean two counts in a bin do not matter.
 MU_TINY = 1e-4
+# An index outside of this is no spectrum, but one bin and its neighbour.
+INDEX_RANGE = -10.0, 20.0
 
 
 def sigmas(false_alarm_rate):
@@ -113,21 +115,27 @@ def fit_index(counts, energy, exposure=None):
     if np.count_nonzero(counts[used]) < 2:
         return np.nan, np.nan
 
-    def logp(index):
-        logs = _log_integrals(1 - index, log_edges) + np.log(np.where(used, weight, 1.0))
-        logs = np.where(used, logs, -np.inf)
-        return logs - special.logsumexp(logs)
+    n, log_edges = counts[used], (log_edges[:-1][used], log_edges[1:][used])
+    log_weight = np.log(weight[used])
 
-    def cost(index):
-        return -np.sum(counts[used] * logp(index)[used])
+    def mean_logs(index):
+        """Shares of the bins, and the mean ln E in each."""
+        share = special.softmax(_log_integrals(1 - index, *log_edges) + log_weight)
+        return share, _mean_log(1 - index, *log_edges)
 
-    index = optimize.minimize_scalar(
-        cost, bounds=(-10, 20), method="bounded", options={"xatol": 1e-9}
-    ).x
-    # Fisher information of a multinomial: N Σ p (d ln p / dΓ)².
-    step = 1e-4
-    slope = (logp(index + step)[used] - logp(index - step)[used]) / (2 * step)
-    information = counts[used].sum() * np.sum(np.exp(logp(index)[used]) * slope**2)
+    def score(index):
+        share, mean = mean_logs(index)
+        return n @ (share @ mean - mean)
+
+    # It falls with the index: this is an exponential family.
+    low, high = INDEX_RANGE
+    if score(low) <= 0 or score(high) >= 0:
+        index = low if score(low) <= 0 else high
+    else:
+        index = optimize.brentq(score, low, high, xtol=1e-13)
+    # Fisher information of a multinomial: N Var(mean ln E).
+    share, mean = mean_logs(index)
+    information = n.sum() * (share @ (mean - share @ mean) ** 2)
     return float(index), float(1 / np.sqrt(information))
 
 
@@ -157,6 +165,9 @@ def fit_width(image, fov_lon, fov_lat):
     def cost(log_width):
         return -sum(n @ _log_normal_bins(edges, np.exp(log_width)) for n, edges in sides)
 
+    def score(log_width):
+        return sum(n @ _width_slopes(edges, np.exp(log_width)) for n, edges in sides)
+
     half = min(np.ptp(edges) for _, edges in sides) / 2
     bounds = np.log([0.02 * half, 20 * half])
     best = optimize.minimize_scalar(
@@ -164,29 +175,52 @@ def fit_width(image, fov_lon, fov_lat):
     ).x
     if min(best - bounds[0], bounds[1] - best) < 1e-3:
         return np.nan, np.nan
-    step = 1e-3
-    information = 0.0
-    for n, edges in sides:
-        up, middle, down = (_log_normal_bins(edges, np.exp(best + s)) for s in (step, 0.0, -step))
-        information += n.sum() * np.sum(np.exp(middle) * ((up - down) / (2 * step)) ** 2)
-    return float(np.exp(best)), float(np.exp(best) / np.sqrt(information))
+    # A minimum is found to the square root of the precision, a root of its slope to the whole.
+    bracket = best - 1e-4, best + 1e-4
+    if score(bracket[0]) > 0 > score(bracket[1]):
+        best = optimize.brentq(score, *bracket, xtol=1e-14)
+    width = np.exp(best)
+    information = sum(
+        n.sum() * (np.exp(_log_normal_bins(edges, width)) @ _width_slopes(edges, width) ** 2)
+        for n, edges in sides
+    )
+    return float(width), float(width / np.sqrt(information))
 
 
-def _log_integrals(power, log_edges):
-    """ln ∫ E^(power − 1) dE between edges, up to the same constant for each bin."""
-    low, width = log_edges[:-1] - log_edges[0], np.diff(log_edges)
+def _log_integrals(power, low, high):
+    """ln ∫ E^(power − 1) dE of bins between ln E ``low`` and ``high``, up to a common constant."""
+    width = high - low
     scaled = power * width
     # (e^x − 1) / x, smooth through zero
     ratio = np.where(
         np.abs(scaled) < 1e-8, 1 + scaled / 2, np.expm1(scaled) / np.where(scaled == 0, 1, scaled)
     )
-    return power * low + np.log(width * ratio)
+    return power * (low - low[0]) + np.log(width * ratio)
+
+
+def _mean_log(power, low, high):
+    """Mean ln E in bins where E^(power − 1) dE is the density."""
+    x = power * (high - low)
+    small = np.abs(x) < 1e-3
+    wide = np.where(small, 1.0, x)
+    part = np.where(small, 0.5 + x / 12 - x**3 / 720, 0.5 + 0.5 / np.tanh(wide / 2) - 1 / wide)
+    return low + (high - low) * part
 
 
 def _log_normal_bins(edges, width):
     """ln of the share of each bin of a centred normal inside the edges."""
     share = np.diff(special.ndtr(np.asarray(edges) / width))
     return np.log(np.maximum(share, 1e-300)) - np.log(share.sum())
+
+
+def _width_slopes(edges, width):
+    """d/d ln width of `_log_normal_bins`."""
+    z = np.asarray(edges) / width
+    share = np.diff(special.ndtr(z))
+    change = -np.diff(z * np.exp(-0.5 * z**2)) / np.sqrt(2 * np.pi)
+    # Where there is no share, `_log_normal_bins` is constant.
+    slopes = np.divide(change, share, out=np.zeros_like(share), where=share > 1e-300)
+    return slopes - change.sum() / share.sum()
 
 
 def deviance_moments(expected):
