@@ -11,6 +11,8 @@ nox.options.default_venv_backend = "virtualenv"
 PROJECT = nox.project.load_toml("pyproject.toml")
 # Two processes share the cores; a thread pool in each would only get in their way.
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+# A process a core; nox -s tests -- -n 0 is one, for a debugger.
+PARALLEL = ("-n", "auto", "--dist", "worksteal")
 BASELINE = os.path.join("reports", "baseline")
 
 
@@ -23,7 +25,7 @@ def groups(*names):
 def tests(session):
     """Run the tests, with gammapy as the independent reader."""
     session.install("-e.", *groups("test", "peers"))
-    session.run("pytest", *session.posargs, env=THREADS)
+    session.run("pytest", *PARALLEL, *session.posargs, env=THREADS)
 
 
 @nox.session
@@ -70,6 +72,15 @@ def benchmark(session):
 
 
 @nox.session
+def adapters(session):
+    """Test other people's methods, and what we say of them."""
+    session.install("-e.", *groups("test", "baccmod"))
+    tests = ("tests/test_adapters.py", "tests/test_baccmod.py")
+    session.run("pytest", *tests, *session.posargs, env=THREADS)
+    # The leaderboard runs here.
+
+
+@nox.session
 def lint(session):
     """Check style and formatting."""
     session.install("ruff==0.17.6")  # another release would have other rules
@@ -83,4 +94,4 @@ def minimums(session):
     lowest = [req.replace(">=", "==") for req in PROJECT["project"]["dependencies"]]
     # matplotlib 3.9 calls what pyparsing 3.3 warns of, and warnings are errors here.
     session.install("-e.", *lowest, "pyparsing<3.3", *groups("test"))
-    session.run("pytest", *session.posargs, env=THREADS)
+    session.run("pytest", *PARALLEL, *session.posargs, env=THREADS)

@@ -7,12 +7,14 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 import regions as ds9
+from astropy.coordinates import SkyCoord
 from astropy.utils.exceptions import AstropyUserWarning
 
+from simbg.io.files import new_file
 from simbg.shapes import Ellipse, Polygon, Rectangle, Region
 
 __all__ = ["Ellipse", "Polygon", "Rectangle", "Region"]
-__all__ += ["circle", "circles", "excluded", "read_regions"]
+__all__ += ["circle", "circles", "excluded", "read_regions", "write_regions"]
 
 SHAPES = "circle, ellipse, box, annulus, polygon or point on the sky"
 CENTRED = {"Ellipse": Ellipse, "Rectangle": Rectangle}
@@ -88,6 +90,13 @@ def read_regions(path, radius=0.4):
     return tuple(found)
 
 
+def write_regions(path, regions):
+    """Write regions to a DS9 file, in ICRS, to 1e-9 deg."""
+    shapes = ds9.Regions([_theirs(region) for region in regions])
+    with new_file(path) as temporary:
+        temporary.write_text(shapes.serialize(format="ds9", precision=9))
+
+
 def _parse(path):
     """The shapes as `regions` has them."""
     try:
@@ -139,3 +148,23 @@ def _region(shape, radius):
     angle = (shape.angle + shape.center.icrs.position_angle(north)).to_value(u.deg) % 360
     hole = size("inner_width"), size("inner_height")
     return CENTRED[kind](*place, size("width"), size("height"), angle, *hole)
+
+
+def _theirs(region):
+    """One of theirs for one of ours."""
+    if isinstance(region, Polygon):
+        return ds9.PolygonSkyRegion(SkyCoord(list(region.ra), list(region.dec), unit="deg"))
+    center, hole = SkyCoord(region.ra, region.dec, unit="deg"), region.inner_width > 0
+    width, height, inner_width, inner_height, angle = (
+        getattr(region, name) * u.deg
+        for name in ("width", "height", "inner_width", "inner_height", "angle")
+    )
+    kind = type(region).__name__
+    if kind == "Ellipse" and (width, inner_width) == (height, inner_height):
+        if hole:
+            return ds9.CircleAnnulusSkyRegion(center, inner_width / 2, width / 2)
+        return ds9.CircleSkyRegion(center, width / 2)
+    if hole:
+        sizes = inner_width, width, inner_height, height
+        return getattr(ds9, f"{kind}AnnulusSkyRegion")(center, *sizes, angle)
+    return getattr(ds9, f"{kind}SkyRegion")(center, width, height, angle)

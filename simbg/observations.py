@@ -95,6 +95,9 @@ class Observation:
         Pointing in deg: ICRS, and horizontal at mid-run.
     excluded : tuple of simbg.exclusion.Region
         Parts of the sky whose events do not count, and whose exposure is not there.
+    store : path-like, optional
+        The GADF store that holds the run, for methods that read stores themselves. There
+        ``excluded`` is not applied.
     """
 
     obs_id: int
@@ -107,6 +110,7 @@ class Observation:
     alt: float = np.nan
     az: float = np.nan
     excluded: tuple = ()
+    store: object = None
 
     def __post_init__(self):
         if not 0 < self.livetime <= self.ontime * (1 + 1e-6):

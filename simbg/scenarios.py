@@ -127,16 +127,14 @@ class Scenario:
         """Observations of some runs; see `simbg.simulate.observe`."""
         return observe(self.truth, table, seed, self.name, replicate, **self.sky)
 
-    def expected(self, table, axes, threshold_bin, factor=1.0):
-        """Expected stack of some runs, exposures times ``factor``."""
-        stack = expected_stack(self.truth, table, axes, threshold_bin, **self.sky)
-        return stack if factor == 1 else stack.times(factor)
+    def expected(self, table, axes, threshold_bin):
+        """Expected stack of some runs."""
+        return expected_stack(self.truth, table, axes, threshold_bin, **self.sky)
 
-    def true(self, table, axes, threshold_bin, factor=1.0):
+    def true(self, table, axes, threshold_bin):
         """The background alone at the exposure that a method claims, without sources."""
         sky = {**self.sky, "sources": ()}
-        stack = expected_stack(self.truth, table, axes, threshold_bin, claimed=True, **sky)
-        return stack if factor == 1 else stack.times(factor)
+        return expected_stack(self.truth, table, axes, threshold_bin, claimed=True, **sky)
 
 
 def _plain(value):

@@ -10,15 +10,17 @@ from zlib import crc32
 import numpy as np
 
 from simbg.coverage import kept_fraction
-from simbg.exclusion import excluded
+from simbg.exclusion import excluded, write_regions
 from simbg.exposure import Exposure
 from simbg.io import gadf, hess
 from simbg.io.files import new_directory
 from simbg.observations import Events, Observation, good_time, pointing_of
 
-__all__ = ["SCHEMES", "expected_stack", "named_rng", "observe", "simulate_events", "write_dataset"]
+__all__ = ["REGIONS", "SCHEMES", "expected_stack", "named_rng", "observe", "simulate_events"]
+__all__ += ["write_dataset"]
 
 SCHEMES = {"gadf": gadf, "hess": hess}
+REGIONS = "regions.reg"
 # Times of a run at which the points that stand for a source are placed in the field.
 N_TIMES = 32
 
@@ -165,6 +167,7 @@ def expected_stack(
         ``counts`` and ``run_counts`` are floats.
     """
     exposure, counts, runs = Exposure(axes, threshold_bin), np.zeros(axes.shape), []
+    regions = tuple(regions)
     for row in rows_of(table):
         threshold, livetime, gti = row["SAFE_ENERGY_LO"], row["LIVETIME"], good_time(row)
         first = exposure.first(threshold)
@@ -179,14 +182,17 @@ def expected_stack(
             share = _true_share(truth, axes, row, first, rate)
         drift = _Drift(row, gti)
         pointing = None if site is None else pointing_of(row, site)
-        kept = _kept(axes, pointing, gti, regions) if regions else None
+        kept = _memo(kept_fraction, axes, pointing, gti, regions) if regions else None
         events = livetime * rate * (drift.mean(gti) if vary else 1.0)
         if kept is not None:
             # A rate that changes weighs the times at which a pixel is seen.
-            changes = drift.slope and vary
-            events *= _kept(axes, pointing, gti, regions, drift.norm_at) if changes else kept
+            if drift.slope and vary:
+                kept_events = kept_fraction(axes, pointing, gti, regions, drift.norm_at)
+            else:
+                kept_events = kept
+            events *= kept_events
         for source in sources:
-            place = _source_image(source, axes, pointing, gti, regions)
+            place = _memo(_source_image, axes, pointing, gti, source, regions)
             edges = np.maximum(axes.energy, cut)
             of_source = livetime * source.event_rate(edges[:-1], edges[1:])
             events = events + of_source[:, None, None] * place
@@ -204,24 +210,22 @@ def _true_share(truth, axes, row, k, above):
     return np.divide(above[k], whole, out=np.zeros_like(whole), where=whole > 0)
 
 
-# What regions leave of a run is asked for again by each method and replicate.
-_KEPT = {}
-N_KEPT = 1024
+# What regions leave of a run, and where sources are in it, is asked for by each method again.
+_MEMO = {}
+N_MEMO = 2048
 
 
-def _kept(axes, pointing, gti, regions, weight=None):
-    if weight is not None:
-        return kept_fraction(axes, pointing, gti, regions, weight)
+def _memo(function, axes, pointing, gti, *about):
     edges = axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
-    key = (*edges, pointing, gti.tobytes(), tuple(regions))
-    if key not in _KEPT:
-        if len(_KEPT) >= N_KEPT:
-            _KEPT.clear()
-        _KEPT[key] = kept_fraction(axes, pointing, gti, regions)
-    return _KEPT[key]
+    key = (function, *edges, pointing, gti.tobytes(), *about)
+    if key not in _MEMO:
+        if len(_MEMO) >= N_MEMO:
+            _MEMO.clear()
+        _MEMO[key] = function(axes, pointing, gti, *about)
+    return _MEMO[key]
 
 
-def _source_image(source, axes, pointing, gti, regions):
+def _source_image(axes, pointing, gti, source, regions):
     """Share of a source's events in each pixel and outside of the regions, over a run."""
     ra, dec, weight = source.points()
     outside = ~excluded(ra, dec, regions) if regions else np.ones(ra.size, bool)
@@ -249,6 +253,8 @@ def write_dataset(
     executor: Executor | None = None,
     progress=iter,
     sources=(),
+    regions=(),
+    replicate=0,
 ):
     """Simulate runs and write them as a data store.
 
@@ -268,6 +274,10 @@ def write_dataset(
     progress : callable
         Wraps the iteration over runs.
     sources : sequence of GammaSource
+    regions : sequence of Region
+        What is to be excluded; written as regions.reg, a DS9 file, if there are any.
+    replicate : int
+        See `observe`.
 
     Returns
     -------
@@ -276,18 +286,22 @@ def write_dataset(
     if scheme not in SCHEMES:
         raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(SCHEMES)}")
     store = SCHEMES[scheme]
-    with new_directory(outdir, overwrite, store.FILES) as folder:
-        job = partial(_write_run, folder, store.write_events, truth, site, seed, name, sources)
+    with new_directory(outdir, overwrite, (*store.FILES, REGIONS)) as folder:
+        about = truth, site, seed, name, replicate, sources
+        job = partial(_write_run, folder, store.write_events, about)
         n_events = sum(progress((executor.map if executor else map)(job, rows_of(table))))
         secret = [column for column in table.colnames if column.startswith("TRUE_")]
         public = table.copy()
         public.remove_columns(secret)
         store.write_index(folder, public, site)
+        if regions:
+            write_regions(folder / REGIONS, regions)
     return n_events
 
 
-def _write_run(folder, write_events, truth, site, seed, name, sources, row):
-    events = _simulate(truth, row, seed, name, 0, sources, site)
+def _write_run(folder, write_events, about, row):
+    truth, site, seed, name, replicate, sources = about
+    events = _simulate(truth, row, seed, name, replicate, sources, site)
     write_events(folder, row, events, site)
     return len(events)
 

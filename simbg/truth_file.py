@@ -22,7 +22,7 @@ from simbg.io.cubes import RATE_COLUMNS, _cref, _in_rate_unit, read_cube
 from simbg.io.files import open_fits
 from simbg.truth import GaussianTruth
 
-__all__ = ["CubeTruth", "read_bkg_2d"]
+__all__ = ["CubeTruth", "read_bkg_2d", "read_model"]
 
 # Steeper is no spectrum but the edge of one: a threshold, or the last events.
 INDEX_MAX = 10.0
@@ -95,10 +95,8 @@ class CubeTruth:
 
     @classmethod
     def read(cls, path, deadc=1.0):
-        """From a file: BKG_2D, or what `simbg.io.cubes.read_cube` reads. See `from_cube`."""
-        with open_fits(path) as file:
-            radial = _radial(file)
-        return cls.from_cube(read_bkg_2d(path) if radial else read_cube(path), deadc)
+        """From a file that `read_model` reads. See `from_cube`."""
+        return cls.from_cube(read_model(path), deadc)
 
     @cached_property
     def digest(self):
@@ -218,6 +216,13 @@ class CubeTruth:
         """∫ (E / E₁)^s d ln E over each energy bin, full shape."""
         log_width = np.diff(np.log(self.axes.energy))[:, None, None]
         return _growth(self._steepness, log_width)
+
+
+def read_model(path):
+    """The cube of any background file: BKG_2D, or what `simbg.io.cubes.read_cube` reads."""
+    with open_fits(path) as file:
+        radial = _radial(file)
+    return read_bkg_2d(path) if radial else read_cube(path)
 
 
 def read_bkg_2d(path):

@@ -409,7 +409,7 @@ CONTROLS = {
 def test_control_other_differences_get_no_name(name):
     """Without noise, and with 2e5 or 2e6 events, three seeds.
 
-    In 3,400 pairs of a study of such differences, from 2e4 to 2e6 events, none got a name.
+    In 4,680 pairs of a study of such differences, from 2e4 to 2e6 events, none got a name.
     """
     other = CONTROLS[name]
     b = true_cube(truth=other) if isinstance(other, GaussianTruth) else times(other)(true_cube())

@@ -18,6 +18,7 @@ from simbg.exclusion import (
     circles,
     excluded,
     read_regions,
+    write_regions,
 )
 from simbg.sources import Sources
 
@@ -344,3 +345,22 @@ def test_regions_are_values():
 def test_errors(make, message):
     with pytest.raises(ValueError, match=f"^{message}.*$"):
         make()
+
+
+def test_regions_that_are_written_are_read_again(tmp_path):
+    """All shapes, with holes and angles, to 1e-9 deg of each border."""
+    shapes = (
+        circle(83.6, 22.0, 0.3),
+        circle(10.0, -60.0, 0.5, 0.2),
+        Ellipse(120.0, 30.0, 0.8, 0.4, 35.0),
+        Ellipse(120.0, -30.0, 0.8, 0.4, 35.0, 0.4, 0.2),
+        Rectangle(359.9, 0.1, 1.0, 0.5, 100.0),
+        Rectangle(0.1, 70.0, 1.0, 0.5, 280.0, 0.5, 0.25),
+        Polygon((10.0, 11.0, 10.5), (5.0, 5.2, 6.0)),
+    )
+    write_regions(tmp_path / "all.reg", shapes)
+    again = read_regions(tmp_path / "all.reg")
+    for region, other in zip(shapes, again, strict=True):
+        assert type(other) is type(region)
+        for loop, same in zip(region.outline, other.outline, strict=True):
+            assert_allclose(same, loop, rtol=0, atol=3e-9)

@@ -42,10 +42,9 @@ def setting(method, axes, n_events, truth=None):
     expected = (truth or GaussianTruth()).integrate(axes)
     expected = expected * (n_events / expected.sum())
     livetime = np.full(axes.shape, 1e5)
-    stack = Stack(axes, expected, livetime, livetime, 1, 0, 0)
-    return Setting(
-        "test", method.estimate, stack, Histogram().estimate(stack), np.array([n_events])
-    )
+    runs = np.array([n_events])
+    stack = Stack(axes, expected, livetime, livetime, 1, 0, 0, runs)
+    return Setting("test", method.estimate, stack, stack)
 
 
 # The two paths ----------------------------------------------------------------------------
@@ -65,7 +64,9 @@ def test_fast_path_and_events_have_the_same_distributions(method):
         runs = observe(scenario.truth, table, 41, scenario.name, number)
         stack = stack_observations(runs, COARSE, method.threshold_bin)
         of_runs = [stack_observations([run], COARSE).n_selected for run in runs]
-        pair = Pair(fast.true, method.estimate(stack), None, fast.run_expected, np.array(of_runs))
+        pair = Pair(
+            fast.true, method.estimate(stack), None, fast.expected.run_counts, np.array(of_runs)
+        )
         for name, metric in METRICS.items():
             slow[name].append(metric(pair).value)
     different = {}
@@ -95,7 +96,7 @@ def test_drawn_counts_are_what_is_expected():
     for stack, runs in draws:
         assert runs.sum() == stack.counts.sum()
     total = sum(runs for _, runs in draws)
-    share = fast.run_expected / fast.run_expected.sum()
+    share = fast.expected.run_counts / fast.expected.run_counts.sum()
     assert stats.chisquare(total, share * total.sum()).pvalue > FALSE_ALARM
     counts = sum(stack.counts for stack, _ in draws)
     expected = 200 * fast.expected.counts
@@ -118,8 +119,10 @@ def test_runs_share_events_as_their_livetimes_and_zeniths():
         t * NIGHT.truth.total_rate(z)
         for t, z in zip(table["LIVETIME"], table["ZEN_PNT"], strict=True)
     ]
-    assert_allclose(fast.run_expected / fast.run_expected.sum(), weight / np.sum(weight))
-    assert_allclose(fast.run_expected.sum(), fast.expected.counts.sum())
+    assert_allclose(
+        fast.expected.run_counts / fast.expected.run_counts.sum(), weight / np.sum(weight)
+    )
+    assert_allclose(fast.expected.run_counts.sum(), fast.expected.counts.sum())
 
 
 # Executors and seeds ----------------------------------------------------------------------

@@ -8,12 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import chi2, kstest
+from scipy.stats import chi2, kstest, poisson
 
 from simbg.axes import Axes
+from simbg.emission import GammaSource
+from simbg.exclusion import Rectangle, circle
 from simbg.exposure import stack_observations
 from simbg.scenarios import SCENARIOS
+from simbg.schedule import make_observation_table
 from simbg.simulate import (
     expected_stack,
     named_rng,
@@ -21,6 +26,7 @@ from simbg.simulate import (
     simulate_events,
     write_dataset,
 )
+from simbg.threshold import resolve
 from simbg.truth import GaussianTruth
 from simbg.workers import workers
 
@@ -194,3 +200,249 @@ def test_memory_does_not_grow_with_the_number_of_runs(tmp_path):
         peaks.append(json.loads(done.stdout) / 1024)
     # Cubes of more runs have more bins, up to 0.6 MB each.
     assert peaks[1] - peaks[0] < 25, peaks
+
+
+# Runs with gaps, rates that change, and sources.
+
+SITE = SCENARIO.site
+TARGET = (83.0, -40.0)
+SOURCES = (
+    GammaSource("point", *TARGET, flux=6e-11, index=2.4),
+    GammaSource("extended", 84.1, -39.3, flux=4e-11, index=2.2, extension=0.25),
+)
+MASKS = (circle(*TARGET, 0.3), Rectangle(84.1, -39.3, 1.4, 0.6, 30.0), circle(81.9, -40.9, 0.5))
+OFF_CENTRE = GaussianTruth(event_rate=2.0, peak=(0.4, -0.7))
+
+
+def broken(n_obs=6, n_gti=3, drift=0.0, scatter=0.0, seed=5):
+    """Runs on a target with gaps, dead times of their own and thresholds inside of bins."""
+    table = make_observation_table(
+        n_obs,
+        np.random.default_rng(seed),
+        SITE,
+        alt_range=(50.0, 72.0),
+        ontime=1500.0,
+        deadtime_fraction=(0.05, 0.3),
+        target=TARGET,
+        wobble=0.6,
+        n_gti=n_gti,
+        gti_gap=400.0,
+    )
+    table["SAFE_ENERGY_LO"] = np.linspace(0.11, 0.3, n_obs)
+    if drift:
+        table["TRUE_DRIFT"] = np.full(n_obs, drift)
+    if scatter:
+        table["TRUE_NORM"] = np.exp(scatter * np.linspace(-1, 1, n_obs))
+    return table
+
+
+def simulated(table, truth=OFF_CENTRE, sources=(), seed=5, replicate=0):
+    return [o.events() for o in observe(truth, table, seed, "broken", replicate, sources, SITE)]
+
+
+def since_start(table, events):
+    """Good time of each event since the start of its run, s: gaps are cut out by a loop."""
+    for row, each in zip(table, events, strict=True):
+        good = np.full(len(each), np.nan)
+        for n in range(3):
+            start = row["TSTART"] + n * 900.0
+            inside = (each.time >= start) & (each.time <= start + 500)
+            good[inside] = each.time[inside] - start + 500 * n
+        yield good
+
+
+@pytest.mark.parametrize("sources", [(), SOURCES], ids=["background", "sources"])
+def test_events_lie_in_good_time_and_are_uniform_there(sources):
+    table = broken()
+    events = simulated(table, sources=sources)
+    for each in events:
+        assert np.all(np.diff(each.time) >= 0)
+        assert each.gti.shape == (3, 2)
+    good = np.concatenate(list(since_start(table, events)))
+    assert np.isfinite(good).all()
+    assert kstest(good / 1500, "uniform").pvalue > FALSE_ALARM
+    # The control: over the whole run they are not.
+    whole = [e.time - row["TSTART"] for row, e in zip(table, events, strict=True)]
+    assert kstest(np.concatenate(whole) / 2300, "uniform").pvalue < FALSE_ALARM
+
+
+@pytest.mark.parametrize("slope", [0.8, -1.5])
+def test_rate_that_drifts_changes_linearly(slope):
+    """χ² of 30 slices of good time; in all as many as without, as gaps are symmetric."""
+    table = broken(n_obs=20, drift=slope)
+    good = np.concatenate(list(since_start(table, simulated(table))))
+    counts, edges = np.histogram(good, 30, (0, 1500))
+    total = np.sum([OFF_CENTRE.total_rate(row["ZEN_PNT"]) * row["LIVETIME"] for row in table])
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    clock = middle + 400 * (middle // 500)  # with the gaps
+    expected = total / 30 * (1 + slope * (clock - 1150) / 3600)
+    low, high = chi2.ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2], 30)
+    assert low < np.sum((counts - expected) ** 2 / expected) < high
+    tail = poisson.cdf(good.size, total)
+    assert FALSE_ALARM / 2 < tail < 1 - FALSE_ALARM / 2
+    # The control: a constant rate.
+    assert np.sum((counts - total / 30) ** 2 / (total / 30)) > high
+
+
+def test_rate_that_would_turn_negative():
+    table = broken(n_obs=1, drift=-4.0)
+    with pytest.raises(ValueError, match=r"TRUE_DRIFT: got -4.0 / h, which makes a negative rate"):
+        simulated(table)
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.5])
+def test_norms_are_factors_of_the_background_and_not_of_sources(drift):
+    table = broken(n_obs=12, scatter=0.8, drift=drift)
+    axes = Axes([0.1, 100], [-90.0, 90], [-89.0, 89])
+    for sources, factors in (((), table["TRUE_NORM"]), (SOURCES, np.ones(12))):
+        truth = replace(OFF_CENTRE, event_rate=0.0) if sources else OFF_CENTRE
+        numbers = np.array([len(each) for each in simulated(table, truth, sources)])
+        rate = sum(s.event_rate() for s in sources) + np.array(
+            [truth.total_rate(zenith) for zenith in table["ZEN_PNT"]]
+        )
+        expected = rate * table["LIVETIME"] * factors
+        statistic = np.sum((numbers - expected) ** 2 / expected)
+        low, high = chi2.ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2], 12)
+        assert low < statistic < high
+        table["SAFE_ENERGY_LO"] = 0.0
+        stack = expected_stack(truth, table, axes, sources=sources, site=SITE)
+        # Energies of sources end at 100 TeV, too; a thousandth of the gaussian lies outside.
+        assert_allclose(stack.run_counts, expected, rtol=2e-3)
+    constant = expected_stack(OFF_CENTRE, table, axes, site=SITE, vary=False)
+    assert_allclose(constant.run_counts * table["TRUE_NORM"], numbers_of(table), rtol=2e-3)
+
+
+def numbers_of(table):
+    rate = np.array([OFF_CENTRE.total_rate(zenith) for zenith in table["ZEN_PNT"]])
+    return rate * table["LIVETIME"] * table["TRUE_NORM"]
+
+
+def test_sources_stay_where_they_are_while_the_field_turns():
+    """By astropy's separations: all within 5 σ of one place, though the field turns by degrees."""
+    table = broken(n_obs=2)
+    for each in simulated(table, replace(OFF_CENTRE, event_rate=0.0), SOURCES[:1]):
+        sky = SkyCoord(*each.sky, unit="deg")
+        distance = sky.separation(SkyCoord(*TARGET, unit="deg")).deg
+        assert len(each) > 50
+        assert kstest(distance, "rayleigh", args=(0, 0.08)).pvalue > FALSE_ALARM
+        angle = np.rad2deg(np.arctan2(each.fov_lat, each.fov_lon))
+        assert np.ptp(np.unwrap(angle, period=360)[np.argsort(each.time)]) > 10
+
+
+SECRETS = {"TRUE_NORM": 1.2345678912, "TRUE_DRIFT": 0.0987654321}
+
+
+@pytest.mark.parametrize("scheme", ["gadf", "hess"])
+def test_the_truth_about_runs_never_reaches_a_store(tmp_path, scheme):
+    """Neither names nor values, in headers and tables, whatever the precision."""
+    table = broken(n_obs=2)
+    for name, value in SECRETS.items():
+        table[name] = np.full(2, value)
+    write_dataset(tmp_path / "s", OFF_CENTRE, table, SITE, 1, "secret", scheme, sources=SOURCES[:1])
+    assert set(SECRETS) <= set(table.colnames)
+    files = [path for path in (tmp_path / "s").rglob("*") if path.is_file()]
+    assert len(files) == {"gadf": 4, "hess": 5}[scheme]
+    for path in files:
+        with fits.open(path) as hdus:
+            for hdu in hdus:
+                text = hdu.header.tostring()
+                assert "TRUE_" not in text
+                assert "1.2345" not in text
+                assert "0.0987654" not in text
+                for name in () if hdu.name == "PRIMARY" else hdu.columns.names:
+                    values = hdu.data[name]
+                    assert not name.startswith("TRUE")
+                    if values.dtype.kind == "f":
+                        for value in SECRETS.values():
+                            assert np.abs(values - value).min(initial=1) > 1e-7
+    # The control: the factors did something.
+    plain = broken(n_obs=2)
+    counts = [len(each) for each in simulated(table)], [len(each) for each in simulated(plain)]
+    assert sum(counts[0]) > 1.15 * sum(counts[1])
+
+
+STACK_AXES = Axes([0.1, 0.2, 0.4, 1.0, 3.0, 30], np.linspace(-2, 1.6, 10), np.linspace(-1.4, 2, 9))
+
+
+def chi2_of(counts, expected):
+    """χ² of what is rich, and its limits; what is poor is added up to one bin."""
+    rich = expected >= 10
+    n = np.append(counts[rich], counts[~rich].sum())
+    mu = np.append(expected[rich], expected[~rich].sum())
+    n, mu = n[mu > 0], mu[mu > 0]
+    limits = chi2.ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2], n.size)
+    return np.sum((n - mu) ** 2 / mu), limits
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("masks", [(), MASKS], ids=["plain", "masked"])
+def test_counts_of_sources_in_pixels_are_those_expected(seed, masks):
+    """One run, 40 times, with background and both sources."""
+    table = broken(n_obs=1, seed=seed)
+    options = {"sources": SOURCES, "site": SITE, "regions": masks}
+    expected = expected_stack(OFF_CENTRE, table, STACK_AXES, "drop", **options)
+    counts = np.zeros(STACK_AXES.shape, int)
+    for replicate in range(40):
+        runs = observe(OFF_CENTRE, table, seed, "pixels", replicate, **options)
+        stack = stack_observations(runs, STACK_AXES, "drop")
+        assert_array_equal(stack.livetime, expected.livetime)
+        counts += stack.counts
+    statistic, (low, high) = chi2_of(counts, 40 * expected.counts)
+    assert low < statistic < high
+    # The controls: sources that are not expected, and a field the other way round.
+    without = expected_stack(OFF_CENTRE, table, STACK_AXES, "drop", site=SITE, regions=masks)
+    assert chi2_of(counts, 40 * without.counts)[0] > high
+    assert chi2_of(counts[:, ::-1], 40 * expected.counts)[0] > 2 * high
+
+
+@pytest.mark.parametrize("threshold_bin", ["drop", "whole", "share"])
+def test_expectation_with_everything_on(threshold_bin):
+    """Masks, sources, gaps, drift, factors, thresholds inside of bins: the mean of 6 stacks."""
+    truth, n_stacks, table = (
+        replace(OFF_CENTRE, event_rate=8.0),
+        6,
+        broken(6, drift=0.6, scatter=0.4),
+    )
+    options = {"sources": SOURCES, "site": SITE, "regions": MASKS}
+    expected = expected_stack(truth, table, STACK_AXES, threshold_bin, **options)
+    counts, runs = np.zeros(STACK_AXES.shape, int), np.zeros(6)
+    for replicate in range(n_stacks):
+        observations = observe(truth, table, 8, "everything", replicate, **options)
+        stack = stack_observations(observations, STACK_AXES, threshold_bin)
+        counts += stack.counts
+        runs += stack.run_counts
+    for name in ("livetime", "ontime", "shared"):
+        if getattr(expected, name) is not None:
+            assert_allclose(getattr(stack, name), getattr(expected, name), rtol=1e-13)
+    assert (expected.shared is not None) == (threshold_bin == "share")
+    for got, mean in ((counts, expected.counts), (runs, expected.run_counts)):
+        statistic, (low, high) = chi2_of(got, n_stacks * mean)
+        assert low < statistic < high
+    steady = expected_stack(truth, table, STACK_AXES, threshold_bin, vary=False, **options)
+    assert chi2_of(runs, n_stacks * steady.run_counts)[0] > high
+
+
+def test_claims_about_the_threshold_bin():
+    """ "whole" claims the bin's events for its livetime; "share" the true share of livetime."""
+    table = broken(n_obs=4, n_gti=1)
+    options = {"site": SITE, "regions": MASKS}
+    rate = np.zeros(STACK_AXES.shape)
+    plain = OFF_CENTRE.cube(STACK_AXES, 0.0)
+    table["ZEN_PNT"] = 0.0
+    for kind in ("whole", "share"):
+        claimed = expected_stack(
+            OFF_CENTRE, table, STACK_AXES, kind, claimed=True, vary=False, **options
+        )
+        seen = claimed.livetime > 0
+        np.divide(claimed.counts, claimed.livetime * STACK_AXES.volume, out=rate, where=seen)
+        # Exposure of a pixel that is cut by a mask is that of its area, not of its gradient: none
+        # is needed here, since counts and livetime have the same share.
+        assert_allclose(rate[seen], plain.rate[seen], rtol=1e-9)
+        assert claimed.shared is None
+    unclaimed = resolve(
+        expected_stack(OFF_CENTRE, table, STACK_AXES, "share", vary=False, **options)
+    )
+    assert_allclose(unclaimed.counts, claimed.counts, rtol=1e-12)
+    # Estimated by power laws, while a σ that grows curves the spectra of pixels far out: 3 %.
+    near = unclaimed.livetime > 0
+    assert_allclose(unclaimed.livetime[near], claimed.livetime[near], rtol=0.03)

@@ -197,7 +197,8 @@ def test_models_that_do_not_fit():
 
 # Norms.
 
-TRUTH = GaussianTruth(event_rate=2.0, peak=(0.4, -0.3))
+# So bright that no run is left without events above 1 TeV, whose norm would be no estimate.
+TRUTH = GaussianTruth(event_rate=8.0, peak=(0.4, -0.3))
 
 
 def drawn(number, zenith=30.0, factor=1.0, threshold=0.0, seed=5):

@@ -16,6 +16,8 @@ from simbg.scenarios import SCENARIOS, from_file
 from simbg.workers import workers
 from validation import baseline as gate
 from validation.crossval import cross_validate, write_crossval
+from validation.isolated import TIMEOUT
+from validation.leaderboard import leaderboard_lines, write_leaderboard
 from validation.report import (
     WORDS,
     figures,
@@ -28,6 +30,7 @@ from validation.response import exclusion_response
 from validation.results import write_results
 from validation.run import run_suite
 from validation.selfcheck import self_check
+from validation.ways import Way
 
 __all__ = ["validate"]
 
@@ -41,6 +44,36 @@ OURS = ("histogram", "default", "michi")
     multiple=True,
     metavar="NAME|MODULE:OBJECT",
     help="A method to validate; repeatable. Default: all of ours.",
+)
+@click.option(
+    "--command",
+    "commands",
+    multiple=True,
+    metavar="TEMPLATE",
+    help="A command to validate: it reads the GADF store {store}, with its {regions}, and writes "
+    "a BKG_3D or BKG_2D file to {output}; repeatable.",
+)
+@click.option(
+    "--models",
+    multiple=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="A folder of finished files to validate, SCENARIO.fits[.gz]; repeatable.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=TIMEOUT,
+    show_default=True,
+    help="s that a method which is not ours may take for a store.",
+)
+@click.option(
+    "--leaderboard",
+    "replicates",
+    type=click.IntRange(2),
+    default=0,
+    metavar="N",
+    help="Also rank the methods, on N stores of each scenario; 3 or more have errors.",
 )
 @click.option(
     "--scenario", "names", multiple=True, metavar="NAME", help="Only this scenario; repeatable."
@@ -87,7 +120,22 @@ OURS = ("histogram", "default", "michi")
     help="With --data: zenith groups of at least livetime:HOURS or runs:NUMBER.",
 )
 def validate(
-    methods, names, seed, jobs, out, baseline, check, list_, from_, data, exclude, group_by
+    methods,
+    commands,
+    models,
+    timeout,
+    replicates,
+    names,
+    seed,
+    jobs,
+    out,
+    baseline,
+    check,
+    list_,
+    from_,
+    data,
+    exclude,
+    group_by,
 ):
     """Compare true and rebuilt cubes of all scenarios; write a report.
 
@@ -97,7 +145,8 @@ def validate(
     \b
     simbg validate
     simbg validate --scenario night --method histogram --seed 1
-    simbg validate --method my_package.my_module:MyMethod
+    simbg validate --method my_package.my_module:MyMethod --leaderboard 3
+    simbg validate --command "mytool {store} {output}" --scenario night
     simbg validate --self-check --baseline reports/baseline
     simbg validate --from irf_file.fits
     simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
@@ -110,6 +159,7 @@ def validate(
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
+    ways = _ways(methods, commands, models, timeout)
     old = gate.read_losses(baseline) if baseline else None
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -117,7 +167,7 @@ def validate(
     if from_:
         chosen = [from_file(from_), *(chosen if names else ())]
     with workers(jobs, "validate", unit=" pieces") as executor:
-        outcomes = run_suite(chosen, dict.fromkeys(methods or OURS), seed, executor)
+        outcomes = run_suite(chosen, ways, seed, executor, replicates)
         shown = to_be_shown(outcomes)
         pictures = dict(
             zip(
@@ -132,16 +182,33 @@ def validate(
         checked = self_check(seed, executor) if check else None
     results = [result for outcome in outcomes for result in outcome.results]
     write_results(out / "results.jsonl", results)
-    write_report(out / "index.html", outcomes, seed, pictures, changes, checked, response)
+    about = outcomes, seed, pictures, changes, checked, response
+    write_report(out / "index.html", *about, leaderboard=bool(replicates))
+    if replicates:
+        write_leaderboard(out, outcomes, seed, replicates)
     for result in results:
         if result.status in ("fail", "error", "known"):
             click.echo(_line(result))
+    for line in leaderboard_lines(outcomes) if replicates else ():
+        click.echo(line)
     for line in changes or ():
         click.echo(f"since the baseline: {line}")
     sound = True if checked is None else _say_self_check(out, *checked)
     good, text = verdict(results)
     click.echo(f"{text}: {out / 'index.html'}")
     return 0 if good and kept and sound else 1
+
+
+def _ways(methods, commands, models, timeout):
+    """What a user named, in this order; ours if nothing. No two share a name."""
+    ways = [Way(name, timeout=timeout) for name in methods]
+    ways += [Way.command(template, timeout) for template in commands]
+    ways += [Way.files(folder) for folder in models]
+    ways = list(dict.fromkeys(ways or [Way(name) for name in OURS]))
+    names = [way.name for way in ways]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"methods: got two called {min(twice)}, expected names that differ")
+    return ways
 
 
 def _cross_validate(data, methods, exclude, group_by, out, jobs):

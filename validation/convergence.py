@@ -102,17 +102,16 @@ def converge(scenario, name, method, table, seed, executor=None, exposures=EXPOS
     convergence : Convergence
     """
     hours = np.sum(table["LIVETIME"]) / 3600
-    job = partial(_loss, scenario, method, table, seed, hours)
+    setting = make_setting(scenario, method, table, edition2015_axes())
+    job = partial(_loss, setting, seed, hours)
     rows = np.array(list((executor.map if executor else map)(job, exposures)))
     columns = (tuple(column) for column in rows.T.tolist())
     return Convergence(scenario.name, name, tuple(exposures), *columns)
 
 
-def _loss(scenario, method, table, seed, hours, exposure):
-
-    setting = make_setting(scenario, method, table, edition2015_axes(), exposure / hours)
-    q = []
+def _loss(setting, seed, hours, exposure):
+    setting, q = setting.times(exposure / hours), []
     for number in range(N_REPLICATES):
-        stack, _ = draw(setting, named_rng(seed, f"{scenario.name} convergence {exposure}", number))
+        stack, _ = draw(setting, named_rng(seed, f"{setting.name} convergence {exposure}", number))
         q.append(METRICS["lost_information"](Pair(setting.true, setting.estimate(stack))).value)
     return setting.true.counts.sum(), np.mean(q), np.std(q, ddof=1) / np.sqrt(N_REPLICATES)

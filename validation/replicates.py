@@ -54,19 +54,28 @@ class Setting:
     ----------
     name : str
         Seeds the draws: the same for all methods, so they see the same counts.
-    estimate : callable
+    estimate : callable or None
         Stack → BackgroundCube.
     expected : Stack
         Expected counts at the method's exposure.
-    true : BackgroundCube
-    run_expected : ndarray, shape (n_obs,)
+    claimed : Stack
+        The background alone at the exposure that the method claims.
     """
 
     name: str
     estimate: object
     expected: Stack
-    true: object
-    run_expected: np.ndarray
+    claimed: Stack
+
+    def times(self, factor):
+        """The setting with exposures times ``factor``."""
+        stacks = self.expected.times(factor), self.claimed.times(factor)
+        return Setting(self.name, self.estimate, *stacks)
+
+    @cached_property
+    def true(self):
+        """The true cube."""
+        return Histogram().estimate(self.claimed)
 
     @cached_property
     def perfect(self):
@@ -90,18 +99,18 @@ class Summary:
     measured: dict
 
 
-def make_setting(scenario, method, table, axes=None, factor=1.0):
-    """The setting of a method with an ``estimate`` in a scenario, exposures times ``factor``."""
-    axes = axes or edition2015_axes(len(table))
-    expected = scenario.expected(table, axes, method.threshold_bin, factor)
-    true = Histogram().estimate(scenario.true(table, axes, method.threshold_bin, factor))
-    return Setting(scenario.name, method.estimate, expected, true, expected.run_counts)
+def make_setting(scenario, method, table, axes=None):
+    """The setting of a method in a scenario; ``estimate`` is None where it has none."""
+    bin_rule = getattr(method, "threshold_bin", "drop")
+    about = table, axes or edition2015_axes(len(table)), bin_rule
+    estimate = getattr(method, "estimate", None)
+    return Setting(scenario.name, estimate, scenario.expected(*about), scenario.true(*about))
 
 
 def draw(setting, rng):
     """Poisson counts of every bin and, given their sum, of every run."""
     counts = rng.poisson(setting.expected.counts)
-    share = setting.run_expected / setting.run_expected.sum()
+    share = setting.expected.run_counts / setting.expected.run_counts.sum()
     runs = rng.multinomial(counts.sum(), share)
     return setting.expected.with_counts(counts), runs
 
@@ -143,7 +152,7 @@ def _one(setting, seed, names, number):
     stack, runs = draw(setting, rng)
     other, _ = draw(setting, rng)
     cube = setting.estimate(stack)
-    pair = Pair(setting.true, cube, None, setting.run_expected, runs)
+    pair = Pair(setting.true, cube, None, setting.expected.run_counts, runs)
     return {name: METRICS[name](pair) for name in names}, _facts(setting, pair, other.counts)
 
 

@@ -12,10 +12,12 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from simbg.io.files import new_file
 from validation.convergence import TARGETS
 from validation.criteria import BUDGET
+from validation.leaderboard import ABSENT, COLUMNS, ranking, rows, why
 from validation.metrics import METRICS, pulls
 from validation.plots import (
     compare_figure,
     convergence_figure,
+    leaderboard_figure,
     pull_figure,
     response_figure,
     self_check_figure,
@@ -85,7 +87,16 @@ def _clean_line(clean):
     return text + f": NOT consistent, {name} by a binomial test (p = {clean.tests[name]:.1g})"
 
 
-def write_report(path, outcomes, seed, pictures, changes=None, self_check=None, response=None):
+def write_report(
+    path,
+    outcomes,
+    seed,
+    pictures,
+    changes=None,
+    self_check=None,
+    response=None,
+    leaderboard=False,
+):
     """Write the page.
 
     Parameters
@@ -101,6 +112,8 @@ def write_report(path, outcomes, seed, pictures, changes=None, self_check=None, 
         What `validation.selfcheck.self_check` returned.
     response : Response, optional
         What `validation.response.exclusion_response` returned.
+    leaderboard : bool
+        Whether to rank the methods.
     """
     results = [result for outcome in outcomes for result in outcome.results]
     scenarios = {outcome.scenario.name: outcome.scenario for outcome in outcomes}
@@ -131,6 +144,7 @@ def write_report(path, outcomes, seed, pictures, changes=None, self_check=None, 
         changes=changes,
         convergence=_convergence(outcomes),
         targets=TARGETS,
+        leaderboard=_leaderboard(outcomes) if leaderboard else None,
         self_check=None if self_check is None else _self_check(*self_check),
         response=None if response is None else _response(response),
         seed=seed,
@@ -195,6 +209,26 @@ def _self_check(found, clean):
         "summary": self_check_lines(found, clean)[-1],
         "clean": _clean_line(clean),
         "png": png,
+    }
+
+
+def _leaderboard(outcomes):
+    """Ranks, rows of the table, methods that are not here, and the figure."""
+    points = {}
+    for outcome in outcomes:
+        if (s := outcome.standing) and s.noise_cost > 0:
+            # Relative, as the accuracy: √(b / N), and N = E[Q] / accuracy².
+            scale = s.accuracy / math.sqrt(s.noise_cost + s.floor)
+            limit = math.sqrt(2 * s.floor_error) * scale
+            floor = math.sqrt(max(s.floor, 0.0)) * scale
+            points.setdefault(outcome.method, []).append((floor, limit, s.noise_cost))
+    return {
+        "ranks": ranking(outcomes),
+        "rows": rows(outcomes),
+        "columns": list(COLUMNS),
+        "why": why,
+        "absent": ABSENT,
+        "png": base64.b64encode(_png(leaderboard_figure(points))).decode(),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from simbg.io.cubes import read_cube
 from simbg.observations import Groups
 from simbg.pipeline import Selection, open_store, reconstruct_store
 from simbg.reconstruct import check_cube, find_method
-from simbg.reconstruct.histogram import Histogram
 from simbg.simulate import write_dataset
 from validation.convergence import converge
 from validation.criteria import SHOWING, judge
@@ -25,6 +24,8 @@ from validation.pair import Pair
 from validation.replicates import make_setting, replicate
 from validation.results import Result
 from validation.runs import expected_measures, held_out_measures
+from validation.standing import Standing, make_standing, rebuild_stores, with_exposure
+from validation.ways import as_way
 
 __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
 
@@ -40,56 +41,64 @@ PER_RUN, RUN_GROUPS = "per-run", 5
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """One method in one scenario: the cubes, what was measured, and the loss against exposure."""
+    """One method in one scenario: the cubes, what was measured, and where it stands."""
 
     scenario: object
     method: str
     pair: Pair | None
     results: tuple[Result, ...]
     convergence: object = None
+    standing: Standing | None = None
 
 
-def run_suite(scenarios, methods, seed, executor=None):
+def run_suite(scenarios, methods, seed, executor=None, replicates=0):
     """Run all methods on all scenarios and judge the results together.
+
+    Methods that are not ours run in processes of their own, on GADF stores.
 
     Parameters
     ----------
     scenarios : sequence of Scenario
-    methods : sequence of str
+    methods : sequence of str or Way
     seed : int
     executor : concurrent.futures.Executor, optional
+    replicates : int
+        Stores of each scenario for a leaderboard; 0 for none.
 
     Returns
     -------
     outcomes : list of Outcome
         The same for any executor.
     """
-    outcomes, truths = [], []
+    outcomes, truths, ways = [], [], [as_way(method) for method in methods]
     for scenario in scenarios:
         # Scenarios of one truth and one mix of zeniths lose alike: once is enough.
         new = scenario.name in CONVERGENCE and scenario.truth not in truths
         truths.append(scenario.truth)
-        outcomes += run_scenario(scenario, methods, seed, executor, with_convergence=new)
+        outcomes += run_scenario(scenario, ways, seed, executor, new, replicates)
     results = [result for outcome in outcomes for result in outcome.results]
-    judged = iter(judge(results, drift=drift(scenarios, methods, executor)))
+    ours = [way.name for way in ways if way.ours]
+    judged = iter(judge(results, drift=drift(scenarios, ours, executor)))
     return [
         replace(outcome, results=tuple(next(judged) for _ in outcome.results))
         for outcome in outcomes
     ]
 
 
-def run_scenario(scenario, methods, seed, executor=None, with_convergence=False):
-    """Simulate a scenario once, along its path, and rebuild it with each method."""
-    table = scenario.table(seed)
+def run_scenario(scenario, methods, seed, executor=None, with_convergence=False, replicates=0):
+    """Simulate a scenario, along its path, and rebuild it with each method."""
+    table, ways = scenario.table(seed), [as_way(method) for method in methods]
     scheme = "gadf" if scenario.per_run else PATHS.get(scenario.name)
     with tempfile.TemporaryDirectory() as folder:
         if scheme:
             about = (scenario.truth, table, scenario.site, seed, scenario.name, scheme)
             sources = scenario.sources
             write_dataset(Path(folder) / "store", *about, executor=executor, sources=sources)
+        about = scenario, table, seed, ways, replicates, Path(folder)
+        isolated = rebuild_stores(*about, executor)
         runner = _Runner(scenario, seed, table, Path(folder), scheme, executor)
-        outcomes = [runner.run(name, with_convergence) for name in methods]
-        if scenario.per_run and "histogram" in methods:
+        outcomes = [runner.run(way, with_convergence, isolated[way]) for way in ways]
+        if scenario.per_run and "histogram" in [way.name for way in ways]:
             outcomes.append(runner.run_per_run())
         return outcomes
 
@@ -104,6 +113,9 @@ class _Runner:
     folder: Path
     scheme: str | None
     executor: object
+    # Methods share what is exact, and what was counted.
+    _settings: dict = field(default_factory=dict)
+    _run_counts: dict = field(default_factory=dict)
 
     def _about(self, method):
         return {
@@ -114,34 +126,51 @@ class _Runner:
             "ignored": self.scenario.ignored,
         }
 
-    def run(self, name, with_convergence):
+    def run(self, way, with_convergence, isolated):
         """One method; whatever it raises is a result."""
-        about = self._about(name)
         try:
+            return self._run(way, with_convergence, isolated)
+        except (Exception, SystemExit) as error:
+            return self._failed(way.name, _line(error))
+
+    def _run(self, way, with_convergence, isolated):
+        name, about = way.name, self._about(way.name)
+        if way.ours:
             method = find_method(name)
             reco = self._through_files(name) if self.scheme else self._in_memory(method)
-            pair, noise_free = self._pairs(method, reco)
-            results = [
-                _measure(metric, pair, noise_free, about, metric in self.scenario.must_fail)
-                for metric in METRICS
-            ]
-            if self.scenario.per_run and name == "histogram":
-                results += self._runs_of_one_cube(reco, noise_free.reco, about)
-            convergence = None
-            if noise_free is not None:
-                results += self._replicates(method, reco.axes, about)
-                if with_convergence:
-                    convergence = converge(
-                        self.scenario, name, method, self.table, self.seed, self.executor
-                    )
-        except (Exception, SystemExit) as error:
-            return self._failed(name, error)
-        return Outcome(self.scenario, name, pair, tuple(results), convergence)
+            setting = self._setting(method, reco.axes)
+        elif isolated[0].reason:
+            return self._failed(name, isolated[0].reason, isolated[0])
+        else:
+            method = isolated[0]
+            setting = self._setting(method, method.cube.axes)
+            reco = with_exposure(method.cube, setting.claimed, way.kind == "method")
+        pair, noise_free = self._pairs(method, setting, reco)
+        results = [
+            _measure(metric, pair, noise_free, about, metric in self.scenario.must_fail)
+            for metric in METRICS
+        ]
+        if self.scenario.per_run and name == "histogram":
+            results += self._runs_of_one_cube(reco, noise_free.reco, about)
+        convergence = standing = None
+        if noise_free is not None:
+            results += self._replicates(setting, about)
+            if with_convergence:
+                convergence = converge(
+                    self.scenario, name, method, self.table, self.seed, self.executor
+                )
+        if len(isolated) > 1 or way.kind == "files":
+            facts = setting, isolated, self.table, self.seed
+            standing = make_standing(self.scenario, name, *facts, way.kind == "method")
+        return Outcome(self.scenario, name, pair, tuple(results), convergence, standing)
 
-    def _failed(self, name, error):
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    def _failed(self, name, reason, isolated=None):
         failure = Result(**self._about(name), metric="run", status="error", reason=reason)
-        return Outcome(self.scenario, name, None, (failure,))
+        standing = Standing(self.scenario.name, name, reason)
+        if isolated is not None:
+            cost = {"seconds": isolated.seconds, "megabytes": isolated.megabytes}
+            standing = replace(standing, **cost)
+        return Outcome(self.scenario, name, None, (failure,), None, standing)
 
     def run_per_run(self):
         """A model a run, as `simbg reconstruct --per-run` writes them."""
@@ -164,7 +193,7 @@ class _Runner:
             others = self.scenario.observe(self.table, self.seed, replicate=1)
             measures = held_out_measures([models[run.obs_id] for run in others], others)
         except (Exception, SystemExit) as error:
-            return self._failed(PER_RUN, error)
+            return self._failed(PER_RUN, _line(error))
         about = self._about(PER_RUN)
         results = tuple(_result(name, measure, about) for name, measure in measures.items())
         return Outcome(self.scenario, PER_RUN, None, results)
@@ -203,34 +232,42 @@ class _Runner:
         kind = {"gadf": "gadf", "hess": "table"}[self.scheme]
         return read_cube(out / f"bg_cube_model_group0_{kind}.fits.gz")
 
-    def _pairs(self, method, reco):
+    def _pairs(self, method, setting, reco):
         """The truth at this exposure with the rebuilt cube and with the noise-free one."""
-        scenario, axes = self.scenario, reco.axes
-        threshold_bin = getattr(method, "threshold_bin", "drop")
-        # The truth at the exposure that the cube claims.
-        true = Histogram().estimate(scenario.true(self.table, axes, threshold_bin))
-        _check(reco, true)
-        expected = scenario.expected(self.table, axes, threshold_bin)
-        runs = expected.run_counts, self._counted(axes, threshold_bin)
-        if not hasattr(method, "estimate"):
-            return Pair(true, reco, None, *runs), None
-        perfect = method.estimate(expected)
+        _check(reco, setting.true)
+        counted = self._counted(reco.axes, getattr(method, "threshold_bin", "drop"))
+        runs = setting.expected.run_counts, counted
+        if setting.estimate is None:
+            return Pair(setting.true, reco, None, *runs), None
         if reco.rate_error is None:  # 2015's files have none: it follows from the counts.
-            own = replace(expected, counts=reco.counts, livetime=reco.livetime)
-            reco = replace(reco, rate_error=method.estimate(own).rate_error)
-        error = perfect.rate_error
-        return Pair(true, reco, error, *runs), Pair(true, perfect, error, noise_free=True)
+            own = replace(setting.expected, counts=reco.counts, livetime=reco.livetime)
+            reco = replace(reco, rate_error=setting.estimate(own).rate_error)
+        error = setting.perfect.rate_error
+        perfect = Pair(setting.true, setting.perfect, error, noise_free=True)
+        return Pair(setting.true, reco, error, *runs), perfect
+
+    def _setting(self, method, axes):
+        key = *_edges(axes), getattr(method, "threshold_bin", "drop")
+        if key not in self._settings:
+            self._settings[key] = make_setting(self.scenario, method, self.table, axes)
+        return replace(self._settings[key], estimate=getattr(method, "estimate", None))
 
     def _counted(self, axes, threshold_bin):
         """Events of each run above threshold, inside the axes and outside of the regions."""
-        return stack_observations(
-            self._observations(), axes, threshold_bin, self.executor
-        ).run_counts
+        key = *_edges(axes), threshold_bin == "drop"
+        if key not in self._run_counts:
+            observations = self._observations()
+            stack = stack_observations(observations, axes, threshold_bin, self.executor)
+            self._run_counts[key] = stack.run_counts
+        return self._run_counts[key]
 
-    def _replicates(self, method, axes, about):
-        setting = make_setting(self.scenario, method, self.table, axes)
+    def _replicates(self, setting, about):
         summary = replicate(setting, N_REPLICATES, self.seed, self.executor, names=())
         return [_result(name, measure, about) for name, measure in summary.measured.items()]
+
+
+def _edges(axes):
+    return axes.energy.tobytes(), axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
 
 
 def _check(reco, true):
@@ -251,6 +288,10 @@ def _check(reco, true):
             f"got {bad} rates of {rate.size} that are negative or no number, "
             "expected 0 or more wherever there is exposure"
         )
+
+
+def _line(error):
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _measure(name, pair, noise_free, about, must_fail=False):

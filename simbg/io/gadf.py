@@ -101,6 +101,7 @@ class GadfStore:
             livetime=float(row["LIVETIME"]),
             ontime=float(row["ONTIME"]),
             energy_threshold=self._threshold(obs_id, row),
+            store=self.path,
             **{name[:-4].lower(): float(row[name]) for name in self.names},
         )
 

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from astropy import units as u
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
@@ -17,6 +18,8 @@ from simbg.reconstruct.histogram import Histogram
 
 __all__ = ["METHODS", "Default", "Histogram", "Michi", "Reconstructor", "check_cube", "find_method"]
 
+RATE_UNIT = "s-1 MeV-1 sr-1"
+UNITS = {"rate": RATE_UNIT, "rate_error": RATE_UNIT, "counts": "", "livetime": "s", "ontime": "s"}
 METHODS = {"histogram": Histogram, "default": Default, "michi": Michi}
 
 
@@ -24,10 +27,16 @@ METHODS = {"histogram": Histogram, "default": Default, "michi": Michi}
 class Reconstructor(Protocol):
     """Estimates the background rate of some observations, blind to the truth.
 
-    Nobody needs to import this to conform: a ``name`` and this one method do. An
-    author may add ``default_axes(observations)``, the binning to use where the
-    user names none, and a field ``executor``, which is then set to a
-    `concurrent.futures.Executor`.
+    Nobody needs to import this to conform: a ``name`` and this one method do. What it
+    returns is a `BackgroundCube`, or anything with a ``rate`` (a Quantity, or an array in
+    s-1 MeV-1 sr-1) over the axes it was given, and what else of a cube it knows:
+    ``rate_error``, ``counts``, ``livetime``, ``ontime``, and a ``clock`` that says what a
+    second of the rate is, "livetime" without.
+
+    An author may add ``default_axes(observations)``, the binning to use where the
+    user names none, a field ``executor``, which is then set to a
+    `concurrent.futures.Executor`, ``threshold_bin`` (see `stack_observations`), and
+    ``known``, a mapping of metrics to why the method fails them.
     """
 
     name: str
@@ -75,7 +84,7 @@ def check_cube(cube, axes):
         If it is anything else, or has no rate at all.
     """
     if not isinstance(cube, BackgroundCube):
-        raise ValueError(f"method returned {type(cube).__name__}, expected a BackgroundCube")
+        cube = _as_cube(cube, axes)
     if not cube.axes.same_as(axes):
         raise ValueError(
             f"method returned a cube of {cube.axes.shape} bins, expected the axes that it was "
@@ -88,6 +97,23 @@ def check_cube(cube, axes):
     if np.isinf(cube.rate).any() or (errors is not None and np.any(errors < 0)):
         raise ValueError("method returned infinite rates or negative errors, expected neither")
     return cube
+
+
+def _as_cube(found, axes):
+    """What looks like a cube as one."""
+    if not hasattr(found, "rate"):
+        got = type(found).__name__
+        raise ValueError(f"method returned {got}, expected a BackgroundCube or what has a rate")
+    axes = getattr(found, "axes", axes)
+    if not isinstance(axes, Axes):
+        axes = Axes(*(getattr(axes, name) for name in ("energy", "fov_lon", "fov_lat")))
+    arrays = {}
+    for name, unit in UNITS.items():
+        value = getattr(found, name, None)
+        if isinstance(value, u.Quantity):
+            value = value.to_value(unit)
+        arrays[name] = None if value is None else np.array(value, float)
+    return BackgroundCube(axes, **arrays, clock=getattr(found, "clock", "livetime"))
 
 
 def _load(name):

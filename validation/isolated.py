@@ -1,0 +1,339 @@
+"""A method in a process of its own: it may crash, hang, peek or write, and the bench goes on.
+
+The process gets a copy of the store. Files that it opens through Python are audited: those of
+the store, of Python and its packages, of the method's own package and of the system are its
+business, any other is not; neither are the modules that know the truth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+
+__all__ = ["TIMEOUT", "Isolated", "run_command", "run_method"]
+
+TIMEOUT = 600.0  # s
+# What knows the truth, and so may not be loaded beside a method.
+TRUTH = {f"simbg.{name}" for name in ("truth", "truth_shaped", "truth_file", "scenarios")}
+TRUTH |= {"simbg.simulate", "simbg.fixtures", "validation.run", "validation.challenge"}
+SYSTEM = tuple(
+    f"/{name}/"
+    for name in (
+        "bin",
+        "dev",
+        "etc",
+        "lib",
+        "lib64",
+        "nix",
+        "opt",
+        "proc",
+        "run",
+        "sbin",
+        "sys",
+        "usr",
+    )
+)
+# Run by a small process, since one counts the memory of the process that started it for its own.
+LAUNCH = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+peak = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+facts = {"code": code, "seconds": time.perf_counter() - start, "megabytes": peak}
+json.dump(facts, open(sys.argv[1], "w"))
+"""
+ARRAYS = ("rate", "rate_error", "counts", "livetime", "ontime")
+
+
+@dataclass(frozen=True, eq=False)
+class Isolated:
+    """What came of a method.
+
+    Parameters
+    ----------
+    cube : BackgroundCube or None
+        None if there is a reason.
+    reason : str
+        Why there is no cube that counts, in one line.
+    seconds, megabytes : float
+        Wall time of its process, and the peak memory of that or of its largest child.
+    threshold_bin : str
+        What the method says it does with the bin of a threshold.
+    known : dict of str to str
+        What the method says of itself: metric → why it fails.
+    """
+
+    cube: BackgroundCube | None
+    reason: str = ""
+    seconds: float = np.nan
+    megabytes: float = np.nan
+    threshold_bin: str = "drop"
+    known: dict = field(default_factory=dict)
+
+
+def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT, n_runs=None):
+    """Rebuild the cube of a store with a method.
+
+    Parameters
+    ----------
+    method : str
+        As `simbg.reconstruct.find_method` takes it.
+    store : path-like
+        A GADF store; the method sees a copy.
+    axes : Axes, optional
+        Default: those that the method prefers, or 2015's.
+    regions : sequence of Region
+        What is excluded.
+    timeout : float
+        s
+    n_runs : int, optional
+        The first so many runs; default: all.
+
+    Returns
+    -------
+    isolated : Isolated
+    """
+    path = [entry or os.getcwd() for entry in sys.path]
+    with _workplace(store) as place:
+        request = {"method": method, "axes": axes, "regions": tuple(regions), "path": path}
+        request["n_runs"] = n_runs
+        (place.folder / "request").write_bytes(pickle.dumps(request))
+        done = place.run([sys.executable, "-m", __spec__.name, str(place.folder)], timeout)
+        if done.reason:
+            return done
+        answer = place.folder / "answer.npz"
+        if not answer.is_file():
+            return replace(done, reason=f"ended without a result{place.last_words}")
+        return _read(answer, done)
+
+
+def run_command(template, store, timeout=TIMEOUT):
+    """Rebuild the cube of a store with a command, which is no shell's.
+
+    Parameters
+    ----------
+    template : str
+        {store} is the folder of a GADF store, with regions.reg where something is to be excluded,
+        and {output} the BKG_3D or BKG_2D file to write; {regions} is that regions.reg.
+    store, timeout
+        See `run_method`.
+
+    Returns
+    -------
+    isolated : Isolated
+    """
+    with _workplace(store) as place:
+        output = place.folder / "output.fits"
+        names = {"store": place.store, "output": output, "regions": place.store / "regions.reg"}
+        try:
+            words = [word.format(**names) for word in shlex.split(template)]
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"command: got {template!r} ({error}), expected {{store}} and {{output}} in it"
+            ) from None
+        done = place.run(words, timeout)
+        if done.reason:
+            return done
+        from simbg.truth_file import read_model  # never in the process of a method
+
+        try:
+            return replace(done, cube=read_model(output))
+        except (ValueError, OSError) as error:
+            return replace(done, reason=f"wrote no cube: {_line(error)}{place.last_words}")
+
+
+class _workplace:
+    """A folder with a copy of a store, which is gone afterwards."""
+
+    def __init__(self, store):
+        self.original = Path(store)
+
+    def __enter__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="simbg-"))
+        self.store = self.folder / "store"
+        shutil.copytree(self.original, self.store)
+        (self.folder / "tmp").mkdir()
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def run(self, words, timeout):
+        """Run it to its end or to the time-out; whether it crashed or wrote to its store."""
+        facts, words_to_say = self.folder / "facts", self.folder / "stderr"
+        launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(facts), *words]
+        start = time.perf_counter()
+        with words_to_say.open("wb") as err:
+            process = subprocess.Popen(
+                launch,
+                cwd=self.folder,
+                env={**os.environ, "TMPDIR": str(self.folder / "tmp"), "MPLBACKEND": "agg"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=err,
+                start_new_session=True,
+            )
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                return Isolated(None, f"took more than {timeout:g} s", time.perf_counter() - start)
+            finally:
+                # Whatever it started ends with it.
+                _kill(process)
+        if not facts.is_file():
+            return Isolated(None, f"cannot be started{self.last_words}")
+        told = json.loads(facts.read_text())
+        done = Isolated(None, "", told["seconds"], told["megabytes"])
+        if told["code"]:
+            return replace(done, reason=f"{_ending(told['code'])}{self.last_words}")
+        if changed := _differ(self.original, self.store):
+            return replace(done, reason=f"wrote to its input: {changed}")
+        return done
+
+    @property
+    def last_words(self):
+        """The last line of its standard error, to follow a reason."""
+        lines = (self.folder / "stderr").read_text(errors="replace").split("\n")
+        said = [" ".join(line.split()) for line in lines if line.strip()]
+        return f": {said[-1][:300]}" if said else ""
+
+
+def _kill(process):
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _ending(code):
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def _differ(before, after):
+    """The first file that is not as it was; None if all are."""
+    old, new = _digest(before), _digest(after)
+    return next((name for name in sorted(old | new) if old.get(name) != new.get(name)), None)
+
+
+def _digest(folder):
+    files = (path for path in Path(folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): crc32(path.read_bytes()) for path in files}
+
+
+def _read(path, done):
+    with np.load(path) as file:
+        told = json.loads(str(file["told"]))
+        if told["reason"]:
+            return replace(done, reason=told["reason"])
+        arrays = {name: file[name] for name in ARRAYS if name in file}
+        axes = Axes(file["energy"], file["fov_lon"], file["fov_lat"], told["align"])
+    cube = BackgroundCube(axes, **arrays, clock=told["clock"])
+    return replace(done, cube=cube, threshold_bin=told["threshold_bin"], known=told["known"])
+
+
+def _line(error):
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+# In the process of the method ---------------------------------------------------------------
+
+
+def main(folder):
+    """Do what the request asks for, and write what came of it."""
+    folder = Path(folder)
+    request = pickle.loads((folder / "request").read_bytes())
+    sys.path[:] = request["path"]
+    watch = _Watch(folder, request["method"])
+    arrays, told = {}, {"reason": ""}
+    try:
+        cube, method = _reconstruct(request, folder / "store")
+        axes = cube.axes
+        arrays = {name: getattr(cube, name) for name in ARRAYS}
+        arrays |= {name: getattr(axes, name) for name in ("energy", "fov_lon", "fov_lat")}
+        told |= {"align": axes.align, "clock": cube.clock}
+        told["threshold_bin"] = getattr(method, "threshold_bin", "drop")
+        told["known"] = dict(getattr(method, "known", {}))
+    except (Exception, SystemExit) as error:
+        told["reason"] = _line(error)
+    watch.on = False
+    if watch.seen:
+        told["reason"] = f"peeked: {watch.seen[0]}"
+    arrays = {name: values for name, values in arrays.items() if values is not None}
+    np.savez(folder / "answer.npz", told=json.dumps(told), **arrays)
+
+
+def _reconstruct(request, store):
+    from simbg.axes import edition2015_axes
+    from simbg.pipeline import open_store
+    from simbg.reconstruct import check_cube, find_method
+
+    opened = open_store(store)
+    observations = [
+        replace(run, excluded=request["regions"])
+        for run in opened.observations(opened.table[: request["n_runs"]])
+    ]
+    method = find_method(request["method"])
+    axes = request["axes"]
+    if axes is None:
+        axes_of = getattr(method, "default_axes", lambda runs: edition2015_axes(len(runs)))
+        axes = axes_of(observations)
+    return check_cube(method.reconstruct(observations, axes), axes), method
+
+
+class _Watch:
+    """Audits the files and modules that a method opens."""
+
+    def __init__(self, folder, method):
+        self.on, self.seen = True, []
+        names = ("simbg", "validation", _package(method))
+        paths = [Path(entry) / name for entry in sys.path for name in names]
+        paths += [entry for entry in sys.path if "site-packages" in entry]
+        paths += [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), folder]
+        self.folders = {f"{os.path.realpath(path)}/" for path in paths}
+        self.home = f"{os.path.realpath(Path.home())}/."
+        if TRUTH & sys.modules.keys():
+            raise RuntimeError("a module that knows the truth is loaded")
+        sys.addaudithook(self)
+
+    def __call__(self, event, about):
+        if not self.on:
+            return
+        if event == "import" and about[0] in TRUTH:
+            self.seen.append(f"it loads {about[0]}, which knows the truth")
+        elif event == "open" and isinstance(about[0], str | bytes | os.PathLike):
+            path = os.path.realpath(os.fsdecode(about[0]))
+            code = path.endswith((".py", ".pyc", ".so", ".pth"))
+            if not (code or path.startswith((*SYSTEM, *self.folders, self.home))):
+                self.seen.append(f"it opens {path}, outside of its store")
+
+
+def _package(method):
+    """The name of a method's own package, which may hold data."""
+    named = entry_points(group="simbg.reconstructors", name=method)
+    module = next((entry.value for entry in named), method).partition(":")[0]
+    return module.partition(".")[0]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,266 @@
+"""The bench: every method on the same stores, and where it then stands in one scenario.
+
+The replicates of a scenario have the same runs and other events. With d = m − λ for the
+counts m that a cube predicts, E[Σ d²/λ] is noise and bias together, and between two
+replicates E[Σ d d'/λ] is bias alone: no noise is in common. So cost and floor need nothing
+of a method but its cubes. Errors are those of a jackknife over replicates.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+from simbg.simulate import write_dataset
+from validation.crossval import held_out
+from validation.metrics import METRICS
+from validation.pair import Pair
+from validation.replicates import N_PARAMETERS
+
+__all__ = ["Standing", "make_standing", "rebuild_stores", "with_exposure"]
+
+# Relative accuracy for which hours are stated.
+TARGET = 0.01
+# A floor is seen if it is so many standard errors above 0.
+SEEN = 2.0
+# An empty field is seen by so many runs of another replicate, in pixels of about this size.
+N_RUNS, PIXEL = 20, 0.65
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a method stands in a scenario; NaN where nothing is known, errors for each.
+
+    Parameters
+    ----------
+    scenario, method : str
+    reason : str
+        Why the method has no cube; then there are no numbers but the time.
+    norm, index : float
+        Bias of norm (relative) and of the index, mean over replicates.
+    noise_cost, floor : float
+        What noise and bias cost, in 2 ln L: p_eff parameters, and T b.
+    efficiency : float
+        Parameters of a perfect fit over E[Q].
+    accuracy : float
+        Relative rms error of the rate, √(E[Q] / N).
+    hours : float
+        Livetime for an accuracy of 1 %; infinite if bias alone is more.
+    at_least : bool
+        Whether that is a lower limit, from noise alone: the floor is not seen above its error.
+    significance_width : float
+        Of pixels of held-out runs on an empty field, after a norm for each; 1 is right.
+    seconds, megabytes : float
+        Of its process, mean and largest.
+    known : dict of str to str
+        What the method says of itself.
+    """
+
+    scenario: str
+    method: str
+    reason: str = ""
+    norm: float = math.nan
+    norm_error: float = math.nan
+    index: float = math.nan
+    index_error: float = math.nan
+    noise_cost: float = math.nan
+    noise_cost_error: float = math.nan
+    floor: float = math.nan
+    floor_error: float = math.nan
+    efficiency: float = math.nan
+    efficiency_error: float = math.nan
+    accuracy: float = math.nan
+    accuracy_error: float = math.nan
+    hours: float = math.nan
+    at_least: bool = False
+    significance_width: float = math.nan
+    significance_width_error: float = math.nan
+    seconds: float = math.nan
+    megabytes: float = math.nan
+    known: dict = None
+
+
+def rebuild_stores(scenario, table, seed, ways, replicates, folder, executor=None):
+    """Write the stores that methods need, and let each rebuild them in its own process.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    table : Table
+        Its runs.
+    seed : int
+    ways : sequence of Way
+    replicates : int
+        Stores for all methods; those that are not ours get one in any case.
+    folder : Path
+        Where the stores are written.
+    executor : concurrent.futures.Executor, optional
+
+    Returns
+    -------
+    isolated : dict
+        Way → list of Isolated, one a replicate; a folder of finished files has one.
+    """
+    number = {way: replicates if way.ours else max(1, replicates) for way in ways}
+    number |= {way: 1 for way in ways if way.kind == "files"}
+    written = max((number[way] for way in ways if way.kind != "files"), default=0)
+    for replicate in range(written):
+        write_dataset(
+            folder / f"bench-{replicate}",
+            *(scenario.truth, table, scenario.site, seed, scenario.name),
+            executor=executor,
+            sources=scenario.sources,
+            regions=scenario.regions,
+            replicate=replicate,
+        )
+    jobs = [(way, replicate) for way in ways for replicate in range(number[way])]
+    job = partial(_rebuild, scenario, folder)
+    done = list((executor.map if executor else map)(job, jobs))
+    isolated = {way: [] for way in ways}
+    for (way, _), result in zip(jobs, done, strict=True):
+        isolated[way].append(result)
+    return isolated
+
+
+def _rebuild(scenario, folder, job):
+    way, replicate = job
+    return way.rebuild(folder / f"bench-{replicate}", scenario)
+
+
+def with_exposure(cube, stack, own=True):
+    """A cube that may not know its exposure, or not its ``own``, with that of the runs."""
+    if cube.axes.align != "ALTAZ":
+        raise ValueError(f"got a cube aligned with {cube.axes.align}, expected ALTAZ")
+    # One clock without the other converts nothing.
+    if own and cube.livetime is not None and cube.ontime is not None:
+        return cube
+    counts = cube.counts if own else None
+    return replace(cube, counts=counts, livetime=stack.livetime, ontime=stack.ontime)
+
+
+def make_standing(scenario, method, setting, isolated, table, seed, own=True):
+    """Where a method stands.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    method : str
+        Its name in the results.
+    setting : Setting
+        The exact stacks over the axes of its cubes.
+    isolated : sequence of Isolated
+        One a replicate.
+    table : Table
+    seed : int
+    own : bool
+        Whether its cubes know their own exposure, if they say one.
+
+    Returns
+    -------
+    standing : Standing
+    """
+    reasons = [f"store {n}: {one.reason}" for n, one in enumerate(isolated) if one.reason]
+    cost = {
+        "seconds": float(np.mean([one.seconds for one in isolated])),
+        "megabytes": float(np.max([one.megabytes for one in isolated])),
+        "known": next((one.known for one in isolated if one.known), None),
+    }
+    if reasons:
+        return Standing(scenario.name, method, reasons[0], **cost)
+    pairs = [Pair(setting.true, with_exposure(one.cube, setting.claimed, own)) for one in isolated]
+    numbers = {}
+    for name, metric in (("norm", "norm"), ("index", "index")):
+        values = [METRICS[metric](pair) for pair in pairs]
+        numbers |= _named(name, np.mean, np.array([m.value - m.ideal for m in values]))
+    losses = _losses(pairs)
+    expected = float(setting.true.counts.sum())
+    numbers |= _of_losses("noise_cost", losses, lambda q, floor: q - floor)
+    numbers |= _of_losses("floor", losses, lambda q, floor: floor)
+    numbers |= _of_losses("efficiency", losses, lambda q, floor: N_PARAMETERS / q)
+    numbers |= _of_losses("accuracy", losses, lambda q, floor: math.sqrt(q / expected))
+    seen = numbers["floor"] > SEEN * numbers["floor_error"]
+    gain = TARGET**2 - (numbers["floor"] / expected if seen else 0.0)
+    rate = expected * 3600 / float(np.sum(table["LIVETIME"]))
+    numbers["hours"] = numbers["noise_cost"] / (rate * gain) if gain > 0 else math.inf
+    numbers["at_least"] = not seen
+    width = _significance_width(scenario, pairs[0].reco, table, seed, len(isolated))
+    return Standing(scenario.name, method, "", **numbers, **width, **cost)
+
+
+def _losses(pairs):
+    """Σ d d'/λ of all pairs of replicates, a symmetric matrix."""
+    used = np.all([pair.expected > 0 for pair in pairs], axis=0)
+    scale = np.sqrt(pairs[0].expected[used])
+    d = np.array([(pair.predicted - pair.expected)[used] / scale for pair in pairs])
+    return d @ d.T
+
+
+def _of_losses(name, losses, function):
+    """A function of E[Q] and the floor, with its jackknife error."""
+
+    def value(which):
+        part = losses[np.ix_(which, which)]
+        cross = [part[i, j] for i, j in combinations(range(len(which)), 2)]
+        return function(np.trace(part) / len(which), np.mean(cross) if cross else math.nan)
+
+    everything = np.arange(len(losses))
+    left_out = [value(np.delete(everything, i)) for i in everything] if len(losses) > 2 else []
+    return {name: float(value(everything)), f"{name}_error": _jackknife(left_out)}
+
+
+def _jackknife(values):
+    n = len(values)
+    return float(np.sqrt((n - 1) * np.var(values))) if n else math.nan
+
+
+def _named(name, function, values):
+    error = values.std(ddof=1) / math.sqrt(values.size) if values.size > 1 else math.nan
+    return {name: float(function(values)), f"{name}_error": float(error)}
+
+
+def _significance_width(scenario, cube, table, seed, replicate):
+    """Width of the significances of held-out runs, if the field is empty, and its error."""
+    if scenario.ignored:
+        return {}
+    runs = scenario.observe(table, seed, replicate=replicate)[:N_RUNS]
+    coarse, found = _coarse(cube.per("livetime")), []
+    for run in runs:
+        try:
+            found.append(held_out(coarse, run).significances)
+        except ValueError:
+            continue  # nothing of this run is predicted
+    values = np.concatenate(found) if found else np.zeros(0)
+    if values.size < 2:
+        return {}
+    width = float(values.std())
+    error = width / math.sqrt(2 * values.size)
+    return {"significance_width": width, "significance_width_error": error}
+
+
+def _coarse(cube):
+    """The cube over larger pixels: means of what is known, weighted with solid angle."""
+    axes, edges = cube.axes, []
+    for name in ("fov_lon", "fov_lat"):
+        values = getattr(axes, name)
+        step = max(1, round(PIXEL / np.diff(values).mean()))
+        edges.append(np.arange(0, values.size - 1, step))
+    known = np.isfinite(cube.rate)
+    weight = np.where(known, axes.solid_angle, 0.0)
+    rate = _summed(np.where(known, cube.rate, 0.0) * weight, edges)
+    weight = _summed(weight, edges)
+    rate = np.divide(rate, weight, out=np.full(rate.shape, np.nan), where=weight > 0)
+    new = [
+        np.append(getattr(axes, name)[first], getattr(axes, name)[-1])
+        for name, first in zip(("fov_lon", "fov_lat"), edges, strict=True)
+    ]
+    return BackgroundCube(Axes(axes.energy, *new), rate)
+
+
+def _summed(values, edges):
+    return np.add.reduceat(np.add.reduceat(values, edges[0], axis=1), edges[1], axis=2)

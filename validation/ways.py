@@ -1,0 +1,86 @@
+"""Ways in: how a user names a method, and how each is brought to rebuild a store."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from simbg.reconstruct import METHODS
+from simbg.truth_file import read_model
+from validation.isolated import TIMEOUT, Isolated, run_command, run_method
+
+__all__ = ["Way", "as_way"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A method to validate.
+
+    Parameters
+    ----------
+    name : str
+        What results call it.
+    kind : {"method", "command", "files"}
+        A name that `simbg.reconstruct.find_method` takes; a command that reads a GADF store
+        and writes a file; a folder of finished files, ``SCENARIO.fits`` or ``.fits.gz``.
+    text : str
+        The name, the template of the command, or the folder.
+    timeout : float
+        s, for each store.
+    """
+
+    name: str
+    kind: str = "method"
+    text: str = ""
+    timeout: float = TIMEOUT
+
+    @classmethod
+    def command(cls, template, timeout=TIMEOUT):
+        """A command, called by its first word."""
+        words = shlex.split(template)
+        if not words or not any("{output}" in word for word in words):
+            raise ValueError(f"command: got {template!r}, expected one with {{output}} in it")
+        return cls(Path(words[0]).name, "command", template, timeout)
+
+    @classmethod
+    def files(cls, folder):
+        """A folder of finished files, called by its name."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"models: got {folder}, expected a folder")
+        return cls(folder.resolve().name, "files", str(folder))
+
+    @property
+    def ours(self):
+        """Whether it is one of our own methods, which need no process of their own."""
+        return self.kind == "method" and self.name in METHODS
+
+    def rebuild(self, store, scenario):
+        """The cube of a GADF store.
+
+        Returns
+        -------
+        isolated : Isolated
+        """
+        if self.kind == "command":
+            return run_command(self.text, store, self.timeout)
+        if self.kind == "files":
+            return _finished(Path(self.text), scenario.name)
+        return run_method(self.name, store, None, scenario.regions, self.timeout)
+
+
+def as_way(method):
+    """A `Way`, or the one that a name stands for."""
+    return method if isinstance(method, Way) else Way(method)
+
+
+def _finished(folder, name):
+    paths = [folder / f"{name}.fits", folder / f"{name}.fits.gz"]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        return Isolated(None, f"{paths[0]}[.gz]: no such file")
+    try:
+        return Isolated(read_model(found[0]))
+    except (ValueError, OSError) as error:
+        return Isolated(None, " ".join(str(error).split()))
