@@ -532,6 +532,13 @@ def test_help(run, word):
         assert option in out
 
 
+def test_validate_lists_what_it_has(run):
+    """All options at their defaults: each default is one that the option itself takes."""
+    code, out, err = run("validate", "--list")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == [*SCENARIOS, "methods:"]
+
+
 def test_version(run):
     assert run("--version")[:2] == (0, f"simbg, version {__version__}\n")
 

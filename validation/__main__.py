@@ -71,7 +71,6 @@ OURS = ("histogram", "default", "michi")
     "--leaderboard",
     "replicates",
     type=click.IntRange(2),
-    default=0,
     metavar="N",
     help="Also rank the methods, on N stores of each scenario; 3 or more have errors.",
 )
@@ -167,7 +166,7 @@ def validate(
     if from_:
         chosen = [from_file(from_), *(chosen if names else ())]
     with workers(jobs, "validate", unit=" pieces") as executor:
-        outcomes = run_suite(chosen, ways, seed, executor, replicates)
+        outcomes = run_suite(chosen, ways, seed, executor, replicates or 0)
         shown = to_be_shown(outcomes)
         pictures = dict(
             zip(
