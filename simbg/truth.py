@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtr
 
+from simbg import portable
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.cube import BackgroundCube
 
@@ -323,10 +324,12 @@ def edition2015_cube(
         axes = Axes(np.geomspace(0.01, 100, 15), angle, angle)
     energy = axes.energy_center[:, None, None]
     lon, lat = axes.fov_lon_center[:, None], axes.fov_lat_center
-    slope = np.log(2) / np.log(axes.energy[-1] / axes.energy[0])
-    width = 0.5 * sigma * (energy / axes.energy[0]) ** slope
+    # This becomes a file that is the same everywhere, so functions are correctly rounded.
+    slope = float(portable.log(2) / portable.log(axes.energy[-1] / axes.energy[0]))
+    width = 0.5 * sigma * portable.power(energy / axes.energy[0], slope)
     norm = 0.5 + 0.5 * altitude / 90
-    counts = norm * np.exp(-(lon**2 + lat**2) / width**2) * energy**-index_counts
+    image = portable.exp(-(lon**2) / width**2) * portable.exp(-(lat**2) / width**2)
+    counts = norm * image * portable.power(energy, -index_counts)
     keep = np.ones(axes.shape)
     if apply_mask:
         middle = [0.5 * (edges[0] + edges[-1]) for edges in (axes.fov_lon, axes.fov_lat)]

@@ -32,6 +32,14 @@ HDUS_2015 = (
     ("LIVETIME", "LIVETIME", "livetime"),
     ("BACKGROUND", "Bgd", "rate"),
 )
+GADF_BKG = {
+    "HDUCLASS": "GADF",
+    "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
+    "HDUVERS": "0.3",
+    "HDUCLAS1": "RESPONSE",
+    "HDUCLAS2": "BKG",
+    "HDUCLAS3": "FULL-ENCLOSURE",
+}
 # Column, attribute and unit of what stands beside BKG_3D in our files.
 SUPPLEMENT = (
     ("BKG_ERR", "rate_error", "s-1 MeV-1 sr-1"),
@@ -95,12 +103,7 @@ def _to_gadf(cube, energy_unit):
     # FITS counts axes from the fastest: its (E, X, Y) is (Y, X, E) here.
     columns = [*_edge_columns(cube.axes), ("BKG", data.transpose(2, 1, 0), "s-1 MeV-1 sr-1")]
     header = {
-        "HDUCLASS": "GADF",
-        "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
-        "HDUVERS": "0.3",
-        "HDUCLAS1": "RESPONSE",
-        "HDUCLAS2": "BKG",
-        "HDUCLAS3": "FULL-ENCLOSURE",
+        **GADF_BKG,
         "HDUCLAS4": "BKG_3D",
         "FOVALIGN": cube.axes.align,
         "CREF7": "(ENERG_LO:ENERG_HI,DETX_LO:DETX_HI,DETY_LO:DETY_HI)",
