@@ -66,10 +66,12 @@ def write_fixtures(outdir, edition="current", overwrite=False):
         if edition == "current":
             (folder / "small").mkdir()
             write_small(folder / "small", SEED)
-        (folder / README).write_text(readme(folder, edition, about), encoding="utf-8")
+        (folder / README).write_text(readme(folder, edition, about), encoding="utf-8", newline="\n")
         names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
         manifest = _manifest(folder, names, edition, about)
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        (folder / MANIFEST).write_text(
+            json.dumps(manifest, indent=2) + "\n", encoding="utf-8", newline="\n"
+        )
     return [*names, MANIFEST]
 
 

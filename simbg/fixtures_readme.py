@@ -78,7 +78,7 @@ def _pair(folder, edition):
             "format": "2015's table: HDUs `COUNTS`, `LIVETIME`, `BACKGROUND` (1 / (s sr TeV))",
             **_cube(cube),
             "counts": _number(cube.counts.sum(), 10),
-            "livetime": f"{_number(cube.livetime.max())} s, of which the rate is",
+            "livetime": f"{_number(cube.livetime.max())} s; the rate is per second of it",
         }
         yield _section(file, text, rows)
 

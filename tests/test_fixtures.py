@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,9 +15,23 @@ from simbg import __version__
 from simbg.axes import edition2015_axes
 from simbg.fixtures import EDITIONS, write_fixtures
 from simbg.io.cubes import read_cube
+from simbg.scenarios import SCENARIOS
+from simbg.simulate import expected_stack
 from validation.comparison import compare
 
-NAMES = ["bg_cube_model_true.fits.gz", "bg_cube_model_reco.fits.gz", "manifest.json"]
+NAMES = ["bg_cube_model_true.fits.gz", "bg_cube_model_reco.fits.gz", "README.md", "manifest.json"]
+SMALL = ["bkg_2d", "bkg_3d_altaz", "bkg_3d_radec", "events", "store/hdu-index", "store/obs-index"]
+SMALL += [f"store/data/simbg_obs_{obs_id:06d}" for obs_id in (1, 2, 3)]
+FILES = {
+    "2015": sorted(NAMES),
+    "current": sorted([*NAMES, *(f"small/{name}.fits.gz" for name in SMALL)]),
+}
+# The plainest arithmetic there is: no vector instructions in numpy, BLAS and libm, where
+# exp, log, sin and sums of products come out otherwise in their last bits.
+PLAIN = {
+    "OPENBLAS_CORETYPE": "Prescott",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F,-AVX512VL,-AVX512DQ",
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +39,13 @@ def folders(tmp_path_factory):
     """Both editions, written once."""
     root = tmp_path_factory.mktemp("fixtures")
     for edition in EDITIONS:
-        assert write_fixtures(root / edition, edition) == NAMES
+        names = write_fixtures(root / edition, edition)
+        assert sorted(names) == FILES[edition]
     return {edition: root / edition for edition in EDITIONS}
+
+
+def names_in(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 def read_pair(folder):
@@ -33,14 +55,16 @@ def read_pair(folder):
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_folder_holds_what_its_manifest_says(folders, edition):
     folder = folders[edition]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
+    assert names_in(folder) == FILES[edition]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["edition"] == edition
     assert manifest["versions"]["simbg"] == __version__
     assert manifest["versions"]["numpy"] == np.__version__
     assert manifest["seed"] == 0
+    assert sorted([*manifest["sha256"], "manifest.json"]) == FILES[edition]
+    for name, digest in manifest["sha256"].items():
+        assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest()
     for name in NAMES[:2]:
-        assert manifest["sha256"][name] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
         cube = read_cube(folder / name)
         # Sums of 72,000 doubles, through the unit TeV⁻¹ and back.
         assert manifest["sums"][name]["counts"] == pytest.approx(cube.counts.sum(), rel=1e-12)
@@ -108,18 +132,62 @@ def test_current_pair_agrees(folders):
     assert 0 < abs(pull) < 4.9
 
 
+def test_true_cube_is_the_expectation_but_rounded(folders):
+    """7 digits: half a unit in the last is 5e-7 or less."""
+    true, _ = read_pair(folders["current"])
+    scenario = SCENARIOS["seed-2015"]
+    stack = expected_stack(scenario.truth, scenario.table(0), true.axes)
+    assert_allclose(true.counts, stack.counts, rtol=5.1e-7)
+    assert_allclose(true.rate * true.livetime * true.axes.volume, true.counts, rtol=1e-6)
+
+
 def test_control_editions_are_not_interchangeable(folders):
     true, _ = read_pair(folders["current"])
     _, reco = read_pair(folders["2015"])
     assert not compare(true, reco).agree
 
 
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_bytes_are_the_known_ones(folders, edition, file_regression):
+    """Of every file but the manifest, which has versions in it; as ``sha256sum -c`` wants them."""
+    digests = json.loads((folders[edition] / "manifest.json").read_text())["sha256"]
+    lines = [f"{digest}  {name}\n" for name, digest in digests.items()]
+    file_regression.check("".join(lines), basename=edition, extension=".sha256")
+
+
+def arithmetic():
+    """Bits of what machines disagree on."""
+    values = np.random.default_rng(0).uniform(0.1, 9, 10_000)
+    results = np.exp(values), np.log(values), values**1.3, np.sin(values), values @ values
+    return hashlib.sha256(b"".join(np.asarray(r).tobytes() for r in results)).hexdigest()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("edition", EDITIONS)
-def test_same_bytes_on_every_run(folders, edition, tmp_path):
-    write_fixtures(tmp_path / "again", edition)
-    for name in NAMES:
-        assert (tmp_path / "again" / name).read_bytes() == (folders[edition] / name).read_bytes()
+def test_same_bytes_with_another_arithmetic(folders, edition, tmp_path):
+    from numpy._core._multiarray_umath import __cpu_dispatch__
+
+    code = f"""
+import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})
+from test_fixtures import arithmetic
+from simbg.fixtures import write_fixtures
+write_fixtures({str(tmp_path / "again")!r}, {edition!r})
+print(arithmetic())
+"""
+    plain = {**PLAIN, "NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | plain,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert names_in(tmp_path / "again") == FILES[edition]
+    for name in set(FILES[edition]) - {"manifest.json"}:
+        again, first = (folder / name for folder in (tmp_path / "again", folders[edition]))
+        assert again.read_bytes() == first.read_bytes(), name
+    if done.stdout.split()[-1] == arithmetic():
+        pytest.skip("this machine has one arithmetic only")
 
 
 def test_folder_is_not_replaced_unless_asked(folders):
