@@ -38,15 +38,18 @@ def validate(session):
 
 @nox.session
 def regenerate(session):
-    """Renew golden cubes and baseline, and show what changed; read it before you commit it."""
+    """Renew golden files and baseline, and show what changed; read it before you commit it."""
     session.install("-e.", *groups("test"))
     # pytest-regressions ends with 1 whenever it renews a file.
-    golden = ("tests/test_golden.py", "--force-regen", "-q", "--no-header", "--tb=line")
+    golden = ("tests/test_golden.py", "tests/test_fixtures.py", "-k", "golden or known_ones")
+    golden += ("--force-regen", "-q", "--no-header", "--tb=line")
     session.run("pytest", *golden, env=THREADS, success_codes=[0, 1])
     session.run("python", "-m", "validation.baseline", BASELINE, env=THREADS)
     session.run("python", "-m", "validation.known", env=THREADS)
     session.run(
-        "git", "status", "--short", "tests/test_golden", BASELINE, "validation", external=True
+        *("git", "status", "--short", "tests/test_golden", "tests/test_fixtures", BASELINE),
+        "validation",
+        external=True,
     )
 
 

@@ -219,11 +219,11 @@ def compare(a, b, normalize, out, json_, overwrite):
 )
 @overwrite_option
 def fixtures(outdir, edition, overwrite):
-    """Write the reference cubes for other projects' tests to OUTDIR.
+    """Write reference files for other projects' tests to OUTDIR; README.md there describes them.
 
     \b
-    simbg fixtures out                  # one truth for both cubes: they match
-    simbg fixtures out --edition 2015   # the published pair, which does not
+    simbg fixtures out                  # one truth for both cubes: they match; and small files
+    simbg fixtures out --edition 2015   # the published pair, which does not match
     """
     from simbg.fixtures import write_fixtures
 

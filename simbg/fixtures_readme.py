@@ -14,7 +14,7 @@ from simbg.io.files import open_fits
 from simbg.rings import ring_solid_angle
 from simbg.scenarios import SCENARIOS
 
-__all__ = ["readme"]
+__all__ = ["readme", "small_sections"]
 
 PROMISE = """\
 Every file but `manifest.json`, which also says which versions wrote it, has the same bytes on
@@ -62,7 +62,7 @@ def readme(folder, edition, about):
         *_pair(folder, edition),
     ]
     if edition == "current":
-        parts += _small(folder / "small")
+        parts += small_sections(folder / "small")
     return "\n".join(parts)
 
 
@@ -83,7 +83,8 @@ def _pair(folder, edition):
         yield _section(file, text, rows)
 
 
-def _small(folder):
+def small_sections(folder):
+    """Sections for the files of `simbg.fixtures_small.write_small`."""
     yield (
         "# Small files\n\nAll are of one truth, but for where it peaks: "
         + _truth(RUNS.truth)

@@ -46,7 +46,7 @@ RUNS = Scenario(
 )
 N_STORE = 3
 ZENITH = 20.0  # deg, of the responses
-OFFSETS = (0.0, 0.5, 1.0, 2.0, 3.0)  # deg
+OFFSETS = (0.0, 0.5, 1.0, 1.5, 2.25, 3.0)  # deg, one ring more than energies
 
 
 def write_small(folder, seed):

@@ -11,7 +11,8 @@ import pytest
 import simbg
 
 ROOT = Path(simbg.__file__).resolve().parents[1]
-TRUTH = {"simbg.truth", "simbg.scenarios", "simbg.simulate", "simbg.fixtures"}
+TRUTH = {"simbg.truth", "simbg.scenarios", "simbg.simulate", "simbg.rings"}
+TRUTH |= {"simbg.fixtures", "simbg.fixtures_readme", "simbg.fixtures_small"}
 
 
 def read_sources():
