@@ -41,6 +41,14 @@ class Axes:
     ------
     ValueError
         If edges are too few, not finite, not increasing, or outside the sphere.
+
+    Examples
+    --------
+    >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+    >>> axes.shape
+    (2, 3, 4)
+    >>> axes.fov_lon_center
+    array([-1.,  1.,  3.])
     """
 
     energy: np.ndarray
@@ -139,6 +147,13 @@ class Axes:
         Returns
         -------
         counts : ndarray of int64, full shape
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2], [-1, 0, 1])
+        >>> axes.fill([0.5, 0.5, 20.0], [1.0, -1.5, 0.0], [0.5, 0.5, 0.0])[0]
+        array([[0, 1],
+               [0, 1]])
         """
         log_axis = _even(np.log(self.energy))
         axes = (
@@ -173,6 +188,13 @@ def edition2015_axes(n_obs=100, energy_min=0.1):
         Number of observations that will be stacked.
     energy_min : float
         Lowest energy in TeV (`michi` takes the lowest threshold of the group).
+
+    Examples
+    --------
+    >>> edition2015_axes().shape
+    (20, 60, 60)
+    >>> edition2015_axes(n_obs=40).shape
+    (14, 36, 36)
     """
     if not 0 < energy_min < ENERGY_MAX_2015:
         raise ValueError(

@@ -39,6 +39,18 @@ class BackgroundCube:
     ------
     ValueError
         If a shape does not fit the axes or the clock is unknown.
+
+    Examples
+    --------
+    A rate of 1e-6 everywhere, with a tenth of the time dead:
+
+    >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+    >>> full = np.ones(axes.shape)
+    >>> cube = BackgroundCube(axes, 1e-6 * full, livetime=900 * full, ontime=1000 * full)
+    >>> cube.spectrum.round(4)
+    array([0.0066, 0.0658])
+    >>> float(cube.per("ontime").rate[0, 0, 0])
+    9e-07
     """
 
     axes: Axes

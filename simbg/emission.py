@@ -34,6 +34,12 @@ class GammaSource:
         function, deg; they add in quadrature.
     energy_range : tuple of float
         TeV. No events outside.
+
+    Examples
+    --------
+    >>> crab = GammaSource("Crab", 83.633, 22.014)
+    >>> float(crab.event_rate(1.0, 10.0).round(4))  # Hz
+    0.0049
     """
 
     name: str

@@ -32,6 +32,11 @@ def excluded(ra, dec, regions):
     Returns
     -------
     ndarray of bool
+
+    Examples
+    --------
+    >>> excluded([83.63, 85.0], [22.01, 22.01], [circle(83.633, 22.014, 0.4)])
+    array([ True, False])
     """
     inside = np.zeros(np.broadcast_shapes(np.shape(ra), np.shape(dec)), bool)
     for region in regions:

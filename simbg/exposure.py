@@ -179,6 +179,18 @@ def stack_observations(
     Returns
     -------
     stack : Stack
+
+    Examples
+    --------
+    >>> from simbg.observations import Events, Observation
+    >>> axes = Axes([0.1, 1, 10], [-2, 0, 2], [-1, 0, 1])
+    >>> events = Events(np.array([0.2, 2.0, 3.0]), np.zeros(3), np.zeros(3))
+    >>> run = Observation.in_memory(
+    ...     events, obs_id=1, livetime=900.0, ontime=1000.0, energy_threshold=1.0
+    ... )
+    >>> stack = stack_observations([run], axes)
+    >>> stack.counts.sum(axis=(1, 2)), stack.livetime[:, 0, 0]
+    (array([0, 2]), array([  0., 900.]))
     """
     if axes.align != "ALTAZ":
         raise ValueError(f"axes: got alignment {axes.align}, expected ALTAZ")

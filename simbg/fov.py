@@ -101,6 +101,14 @@ class Tracking(_Pointing):
         Where from.
     mjdref : float
         The zero of event times, MJD in TT: GADF's MJDREFI + MJDREFF (if TIMESYS is TT).
+
+    Examples
+    --------
+    >>> site = Site(16.5, -23.27, 1835.0)
+    >>> run = Tracking(83.63, 22.01, site, mjdref=55197.0)
+    >>> lon, lat = run.sky_to_fov(83.63, 23.01, time=[0.0, 3600.0], align="RADEC")
+    >>> lat.round(6)
+    array([1., 1.])
     """
 
     ra: float

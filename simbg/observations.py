@@ -156,7 +156,13 @@ class Groups:
     azimuth_edges: tuple[float, ...] = AZIMUTH_EDGES
 
     def assign(self, alt, az):
-        """GROUP_ID of each pointing, −1 outside; alt and az in deg, shape (n,)."""
+        """GROUP_ID of each pointing, −1 outside; alt and az in deg, shape (n,).
+
+        Examples
+        --------
+        >>> Groups().assign([80.0, 60.0, 45.0], [180.0, 0.0, 359.0])
+        array([27, 22, 16])
+        """
         alt, az = np.asarray(alt, float), np.asarray(az, float)
         start = self.azimuth_edges[0]
         wrapped = (az - start) % 360 + start

@@ -58,6 +58,16 @@ class Scenario:
         An effect that the reconstruction ignores here, so that it fails as is calculated.
     must_fail : tuple of str
         The metrics that must say so.
+
+    Examples
+    --------
+    >>> night = SCENARIOS["night"]
+    >>> table = night.table(seed=0)
+    >>> len(table), night.truth.index
+    (8, 2.7)
+    >>> runs = night.observe(table, seed=0)
+    >>> len(runs)
+    8
     """
 
     name: str

@@ -77,6 +77,13 @@ def make_observation_table(
     ------
     ValueError
         If a range is empty or outside what it can be.
+
+    Examples
+    --------
+    >>> from simbg.scenarios import HESS_SITE
+    >>> table = make_observation_table(5, np.random.default_rng(0), HESS_SITE, alt_range=(60, 80))
+    >>> bool(table["ALT_PNT"].min() >= 60), table["LIVETIME"].unit.name
+    (True, 's')
     """
     _check_ranges(n_obs, az_range, alt_range, n_tels_range, ontime, deadtime_fraction)
     duration = ontime + (n_gti - 1) * gti_gap

@@ -29,6 +29,11 @@ def named_rng(seed, name, *numbers):
     """A random generator of its own for a name and some numbers (run, replicate).
 
     Adding a scenario changes no other, and the order of work does not matter.
+
+    Examples
+    --------
+    >>> int(named_rng(0, "night", 1).integers(1000)), int(named_rng(0, "night", 2).integers(1000))
+    (111, 577)
     """
     return np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(crc32(name.encode()), *numbers))
@@ -117,6 +122,14 @@ def observe(truth, table, seed, name, replicate=0, sources=(), site=None, region
 
     Nothing is kept in memory or on disk: any number of runs can be streamed.
     ``regions`` is what the observations exclude.
+
+    Examples
+    --------
+    >>> from simbg.scenarios import SCENARIOS
+    >>> night = SCENARIOS["night"]
+    >>> runs = observe(night.truth, night.table(seed=0), seed=0, name=night.name)
+    >>> len(runs), len(runs[0].load())
+    (8, 10558)
     """
     return [
         Observation(
@@ -165,6 +178,15 @@ def expected_stack(
     -------
     stack : Stack
         ``counts`` and ``run_counts`` are floats.
+
+    Examples
+    --------
+    >>> from simbg.axes import edition2015_axes
+    >>> from simbg.scenarios import SCENARIOS
+    >>> night = SCENARIOS["night"]
+    >>> stack = expected_stack(night.truth, night.table(seed=0), edition2015_axes(8))
+    >>> stack.n_obs, stack.counts.shape, round(stack.counts.sum())
+    (8, (10, 20, 20), 52492)
     """
     exposure, counts, runs = Exposure(axes, threshold_bin), np.zeros(axes.shape), []
     regions = tuple(regions)
@@ -282,6 +304,19 @@ def write_dataset(
     Returns
     -------
     n_events : int
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from simbg.scenarios import SCENARIOS
+    >>> night = SCENARIOS["night"]
+    >>> table = night.table(seed=0, n_obs=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Path(folder, "store")
+    ...     n_events = write_dataset(store, night.truth, table, night.site, 0, night.name)
+    ...     sorted(path.name for path in store.iterdir())
+    ['data', 'hdu-index.fits.gz', 'obs-index.fits.gz']
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(SCHEMES)}")

@@ -72,6 +72,24 @@ class GaussianTruth:
     ------
     ValueError
         If a parameter is outside its range.
+
+    Examples
+    --------
+    >>> truth = GaussianTruth(index=2.5, normalization="center", event_rate=300.0)
+    >>> truth.center_index, round(truth.integral_index, 3)
+    (2.5, 2.293)
+    >>> truth.width(np.array([0.1, 80.0]))
+    array([2.5, 5. ])
+
+    Density, bin integrals and events are of the same thing:
+
+    >>> from simbg.axes import Axes
+    >>> half = Axes([0.1, 100], [-60, 0, 60], [-60, 60])
+    >>> truth.integrate(half).ravel().round(6)
+    array([150., 150.])
+    >>> energy, fov_lon, fov_lat = truth.draw(10.0, zenith=0.0, rng=np.random.default_rng(0))
+    >>> energy.size
+    3022
     """
 
     index: float = 2.7
@@ -175,6 +193,13 @@ class GaussianTruth:
             deg
         livetime : float, optional
             s; with it the cube holds the expected counts, too.
+
+        Examples
+        --------
+        >>> from simbg.axes import edition2015_axes
+        >>> cube = GaussianTruth().cube(edition2015_axes(), zenith=20.0, livetime=3600.0)
+        >>> cube.rate.shape, round(cube.counts.sum())
+        ((20, 60, 60), 16889)
         """
         events = self.integrate(axes, zenith)
         exposure = {}
@@ -318,6 +343,12 @@ def edition2015_cube(
     -------
     cube : BackgroundCube
         Counts, a livetime of 1 s, and the rate, at least 1e-10 s-1 TeV-1 sr-1.
+
+    Examples
+    --------
+    >>> cube = edition2015_cube(altitude=81.0, sigma=5.0, index_counts=1.5)
+    >>> cube.rate.shape
+    (14, 24, 24)
     """
     if axes is None:
         angle = np.linspace(-10, 10, 25)

@@ -58,6 +58,14 @@ class CubeTruth:
     ------
     ValueError
         If the shape does not fit or a rate is negative or infinite.
+
+    Examples
+    --------
+    >>> from simbg.axes import edition2015_axes
+    >>> cube = GaussianTruth().cube(edition2015_axes())
+    >>> truth = CubeTruth.from_cube(cube)
+    >>> bool(np.allclose(truth.integrate(cube.axes), cube.event_rate))
+    True
     """
 
     axes: Axes

@@ -93,6 +93,14 @@ class ShapedTruth:
     ------
     ValueError
         If a parameter is outside its range.
+
+    Examples
+    --------
+    >>> from simbg.axes import Axes
+    >>> sides = Axes([0.1, 100], [-60, 60], [-3, 0, 3])
+    >>> steep = ShapedTruth(GaussianTruth(), gradient=(0.0, 0.09)).integrate(sides).ravel()
+    >>> float(round(steep[1] / steep[0], 3))
+    1.273
     """
 
     base: GaussianTruth = field(default_factory=GaussianTruth)

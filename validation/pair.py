@@ -66,7 +66,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Measure:
-    """A value, its standard error, the value of a perfect cube, and a unit."""
+    """A value, its standard error, the value of a perfect cube, and a unit.
+
+    Examples
+    --------
+    >>> Measure(1.25, 0.125, 1.0).pull
+    2.0
+    """
 
     value: float
     error: float

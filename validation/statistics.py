@@ -37,7 +37,13 @@ def sigmas(false_alarm_rate):
 
 
 def deviance(counts, expected):
-    """Poisson deviance of each bin, 2 [μ − n + n ln(n / μ)] (Baker & Cousins 1984, Cash 1979)."""
+    """Poisson deviance of each bin, 2 [μ − n + n ln(n / μ)] (Baker & Cousins 1984, Cash 1979).
+
+    Examples
+    --------
+    >>> deviance(np.array([3.0, 0.0]), np.array([3.0, 2.0]))
+    array([0., 4.])
+    """
     counts, expected = np.asarray(counts, float), np.asarray(expected, float)
     return 2 * (expected - counts + special.xlogy(counts, counts) - special.xlogy(counts, expected))
 
@@ -107,6 +113,14 @@ def fit_index(counts, energy, exposure=None):
     -------
     index, error : float
         NaN where fewer than two bins hold counts.
+
+    Examples
+    --------
+    >>> edges = np.geomspace(0.1, 100, 11)
+    >>> counts = -np.diff(edges**-1.7)
+    >>> index, _ = fit_index(counts, edges)
+    >>> float(round(index, 9))
+    2.7
     """
     counts = np.asarray(counts, float)
     log_edges = np.log(np.asarray(energy, float))

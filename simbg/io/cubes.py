@@ -63,6 +63,20 @@ def write_cube(path, cube, format="gadf", energy_unit="MeV", overwrite=False):
     energy_unit : {"MeV", "TeV"}
         Of the rate, in the 2015 formats.
     overwrite : bool
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from simbg.axes import edition2015_axes
+    >>> axes = edition2015_axes()
+    >>> full = np.ones(axes.shape)
+    >>> cube = BackgroundCube(axes, 1e-6 * full, livetime=900 * full, ontime=1000 * full)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("gadf", "table", "image"):
+    ...         write_cube(f"{folder}/{name}.fits.gz", cube, name)
+    ...     again = read_cube(f"{folder}/gadf.fits.gz")
+    >>> again.clock, float(again.per("livetime").rate[0, 0, 0])
+    ('ontime', 1e-06)
     """
     if format not in FORMATS:
         raise ValueError(f"format: got {format!r}, expected one of {sorted(FORMATS)}")

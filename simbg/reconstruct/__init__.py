@@ -56,6 +56,13 @@ def find_method(name):
     ------
     ValueError
         If nothing of that name can be loaded, or it is no reconstructor.
+
+    Examples
+    --------
+    >>> find_method("histogram").name
+    'histogram'
+    >>> find_method("simbg.reconstruct:Michi").name
+    'michi'
     """
     if name in METHODS:
         return METHODS[name]()

@@ -22,6 +22,17 @@ class Histogram:
     the spectrum of the bins above it. Bins without exposure are NaN. The standard error
     is √counts ÷ exposure ÷ volume: zero where nothing was counted, which is the
     estimate of a variance and not a limit.
+
+    Examples
+    --------
+    >>> from simbg.axes import Axes
+    >>> from simbg.observations import Events, Observation
+    >>> axes = Axes([0.1, 1, 10], [-2, 0, 2], [-1, 0, 1])
+    >>> events = Events(np.array([0.2, 2.0, 3.0]), np.zeros(3), np.zeros(3))
+    >>> run = Observation.in_memory(events, obs_id=1, livetime=900.0, ontime=1000.0)
+    >>> cube = Histogram().reconstruct([run], axes)
+    >>> float(round(cube.total * 900, 9))
+    3.0
     """
 
     executor: Executor | None = None
