@@ -2,11 +2,24 @@
 
 import doctest
 import importlib
+import re
+import shlex
+import types
+import warnings
 from pathlib import Path
 
+import click
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import simbg
+from simbg.axes import edition2015_axes
+from simbg.cli import _make_bg_cube_models as make_bg_cube_models_command
+from simbg.cli import simbg as simbg_command
+from simbg.io.gadf import GadfStore
+from simbg.reconstruct import check_cube
+from validation.__main__ import validate
 
 ROOT = Path(simbg.__file__).resolve().parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -16,6 +29,31 @@ SHOWN = {
     *("simbg.exposure", "simbg.reconstruct", "simbg.reconstruct.histogram", "simbg.io.cubes"),
     *("validation.metrics", "validation.statistics"),
 }
+PAGES = [
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "simbg/**/*.md", "validation/**/*.md")
+    for path in sorted(ROOT.glob(pattern))
+]
+SESSIONS = re.findall(r"@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text())
+
+
+def blocks_of_pages():
+    """Of each kind: (page, code) of python blocks, (page, line) of shell blocks and of --help."""
+    found = {"python": [], "sh": []}
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for kind, code in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            lines = [code] if kind == "python" else code.splitlines()
+            found.setdefault(kind, []).extend((str(page), line) for line in lines if line)
+    for name, command in simbg_command.commands.items():
+        help_ = (validate if name == "validate" else command).help
+        for line in help_.splitlines():
+            if line.strip().startswith("simbg "):
+                found["sh"].append((f"simbg {name} --help", line.strip()))
+    return found
+
+
+BLOCKS = blocks_of_pages()
 
 
 def modules_with_examples():
@@ -44,3 +82,109 @@ def test_examples_of_docstrings(name, tmp_path, monkeypatch):
     assert result.attempted > 0
     assert result.failed == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_user_calls_has_examples():
+    assert SHOWN - set(modules_with_examples()) == set()
+
+
+def test_control_a_wrong_example_is_found():
+    module = types.ModuleType("wrong", ">>> 1 + 1\n3\n")
+    assert run_examples(module) == (1, 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the pages suppose: a store, and models made of it, run by run too."""
+    path = tmp_path_factory.mktemp("pages")
+    simulate = ["simulate", "store", "--scenario", "threshold-bin", "--runs", "2"]
+    reconstruct = ["reconstruct", "store", "models", "--exclude", "none", "--per-run"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        for arguments in (simulate, reconstruct):
+            assert CliRunner().invoke(simbg_command, arguments).exit_code == 0
+    return path
+
+
+@pytest.mark.parametrize(("page", "code"), BLOCKS["python"])
+def test_python_of_pages(page, code, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    if "gammapy" in code:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own imports
+            pytest.importorskip("gammapy.irf")
+    namespace = {"__name__": "__page__"}
+    exec(compile(code, page, "exec"), namespace)
+    if "MyMethod" in namespace:
+        axes = edition2015_axes(2)
+        with np.errstate(invalid="ignore"):  # 0 / 0 where a bin has no livetime: NaN, as it should
+            cube = namespace["MyMethod"]().reconstruct(stored_runs(folder), axes)
+        assert check_cube(cube, axes).total > 0
+
+
+def stored_runs(folder):
+    store = GadfStore(folder / "store")
+    return store.observations(store.table)
+
+
+@pytest.mark.parametrize(("page", "line"), BLOCKS["sh"])
+def test_commands_of_pages_are_understood(page, line):
+    """They parse: command, arguments and options are there. None is run."""
+    for words in commands_of(line):
+        parse(words)
+
+
+@pytest.mark.parametrize(
+    "line", ["simbg trut out", "simbg truth out --mask", "simbg fixtures", "nox -s nothing"]
+)
+def test_control_a_wrong_command_is_found(line):
+    (words,) = commands_of(line)
+    with pytest.raises((click.UsageError, AssertionError)):
+        parse(words)
+
+
+def test_commands_are_taken_apart():
+    found = commands_of("A=1 simbg truth a.fits && .venv/bin/nox -s tests  # simbg no")
+    assert list(found) == [["simbg", "truth", "a.fits"], ["nox", "-s", "tests"]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_options_and_files_named_in_text_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    for name, rest in re.findall(r"`(?:simbg|nox -s) ([a-z]+)([^`]*)`", prose):
+        known = {o for c in (*commands().values(),) for p in c.params for o in p.opts}
+        assert name in commands() or name in SESSIONS, name
+        assert {word for word in rest.split() if word.startswith("--")} <= known, rest
+    for option in re.findall(r"`(--[a-z-]+)", prose):
+        assert any(option in p.opts for c in commands().values() for p in c.params), option
+    for link in re.findall(r"\]\(([^)#]+)\)", prose):
+        assert link.startswith("https://") or (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def commands():
+    """All of ours: name → click command; `validate` is one of its own."""
+    return {**simbg_command.commands, "validate": validate, "models": make_bg_cube_models_command}
+
+
+def commands_of(line):
+    """Words of each of our commands in a line of shell, without what is set before it."""
+    for part in re.split(r"&&|\|\||[|;]", line):
+        words = shlex.split(part, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words.pop(0)
+        if words and Path(words[0]).name in ("simbg", "nox", "gammapy-make-bg-cube-models"):
+            yield [Path(words[0]).name, *words[1:]]
+
+
+def parse(words):
+    """Raises click's error if it does not understand them."""
+    program, *rest = words
+    if program == "nox":
+        assert rest[0] == "-s"
+        assert rest[1] in SESSIONS, rest
+    elif program == "simbg":
+        name, command, rest = simbg_command.resolve_command(click.Context(simbg_command), rest)
+        (validate if name == "validate" else command).make_context(name, rest)
+    else:
+        make_bg_cube_models_command.make_context(program, rest)
