@@ -4,6 +4,7 @@ import doctest
 import importlib
 import re
 import shlex
+import shutil
 import types
 import warnings
 from pathlib import Path
@@ -20,6 +21,10 @@ from simbg.cli import simbg as simbg_command
 from simbg.io.gadf import GadfStore
 from simbg.reconstruct import check_cube
 from validation.__main__ import validate
+from validation.defects import DEFECTS
+from validation.metrics import METRICS, N_TOYS
+from validation.selfcheck import N_CLEAN, PROBES, RATE
+from validation.statistics import sigmas
 
 ROOT = Path(simbg.__file__).resolve().parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -103,6 +108,7 @@ def folder(tmp_path_factory):
         patch.chdir(path)
         for arguments in (simulate, reconstruct):
             assert CliRunner().invoke(simbg_command, arguments).exit_code == 0
+    shutil.copytree(path / "models", path / "run_models")
     return path
 
 
@@ -160,6 +166,22 @@ def test_options_and_files_named_in_text_are_there(page):
         assert any(option in p.opts for c in commands().values() for p in c.params), option
     for link in re.findall(r"\]\(([^)#]+)\)", prose):
         assert link.startswith("https://") or (ROOT / page).parent.joinpath(link).exists(), link
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("README.md", f"plants {len(DEFECTS)} defects"),
+        ("README.md", f"in {N_CLEAN} clean runs"),
+        ("validation/STATISTICS.md", f"these {len(PROBES)} metrics ({sigmas(RATE):.2f} σ each"),
+        ("validation/STATISTICS.md", f"{N_CLEAN} clean runs follow"),
+        ("validation/STATISTICS.md", f"{N_TOYS:,} Poisson images"),
+        *(("validation/STATISTICS.md", f"`{name}`") for name in METRICS),
+    ],
+)
+def test_pages_say_what_the_code_does(page, words):
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert words in text
 
 
 def commands():
