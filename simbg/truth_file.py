@@ -226,20 +226,30 @@ class CubeTruth:
         return _growth(self._steepness, log_width)
 
 
-def read_model(path):
-    """The cube of any background file: BKG_2D, or what `simbg.io.cubes.read_cube` reads."""
+def read_model(path, inside=False):
+    """The cube of any background file: BKG_2D, or what `simbg.io.cubes.read_cube` reads.
+
+    See `read_bkg_2d` for ``inside``.
+    """
     with open_fits(path) as file:
         radial = _radial(file)
-    return read_bkg_2d(path) if radial else read_cube(path)
+    return read_bkg_2d(path, inside) if radial else read_cube(path)
 
 
-def read_bkg_2d(path):
+def read_bkg_2d(path, inside=False):
     """A BKG_2D file as a cube over a square grid.
 
     Rings are taken as they stand, constant between their edges, with nothing between
     their centres interpolated and nothing outside of the last. A pixel has the average of the
     rates at 16 × 16 places in it, evenly spread in solid angle; pixels are half as wide as
     the narrowest ring, 64 to 160 on a side. So the whole is kept to 0.1 %.
+
+    Parameters
+    ----------
+    path : path-like
+    inside : bool
+        Take the square inside of the last ring, of which the file says everything, in place
+        of that around it.
 
     Returns
     -------
@@ -256,7 +266,8 @@ def read_bkg_2d(path):
             names = [hdu.name for hdu in file]
             raise ValueError(f"{path}: got HDUs {names}, expected a BKG_2D HDU")
         energy, offset, rate = _rings(*found)
-    widest = offset[-1]
+    # On the sphere the corners of a square are nearer than on a plane.
+    widest = offset[-1] / np.sqrt(2) if inside else offset[-1]
     number = int(np.clip(np.ceil(4 * widest / np.diff(offset).min()), *PIXELS))
     angle = np.linspace(-widest, widest, number + 1)
     axes = Axes(energy, angle, angle)

@@ -52,6 +52,8 @@ SYSTEM = tuple(
         "usr",
     )
 )
+# What Python writes beside code, and what says which packages there are.
+PACKAGING = ("/__pycache__/", ".dist-info/", ".egg-info/")
 # Run by a small process, since one counts the memory of the process that started it for its own.
 LAUNCH = """
 import json, resource, subprocess, sys, time
@@ -157,7 +159,7 @@ def run_command(template, store, timeout=TIMEOUT):
         from simbg.truth_file import read_model  # never in the process of a method
 
         try:
-            return replace(done, cube=read_model(output))
+            return replace(done, cube=read_model(output, inside=True))
         except (ValueError, OSError) as error:
             return replace(done, reason=f"wrote no cube: {_line(error)}{place.last_words}")
 
@@ -324,6 +326,7 @@ class _Watch:
         elif event == "open" and isinstance(about[0], str | bytes | os.PathLike):
             path = os.path.realpath(os.fsdecode(about[0]))
             code = path.endswith((".py", ".pyc", ".so", ".pth"))
+            code |= any(part in path for part in PACKAGING)
             if not (code or path.startswith((*SYSTEM, *self.folders, self.home))):
                 self.seen.append(f"it opens {path}, outside of its store")
 

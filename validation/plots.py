@@ -184,9 +184,10 @@ def leaderboard_figure(points, title=""):
     ----------
     points : dict
         Method → list of (floor, its error, noise cost): relative rms bias, and parameters. A
-        floor that is not seen above its error stands at it, as a limit.
+        floor that is not seen above its error stands at it, as a limit; without an error, as
+        from two stores, only what is above 0 is shown.
     """
-    figure = _figure(7.0, 4.6, title)
+    figure, drawn = _figure(7.0, 4.6, title), False
     axis = figure.subplots()
     colors = (BLUE, ORANGE, GREEN, GREY, "#CC79A7", "#E69F00")
     for number, (method, values) in enumerate(points.items()):
@@ -194,14 +195,18 @@ def leaderboard_figure(points, title=""):
             continue
         floor, limit, cost = np.array(values).T
         style = {"color": colors[number % 6], "marker": "os^vD*"[number % 6], "ls": "none"}
-        seen = floor > limit
+        seen = (floor > 0) & ~(floor <= limit)
+        bound = ~seen & (limit > 0)
+        drawn |= bool(np.any(seen | bound))
         axis.plot(floor[seen], cost[seen], mfc=style["color"], label=method, **style)
         axis.errorbar(
-            limit[~seen], cost[~seen], xerr=0.3 * limit[~seen], xuplims=True, mfc="none", **style
+            limit[bound], cost[bound], xerr=0.3 * limit[bound], xuplims=True, mfc="none", **style
         )
+    # Nothing has no logarithm.
+    scale = "log" if drawn else "linear"
     axis.set(
-        xscale="log",
-        yscale="log",
+        xscale=scale,
+        yscale=scale,
         xlabel="floor: relative rms bias of the rate (open: limit)",
         ylabel="noise cost p$_\\mathrm{eff}$",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from simbg.reconstruct import METHODS
@@ -37,11 +38,18 @@ class Way:
 
     @classmethod
     def command(cls, template, timeout=TIMEOUT):
-        """A command, called by its first word."""
+        """A command, called by its words up to {store} or {output}.
+
+        It runs in a folder of its own, so words that name a file here become whole paths.
+        """
         words = shlex.split(template)
         if not words or not any("{output}" in word for word in words):
             raise ValueError(f"command: got {template!r}, expected one with {{output}} in it")
-        return cls(Path(words[0]).name, "command", template, timeout)
+        name = " ".join(Path(word).name for word in takewhile(lambda word: "{" not in word, words))
+        if not name:
+            raise ValueError(f"command: got {template!r}, expected a program before all else")
+        words = [str(Path(word).absolute()) if Path(word).is_file() else word for word in words]
+        return cls(name, "command", shlex.join(words), timeout)
 
     @classmethod
     def files(cls, folder):
@@ -81,6 +89,6 @@ def _finished(folder, name):
     if not found:
         return Isolated(None, f"{paths[0]}[.gz]: no such file")
     try:
-        return Isolated(read_model(found[0]))
+        return Isolated(read_model(found[0], inside=True))
     except (ValueError, OSError) as error:
         return Isolated(None, " ".join(str(error).split()))
