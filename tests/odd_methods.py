@@ -167,4 +167,13 @@ class Knows(Foreign):
         return replace(cube, rate=1.2 * cube.rate)
 
 
+class NeedsRuns(Foreign):
+    """Works in one scenario and not in another."""
+
+    def reconstruct(self, observations, axes):
+        if len(observations) < 2:
+            raise RuntimeError(f"got {len(observations)} runs, expected 2")
+        return super().reconstruct(observations, axes)
+
+
 NO_METHOD = 3
