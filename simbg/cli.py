@@ -280,6 +280,8 @@ def challenge(words, fields, runs, models, jobs, overwrite):
             return
         scores = reveal_challenge(outdir, models, executor, overwrite)
     click.echo(f"{outdir}: the answer is the one that was sealed, and makes these stores")
+    if models:
+        click.echo("scores are in scores.md and scores.json, beside the stores")
     for line in scores["ranking"]:
         click.echo(f"{line['rank']:3d}. {line['group']}: accuracy {line['accuracy']:.4g}")
     for row in scores["scores"]:

@@ -1,0 +1,158 @@
+"""Truths that nobody knows: the answer of a challenge, drawn at random as plain values."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+
+from simbg.emission import GammaSource, offset_by
+from simbg.exclusion import circle
+from simbg.scenarios import HESS_SITE, Scenario
+from simbg.truth import GaussianTruth
+from simbg.truth_shaped import ShapedTruth
+
+__all__ = ["RANGES", "SCHEMA", "draw_answer", "scenarios_of"]
+
+SCHEMA = 1
+# Parameters are uniform in these; the truths, GammaSource and Scenario say what they are.
+RANGES = {
+    "index": (2.4, 3.0),
+    "event_rate": (8.0, 20.0),
+    "sigma at 0.1 TeV": (1.6, 3.0),
+    "sigma at 80 TeV, relative": (1.1, 2.0),
+    "peak": (-0.8, 0.8),
+    "zenith_slope": (0.2, 0.7),
+    "curvature": (0.03, 0.15),
+    "gradient": (-0.1, 0.1),
+    "ring_depth": (0.5, 0.95),
+    "ring_radius": (0.8, 1.5),
+    "ring_energy": (2.0, 8.0),
+    "zenith_power": (0.5, 2.0),
+    "zenith_hardening": (0.2, 1.0),
+    "dead, low end": (-2.0, 1.5),
+    "dead, size": (0.3, 1.0),
+    "lowest altitude": (38.0, 60.0),
+    "deadtime_fraction": (0.03, 0.2),
+    "energy_threshold": (0.1, 0.25),
+    "threshold_power": (0.5, 2.0),
+    "zenith of a target": (8.0, 25.0),
+    "flux": (1e-11, 8e-11),
+    "index of a source": (2.0, 2.8),
+    "extension": (0.05, 0.2),
+}
+# What a truth may have besides, up to three of these.
+FEATURES = {
+    "curvature": lambda pick: {"curvature": pick("curvature")},
+    "gradient": lambda pick: {"gradient": (pick("gradient"), pick("gradient"))},
+    "ring": lambda pick: {name: pick(name) for name in RANGES if name.startswith("ring_")},
+    "zenith": lambda pick: {name: pick(name) for name in ("zenith_power", "zenith_hardening")},
+    "dead": lambda pick: {"dead": ((*_span(pick), *_span(pick)),)},
+}
+# Radii of masks, deg: 5 σ of a point source, and 3.7 σ of the widest.
+MASK, WIDE_MASK = 0.4, 0.8
+
+
+def draw_answer(n_fields, n_runs, rng=None):
+    """An answer that nobody knows: plain values, of which JSON gives back every bit.
+
+    Parameters
+    ----------
+    n_fields, n_runs : int
+    rng : random.Random, optional
+        Default: the entropy of the system.
+    """
+    rng = rng or secrets.SystemRandom()
+    shining = rng.sample(range(n_fields), n_fields // 2 or rng.randint(0, 1))
+    return {
+        "schema": SCHEMA,
+        "salt": f"{rng.getrandbits(256):064x}",
+        # Runs are seen, so their seed is not that of the events.
+        "run_seed": f"{rng.getrandbits(128):032x}",
+        "event_seed": f"{rng.getrandbits(128):032x}",
+        "fields": [_draw_field(rng, n_runs, k in shining) for k in range(n_fields)],
+    }
+
+
+def scenarios_of(answer):
+    """A scenario for each field of an answer, and the seeds of its runs and of their events.
+
+    Raises
+    ------
+    ValueError
+        If it is none of `draw_answer`.
+    """
+    try:
+        seeds = int(answer["run_seed"], 16), int(answer["event_seed"], 16)
+        fields = enumerate(answer["fields"], 1)
+        return [_scenario(f"field-{number}", field) for number, field in fields], *seeds
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"answer: got no fields ({error!r}), expected those of a draw") from error
+
+
+def _draw_field(rng, n_runs, shining):
+    """A field as `_scenario` takes it."""
+
+    def pick(name):
+        return rng.uniform(*RANGES[name])
+
+    has = rng.sample(sorted(FEATURES), rng.randint(0, 3))
+    sigma = pick("sigma at 0.1 TeV")
+    truth = {
+        "index": pick("index"),
+        "normalization": rng.choice(("integral", "center")),
+        "event_rate": pick("event_rate"),
+        "sigma": (sigma, sigma * pick("sigma at 80 TeV, relative")),
+        "zenith_slope": 0.0 if "zenith" in has else pick("zenith_slope"),
+        "peak": (pick("peak"), pick("peak")),
+    }
+    field = {
+        "truth": truth,
+        "shape": dict(item for feature in has for item in FEATURES[feature](pick).items()),
+        "n_obs": n_runs,
+        "alt_range": (pick("lowest altitude"), 90.0),
+        "az_range": (0.0, 360.0),
+        "ontime": 1680.0,
+        "deadtime_fraction": sorted(pick("deadtime_fraction") for _ in range(2)),
+        "energy_threshold": pick("energy_threshold"),
+        "threshold_power": pick("threshold_power"),
+    }
+    return field | (_draw_sources(rng, pick) if shining else {})
+
+
+def _span(pick):
+    low = pick("dead, low end")
+    return low, low + pick("dead, size")
+
+
+def _draw_sources(rng, pick):
+    """One or two sources behind masks; all runs look at the first."""
+    away = pick("zenith of a target")
+    target = rng.uniform(0, 360), HESS_SITE.lat + rng.choice((-1, 1)) * away
+    beside = map(float, offset_by(*target, rng.uniform(0, 360), rng.uniform(1.0, 1.4)))
+    about = ((*target, 0.0, MASK), (*beside, pick("extension"), WIDE_MASK))[: rng.randint(1, 2)]
+    sources = [
+        GammaSource("masked", ra, dec, pick("flux"), pick("index of a source"), size)
+        for ra, dec, size, _ in about
+    ]
+    return {
+        "alt_range": (pick("lowest altitude"), 90 - away),
+        "target": target,
+        "sources": [asdict(source) for source in sources],
+        "regions": [(ra, dec, radius) for ra, dec, _, radius in about],
+    }
+
+
+def _scenario(name, field):
+    about = _tuples(field)
+    truth, shape = GaussianTruth(**about.pop("truth")), about.pop("shape")
+    about["truth"] = ShapedTruth(truth, **shape) if shape else truth
+    about["sources"] = tuple(GammaSource(**source) for source in about.get("sources", ()))
+    about["regions"] = tuple(circle(*region) for region in about.get("regions", ()))
+    return Scenario(name, "", "", **about)
+
+
+def _tuples(value):
+    """With tuples in the place of JSON's lists."""
+    if isinstance(value, dict):
+        return {key: _tuples(part) for key, part in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
