@@ -18,7 +18,7 @@ __all__ = ["LIMITS", "find_groups", "markdown", "ranking", "score", "true_cube"]
 # Scored are bins wholly below so many TeV and within so many deg of the centre along both axes;
 # of pixels that masks touch, those with this share of the largest exposure. Wider bins, in
 # log10 E and in deg, are scored in parts: three bins a decade and half a deg are in use.
-LIMITS = {"highest": 20.0, "field": 2.0, "exposed": 0.01, "wide_energy": 0.35, "wide": 0.5}
+LIMITS = {"highest": 20.0, "field": 3.0, "exposed": 0.01, "wide_energy": 0.35, "wide": 0.5}
 # Of edges, as `simbg.exposure` has it.
 ON_EDGE = 1e-9
 SCORED = ("norm", "index", "width")
