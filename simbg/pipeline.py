@@ -13,6 +13,7 @@ from astropy.table import Table
 
 from simbg.axes import edition2015_axes
 from simbg.exclusion import circles, read_regions
+from simbg.exposure import stack_observations
 from simbg.io.cubes import write_cube
 from simbg.io.files import new_directory, write_fits
 from simbg.io.gadf import GadfStore
@@ -371,8 +372,17 @@ def _make_cubes(estimator, by_group, common):
     cubes = {}
     for group, runs in by_group.items():
         axes = same or axes_of(runs)
-        cubes[group] = check_cube(estimator.reconstruct(runs, axes), axes)
+        cube = check_cube(estimator.reconstruct(runs, axes), axes)
+        cubes[group] = _with_exposure(cube, runs, getattr(estimator, "threshold_bin", "drop"))
     return cubes
+
+
+def _with_exposure(cube, runs, threshold_bin):
+    """A cube that does not know its exposure, with counts and times of its runs."""
+    if cube.livetime is not None and cube.ontime is not None:
+        return cube
+    stack = stack_observations(runs, cube.axes, threshold_bin)
+    return replace(cube, counts=stack.counts, livetime=stack.livetime, ontime=stack.ontime)
 
 
 def _write_group(folder, group, cube, runs):

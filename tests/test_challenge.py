@@ -24,7 +24,7 @@ from simbg.io.gadf import GadfStore
 from simbg.reconstruct import Histogram
 from validation.challenge import draw_answer, make_challenge, reveal_challenge
 from validation.challenge.draw import RANGES, scenarios_of
-from validation.challenge.score import LIMITS, markdown, ranking, score, true_cube
+from validation.challenge.score import LIMITS, markdown, ranking, score_model, true_cube
 from validation.statistics import sigmas
 
 SEED = 11
@@ -319,7 +319,7 @@ def judge(fields, tmp_path):
     def judge(cube, kind="gadf"):
         (tmp_path / "group").mkdir(exist_ok=True)
         write_cube(tmp_path / "group" / "field-1.fits", cube, kind, overwrite=True)
-        return score("group", tmp_path / "group", scenario, table)
+        return score_model("group", tmp_path / "group", scenario, table)
 
     return judge
 
@@ -371,7 +371,7 @@ def test_counts_cost_their_bins(made, fields, tmp_path):
     store = GadfStore(made / "public" / scenario.name)
     cube = Histogram().reconstruct(store.observations(store.table), axes)
     write_cube(tmp_path / f"{scenario.name}.fits", filled(cube))
-    row = score("counted", tmp_path, scenario, table)
+    row = score_model("counted", tmp_path, scenario, table)
     low, high = np.max(table["SAFE_ENERGY_LO"]), LIMITS["highest"]
     inside = [
         (edges[:-1] >= bottom) & (edges[1:] <= top)
@@ -435,13 +435,13 @@ def test_models_that_are_refused(judge, true, case):
 
 
 def test_files_that_are_no_models(tmp_path, fields):
-    row = score("g", tmp_path, *fields[0])
+    row = score_model("g", tmp_path, *fields[0])
     assert (row["status"], row["reason"]) == (
         "missing",
         "expected field-1.fits or field-1.fits.gz",
     )
     (tmp_path / "field-1.fits").write_bytes(b"SIMPLE  =                    T")
-    row = score("g", tmp_path, *fields[0])
+    row = score_model("g", tmp_path, *fields[0])
     assert row["status"] == "refused"
     assert row["reason"].startswith("field-1.fits: ")
 

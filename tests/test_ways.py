@@ -166,6 +166,23 @@ def test_a_method_that_fails_in_one_scenario_holds_in_the_other(tmp_path, monkey
     assert "tinier odd_methods:NeedsRuns: RuntimeError: got 1 runs" in capsys.readouterr().out
 
 
+def test_a_rate_alone_becomes_files(tmp_path, monkeypatch):
+    """A method that returns no exposure, in `simbg reconstruct`: it is that of its runs."""
+    monkeypatch.syspath_prepend(str(EXAMPLES / "package" / "src"))
+    store, models = tmp_path / "store", tmp_path / "models"
+    assert simbg("simulate", store, "--scenario", "tiny") == 0
+    method = ("--method", "simbg_separable:Separable", "--group-by", "runs:2")
+    assert simbg("reconstruct", store, models, "--exclude", "none", *method) == 0
+    table = TINY.table(0)
+    dead = table["LIVETIME"].sum() / table["ONTIME"].sum()
+    per_livetime = read_model(models / "bg_cube_model_group0_table.fits.gz")
+    per_ontime = read_model(models / "bg_cube_model_group0_gadf.fits.gz")
+    assert_allclose(per_ontime.rate, dead * per_livetime.rate, rtol=1e-6)  # float32
+    assert_allclose(per_livetime.livetime.max(), table["LIVETIME"].sum())
+    events = (per_livetime.rate * per_livetime.livetime * per_livetime.axes.volume).sum()
+    assert_allclose(events, per_livetime.counts.sum(), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("template", "name"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -226,7 +227,8 @@ def _cross_validate(data, methods, exclude, group_by, out, jobs):
 def _list():
     for scenario in SCENARIOS.values():
         click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
-    click.echo("methods: " + ", ".join(OURS))
+    installed = sorted(entry.name for entry in entry_points(group="simbg.reconstructors"))
+    click.echo("methods: " + ", ".join([*OURS, *installed]))
 
 
 def _gate(old, executor):

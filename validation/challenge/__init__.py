@@ -26,7 +26,14 @@ from simbg.io.cubes import write_cube
 from simbg.io.files import new_directory, new_file
 from simbg.simulate import REGIONS, write_dataset
 from validation.challenge.draw import RANGES, SCHEMA, draw_answer, scenarios_of
-from validation.challenge.score import LIMITS, find_groups, markdown, ranking, score, true_cube
+from validation.challenge.score import (
+    LIMITS,
+    find_groups,
+    markdown,
+    ranking,
+    score_model,
+    true_cube,
+)
 
 __all__ = ["draw_answer", "make_challenge", "reveal_challenge"]
 
@@ -199,7 +206,7 @@ def _truth_file(folder, scenario, table):
 
 
 def _score(job):
-    return score(*job)
+    return score_model(*job)
 
 
 def _put(folder, written, overwrite):

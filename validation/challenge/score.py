@@ -13,7 +13,7 @@ from simbg.truth_file import read_model
 from validation.metrics import METRICS
 from validation.pair import Pair
 
-__all__ = ["LIMITS", "find_groups", "markdown", "ranking", "score", "true_cube"]
+__all__ = ["LIMITS", "find_groups", "markdown", "ranking", "score_model", "true_cube"]
 
 # Scored are bins wholly below so many TeV and within so many deg of the centre along both axes;
 # of pixels that masks touch, those with this share of the largest exposure. Wider bins, in
@@ -45,7 +45,7 @@ def true_cube(scenario, table, axes):
     return BackgroundCube(axes, rate, None, stack.counts, stack.livetime, stack.ontime)
 
 
-def score(group, folder, scenario, table):
+def score_model(group, folder, scenario, table):
     """What a group's model of a field is worth, or why nothing.
 
     Parameters
