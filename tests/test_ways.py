@@ -199,9 +199,14 @@ def test_names_of_commands(template, name):
 
 def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
     monkeypatch.chdir(EXAMPLES)
-    way = Way.command("python mytool.py 'no such.py' {store} {output}")
-    words = ["python", f"{EXAMPLES}/mytool.py", "no such.py", "{store}", "{output}"]
-    assert shlex.split(way.text) == words
+    here, rest = f"{EXAMPLES}/mytool.py", ["{store}", "{output}"]
+    for template, words in {
+        "python mytool.py 'no such.py' {store} {output}": ["python", here, "no such.py", *rest],
+        "./mytool.py {store} {output}": [here, *rest],
+        "mytool.py {store} {output}": ["mytool.py", *rest],
+        "sh -c '" + 300 * "x" + "' {store} {output}": ["sh", "-c", 300 * "x", *rest],
+    }.items():
+        assert shlex.split(Way.command(template).text) == words
 
 
 @pytest.mark.parametrize(

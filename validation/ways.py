@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from itertools import takewhile
@@ -40,7 +41,8 @@ class Way:
     def command(cls, template, timeout=TIMEOUT):
         """A command, called by its words up to {store} or {output}.
 
-        It runs in a folder of its own, so words that name a file here become whole paths.
+        It runs in a folder of its own, so words that name a file here become whole paths; a
+        program without a slash is looked for as shells do.
         """
         words = shlex.split(template)
         if not words or not any("{output}" in word for word in words):
@@ -48,8 +50,10 @@ class Way:
         name = " ".join(Path(word).name for word in takewhile(lambda word: "{" not in word, words))
         if not name:
             raise ValueError(f"command: got {template!r}, expected a program before all else")
-        words = [str(Path(word).absolute()) if Path(word).is_file() else word for word in words]
-        return cls(name, "command", shlex.join(words), timeout)
+        whole = [os.path.abspath(word) if os.path.isfile(word) else word for word in words]
+        if "/" not in words[0]:
+            whole[0] = words[0]
+        return cls(name, "command", shlex.join(whole), timeout)
 
     @classmethod
     def files(cls, folder):
