@@ -1,5 +1,6 @@
 """Shared fixtures: fields that nothing can mirror, and the public data where it is."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -50,3 +51,12 @@ def _offline():
     """No test reaches for the network: astropy takes the table of the Earth's rotation it has."""
     with iers.conf.set_temp("auto_download", False):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _log_level():
+    """Command lines set the level of all logging; the next test has its own again."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
