@@ -327,7 +327,7 @@ def _reconstruct(indir, outdir, scheme, method, selection, jobs, overwrite, per_
             indir, outdir, scheme, method, selection, overwrite, executor, per_run
         )
     for group in summaries:
-        masked = f", {group.n_masked} pixels wholly masked" if group.n_masked else ""
+        masked = f", {group.n_masked} bins wholly masked" if group.n_masked else ""
         click.echo(
             f"group {group.group_id:2d}: {group.n_obs:4d} runs {group.n_events:9d} events "
             f"{group.livetime / 3600:7.1f} h{masked}"

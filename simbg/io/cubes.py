@@ -112,8 +112,10 @@ def read_cube(path):
 def _to_gadf(cube, energy_unit):
     """BKG_3D: rate per observation time, with FOVALIGN and the axis order (E, X, Y) said."""
     data = cube.per("ontime").rate
-    # An energy below all thresholds is 0; a hole in an image is no rate that anybody may use.
-    data = np.where(np.isfinite(data).any(axis=(1, 2), keepdims=True), data, 0.0)
+    # Energies below all thresholds are 0; what masks hide is no rate that anybody may use.
+    known = np.isfinite(data).any(axis=(1, 2))
+    if known.any():
+        data = np.where((np.cumsum(known) > 0)[:, None, None], data, 0.0)
     # FITS counts axes from the fastest: its (E, X, Y) is (Y, X, E) here.
     columns = [*_edge_columns(cube.axes), ("BKG", data.transpose(2, 1, 0), "s-1 MeV-1 sr-1")]
     header = {
