@@ -155,7 +155,7 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
 @click.option(
     "--group-by",
     metavar="KIND:LEAST",
-    help="Zenith groups of at least livetime:HOURS or runs:NUMBER; default: 2015's.",
+    help="Zenith groups of at least livetime:HOURS or runs:NUMBER; default: 2015, its groups.",
 )
 @click.option("--energy-threshold", type=float, help="TeV, in place of that of each run.")
 @click.option("--per-run", is_flag=True, help="Write a model for each run, too, and an index.")

@@ -439,12 +439,16 @@ def _fields(estimator):
 
 
 def parse_group_by(text):
-    """``livetime:HOURS`` or ``runs:NUMBER`` as `Selection` wants it."""
+    """``livetime:HOURS`` or ``runs:NUMBER`` as `Selection` wants it; ``2015`` is its groups."""
+    if text == "2015":
+        return None
     kind, _, least = text.partition(":")
     try:
         return kind, float(least)
     except ValueError as error:
-        raise ValueError(f"--group-by: got {text!r}, expected livetime:HOURS or runs:N") from error
+        raise ValueError(
+            f"--group-by: got {text!r}, expected livetime:HOURS, runs:N or 2015"
+        ) from error
 
 
 def groups_of(observations, selection):

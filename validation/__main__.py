@@ -117,7 +117,10 @@ OURS = ("histogram", "default", "michi")
     default="runs:10",
     show_default=True,
     metavar="KIND:LEAST",
-    help="With --data: zenith groups of at least livetime:HOURS or runs:NUMBER.",
+    help="With --data: zenith groups of at least livetime:HOURS or runs:NUMBER; or 2015.",
+)
+@click.option(
+    "--skip-incomplete", is_flag=True, help="With --data: leave out runs that cannot be read."
 )
 def validate(
     methods,
@@ -136,6 +139,7 @@ def validate(
     data,
     exclude,
     group_by,
+    skip_incomplete,
 ):
     """Compare true and rebuilt cubes of all scenarios; write a report.
 
@@ -155,7 +159,13 @@ def validate(
         _list()
         return 0
     if data:
-        return _cross_validate(data, methods, exclude, group_by, out, jobs)
+        selection = Selection(
+            exclude=tuple(exclude),
+            sources="mask",
+            group_by=parse_group_by(group_by),
+            skip_incomplete=skip_incomplete,
+        )
+        return _cross_validate(data, methods, selection, out, jobs)
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
@@ -211,8 +221,7 @@ def _ways(methods, commands, models, timeout):
     return ways
 
 
-def _cross_validate(data, methods, exclude, group_by, out, jobs):
-    selection = Selection(exclude=tuple(exclude), sources="mask", group_by=parse_group_by(group_by))
+def _cross_validate(data, methods, selection, out, jobs):
     good = True
     for method in methods or ("histogram",):
         with workers(jobs, "validate", unit=" folds") as executor:
