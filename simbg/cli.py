@@ -60,8 +60,7 @@ def truth(out, model, from_, format_, zenith, like, overwrite):
     from simbg.truth_file import CubeTruth
 
     axes = read_cube(like).axes if like else None
-    if from_ and (click.get_current_context().get_parameter_source("model").name == "COMMANDLINE"):
-        raise ValueError("truth: got --from and --model, expected one of them")
+    _one_of(from_, "model")
     if from_:
         truth = CubeTruth.read(from_)
         cube = truth.cube(axes or truth.axes, zenith, livetime=1.0)
@@ -97,6 +96,7 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
     from simbg.simulate import write_dataset
     from simbg.workers import workers
 
+    _one_of(from_, "name", "--scenario")
     scenario = from_file(from_) if from_ else _scenario(name)
     with workers(jobs, "simulate") as executor:
         n_events = write_dataset(
@@ -340,6 +340,12 @@ def _scenario(name):
     if name not in SCENARIOS:
         raise ValueError(f"scenario: got {name!r}, expected one of {', '.join(SCENARIOS)}")
     return SCENARIOS[name]
+
+
+def _one_of(from_, name, option="--model"):
+    context = click.get_current_context()
+    if from_ and context.get_parameter_source(name).name == "COMMANDLINE":
+        raise ValueError(f"{context.info_name}: got --from and {option}, expected one of them")
 
 
 def _read_ids(path):

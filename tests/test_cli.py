@@ -532,6 +532,15 @@ def test_help(run, word):
         assert option in out
 
 
+@pytest.mark.parametrize(("command", "option"), [("truth", "model"), ("simulate", "scenario")])
+def test_one_truth_only(run, place, command, option):
+    words = ["out", "--from", "bkg.fits", f"--{option}", "night"]
+    code, out, err = run(command, *words)
+    assert (code, out) == (2, "")
+    assert err == f"simbg: {command}: got --from and --{option}, expected one of them\n"
+    assert not Path("out").exists()
+
+
 def test_validate_lists_what_it_has(run):
     """All options at their defaults: each default is one that the option itself takes."""
     code, out, err = run("validate", "--list")
