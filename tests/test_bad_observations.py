@@ -103,6 +103,8 @@ BAD = {
     "no livetime": (index(LIVETIME=0.0), "0 < livetime"),
     "at the horizon": (index(ALT_PNT=0.0), "altitude 0.0 deg"),
     "over the top": (index(ALT_PNT=95.0), "altitude 95.0 deg"),
+    "another place in the index": (index(DEC_PNT=-40.02), "expected those of obs-index"),
+    "another place in the header": (keyword("RA_PNT", 84.0), "expected those of obs-index"),
     "altitude unknown": (index(ALT_PNT=np.nan), "alt nan"),
     "threshold unknown": (index(SAFE_ENERGY_LO=np.nan), "energy threshold nan"),
     "no file": (gone, "simbg_obs_000002.fits.gz: no such file"),

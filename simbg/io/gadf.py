@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import angular_separation
 from astropy.time import Time
 
 from simbg.fov import Drift, Site, Tracking
@@ -32,6 +33,8 @@ UNITS = {
 }
 # s: what GTIs may overlap or exceed a run by, and events a GTI. Files round times.
 SLACK, SLACK_EVENT = 1.0, 1e-3
+# deg: what index and header of a run may differ by, a tenth of the width of a point source.
+SAME_PLACE = 0.01
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,10 @@ class GadfStore:
         if not {"ONTIME", "LIVETIME"} <= row.keys():
             header = _header(path, hdu)
             row |= {name: keyword(header, name, path) for name in ("ONTIME", "LIVETIME")}
+        index = float(row["ONTIME"]), float(row["RA_PNT"]), float(row["DEC_PNT"])
         return Observation(
             obs_id=obs_id,
-            load=partial(_load_events, path, hdu, self.hdus.get((obs_id, "gti")), row["ONTIME"]),
+            load=partial(_load_events, path, hdu, self.hdus.get((obs_id, "gti")), *index),
             livetime=float(row["LIVETIME"]),
             ontime=float(row["ONTIME"]),
             energy_threshold=self._threshold(obs_id, row),
@@ -158,7 +162,7 @@ class GadfStore:
         return Path(self.path) / relative
 
 
-def _load_events(path, hdu_name, gti_place, ontime):
+def _load_events(path, hdu_name, gti_place, ontime, ra_pnt, dec_pnt):
     """Events of one run inside of its good time, in the ALTAZ-aligned field of view.
 
     From RA, Dec and time: the optional columns DETX, DETY have had other signs
@@ -170,6 +174,8 @@ def _load_events(path, hdu_name, gti_place, ontime):
         time = column(hdu, "TIME", "s", path, default_unit=hdu.header.get("TIMEUNIT"))
         ra, dec = (column(hdu, name, "deg", path) for name in ("RA", "DEC"))
         pointing = _pointing(hdu.header, path)
+        if isinstance(pointing, Tracking):
+            _check_place(pointing, ra_pnt, dec_pnt, path)
         if gti_place is None:
             gti = np.array([[keyword(hdu.header, key, path) for key in ("TSTART", "TSTOP")]])
         elif gti_place[0] == path:
@@ -178,7 +184,7 @@ def _load_events(path, hdu_name, gti_place, ontime):
             with open_fits(gti_place[0]) as other:
                 gti = _read_gti(_hdu(other, gti_place[1], gti_place[0]), gti_place[0], hdu.header)
     if gti_place is not None:
-        _check_ontime(gti, float(ontime), path)
+        _check_ontime(gti, ontime, path)
     good = _inside_gti(time, gti)
     if not good.all():
         energy, time, ra, dec = (values[good] for values in (energy, time, ra, dec))
@@ -219,6 +225,17 @@ def _check_ontime(gti, ontime, path):
         raise ValueError(
             f"{path}: got GTIs of {total:.3f} s in all and ONTIME {ontime:.3f} s, expected ONTIME "
             "to be their sum"
+        )
+
+
+def _check_place(pointing, ra, dec, path):
+    """Events lie where the header says, runs are selected and grouped where the index says."""
+    places = np.radians([pointing.ra, pointing.dec, ra, dec])
+    apart = np.degrees(angular_separation(*places))
+    if apart > SAME_PLACE:
+        raise ValueError(
+            f"{path}: got RA_PNT, DEC_PNT {pointing.ra:.4f}, {pointing.dec:.4f}, expected those "
+            f"of obs-index, {ra:.4f}, {dec:.4f}, {apart:.3f} deg away"
         )
 
 
