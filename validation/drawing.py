@@ -19,6 +19,7 @@ __all__ = [
     "GREY",
     "INK",
     "ORANGE",
+    "RATE",
     "Picture",
     "look",
     "new_figure",
@@ -55,6 +56,7 @@ THEME = (
     "@media (prefers-color-scheme:dark){svg{color:#dfe3e8}}"
     "@media print{svg{color:#000}}</style>"
 )
+RATE = "rate / (s⁻¹ MeV⁻¹ sr⁻¹)"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DPI = 110
 
@@ -69,12 +71,15 @@ class Picture:
         Of its files, without an ending.
     alt, caption : str
         What it shows, for those who cannot see it; how to read it.
+    size : tuple of int
+        Points.
     svg, png, pdf : bytes
     """
 
     name: str
     alt: str
     caption: str
+    size: tuple
     svg: bytes
     png: bytes
     pdf: bytes
@@ -117,7 +122,8 @@ def save(figure, name, alt, caption=""):
         svg = _written(figure, "svg", {"Date": None, "Creator": None}, facecolor="none")
         png = to_png(figure)
         pdf = _written(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
-    return Picture(name, alt, caption, _for_the_page(svg), png, pdf)
+    size = tuple(int(72 * inches) for inches in figure.get_size_inches())
+    return Picture(name, alt, caption, size, _for_the_page(svg), png, pdf)
 
 
 def to_png(figure):
@@ -147,9 +153,9 @@ def number_text(x):
     """A number as 2×10⁻⁵; a power of ten without its factor."""
     if not x > 0:
         return f"{x:g}"
-    mantissa, exponent = f"{x:.0e}".split("e")
+    mantissa, exponent = f"{x:.1e}".split("e")
     power = "10" + str(int(exponent)).translate(SUPERSCRIPT)
-    return power if mantissa == "1" else f"{mantissa}×{power}"
+    return power if mantissa == "1.0" else f"{float(mantissa):g}×{power}"
 
 
 def _written(figure, kind, metadata, **more):
@@ -162,7 +168,7 @@ def _for_the_page(svg):
     """Without prolog and needless digits, in the colours of light and dark."""
     text = svg.decode("utf-8")
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # Hundredths of a point are finer than any screen; an image inside has no points in it.
-    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text).replace(INK, "currentColor")
+    # Hundredths of a point are finer than any screen; numbers below one are scales of glyphs.
+    text = re.sub(r"([1-9]\d*\.\d\d)\d+", r"\1", text).replace(INK, "currentColor")
     head, rest = re.sub(r"\n\s*", "\n", text).split(">", 1)
     return f"{head}>{THEME}{rest}".encode()

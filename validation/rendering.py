@@ -7,19 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from simbg.io.files import new_directory, new_file
+from validation.distributions import coverage_figure, pit_figure, pull_figure
 from validation.drawing import Picture, look, save, to_png
+from validation.maps import maps_figure, residual_limit
 from validation.metrics import pulls
 from validation.plots import compare_figure
 from validation.response import FLUXES
-from validation.scenario_plots import (
-    coverage_figure,
-    maps_figure,
-    pit_figure,
-    pull_figure,
-    radial_figure,
-    residual_limit,
-    spectrum_figure,
-)
+from validation.spectra import radial_figure, spectrum_figure
 from validation.suite_plots import convergence_figure, response_figure, self_check_figure
 
 __all__ = ["Pictures", "render", "slug", "write_pictures"]
@@ -31,7 +25,8 @@ ALL_SHOWN = (STORY, "realistic")
 CENTER, OFF_AXIS = (0.0, 0.0), (2.0, 2.0)
 BAND = "Band: one standard error of the expected counts, what counting alone allows."
 GAMMA = (
-    " In 2015's words the index Γc is that of counts per logarithmic bin; the rate falls with Γc + 1."
+    " In 2015's words the index Γc is that of counts per logarithmic bin; "
+    "the rate falls with Γc + 1."
 )
 MAPS = (
     "Columns: true rate, rebuilt rate (one scale a row), rebuilt / true − 1 and pull, on scales "
@@ -41,7 +36,9 @@ PULLS = "Pulls against the truth, in its own errors. What is beyond ±5 is in th
 PIT = "Probability integral transform of the counts: flat within the band if they follow the truth."
 COVERAGE = "Coverage of the stated errors: zero is a normal's, and negative is too small an error."
 CONVERGENCE = "Convergence with exposure; dotted: noise and floor, fitted. Dashed: 1 %."
-SELF_CHECK = "Left: mean pull of each metric at a defect's full size. Right: 1 is the best possible."
+SELF_CHECK = (
+    "Left: mean pull of each metric at a defect's full size. Right: 1 is the best possible."
+)
 RESPONSE = "Exclusion response, from expectations without noise."
 
 

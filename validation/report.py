@@ -42,6 +42,7 @@ class _Part:
 
     method: str
     status: str
+    short: str
     counts: str
     notable: list
     results: tuple
@@ -154,7 +155,8 @@ def _parts(outcomes, pictures):
                 reasons.setdefault((result.status, result.reason), []).append(result.metric)
         parts[key] = _Part(
             outcome.method,
-            worst(outcome.results),
+            status := worst(outcome.results),
+            f"{MARKS[status]} {SHORT[status].format(counts[status])}",
             ", ".join(f"{counts[s]} {COUNTED[s]}" for s in COUNTED if counts[s]),
             [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
             outcome.results,
@@ -163,6 +165,7 @@ def _parts(outcomes, pictures):
     return parts
 
 
+SHORT = {"error": "ERROR", "fail": "{} FAIL", "known": "{} known", "ok": "holds", "info": "–"}
 COUNTED = {
     "error": "error",
     "fail": "FAIL",

@@ -44,8 +44,8 @@ def convergence_figure(curves, looks=None):
 @styled
 def response_figure(response, fluxes):
     """Bias of the rate against the radius of a source's mask, for some fluxes."""
-    figure = new_figure(6.2, 4.0)
-    axes = figure.add_axes((0.13, 0.12, 0.85, 0.8))
+    figure = new_figure(4.4, 3.3)
+    axes = figure.add_axes((0.17, 0.145, 0.805, 0.77))
     radii = np.array(response.radii)
     for number, (flux, color) in enumerate(zip(fluxes, (BLUE, ORANGE, GREEN), strict=True)):
         for bias, style, name in (
@@ -68,7 +68,8 @@ def response_figure(response, fluxes):
         title=f"point spread function {response.psf:g} deg; dashed: 0.2 %",
     )
     axes.set_yscale("symlog", linthresh=1e-4)
-    axes.legend()
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper right")
     return figure
 
 
