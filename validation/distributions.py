@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from validation.drawing import GREY, INK, look, new_figure, styled
+from validation.drawing import GREY, INK, label, look, new_figure, styled
 from validation.metrics import RICH, pit_values, pulls
 from validation.statistics import poisson_coverage
 
@@ -23,8 +23,10 @@ def pull_figure(pairs):
     for number, (method, pair) in enumerate(pairs.items()):
         values, _ = pulls(pair)
         if values.size:
-            label = f"{method}: {values.mean():+.2f}, {values.std():.2f}"
-            axes.hist(np.clip(values, -5, 5), edges, density=True, label=label, **_step(number))
+            text = f"{method}: {values.mean():+.2f}, {values.std():.2f}"
+            axes.hist(
+                np.clip(values, -5, 5), edges, density=True, label=label(text), **_step(number)
+            )
     x = np.linspace(-5, 5, 200)
     axes.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=INK, lw=1, label="N(0, 1)")
     axes.set(
@@ -44,7 +46,9 @@ def pit_figure(pairs):
     for number, (methods, values) in enumerate(_alike(pairs, pit_values)):
         n = max(n, values.size)
         density = np.histogram(values, n_bins, (0, 1))[0] * n_bins / values.size
-        axes.stairs(density, np.linspace(0, 1, n_bins + 1), label=methods, **_step(number, False))
+        axes.stairs(
+            density, np.linspace(0, 1, n_bins + 1), label=label(methods), **_step(number, False)
+        )
     if n:
         spread = 2 * np.sqrt(n_bins / n)
         axes.axhspan(1 - spread, 1 + spread, color=GREY, alpha=0.25, lw=0, label="uniform, ± 2 σ")
@@ -63,7 +67,7 @@ def coverage_figure(pairs):
         if share is not None:
             shift = 0.02 * (number - (len(pairs) - 1) / 2)
             style = {**look(number), "ls": "none", "ms": 4.5, "mfc": "none", "elinewidth": 1}
-            axes.errorbar(SIGMAS + shift, 100 * share, 100 * spread, label=method, **style)
+            axes.errorbar(SIGMAS + shift, 100 * share, 100 * spread, label=label(method), **style)
     expected = next(iter(pairs.values())).expected
     expected = expected[expected >= RICH]
     if expected.size:

@@ -21,6 +21,7 @@ __all__ = [
     "ORANGE",
     "RATE",
     "Picture",
+    "label",
     "look",
     "new_figure",
     "number_text",
@@ -47,6 +48,8 @@ STYLE = {
     "legend.fontsize": 8,
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+    # A name with $ in it is a name.
+    "text.parse_math": False,
     # The same figure has the same bytes.
     "svg.hashsalt": "simbg",
 }
@@ -91,6 +94,11 @@ def look(number):
         "color": COLORS[number % 6],
         "marker": MARKERS[(number + number // 6) % 6],
     }
+
+
+def label(name):
+    """A name for a legend, which leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def styled(function):

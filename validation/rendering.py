@@ -24,10 +24,7 @@ STORY = "seed-2015"
 ALL_SHOWN = (STORY, "realistic")
 CENTER, OFF_AXIS = (0.0, 0.0), (2.0, 2.0)
 BAND = "Band: one standard error of the expected counts, what counting alone allows."
-GAMMA = (
-    " In 2015's words the index Γc is that of counts per logarithmic bin; "
-    "the rate falls with Γc + 1."
-)
+GAMMA = " 2015's index Γc is that of counts per logarithmic bin; the rate falls with Γc + 1."
 MAPS = (
     "Columns: true rate, rebuilt rate (one scale a row), rebuilt / true − 1 and pull, on scales "
     "that are the same for all energies and methods of the scenario. Grey: no events, no exposure."

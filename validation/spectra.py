@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from validation.drawing import GREY, INK, RATE, look, new_figure, set_log, styled
+from validation.drawing import GREY, INK, RATE, label, look, new_figure, set_log, styled
 from validation.maps import energy_bins
 from validation.statistics import fit_index
 
@@ -42,7 +42,7 @@ def spectrum_figure(pairs, place, story=False):
     for number, (method, pair) in enumerate(pairs.items()):
         x, own, rebuilt, _ = _spectrum(pair, place)
         style = {**look(number), "ls": "none", "ms": 4.5, "mfc": "none"}
-        top.plot(x, np.where(rebuilt > 0, rebuilt, np.nan), label=method, **style)
+        top.plot(x, np.where(rebuilt > 0, rebuilt, np.nan), label=label(method), **style)
         ratio.plot(x, rebuilt / own, **style)
     if story:
         _power_laws(top, first, place)
@@ -70,17 +70,17 @@ def radial_figure(pairs):
     for k, ratio in zip(bins, grid[1:], strict=True):
         offset, true, _, expected = _profile(first, k)
         top.plot(offset, true, color=INK, lw=1.2)
-        label = f"{first.true.axes.energy_center[k]:.2g} TeV"
+        energy = f"{first.true.axes.energy_center[k]:.2g} TeV"
         where = (offset[-1], true[-1]), (7, -3)
-        top.annotate(label, *where, textcoords="offset points", annotation_clip=False)
+        top.annotate(energy, *where, textcoords="offset points", annotation_clip=False)
         for number, (method, pair) in enumerate(pairs.items()):
             same = energy_bins(pair, (first.true.axes.energy_center[k],))[0]
             x, own, rebuilt, _ = _profile(pair, same)
-            style = {**look(number), "ls": "none", "ms": 4.5, "mfc": "none", "label": method}
+            style = {**look(number), "ls": "none", "ms": 4.5, "mfc": "none", "label": label(method)}
             top.plot(x, np.where(rebuilt > 0, rebuilt, np.nan), **style)
             ratio.plot(x, rebuilt / own, **style)
         _band(ratio, offset, expected)
-        ratio.set_ylabel(label, fontsize=8)
+        ratio.set_ylabel(energy, fontsize=8)
     _set_rates(top)
     top.set(ylabel=RATE, title="rings round the centre; below: rebuilt / true")
     grid[-1].set(xlabel="offset / deg")

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 
-from validation.drawing import BLUE, GREEN, GREY, INK, ORANGE, look, new_figure, set_log, styled
+from validation.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    label,
+    look,
+    new_figure,
+    number_text,
+    set_log,
+    styled,
+)
 
 __all__ = ["convergence_figure", "response_figure", "self_check_figure"]
 
@@ -24,9 +37,9 @@ def convergence_figure(curves, looks=None):
     for number, c in enumerate(curves):
         error = 0.5 * c.accuracy * np.array(c.loss_error) / c.loss
         style = looks[c.method] if looks else look(number)
-        label = f"{c.method}, exponent {c.exponent:.2f}"
+        text = f"{c.method}, exponent {c.exponent:.2f}"
         axes.errorbar(
-            c.hours, c.accuracy, error, ls="none", ms=4.5, mfc="none", label=label, **style
+            c.hours, c.accuracy, error, ls="none", ms=4.5, mfc="none", label=label(text), **style
         )
         cost, floor = c.fit
         hours = np.geomspace(c.hours[0], c.hours[-1], 100)
@@ -68,6 +81,7 @@ def response_figure(response, fluxes):
         title=f"point spread function {response.psf:g} deg; dashed: 0.2 %",
     )
     axes.set_yscale("symlog", linthresh=1e-4)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: number_text(x)))
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper right")
     return figure
