@@ -23,10 +23,9 @@ def pull_figure(pairs):
     for number, (method, pair) in enumerate(pairs.items()):
         values, _ = pulls(pair)
         if values.size:
-            text = f"{method}: {values.mean():+.2f}, {values.std():.2f}"
-            axes.hist(
-                np.clip(values, -5, 5), edges, density=True, label=label(text), **_step(number)
-            )
+            name = label(f"{method}: {values.mean():+.2f}, {values.std():.2f}")
+            clipped = np.clip(values, -5, 5)
+            axes.hist(clipped, edges, density=True, label=name, **_step(number))
     x = np.linspace(-5, 5, 200)
     axes.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=INK, lw=1, label="N(0, 1)")
     axes.set(
@@ -45,10 +44,9 @@ def pit_figure(pairs):
     n_bins, n = 20, 0
     for number, (methods, values) in enumerate(_alike(pairs, pit_values)):
         n = max(n, values.size)
-        density = np.histogram(values, n_bins, (0, 1))[0] * n_bins / values.size
-        axes.stairs(
-            density, np.linspace(0, 1, n_bins + 1), label=label(methods), **_step(number, False)
-        )
+        counts, edges = np.histogram(values, n_bins, (0, 1))
+        density = counts * n_bins / values.size
+        axes.stairs(density, edges, label=label(methods), **_step(number, False))
     if n:
         spread = 2 * np.sqrt(n_bins / n)
         axes.axhspan(1 - spread, 1 + spread, color=GREY, alpha=0.25, lw=0, label="uniform, ± 2 σ")

@@ -13,6 +13,14 @@ __all__ = ["energy_bins", "maps_figure", "residual_limit"]
 # TeV
 ENERGIES = (0.3, 3.0)
 PULL_LIMIT = 4.0
+# Of ticks in a decade, the fewest first.
+FACTORS = (
+    (1,),
+    (1, 3),
+    (1, 2, 5),
+    (1, 1.5, 2, 3, 4, 5, 7),
+    *(np.arange(1, 10, s) for s in (0.5, 0.1)),
+)
 # Inches: from the left, the size of an image, from row to row, below.
 COLUMNS, SIZE, STEP, BELOW = (0.7, 2.72, 5.75, 8.6), 1.8, 2.15, 0.55
 
@@ -117,7 +125,7 @@ def _bar(figure, left, bottom, mesh, label, scale):
 def _few(low, high):
     """Round numbers between two, three of them or more where that can be."""
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high) + 1)
-    for factors in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), np.arange(1, 10, 0.5)):
+    for factors in FACTORS:
         ticks = np.outer(decades, factors).ravel()
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if ticks.size > 2:

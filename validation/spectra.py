@@ -62,9 +62,8 @@ def radial_figure(pairs):
     first = next(iter(pairs.values()))
     bins = energy_bins(first, ENERGIES)
     figure = new_figure(4.4, 4.7)
-    grid = figure.subplots(
-        1 + len(bins), 1, sharex=True, height_ratios=(len(bins), *[1] * len(bins))
-    )
+    heights = max(len(bins), 1), *[1] * len(bins)
+    grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     figure.subplots_adjust(left=0.19, right=0.86, bottom=0.105, top=0.94, hspace=0.12)
     top = grid[0]
     for k, ratio in zip(bins, grid[1:], strict=True):
@@ -123,8 +122,10 @@ def _power_laws(axes, pair, place):
     """2015's index Γc is that of counts per logarithmic bin; the rate's is one more."""
     energy, true, _, _ = _spectrum(pair, place)
     counts = np.nan_to_num(true) * np.diff(pair.true.axes.energy)
+    if not counts.any():
+        return
     index, _ = fit_index(counts / counts.sum(), pair.true.axes.energy)
-    k = int(np.abs(np.log(energy)).argmin())
+    k = int(np.where(counts > 0, np.abs(np.log(energy)), np.inf).argmin())
     for power, style, name in ((index - 1, ":", "Γc"), (index, "--", "Γc + 1")):
         line = true[k] * (energy / energy[k]) ** -power
         axes.plot(energy, line, style, color=GREY, lw=1.2, label=f"{name} = {power:.2f}")
@@ -145,7 +146,7 @@ def _band(axes, x, expected):
 def _set_rates(axes):
     """Rates that are zero but for a floor, as 2015's 1e-10 a TeV, do not decide the scale."""
     set_log(axes, "y")
-    true = np.concatenate([line.get_ydata() for line in axes.lines if line.get_color() == INK])
+    true = [line.get_ydata() for line in axes.lines if line.get_color() == INK]
     if np.isfinite(true).any():
         axes.set_ylim(bottom=max(axes.get_ylim()[0], np.nanmin(true) / 30))
 
