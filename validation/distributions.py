@@ -107,6 +107,8 @@ def _step(number, histogram=True):
 
 
 def _legend(axes, title=None):
+    if not axes.get_legend_handles_labels()[0]:
+        return
     axes.set_ylim(top=axes.get_ylim()[1] + 0.35 * np.ptp(axes.get_ylim()))
     axes.legend(title=title, title_fontsize=8, alignment="left", loc="upper left")
 

@@ -41,6 +41,8 @@ STYLE = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
+    # Where it is, without a search for what it might hit.
+    "axes.titley": 1.0,
     "axes.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -134,9 +136,9 @@ def save(figure, name, alt, caption=""):
     return Picture(name, alt, caption, size, _for_the_page(svg), png, pdf)
 
 
-def to_png(figure):
+def to_png(figure, dpi=DPI):
     """A figure as PNG: the same figure has the same bytes."""
-    return _written(figure, "png", {"Software": None})
+    return _written(figure, "png", {"Software": None}, dpi=dpi)
 
 
 def set_log(axes, which, plain=False):
@@ -168,7 +170,7 @@ def number_text(x):
 
 def _written(figure, kind, metadata, **more):
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata, **more)
+    figure.savefig(buffer, format=kind, metadata=metadata, **{"dpi": DPI, **more})
     return buffer.getvalue()
 
 

@@ -191,7 +191,7 @@ def _example(drawn):
     pair = next(iter(drawn.pairs.values()))
     reco = pair.reco.per("livetime")
     figure = compare_figure(pair.true, reco, ("true", "rebuilt"), error=pair.error)
-    return to_png(figure)
+    return to_png(figure, dpi=80)
 
 
 def _self_check(found):

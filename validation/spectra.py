@@ -83,7 +83,8 @@ def radial_figure(pairs):
     _set_rates(top)
     top.set(ylabel=RATE, title="rings round the centre; below: rebuilt / true")
     grid[-1].set(xlabel="offset / deg")
-    figure.align_ylabels()
+    for axes in grid:
+        axes.yaxis.set_label_coords(-0.17, 0.5)
     return figure
 
 
