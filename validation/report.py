@@ -121,6 +121,7 @@ def _about(suite):
     """What the page says of the run."""
     return {
         "good": suite.good,
+        "sound": suite.sound,
         "verdict": suite.text,
         "budget": BUDGET,
         "numbers": key_numbers(suite.outcomes),
