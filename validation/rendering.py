@@ -81,10 +81,9 @@ def render(suite, executor=None):
         if any(outcome.pair is not None for outcome in outcomes):
             jobs.append(partial(_scenario, _Drawn.of(outcomes)))
             keys.append(name)
-    # These first: the longest, but for the scenario that all methods are shown in.
-    jobs.insert(0, partial(_self_check, suite.self_check))
-    jobs.insert(0, partial(_response, suite.response))
-    response, check, *drawn = (executor.map if executor else map)(_call, jobs)
+    # Last, since short.
+    jobs += [partial(_self_check, suite.self_check), partial(_response, suite.response)]
+    *drawn, check, response = (executor.map if executor else map)(_call, jobs)
     maps = {key: picture for _, found, _ in drawn for key, picture in found.items()}
     return Pictures(
         {name: pictures for name, (pictures, _, _) in zip(keys, drawn, strict=True)},

@@ -54,8 +54,8 @@ def write_reports(folder, suite, pictures):
     write_results(folder / "results.jsonl", suite.results)
     write_junit(folder / "junit.xml", suite)
     write_summary(folder / "summary.md", suite)
-    write_pictures(folder, pictures)
     write_page(folder / "index.html", suite, pictures)
+    write_pictures(folder, pictures)
     if suite.replicates:
         write_leaderboard(folder, suite.outcomes, suite.seed, suite.replicates)
 
@@ -106,7 +106,7 @@ def commit():
             for words in (
                 ("rev-parse", "--show-toplevel"),
                 ("rev-parse", "--short=12", "HEAD"),
-                ("status", "--porcelain", "--untracked-files=no"),
+                ("status", "--porcelain", "--untracked-files=no", "--", "simbg", "validation"),
             )
         )
     except (OSError, subprocess.SubprocessError):
