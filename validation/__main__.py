@@ -18,19 +18,13 @@ from simbg.workers import workers
 from validation import baseline as gate
 from validation.crossval import cross_validate, write_crossval
 from validation.isolated import TIMEOUT
-from validation.leaderboard import leaderboard_lines, write_leaderboard
-from validation.report import (
-    WORDS,
-    figures,
-    self_check_lines,
-    to_be_shown,
-    verdict,
-    write_report,
-)
+from validation.leaderboard import leaderboard_lines
+from validation.rendering import render
+from validation.report import write_reports
 from validation.response import exclusion_response
-from validation.results import write_results
 from validation.run import run_suite
 from validation.selfcheck import self_check
+from validation.suite import WORDS, Suite, self_check_lines
 from validation.ways import Way
 
 __all__ = ["validate"]
@@ -85,7 +79,7 @@ OURS = ("histogram", "default", "michi")
     type=click.Path(file_okay=False),
     default="reports",
     show_default=True,
-    help="Folder of index.html and results.jsonl, which are replaced.",
+    help="Folder of index.html and what belongs to it, which is replaced.",
 )
 @click.option(
     "--baseline",
@@ -178,35 +172,24 @@ def validate(
         chosen = [from_file(from_), *(chosen if names else ())]
     with workers(jobs, "validate", unit=" pieces") as executor:
         outcomes = run_suite(chosen, ways, seed, executor, replicates or 0)
-        shown = to_be_shown(outcomes)
-        pictures = dict(
-            zip(
-                [(outcome.scenario.name, outcome.method) for outcome in shown],
-                executor.map(figures, shown),
-                strict=True,
-            )
-        )
         masked = next((s for s in chosen if s.name == "source"), None)
         response = exclusion_response(masked, seed, executor) if masked else None
         kept, changes = (True, None) if old is None else _gate(old, executor)
         checked = self_check(seed, executor) if check else None
-    results = [result for outcome in outcomes for result in outcome.results]
-    write_results(out / "results.jsonl", results)
-    about = outcomes, seed, pictures, changes, checked, response
-    write_report(out / "index.html", *about, leaderboard=bool(replicates))
-    if replicates:
-        write_leaderboard(out, outcomes, seed, replicates)
-    for result in results:
+        suite = Suite(outcomes, seed, changes, kept, checked, response, replicates or 0)
+        pictures = render(suite, executor)
+    write_reports(out, suite, pictures)
+    for result in suite.results:
         if result.status in ("fail", "error", "known"):
             click.echo(_line(result))
     for line in leaderboard_lines(outcomes) if replicates else ():
         click.echo(line)
     for line in changes or ():
         click.echo(f"since the baseline: {line}")
-    sound = True if checked is None else _say_self_check(out, *checked)
-    good, text = verdict(results)
-    click.echo(f"{text}: {out / 'index.html'}")
-    return 0 if good and kept and sound else 1
+    if checked is not None:
+        _say_self_check(out, *checked)
+    click.echo(f"{suite.text}: {out / 'index.html'}")
+    return 0 if suite.good else 1
 
 
 def _ways(methods, commands, models, timeout):
@@ -246,13 +229,12 @@ def _gate(old, executor):
 
 
 def _say_self_check(out, found, clean):
-    """Print and keep the self-check; whether every defect was found and clean runs were quiet."""
+    """Print and keep the self-check."""
     with new_file(out / "selfcheck.jsonl", overwrite=True) as temporary:
         records = [{k: None if v != v else v for k, v in asdict(f).items()} for f in found]
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
     for line in self_check_lines(found, clean):
         click.echo(line)
-    return all(f.found for f in found) and clean.consistent
 
 
 def _line(result):
