@@ -213,6 +213,27 @@ def compare(a, b, normalize, out, json_, overwrite):
 
 
 @simbg.command()
+@click.argument("file", type=click.Path())
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="PICTURE",
+    help="A .png or .pdf; default: a .png here, called as FILE.",
+)
+@overwrite_option
+def plot(file, out, overwrite):
+    """Draw a background FILE of any kind: images, spectra and radial profiles.
+
+    \b
+    simbg plot models/bg_cube_model_group27_gadf.fits.gz
+    simbg plot irf_file.fits --out background.pdf
+    """
+    from validation.plot_cube import plot_file
+
+    click.echo(plot_file(file, out, overwrite))
+
+
+@simbg.command()
 @click.argument("outdir", type=click.Path())
 @click.option(
     "--edition", type=click.Choice(["2015", "current"]), default="current", show_default=True

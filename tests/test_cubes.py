@@ -338,6 +338,19 @@ def test_round_trip(tmp_path, cube, format, energy_unit, name):
     assert read.clock == ("ontime" if format == "gadf" else "livetime")
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("shape", [(1, 3, 2), (3, 1, 2), (3, 2, 1), (1, 1, 1)])
+def test_axes_of_one_bin(tmp_path, format, shape):
+    """What a table gives as a number is an axis all the same."""
+    axes = Axes(*(np.arange(1.0, n + 2) for n in shape))
+    rate = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
+    time = np.full(shape, 10.0)
+    write_cube(tmp_path / "c.fits", BackgroundCube(axes, rate, ontime=time, livetime=time), format)
+    read = read_cube(tmp_path / "c.fits")
+    assert read.axes.same_as(axes)
+    assert_allclose(read.rate, rate, rtol=ROUNDING)
+
+
 def test_standard_binning_survives(tmp_path):
     axes = edition2015_axes()
     write_cube(tmp_path / "c.fits.gz", BackgroundCube(axes, np.ones(axes.shape)), "table")

@@ -106,11 +106,16 @@ def violations(sources):
             forbid(name, every, {*TRUTH, "validation"})
         if name in ("validation.metrics", "validation.statistics"):
             forbid(name, every, {*TRUTH, "simbg.reconstruct"})
-        if name in ("validation.report", "validation.plots"):
+        if name in ("validation.report", "validation.plots", "validation.plot_cube"):
             forbid(name, ours, {"simbg.simulate"})
         if name.startswith("simbg"):
             for target, inside in imports_of(name, sources):
-                lazily = name == "simbg.cli" and inside in ("challenge", "compare", "validate")
+                lazily = name == "simbg.cli" and inside in (
+                    "challenge",
+                    "compare",
+                    "plot",
+                    "validate",
+                )
                 if target.startswith("validation") and not lazily:
                     broken.append(f"{name} → {target} ({inside or 'on import'})")
     return broken

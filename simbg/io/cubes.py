@@ -143,7 +143,7 @@ def _with_supplement(cube, file):
         return cube
     hdu = file["SUPPLEMENT"]
     more = {
-        attribute: np.array(hdu.data[name][0], float).transpose(2, 1, 0)
+        attribute: _in_row(hdu, name).transpose(2, 1, 0)
         for name, attribute, _ in SUPPLEMENT
         if name in hdu.columns.names
     }
@@ -155,7 +155,7 @@ def _with_supplement(cube, file):
 
 def _from_gadf(hdu, name):
     axes = _axes(hdu, str(hdu.header.get("FOVALIGN", "ALTAZ")).strip().upper())
-    data = np.array(hdu.data[name][0], dtype=float)
+    data = _in_row(hdu, name)
     length = dict(zip(AXES, axes.shape, strict=True))
     said = re.findall("(ENERG|DETX|DETY)_LO", str(hdu.header.get(_cref(hdu, name), "")))
     # Fastest first: as the file says, or else as GADF recommends, or as older files are.
@@ -165,6 +165,12 @@ def _from_gadf(hdu, name):
             data = data.transpose([slowest_first.index(axis) for axis in AXES])
             return BackgroundCube(axes, data * _in_rate_unit(hdu, name), clock="ontime")
     raise ValueError(f"{name} of shape {data.shape}, expected {axes.shape[::-1]}")
+
+
+def _in_row(hdu, name):
+    """The array in the one row of a table; a single value comes without its dimensions."""
+    data = np.array(hdu.data[name][0], float)
+    return data if data.ndim else data.reshape(1, 1, 1)
 
 
 def _cref(hdu, name):
@@ -199,7 +205,7 @@ def _from_table(file):
     for extension, name, attribute in HDUS_2015:
         if extension in file:
             hdu = file[extension]
-            arrays[attribute] = np.array(hdu.data[name][0], dtype=float).transpose(0, 2, 1)
+            arrays[attribute] = _in_row(hdu, name).transpose(0, 2, 1)
     hdu = file["BACKGROUND"]
     arrays["rate"] *= _in_rate_unit(hdu, "Bgd")
     return BackgroundCube(_axes(hdu, "ALTAZ"), **arrays)
@@ -275,7 +281,7 @@ def _axes(hdu, align):
     edges = []
     for name in AXES:
         low, high = (
-            np.array(hdu.data[f"{name}_{end}"][0], float)
+            np.atleast_1d(np.array(hdu.data[f"{name}_{end}"][0], float))
             * u.Unit(hdu.columns[f"{name}_{end}"].unit or UNITS[name]).to(UNITS[name])
             for end in ("LO", "HI")
         )
