@@ -192,17 +192,18 @@ def reconstruct(
     show_default=True,
     help="Scale A to B: not, by the whole cube, or by each energy's image.",
 )
-@click.option("--out", type=click.Path(), help="Write a figure a pair into this folder.")
+@click.option("--out", type=click.Path(), help="Write a page, index.html, and a figure a pair into this folder.")
 @click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
 @overwrite_option
 def compare(a, b, normalize, out, json_, overwrite):
     """Compare two cubes, or two folders of models, A being the reference.
 
-    Ends with 0 if they agree and 1 if they differ.
+    Cubes with other bins are compared on common ones. Ends with 0 if they agree and 1 if they
+    differ.
 
     \b
     simbg compare true.fits.gz reco.fits.gz
-    simbg compare models_a models_b --normalize cube --out figures --json result.json
+    simbg compare models_a models_b --normalize cube --out comparison --json result.json
     """
     from validation.comparison import compare_paths
 

@@ -265,7 +265,7 @@ def test_nothing_in_common_is_an_error(case):
     axes, message = REFUSED[case]
     cube = BackgroundCube(axes, np.ones(axes.shape))
     for pair in ((TRUTH.cube(A), cube), (cube, TRUTH.cube(A))):
-        with pytest.raises(Incomparable, match=f"expected the same edges.*{message}"):
+        with pytest.raises(Incomparable, match=f"expected the same.*{message}"):
             compare(*pair)
 
 

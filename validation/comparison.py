@@ -343,14 +343,10 @@ def compare_paths(a, b, normalize="none", out=None, json_path=None, overwrite=Fa
     """
     comparisons = list(_comparisons(Path(a), Path(b), normalize))
     if out is not None:
-        from validation.plots import compare_figure
+        from validation.compare_page import OURS, write_page
 
-        with new_directory(out, overwrite, (r"[^/]+\.png",)) as folder:
-            for comparison in comparisons:
-                if isinstance(comparison, Comparison):
-                    figure = compare_figure(comparison.a, comparison.b, title=comparison.name)
-                    label = Path(comparison.name.split(",")[0]).name.split(".")[0]
-                    figure.savefig(folder / f"{label}.png", dpi=110)
+        with new_directory(out, overwrite, OURS) as folder:
+            write_page(folder, comparisons, a, b, normalize)
     if json_path is not None:
         content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
         with new_file(json_path, overwrite) as temporary:

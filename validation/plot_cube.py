@@ -54,10 +54,10 @@ def plot_file(path, out=None, overwrite=False):
     return out
 
 
-def save_figure(figure, path):
+def save_figure(figure, path, dpi=120):
     """Write a figure as PNG or PDF, the same bytes every time."""
     kind = Path(path).suffix.lower()
-    figure.savefig(path, dpi=120, format=kind[1:], metadata=METADATA[kind])
+    figure.savefig(path, dpi=dpi, format=kind[1:], metadata=METADATA[kind])
 
 
 def cube_figure(cube, title=""):

@@ -82,11 +82,12 @@ def common_binning(a, b):
             (a.axes.fov_lat, b.axes.fov_lat),
         )
     ]
-    if any(edges.size < 2 for edges, _ in parts):
+    if any(coarser.size < 2 for _, coarser in parts):
         raise Incomparable(f"{different}, or a range in common")
-    axes = Axes(*(edges for edges, _ in parts), align=a.axes.align)
+    exact = all(_is_enough(*part) for part in parts)
+    axes = Axes(*(part[0 if exact else 1] for part in parts), align=a.axes.align)
     text = _about(axes, a.axes, b.axes)
-    if all(exact for _, exact in parts):
+    if exact:
         merged = [_merged(cube, axes) for cube in (a, b)]
         left_out = sum(number for _, number in merged)
         cubes = [cube for cube, _ in merged]
@@ -104,7 +105,7 @@ def common_binning(a, b):
 
 
 def _common_edges(a, b):
-    """Edges that coincide and True, or else those of the coarser axis in both ranges and False."""
+    """Edges that coincide, and those of the coarser axis in the range of both."""
     near = np.abs(a[:, None] - b).argmin(axis=1)
     close = SAME_EDGE * np.minimum(_narrowest(a), _narrowest(b)[near])
     shared = a[np.abs(a - b[near]) <= close]
@@ -113,11 +114,12 @@ def _common_edges(a, b):
         for one, other in ((a, b), (b, a))
         for width in [_narrowest(one)]
     ]
-    coarser = min(inside, key=len)
+    return shared, min(inside, key=len)
+
+
+def _is_enough(shared, coarser):
     number = coarser.size - 1
-    if shared.size - 1 >= max(min(ENOUGH, number), PART * number):
-        return shared, True
-    return coarser, False
+    return shared.size - 1 >= max(min(ENOUGH, number), PART * number)
 
 
 def _narrowest(edges):
