@@ -12,7 +12,13 @@ from itertools import islice
 
 from tqdm import tqdm
 
-__all__ = ["Inline", "workers"]
+__all__ = ["Inline", "announce", "workers"]
+
+BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
+STAGES = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
+# Of what a stage has still to do, what one round of pieces is taken for: nobody knows how many
+# rounds there will be.
+ROUND = 0.25
 
 
 class Inline(Executor):
@@ -31,15 +37,44 @@ class Inline(Executor):
 class Watched(Executor):
     """Passes work on to another executor and moves a progress bar for each piece done."""
 
-    def __init__(self, executor, label, unit, ahead):
+    def __init__(self, executor, label, unit, ahead, quiet=False):
         self.executor = executor
         self.ahead = ahead
-        # On a terminal only: a log shows no bars.
-        self.bar = tqdm(desc=label, unit=unit, disable=not sys.stderr.isatty(), leave=False)
+        self.label, self.weights, self.end = label, None, 0.0
+        # On a terminal only: a log shows no bars. The time left is that at the mean speed.
+        self.bar = tqdm(
+            desc=label,
+            unit=unit,
+            disable=quiet or not sys.stderr.isatty(),
+            leave=False,
+            bar_format=BAR,
+            smoothing=0,
+        )
+
+    def plan(self, weights):
+        """Measure progress in stages from now on.
+
+        Parameters
+        ----------
+        weights : dict of str to float
+            Stage → its part of the work, in any unit.
+        """
+        self.weights = weights
+        self.bar.total, self.bar.bar_format = sum(weights.values()), STAGES
+
+    def enter(self, stage):
+        """A stage begins, and so the last one has ended."""
+        if self.weights is not None:
+            self.bar.update(self.end - self.bar.n)
+            self.end += self.weights.get(stage, 0.0)
+            self.bar.set_description_str(f"{self.label}, {stage}")
 
     def submit(self, fn, /, *args, **kwargs):
         """Submit to the executor behind."""
-        return self.executor.submit(fn, *args, **kwargs)
+        # In the background there are no interrupts, and whoever is there ignores them.
+        if isinstance(self.executor, Inline) or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            return self.executor.submit(fn, *args, **kwargs)
+        return self.executor.submit(_interruptible, fn, *args, **kwargs)
 
     def map(self, fn, *iterables, timeout=None, chunksize=1):
         """Results in order, with ``ahead`` pieces under way: memory does not grow with the work.
@@ -48,8 +83,7 @@ class Watched(Executor):
         wrote to can be taken away.
         """
         work = list(zip(*iterables, strict=False))
-        self.bar.total = (self.bar.total or 0) + len(work)
-        self.bar.refresh()
+        step = self._begin(len(work))
         rest, pending = iter(work), deque()
         try:
             while True:
@@ -59,15 +93,23 @@ class Watched(Executor):
                     return
                 yield pending[0].result(timeout)
                 pending.popleft()
-                self.bar.update()
+                self.bar.update(step)
         finally:
             for future in pending:
                 future.cancel()
             wait(pending)
 
+    def _begin(self, number):
+        """What each of so many pieces moves the bar by."""
+        if self.weights is not None:
+            return ROUND * max(self.end - self.bar.n, 0.0) / max(number, 1)
+        self.bar.total = (self.bar.total or 0) + number
+        self.bar.refresh()
+        return 1
+
 
 @contextmanager
-def workers(jobs=None, label="", unit=" runs"):
+def workers(jobs=None, label="", unit=" runs", quiet=False):
     """An executor with a progress bar.
 
     Parameters
@@ -76,11 +118,13 @@ def workers(jobs=None, label="", unit=" runs"):
         Number of processes; 1 works in this one, and the default is one a core.
     label, unit : str
         What the bar calls the work.
+    quiet : bool
+        No bar.
     """
     jobs = jobs or _n_cores()
     inline = jobs == 1
     executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_leave_interrupts)
-    watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs)
+    watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs, quiet=quiet)
     try:
         yield watched
     finally:
@@ -88,9 +132,24 @@ def workers(jobs=None, label="", unit=" runs"):
         executor.shutdown(wait=True, cancel_futures=True)
 
 
+def announce(executor, stage):
+    """Tell an executor that shows progress what begins; to any other it is nothing."""
+    if isinstance(executor, Watched):
+        executor.enter(stage)
+
+
 def _leave_interrupts():
     """Ctrl-C goes to all processes; the one that gave the work answers for all."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interruptible(fn, /, *args, **kwargs):
+    """A piece of work ends at once, and cleans up, when all are interrupted; a worker stays."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _n_cores():

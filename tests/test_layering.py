@@ -114,7 +114,7 @@ def violations(sources):
                     "challenge",
                     "compare",
                     "plot",
-                    "validate",
+                    "resolve_command",
                 )
                 if target.startswith("validation") and not lazily:
                     broken.append(f"{name} → {target} ({inside or 'on import'})")
