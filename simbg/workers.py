@@ -12,13 +12,15 @@ from itertools import islice
 
 from tqdm import tqdm
 
-__all__ = ["Inline", "announce", "workers"]
+__all__ = ["Inline", "announce", "interruptible", "workers"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
 STAGES = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
 # Of what a stage has still to do, what one round of pieces is taken for: nobody knows how many
 # rounds there will be.
 ROUND = 0.25
+# In a worker: what an interrupt does in the process that gave the work.
+HANDLERS = []
 
 
 class Inline(Executor):
@@ -71,10 +73,7 @@ class Watched(Executor):
 
     def submit(self, fn, /, *args, **kwargs):
         """Submit to the executor behind."""
-        # In the background there are no interrupts, and whoever is there ignores them.
-        if isinstance(self.executor, Inline) or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-            return self.executor.submit(fn, *args, **kwargs)
-        return self.executor.submit(_interruptible, fn, *args, **kwargs)
+        return self.executor.submit(fn, *args, **kwargs)
 
     def map(self, fn, *iterables, timeout=None, chunksize=1):
         """Results in order, with ``ahead`` pieces under way: memory does not grow with the work.
@@ -138,18 +137,22 @@ def announce(executor, stage):
         executor.enter(stage)
 
 
-def _leave_interrupts():
-    """Ctrl-C goes to all processes; the one that gave the work answers for all."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _interruptible(fn, /, *args, **kwargs):
-    """A piece of work ends at once, and cleans up, when all are interrupted; a worker stays."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+@contextmanager
+def interruptible():
+    """A long wait that Ctrl-C ends in a worker, too: its other work is short, and is left to end."""
+    if not HANDLERS:
+        yield
+        return
+    signal.signal(signal.SIGINT, HANDLERS[0])
     try:
-        return fn(*args, **kwargs)
+        yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _leave_interrupts():
+    """Ctrl-C goes to all processes; the one that gave the work answers for all."""
+    HANDLERS.append(signal.signal(signal.SIGINT, signal.SIG_IGN))
 
 
 def _n_cores():
