@@ -68,8 +68,10 @@ class Watched(Executor):
         """A stage begins, and so the last one has ended."""
         if self.weights is not None:
             self.bar.update(self.end - self.bar.n)
-            self.end += self.weights.get(stage, 0.0)
-            self.bar.set_description_str(f"{self.label}, {stage}")
+            # What was not planned, or not asked for, is over at once.
+            if weight := self.weights.get(stage):
+                self.end += weight
+                self.bar.set_description_str(f"{self.label}, {stage}")
 
     def submit(self, fn, /, *args, **kwargs):
         """Submit to the executor behind."""

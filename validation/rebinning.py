@@ -66,42 +66,42 @@ def common_binning(a, b):
         If there is no range in common with a whole bin in it, if the alignments differ,
         or if a rate that would have to be interpolated is negative.
     """
-    different = (
-        f"binned differently: {a.axes.shape} and {b.axes.shape} bins, expected the same edges"
-    )
-    if units := edge_units(a.axes, b.axes):
+    axes, exact = _common_axes(a.axes, b.axes)
+    text, (a, b) = _about(axes, a.axes, b.axes), same_clock(a, b)
+    if not exact:
+        return _approximate(a, b, axes, f"{text}: edges do not coincide, integrals interpolated")
+    merged = [_merged(cube, axes) for cube in (a, b)]
+    cubes = [cube for cube, _ in merged]
+    if not all(_counts_kept(*pair) for pair in zip((a, b), cubes, strict=True)):
+        return _approximate(a, b, axes, f"{text}: the exposure changes within bins")
+    left_out = sum(number for _, number in merged)
+    more = f", without {left_out} in which the exposure changes" if left_out else ""
+    return Common(*cubes, f"{text}: edges coincide, exact{more}", None)
+
+
+def _common_axes(a, b):
+    """The common axes, and whether all edges of both coincide there."""
+    different = f"binned differently: {a.shape} and {b.shape} bins, expected the same edges"
+    if units := edge_units(a, b):
         raise Incomparable(different + units)
-    if a.axes.align != b.axes.align:
-        raise Incomparable(f"{different}, not {a.axes.align} and {b.axes.align}")
-    a, b = same_clock(a, b)
-    parts = [
-        _common_edges(*edges)
-        for edges in (
-            (a.axes.energy, b.axes.energy),
-            (a.axes.fov_lon, b.axes.fov_lon),
-            (a.axes.fov_lat, b.axes.fov_lat),
-        )
-    ]
+    if a.align != b.align:
+        raise Incomparable(f"{different}, not {a.align} and {b.align}")
+    parts = [_common_edges(*edges) for edges in zip(_edges(a), _edges(b), strict=True)]
     if any(coarser.size < 2 for _, coarser in parts):
         raise Incomparable(f"{different}, or a range in common")
     exact = all(_is_enough(*part) for part in parts)
-    axes = Axes(*(part[0 if exact else 1] for part in parts), align=a.axes.align)
-    text = _about(axes, a.axes, b.axes)
-    if exact:
-        merged = [_merged(cube, axes) for cube in (a, b)]
-        left_out = sum(number for _, number in merged)
-        cubes = [cube for cube, _ in merged]
-        if all(_counts_kept(*pair) for pair in zip((a, b), cubes, strict=True)):
-            more = f", without {left_out} in which the exposure changes" if left_out else ""
-            return Common(*cubes, f"{text}: edges coincide, exact{more}", None)
-        why = "the exposure changes within bins"
-    else:
-        why = "edges do not coincide, and integrals are interpolated"
+    return Axes(*(part[0 if exact else 1] for part in parts), align=a.align), exact
+
+
+def _approximate(a, b, axes, text):
     for label, cube in (("A", a), ("B", b)):
         if negative := np.count_nonzero(cube.rate < 0):
-            raise Incomparable(f"{different}, or {label} without its {negative} negative rates")
+            raise Incomparable(
+                f"binned differently, and {label} has {negative} negative rates: "
+                "expected the same edges, or none"
+            )
     cubes = [_interpolated(cube, axes) for cube in (a, b)]
-    return Common(*cubes, f"{text}: {why}, an approximation", (is_measured(a), is_measured(b)))
+    return Common(*cubes, f"{text}, an approximation", (is_measured(a), is_measured(b)))
 
 
 def _common_edges(a, b):
