@@ -422,7 +422,7 @@ def test_system_refuses(place, run, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied", "/somewhere/.simbg-1234")
 
-    for name in ("os.replace", "tempfile.mkdtemp"):
+    for name in ("os.replace", "os.mkdir"):
         monkeypatch.setattr(name, refuse)
         code, out, err = run("reconstruct", place / "gadf", "out", "--exclude", "none")
         assert (code, out, len(err.splitlines())) == (2, "", 1)

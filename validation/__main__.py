@@ -162,7 +162,7 @@ def validate(
     simbg validate --scenario night --method histogram --seed 1
     simbg validate --method my_package.my_module:MyMethod --leaderboard 3
     simbg validate --command "mytool {store} {output}" --scenario night
-    simbg validate --quiet --json > results.json
+    simbg validate --quiet --json --scenario night
     simbg validate --self-check --baseline reports/baseline
     simbg validate --from irf_file.fits
     simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
