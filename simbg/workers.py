@@ -141,7 +141,7 @@ def announce(executor, stage):
 
 @contextmanager
 def interruptible():
-    """A long wait that Ctrl-C ends in a worker, too: its other work is short, and is left to end."""
+    """A long wait that Ctrl-C ends in a worker, too; its other work is short and left to end."""
     if not HANDLERS:
         yield
         return
