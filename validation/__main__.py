@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
+from simbg.completion import method_names, scenario_names
 from simbg.console import jobs_option, run, seed_option
 from simbg.io.files import new_file
 from simbg.pipeline import Selection, parse_group_by
 from simbg.scenarios import SCENARIOS, from_file
-from simbg.workers import workers
+from simbg.workers import announce, workers
 from validation import baseline as gate
 from validation.crossval import cross_validate, write_crossval
 from validation.isolated import TIMEOUT
@@ -25,6 +26,7 @@ from validation.response import exclusion_response
 from validation.run import run_suite
 from validation.selfcheck import self_check
 from validation.suite import WORDS, Suite, self_check_lines
+from validation.terminal import keeps_what_is_there, plan, result_document, result_table
 from validation.ways import Way
 
 __all__ = ["validate"]
@@ -38,6 +40,7 @@ OURS = ("histogram", "default", "michi")
     "methods",
     multiple=True,
     metavar="NAME|MODULE:OBJECT",
+    shell_complete=method_names,
     help="A method to validate; repeatable. Default: all of ours.",
 )
 @click.option(
@@ -70,7 +73,12 @@ OURS = ("histogram", "default", "michi")
     help="Also rank the methods, on N stores of each scenario; 3 or more have errors.",
 )
 @click.option(
-    "--scenario", "names", multiple=True, metavar="NAME", help="Only this scenario; repeatable."
+    "--scenario",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=scenario_names,
+    help="Only this scenario; repeatable.",
 )
 @seed_option
 @jobs_option
@@ -116,6 +124,11 @@ OURS = ("histogram", "default", "michi")
 @click.option(
     "--skip-incomplete", is_flag=True, help="With --data: leave out runs that cannot be read."
 )
+@click.option("--quiet", is_flag=True, help="Say nothing: no progress, no table.")
+@click.option(
+    "--json", "json_", is_flag=True, help="Write the results to standard output as JSON, no table."
+)
+@keeps_what_is_there
 def validate(
     methods,
     commands,
@@ -134,6 +147,8 @@ def validate(
     exclude,
     group_by,
     skip_incomplete,
+    quiet,
+    json_,
 ):
     """Compare true and rebuilt cubes of all scenarios; write a report.
 
@@ -145,6 +160,7 @@ def validate(
     simbg validate --scenario night --method histogram --seed 1
     simbg validate --method my_package.my_module:MyMethod --leaderboard 3
     simbg validate --command "mytool {store} {output}" --scenario night
+    simbg validate --quiet --json --scenario night
     simbg validate --self-check --baseline reports/baseline
     simbg validate --from irf_file.fits
     simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
@@ -170,25 +186,33 @@ def validate(
     chosen = [SCENARIOS[name] for name in dict.fromkeys(names or SCENARIOS)]
     if from_:
         chosen = [from_file(from_), *(chosen if names else ())]
-    with workers(jobs, "validate", unit=" pieces") as executor:
+    with workers(jobs, "validate", unit=" pieces", quiet=quiet) as executor:
+        executor.plan(plan(chosen, old is not None, check))
         outcomes = run_suite(chosen, ways, seed, executor, replicates or 0)
         masked = next((s for s in chosen if s.name == "source"), None)
         response = exclusion_response(masked, seed, executor) if masked else None
+        announce(executor, "baseline")
         kept, changes = (True, None) if old is None else _gate(old, executor)
+        announce(executor, "self-check")
         checked = self_check(seed, executor) if check else None
         suite = Suite(outcomes, seed, changes, kept, checked, response, replicates or 0)
+        announce(executor, "figures")
         pictures = render(suite, executor)
     write_reports(out, suite, pictures)
     for result in suite.results:
         if result.status in ("fail", "error", "known"):
-            click.echo(_line(result))
+            _say(_line(result))
     for line in leaderboard_lines(outcomes) if replicates else ():
-        click.echo(line)
+        _say(line)
     for line in changes or ():
-        click.echo(f"since the baseline: {line}")
+        _say(f"since the baseline: {line}")
     if checked is not None:
         _say_self_check(out, *checked)
-    click.echo(f"{suite.text}: {out / 'index.html'}")
+    for line in result_table(suite.results):
+        _say(line)
+    _say(f"{suite.text}: {out / 'index.html'}")
+    if json_:
+        click.echo(result_document(out, suite))
     return 0 if suite.good else 1
 
 
@@ -205,14 +229,18 @@ def _ways(methods, commands, models, timeout):
 
 
 def _cross_validate(data, methods, selection, out, jobs):
-    good = True
+    good, found = True, []
     for method in methods or ("histogram",):
-        with workers(jobs, "validate", unit=" folds") as executor:
+        quiet = click.get_current_context().params["quiet"]
+        with workers(jobs, "validate", unit=" folds", quiet=quiet) as executor:
             result = cross_validate(data, selection, method, executor=executor)
         folder = Path(out) / f"data-{method.replace(':', '-')}"
         write_crossval(result, folder)
-        click.echo(f"{result.text}: {folder}")
+        found.append({"method": method, "good": result.agree, "folder": str(folder)})
+        _say(f"{result.text}: {folder}")
         good &= result.agree
+    if click.get_current_context().params["json_"]:
+        click.echo(json.dumps({"good": good, "models": found}, indent=1))
     return 0 if good else 1
 
 
@@ -234,6 +262,13 @@ def _say_self_check(out, found, clean):
         records = [{k: None if v != v else v for k, v in asdict(f).items()} for f in found]
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
     for line in self_check_lines(found, clean):
+        _say(line)
+
+
+def _say(line):
+    """To standard output, unless that is for something else or for nothing."""
+    params = click.get_current_context().params
+    if not (params["quiet"] or params["json_"]):
         click.echo(line)
 
 

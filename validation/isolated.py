@@ -28,6 +28,7 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.workers import interruptible
 
 __all__ = ["TIMEOUT", "Isolated", "run_command", "run_method"]
 
@@ -196,7 +197,8 @@ class _workplace:
                 start_new_session=True,
             )
             try:
-                process.wait(timeout)
+                with interruptible():
+                    process.wait(timeout)
             except subprocess.TimeoutExpired:
                 return Isolated(None, f"took more than {timeout:g} s", time.perf_counter() - start)
             finally:
