@@ -16,6 +16,7 @@ from simbg.pipeline import Selection, parse_group_by
 from simbg.scenarios import SCENARIOS, from_file
 from simbg.workers import workers
 from validation import baseline as gate
+from validation.conformance import conformance, write_findings
 from validation.crossval import cross_validate, write_crossval
 from validation.isolated import TIMEOUT
 from validation.leaderboard import leaderboard_lines, write_leaderboard
@@ -96,6 +97,12 @@ OURS = ("histogram", "default", "michi")
 @click.option(
     "--self-check", "check", is_flag=True, help="Also plant every defect, and run clean 504 times."
 )
+@click.option(
+    "--conformance",
+    "conforming",
+    metavar="OBJECT",
+    help="Instead: whether this method, or this --command by its name, keeps the contract.",
+)
 @click.option("--list", "list_", is_flag=True, help="List scenarios and methods.")
 @click.option(
     "--from", "from_", type=click.Path(), metavar="BKG", help="Instead: the truth of this file."
@@ -131,6 +138,7 @@ def validate(
     out,
     baseline,
     check,
+    conforming,
     list_,
     from_,
     data,
@@ -147,6 +155,7 @@ def validate(
     simbg validate --scenario night --method histogram --seed 1
     simbg validate --method my_package.my_module:MyMethod --leaderboard 3
     simbg validate --command "mytool {store} {output}" --scenario night
+    simbg validate --conformance my_package.my_module:MyMethod
     simbg validate --self-check --baseline reports/baseline
     simbg validate --from irf_file.fits
     simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
@@ -154,6 +163,10 @@ def validate(
     if list_:
         _list()
         return 0
+    if conforming:
+        ways = {way.name: way for way in (Way.command(text, timeout) for text in commands)}
+        way = ways.get(conforming) or Way(conforming, timeout=timeout)
+        return _say_conformance(way, seed, jobs, Path(out))
     if data:
         return _cross_validate(data, methods, exclude, group_by, out, jobs)
     unknown = [name for name in names if name not in SCENARIOS]
@@ -197,6 +210,24 @@ def validate(
     good, text = verdict(results)
     click.echo(f"{text}: {out / 'index.html'}")
     return 0 if good and kept and sound else 1
+
+
+def _say_conformance(way, seed, jobs, out):
+    """Print and keep what the conformance suite finds."""
+    if way.kind == "method" and not is_named(way.name):
+        raise ValueError(
+            f"conformance: got {way.name!r}, expected a method, module:Object, or the name of a "
+            "--command"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    with workers(jobs, "conformance", unit=" stores") as executor:
+        findings = conformance(way, seed, executor)
+    write_findings(out / "conformance.json", way.name, seed, findings)
+    for finding in findings:
+        click.echo(f"{finding.status:4s} {finding.name}: {finding.about}: {finding.text}")
+    failed = sum(finding.status == "fail" for finding in findings)
+    click.echo(f"{failed or 'none'} of {len(findings)} checks failed: {out / 'conformance.json'}")
+    return 1 if failed else 0
 
 
 def _ways(methods, commands, models, timeout):

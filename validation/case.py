@@ -20,6 +20,8 @@ SIGMAS = 5.0
 MOVED = 0.01
 # No method is off by as much, and any wrong unit is, by at least the square of this.
 GROSS = 1.8
+# What is left of a pixel through which a mask passes, at most.
+PASSED = 0.95
 # Points about a place, along either axis, at which the rate is looked up (deg).
 AROUND = np.array([-0.4, 0.0, 0.4])
 
@@ -67,6 +69,39 @@ class Case:
         if np.any(np.isnan(one) != np.isnan(plain)):
             return np.inf
         return float(np.nansum(np.abs(one - plain)) / np.nansum(plain))
+
+    def share(self, name):
+        """What the regions of a store leave of the exposure of each bin."""
+        whole, left = self.true().livetime, self.true(name).livetime
+        return np.divide(left, whole, out=np.zeros_like(whole), where=whole > 0)
+
+    def pixels(self, name, norm):
+        """How much pixels that a mask passes through differ from those of the plain cube.
+
+        Parameters
+        ----------
+        name : str
+        norm : float
+            Of the cube as a whole, by the plain one.
+
+        Returns
+        -------
+        rms, error, ratio : float
+            The relative rms difference without that of the noise, which is binomial, the
+            standard error of its square, and the ratio of all.
+        """
+        share, counts = self.share(name), self.true(name).counts
+        one, plain = self.events(name) / norm, self.events("plain")
+        known = np.isfinite(one + plain) & (share > 0) & (share < PASSED)
+        image = [one * share, plain * share, counts, counts * (1 - share)]
+        image = np.array([np.where(known, each, 0.0).sum(axis=0) for each in image])
+        one, plain, counts, variance = image[:, image[1] > 0]
+        if not counts.size:
+            raise ValueError("got no rate where masks pass, expected one")
+        total = np.sum(counts**2)
+        square = np.sum((counts * (one / plain - 1)) ** 2 - variance) / total
+        error = np.sqrt(2 * np.sum(variance**2)) / total
+        return np.sqrt(max(square, 0.0)), error, one.sum() / plain.sum()
 
     @cached_property
     def clump(self):

@@ -32,25 +32,27 @@ AXES = Axes(np.geomspace(0.2, 20, 6), np.linspace(-3, 3, 13), np.linspace(-2.5, 
 # the axes. No run differs from another by its zenith angle.
 TRUTH = GaussianTruth(
     index=2.5,
-    event_rate=10.0,
+    event_rate=15.0,
     energy_range=(0.15, 40.0),
-    sigma=(1.6, 2.4),
+    sigma=(2.0, 3.0),
     peak=(0.6, -0.9),
     zenith_slope=0.0,
 )
 N_RUNS, ONTIME = 6, 600.0  # s
 DEAD = 0.1, 0.4
-TARGET = 83.0, -40.0
+TARGET = 83.0, -30.0
 # Events added to each run in one bin: energy (TeV), fov_lon and fov_lat (deg), each uniform. Their
 # middle is 1.4 deg or more from where any flip or swap would have it, and in the last bin but one.
 CLUMP = 200
 PLACE = (4.0, 6.0), (2.0, 2.5), (-1.5, -0.5)
 # What is left of the livetime, of events below a threshold, and of all.
 LIVE, BELOW, FEW = 0.5, 1 / 3, 0.01
+# s between good time intervals; in the long ones the field turns by some 20 deg.
+GAP, LONG = 120.0, 1500.0
 # A circle at the centre hides pixels wholly. Another lies aside, with a bright source in it.
 ASIDE = TARGET[0], TARGET[1] + 1.6
-MASKS = circle(*TARGET, 1.0), circle(*ASIDE, 0.7)
-SOURCES = (GammaSource("source", *ASIDE, flux=4e-10),)
+MASKS = circle(*TARGET, 0.8), circle(*ASIDE, 0.7)
+SOURCES = (GammaSource("source", *ASIDE, flux=2e-9, energy_range=(0.2, 100.0)),)
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,9 @@ class Trial:
     cut: bool = False
 
 
-def _with_gaps(row):
-    """Three good time intervals, 120 s apart."""
-    return row | {"N_GTI": 3, "GTI_GAP": 120.0, "TSTOP": row["TSTOP"] + 240.0}
+def _with_gaps(row, gap=GAP):
+    """Three good time intervals, ``gap`` s apart."""
+    return row | {"N_GTI": 3, "GTI_GAP": gap, "TSTOP": row["TSTOP"] + 2 * gap}
 
 
 def _with_strays(row, events, rng):
@@ -135,6 +137,7 @@ TRIALS = {
     "strays": Trial(before=_with_gaps, after=_with_strays),
     "thresholds": Trial(before=_high_threshold, after=_thinned),
     "masks": Trial(sources=SOURCES, regions=MASKS),
+    "turning masks": Trial(partial(_with_gaps, gap=LONG), sources=SOURCES, regions=MASKS),
     "few events": Trial(after=_few),
     "no runs": Trial(empty=True),
     "broken file": Trial(cut=True),
@@ -191,7 +194,7 @@ def expected(seed, axes, name="plain"):
 
 
 def _runs(seed):
-    how = {"ontime": ONTIME, "deadtime_fraction": DEAD, "alt_range": (55.0, 73.0)}
+    how = {"ontime": ONTIME, "deadtime_fraction": DEAD, "alt_range": (75.0, 77.0)}
     rng = named_rng(seed, "conformance runs")
     table = make_observation_table(N_RUNS, rng, HESS_SITE, target=TARGET, **how)
     table["SAFE_ENERGY_LO"] = np.full(N_RUNS, AXES.energy[0])
