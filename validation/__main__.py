@@ -214,10 +214,11 @@ def validate(
 
 def _say_conformance(way, seed, jobs, out):
     """Print and keep what the conformance suite finds."""
-    if way.kind == "method" and not is_named(way.name):
+    if way.kind == "method" and ":" not in way.name and way.name not in _names():
+        known = ", ".join(_names())
         raise ValueError(
-            f"conformance: got {way.name!r}, expected a method, module:Object, or the name of a "
-            "--command"
+            f"conformance: got {way.name!r}, expected one of {known}, module:Object, or the name "
+            "of a --command"
         )
     out.mkdir(parents=True, exist_ok=True)
     with workers(jobs, "conformance", unit=" stores") as executor:
@@ -258,8 +259,12 @@ def _cross_validate(data, methods, exclude, group_by, out, jobs):
 def _list():
     for scenario in SCENARIOS.values():
         click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
-    installed = sorted(entry.name for entry in entry_points(group="simbg.reconstructors"))
-    click.echo("methods: " + ", ".join([*OURS, *installed]))
+    click.echo("methods: " + ", ".join(_names()))
+
+
+def _names():
+    """Of our methods and of installed ones."""
+    return [*OURS, *sorted(entry.name for entry in entry_points(group="simbg.reconstructors"))]
 
 
 def _gate(old, executor):

@@ -149,7 +149,7 @@ def write_trial(folder, seed, name):
 
     Parameters
     ----------
-    folder : Path
+    folder : path-like
         The store becomes a folder of its own there.
     seed : int
     name : str
