@@ -118,7 +118,7 @@ class Case:
     @property
     def off_in_energy(self):
         """By how many bins; 0 if the clump is not seen."""
-        if self.made["clump"].cube is None or not np.any(self.clump > 0):
+        if "clump" not in self.made or self.made["clump"].reason or not np.any(self.clump > 0):
             return 0
         return self.clump_bins[1] - self.clump_bins[0]
 

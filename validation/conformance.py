@@ -121,7 +121,7 @@ def judge(made, seed, kind="method"):
     Parameters
     ----------
     made : dict of str to Isolated
-        For each of the `TRIALS` and "again"; of "plain" alone if there is no cube of that.
+        For each of the `TRIALS` and "again", or for some; checks of others are left out.
     seed : int
     kind : {"method", "command"}
         Nobody watches which files a command opens.
@@ -131,7 +131,8 @@ def judge(made, seed, kind="method"):
     findings : list of Finding
     """
     case = Case(made, seed)
-    checks = CHECKS if made["plain"].cube is not None else FIRST
+    checks = FIRST if made["plain"].reason else CHECKS
+    checks = [check for check in checks if check.trial in made]
     checks = [check for check in checks if kind == "method" or check.judge is not _blind]
     return [Finding(check.name, check.about, *_judged(case, check)) for check in checks]
 
@@ -336,7 +337,9 @@ def _masks(name, case):
     if n and not inside > 1 / GROSS:
         return "fail", f"the rate is {inside:.2g} of the right one in {n} hidden bins, expected NaN"
     rms, error, ratio = case.pixels(name, outside)
-    text = f"where a mask passes the rate is {ratio:.3f} of the right one, {rms:.1%} off (rms)"
+    text = (
+        f"where a mask passes the rate is {ratio:.3f} of the right one, {rms:.1%} rms beyond noise"
+    )
     if rms**2 > MASKED**2 + SIGMAS * error:
         off = "what it hides is taken for exposed" if ratio < 1 else "events behind it count"
         off = off if abs(ratio - 1) > MARGIN else "it is taken for where it is not"
