@@ -17,6 +17,7 @@ from simbg.pipeline import Selection, parse_group_by
 from simbg.scenarios import SCENARIOS, from_file
 from simbg.workers import announce, workers
 from validation import baseline as gate
+from validation.conformance import conformance, write_findings
 from validation.crossval import cross_validate, write_crossval
 from validation.isolated import TIMEOUT
 from validation.leaderboard import leaderboard_lines
@@ -98,6 +99,12 @@ OURS = ("histogram", "default", "michi")
 @click.option(
     "--self-check", "check", is_flag=True, help="Also plant every defect, and run clean 504 times."
 )
+@click.option(
+    "--conformance",
+    "conforming",
+    metavar="OBJECT",
+    help="Instead: whether this method, or this --command by its name, keeps the contract.",
+)
 @click.option("--list", "list_", is_flag=True, help="List scenarios and methods.")
 @click.option(
     "--from", "from_", type=click.Path(), metavar="BKG", help="Instead: the truth of this file."
@@ -141,6 +148,7 @@ def validate(
     out,
     baseline,
     check,
+    conforming,
     list_,
     from_,
     data,
@@ -161,6 +169,7 @@ def validate(
     simbg validate --method my_package.my_module:MyMethod --leaderboard 3
     simbg validate --command "mytool {store} {output}" --scenario night
     simbg validate --quiet --json --scenario night
+    simbg validate --conformance my_package.my_module:MyMethod
     simbg validate --self-check --baseline reports/baseline
     simbg validate --from irf_file.fits
     simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
@@ -168,6 +177,10 @@ def validate(
     if list_:
         _list()
         return 0
+    if conforming:
+        ways = {way.name: way for way in (Way.command(text, timeout) for text in commands)}
+        way = ways.get(conforming) or Way(conforming, timeout=timeout)
+        return _say_conformance(way, seed, jobs, Path(out))
     if data:
         selection = Selection(
             exclude=tuple(exclude),
@@ -216,6 +229,25 @@ def validate(
     return 0 if suite.good else 1
 
 
+def _say_conformance(way, seed, jobs, out):
+    """Print and keep what the conformance suite finds."""
+    if way.kind == "method" and ":" not in way.name and way.name not in _names():
+        known = ", ".join(_names())
+        raise ValueError(
+            f"conformance: got {way.name!r}, expected one of {known}, module:Object, or the name "
+            "of a --command"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    with workers(jobs, "conformance", unit=" stores") as executor:
+        findings = conformance(way, seed, executor)
+    write_findings(out / "conformance.json", way.name, seed, findings)
+    for finding in findings:
+        _say(f"{finding.status:4s} {finding.name}: {finding.about}: {finding.text}")
+    failed = sum(finding.status == "fail" for finding in findings)
+    _say(f"{failed or 'none'} of {len(findings)} checks failed: {out / 'conformance.json'}")
+    return 1 if failed else 0
+
+
 def _ways(methods, commands, models, timeout):
     """What a user named, in this order; ours if nothing. No two share a name."""
     ways = [Way(name, timeout=timeout) for name in methods]
@@ -247,8 +279,12 @@ def _cross_validate(data, methods, selection, out, jobs):
 def _list():
     for scenario in SCENARIOS.values():
         click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
-    installed = sorted(entry.name for entry in entry_points(group="simbg.reconstructors"))
-    click.echo("methods: " + ", ".join([*OURS, *installed]))
+    click.echo("methods: " + ", ".join(_names()))
+
+
+def _names():
+    """Of our methods and of installed ones."""
+    return [*OURS, *sorted(entry.name for entry in entry_points(group="simbg.reconstructors"))]
 
 
 def _gate(old, executor):
