@@ -127,8 +127,8 @@ def validated(monkeypatch, tmp_path, capsys):
         for method in ("histogram", "default", "mine")
     ]
     monkeypatch.setattr(command, "run_suite", lambda *args, **kwargs: outcomes)
-    monkeypatch.setattr(command, "to_be_shown", lambda outcomes: [])
-    monkeypatch.setattr(command, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
+    monkeypatch.setattr("validation.report.write_page", lambda *args: None)
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
@@ -343,9 +343,9 @@ def test_interrupt_says_what_was_kept(tmp_path):
     (tmp_path / "reports" / "index.html").write_text("old")
     program = """
 import os, signal
-from validation import __main__ as command
+from validation import __main__ as command, report
 command.run_suite = lambda *args, **kwargs: []
-command.write_report = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGINT)
+report.write_junit = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGINT)
 from simbg.cli import main
 main(["validate", "--scenario", "night", "--jobs", "1"])
 """
