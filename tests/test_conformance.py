@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +10,7 @@ import numpy as np
 import odd_methods
 import pytest
 from astropy import units as u
+from astropy.table import Table
 
 from simbg.axes import MEV_PER_TEV
 from simbg.cli import main
@@ -17,8 +18,9 @@ from simbg.io.cubes import write_cube
 from simbg.io.gadf import GadfStore
 from simbg.observations import Events
 from simbg.reconstruct import Default, Histogram, Michi, check_cube
-from validation.conformance import CHECKS, conformance, judge
+from validation.conformance import conformance, judge
 from validation.isolated import Isolated
+from validation.promises import CHECKS
 from validation.trials import AXES, TRIALS, expected, write_trial
 from validation.ways import Way
 
@@ -30,7 +32,7 @@ class Once:
     """Reads a file once for all methods."""
 
     def __init__(self, load):
-        self.load, self.read = load, cache(load)
+        self.read = cache(load)
 
     def __call__(self):
         return self.read()
@@ -209,9 +211,18 @@ def from_start_to_stop(run):
 
 
 def without_gti(run):
-    """The reader without the place of the GTIs takes all from TSTART to TSTOP."""
-    load = run.load.load
-    return replace(run, load=partial(load.func, *load.args[:2], None))
+    """All events of the file."""
+
+    def load():
+        good = run.load()
+        table = Table.read(run.store / "data" / f"simbg_obs_{run.obs_id:06d}.fits.gz", hdu="EVENTS")
+        energy, time, ra, dec = (
+            np.asarray(table[name], float) for name in ("ENERGY", "TIME", "RA", "DEC")
+        )
+        lon, lat = good.pointing.sky_to_fov(ra, dec, time)
+        return Events(energy, lon, lat, time, ra, dec, good.gti, good.pointing)
+
+    return replace(run, load=load)
 
 
 def first_gti(run):

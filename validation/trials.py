@@ -47,7 +47,7 @@ CLUMP = 200
 PLACE = (4.0, 6.0), (2.0, 2.5), (-1.5, -0.5)
 # What is left of the livetime, of events below a threshold, and of all.
 LIVE, BELOW, FEW = 0.5, 1 / 3, 0.01
-# s between good time intervals; in the long ones the field turns by some 20 deg.
+# s between good time intervals; in the long ones the field turns by tens of deg.
 GAP, LONG = 120.0, 1500.0
 # A circle at the centre hides pixels wholly. Another lies aside, with a bright source in it.
 ASIDE = TARGET[0], TARGET[1] + 1.6
