@@ -17,9 +17,10 @@ from simbg.cli import main, simbg
 from simbg.scenarios import SCENARIOS
 from simbg.workers import Inline, Watched
 from validation import __main__ as command
-from validation.report import WORDS
+from validation.rendering import Pictures
 from validation.results import Result
 from validation.run import Outcome
+from validation.suite import WORDS
 from validation.terminal import CELLS, plan, result_table
 
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
