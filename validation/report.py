@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from simbg.io.files import new_file
 from validation.convergence import TARGETS
 from validation.criteria import BUDGET
-from validation.leaderboard import ABSENT, COLUMNS, ranking, rows, why
+from validation.leaderboard import ABSENT, COLUMNS, about, ranking, rows, said, why
 from validation.metrics import METRICS, pulls
 from validation.plots import (
     compare_figure,
@@ -227,6 +227,8 @@ def _leaderboard(outcomes):
         "rows": rows(outcomes),
         "columns": list(COLUMNS),
         "why": why,
+        "said": said(outcomes),
+        "about": about(outcomes),
         "absent": ABSENT,
         "png": base64.b64encode(_png(leaderboard_figure(points))).decode(),
     }

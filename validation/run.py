@@ -131,7 +131,7 @@ class _Runner:
         try:
             return self._run(way, with_convergence, isolated)
         except (Exception, SystemExit) as error:
-            return self._failed(way.name, _line(error))
+            return self._failed(way.name, _line(error), next(iter(isolated), None))
 
     def _run(self, way, with_convergence, isolated):
         name, about = way.name, self._about(way.name)
@@ -168,8 +168,8 @@ class _Runner:
         failure = Result(**self._about(name), metric="run", status="error", reason=reason)
         standing = Standing(self.scenario.name, name, reason)
         if isolated is not None:
-            cost = {"seconds": isolated.seconds, "megabytes": isolated.megabytes}
-            standing = replace(standing, **cost)
+            names = ("seconds", "megabytes", "known")
+            standing = replace(standing, **{name: getattr(isolated, name) for name in names})
         return Outcome(self.scenario, name, None, (failure,), None, standing)
 
     def run_per_run(self):
