@@ -121,7 +121,7 @@ def apart(one, other):
     freedom = (a + b) ** 2 / unsure if unsure else math.inf
     limit = stats.t.isf(stats.norm.sf(APART), freedom) * math.sqrt(a + b)
     # False where an error is not known.
-    return other.score - one.score > limit
+    return bool(other.score - one.score > limit)
 
 
 def _scored(method, rows):
