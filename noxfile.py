@@ -79,7 +79,7 @@ def benchmark(session):
 
 @nox.session
 def adapters(session):
-    """Test other people's methods; rank them in reports/leaderboard: nox -s adapters -- --seed 1."""
+    """Test and rank other people's methods, in reports/leaderboard: nox -s adapters -- --seed 1."""
     session.install("-e.", *groups("test", "baccmod"))
     session.run("pytest", *PARALLEL, "tests/test_adapters.py", "tests/test_baccmod.py", env=THREADS)
     methods = [word for name in (*OURS, *BACCMOD) for word in ("--method", name)]

@@ -110,18 +110,22 @@ def ranking(outcomes):
 
 
 def apart(one, other):
-    """Whether the first of two ranks is better than the other by more than their errors.
-
-    The error of a difference is taken as if methods had no events in common; they have, so it is
-    too large rather than too small. Few stores know their scatter badly: Student's t, with
-    degrees of freedom as Welch (1947) adds them.
-    """
-    a, b = one.error**2, other.error**2
-    unsure = a**2 / one.freedom + b**2 / other.freedom
-    freedom = (a + b) ** 2 / unsure if unsure else math.inf
-    limit = stats.t.isf(stats.norm.sf(APART), freedom) * math.sqrt(a + b)
+    """Whether the first of two ranks is better than the other by more than their errors."""
     # False where an error is not known.
-    return bool(other.score - one.score > limit)
+    return bool(other.score - one.score > limit(one, other))
+
+
+def limit(*ranks):
+    """What a sum or difference of scores may be by their errors alone, in 95.4 of 100.
+
+    Errors are added as if methods had no events in common; they have, so it is too large rather
+    than too small. Few stores know their scatter badly: Student's t, with degrees of freedom as
+    Welch (1947) has them.
+    """
+    variances = [rank.error**2 for rank in ranks]
+    unsure = sum(v**2 / rank.freedom for v, rank in zip(variances, ranks, strict=True))
+    freedom = sum(variances) ** 2 / unsure if unsure else math.inf
+    return stats.t.isf(stats.norm.sf(APART), freedom) * math.sqrt(sum(variances))
 
 
 def _scored(method, rows):
@@ -191,9 +195,9 @@ def rows(outcomes):
 def why(outcome):
     """What fails, and what is known of it, in words."""
     known = outcome.standing.known or {}
+    if outcome.standing.reason:
+        return outcome.standing.reason
     failed = [r for r in outcome.results if r.status in ("fail", "error")]
-    if any(r.status == "error" for r in failed):
-        return outcome.standing.reason or failed[0].reason
     words = [r.metric + (f" ({known[r.metric]})" if r.metric in known else "") for r in failed]
     reasons = {r.reason: r.metric for r in outcome.results if r.status == "known"}
     words += [f"known: {reason}" for reason in reasons]
@@ -225,6 +229,8 @@ def _by_method(outcomes):
 
 def _verdict(outcome):
     statuses = {result.status for result in outcome.results}
+    if outcome.standing.reason:
+        return "error"  # if only with another store
     return next((status for status in ORDER if status in statuses), "ok")
 
 

@@ -6,7 +6,6 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from astropy.table import Table
 
 from simbg.axes import edition2015_axes
@@ -24,7 +23,13 @@ from validation.pair import Pair
 from validation.replicates import make_setting, replicate
 from validation.results import Result
 from validation.runs import expected_measures, held_out_measures
-from validation.standing import Standing, make_standing, rebuild_stores, with_exposure
+from validation.standing import (
+    Standing,
+    check_rates,
+    make_standing,
+    rebuild_stores,
+    with_exposure,
+)
 from validation.ways import as_way
 
 __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
@@ -234,7 +239,7 @@ class _Runner:
 
     def _pairs(self, method, setting, reco):
         """The truth at this exposure with the rebuilt cube and with the noise-free one."""
-        _check(reco, setting.true)
+        check_rates(reco, setting.true)
         counted = self._counted(reco.axes, getattr(method, "threshold_bin", "drop"))
         runs = setting.expected.run_counts, counted
         if setting.estimate is None:
@@ -268,26 +273,6 @@ class _Runner:
 
 def _edges(axes):
     return axes.energy.tobytes(), axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
-
-
-def _check(reco, true):
-    """Refuse a cube that would pass for want of anything to measure."""
-    if reco.livetime is None or not np.any(reco.livetime > 0):
-        raise ValueError("got a cube without livetime, expected that of each bin")
-    longest, runs = reco.livetime.max(), true.livetime.max()
-    # Sums of the same seconds in another order.
-    if abs(longest - runs) > 1e-9 * runs:
-        raise ValueError(
-            f"got {longest:.0f} s of livetime, expected that of the runs, {runs:.0f} s"
-        )
-    exposed = true.livetime > 0
-    rate = reco.rate[exposed]
-    bad = np.count_nonzero(~(np.isfinite(rate) & (rate >= 0)))
-    if bad:
-        raise ValueError(
-            f"got {bad} rates of {rate.size} that are negative or no number, "
-            "expected 0 or more wherever there is exposure"
-        )
 
 
 def _line(error):

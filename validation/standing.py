@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from validation.metrics import METRICS
 from validation.pair import Pair
 from validation.replicates import N_PARAMETERS
 
-__all__ = ["Standing", "make_standing", "rebuild_stores", "with_exposure"]
+__all__ = ["Standing", "check_rates", "make_standing", "rebuild_stores", "with_exposure"]
 
 # Relative accuracy for which hours are stated.
 TARGET = 0.01
@@ -152,6 +151,26 @@ def with_exposure(cube, stack, own=True):
     return replace(cube, counts=counts, livetime=stack.livetime, ontime=stack.ontime)
 
 
+def check_rates(reco, true):
+    """Refuse a cube that would pass for want of anything to measure."""
+    if reco.livetime is None or not np.any(reco.livetime > 0):
+        raise ValueError("got a cube without livetime, expected that of each bin")
+    longest, runs = reco.livetime.max(), true.livetime.max()
+    # Sums of the same seconds in another order.
+    if abs(longest - runs) > 1e-9 * runs:
+        raise ValueError(
+            f"got {longest:.0f} s of livetime, expected that of the runs, {runs:.0f} s"
+        )
+    exposed = true.livetime > 0
+    rate = reco.rate[exposed]
+    bad = np.count_nonzero(~(np.isfinite(rate) & (rate >= 0)))
+    if bad:
+        raise ValueError(
+            f"got {bad} rates of {rate.size} that are negative or no number, "
+            "expected 0 or more wherever there is exposure"
+        )
+
+
 def make_standing(scenario, method, setting, isolated, table, seed, own=True):
     """Where a method stands.
 
@@ -173,7 +192,7 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True):
     -------
     standing : Standing
     """
-    reasons = [f"store {n}: {one.reason}" for n, one in enumerate(isolated) if one.reason]
+    cubes, reasons = _cubes(setting, isolated, own)
     cost = {
         "seconds": float(np.mean([one.seconds for one in isolated])),
         "megabytes": float(np.max([one.megabytes for one in isolated])),
@@ -181,7 +200,7 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True):
     }
     if reasons:
         return Standing(scenario.name, method, reasons[0], **cost)
-    pairs = [Pair(setting.true, with_exposure(one.cube, setting.claimed, own)) for one in isolated]
+    pairs = [Pair(setting.true, cube) for cube in cubes]
     numbers = {"stores": len(pairs)}
     for name in ("norm", "index"):
         measures = [METRICS[name](pair) for pair in pairs]
@@ -191,7 +210,7 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True):
     numbers |= _of_losses("noise_cost", losses, lambda q, floor: q - floor)
     numbers |= _of_losses("floor", losses, lambda q, floor: floor)
     numbers |= _of_losses("efficiency", losses, lambda q, floor: N_PARAMETERS / q)
-    numbers |= _of_losses("accuracy", losses, lambda q, floor: math.sqrt(q / expected))
+    numbers |= _of_losses("accuracy", losses, lambda q, floor: np.sqrt(q / expected))
     seen = numbers["floor"] > SEEN * numbers["floor_error"]
     gain = TARGET**2 - (numbers["floor"] / expected if seen else 0.0)
     rate = expected * 3600 / float(np.sum(table["LIVETIME"]))
@@ -199,6 +218,21 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True):
     numbers["at_least"] = not seen
     width = _significance_width(scenario, pairs[0].reco, table, seed, len(isolated))
     return Standing(scenario.name, method, "", **numbers, **width, **cost)
+
+
+def _cubes(setting, isolated, own):
+    """The cubes, and why there are fewer than stores."""
+    cubes, reasons = [], []
+    for number, one in enumerate(isolated):
+        try:
+            if one.reason:
+                raise ValueError(one.reason)
+            cube = with_exposure(one.cube, setting.claimed, own)
+            check_rates(cube, setting.true)
+            cubes.append(cube)
+        except ValueError as error:
+            reasons.append(f"store {number}: {error}")
+    return cubes, reasons
 
 
 def _losses(pairs):
@@ -209,22 +243,23 @@ def _losses(pairs):
     return d @ d.T
 
 
+def _cost_and_floor(losses):
+    """E[Q] and floor: of all replicates first, then without each of them."""
+    n, own, row = len(losses), np.diag(losses), losses.sum(axis=1)
+    size = np.append(n, np.full(n, n - 1))
+    trace = np.append(own.sum(), own.sum() - own)
+    cross = np.append(row.sum(), row.sum() - 2 * row + own) - trace
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return trace / size, cross / (size * (size - 1))
+
+
 def _of_losses(name, losses, function):
     """A function of E[Q] and the floor, with its jackknife error."""
-
-    def value(which):
-        part = losses[np.ix_(which, which)]
-        cross = [part[i, j] for i, j in combinations(range(len(which)), 2)]
-        return function(np.trace(part) / len(which), np.mean(cross) if cross else math.nan)
-
-    everything = np.arange(len(losses))
-    left_out = [value(np.delete(everything, i)) for i in everything] if len(losses) > 2 else []
-    return {name: float(value(everything)), f"{name}_error": _jackknife(left_out)}
-
-
-def _jackknife(values):
-    n = len(values)
-    return float(np.sqrt((n - 1) * np.var(values))) if n else math.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value, *left_out = function(*_cost_and_floor(losses))
+        n = len(left_out)
+        error = math.sqrt(n - 1) * np.std(left_out) if n > 2 else math.nan
+    return {name: float(value), f"{name}_error": float(error)}
 
 
 def _mean(name, values):
