@@ -23,8 +23,8 @@ EXACT = 1e-12
 ABOUT = (
     "Every method rebuilt the same {stores} stores of each scenario, in a process of its own. "
     "Accuracy is the relative rms error of the rate, weighted with the true counts: the geometric "
-    "mean over scenarios, of which one without a cube counts as 100 %. Ranks are those that a "
-    "method may have: one worse for each that is better by {apart:g} standard errors or more, and "
+    "mean over scenarios, of which one without a cube counts as 100 % or more. Ranks are those "
+    "that a method may have: one more than are better by more than {apart:g} standard errors, and "
     "at most as many as are not worse by as much."
 )
 # Public methods that are not on the bench, and why.
@@ -57,7 +57,8 @@ class Rank:
     method : str
     score, error : float
         Mean ln of the relative accuracy over all scenarios, and its standard error. A scenario
-        without a cube counts 1, which is what a rate of zero everywhere has.
+        without a cube counts 1, which is what a rate of zero everywhere has, or what the worst
+        method has there if that is more.
     freedom : float
         Degrees of freedom of the error.
     verdicts : dict of str to int
@@ -97,7 +98,8 @@ def ranking(outcomes):
     -------
     ranks : list of Rank
     """
-    scored = [_scored(method, rows) for method, rows in _by_method(outcomes).items()]
+    worst = _worst(outcomes)
+    scored = [_scored(method, rows, worst) for method, rows in _by_method(outcomes).items()]
     scored.sort(key=lambda rank: rank.score)
     return [
         replace(
@@ -128,17 +130,30 @@ def limit(*ranks):
     return stats.t.isf(stats.norm.sf(APART), freedom) * math.sqrt(sum(variances))
 
 
-def _scored(method, rows):
-    standings = [outcome.standing for outcome in rows]
-    known = [s for s in standings if math.isfinite(s.accuracy)]
-    score = sum(math.log(max(s.accuracy, EXACT)) for s in known) / len(rows)
-    squares = [(s.accuracy_error / max(s.accuracy, EXACT) / len(rows)) ** 2 for s in known]
-    variance = sum(squares)
-    unsure = sum(v**2 / max(s.stores - 1, 1) for v, s in zip(squares, known, strict=True))
-    freedom = variance**2 / unsure if unsure else math.inf
+def _worst(outcomes):
+    """What a scenario without a cube counts: 1, or the worst accuracy there if that is more."""
+    worst = {}
+    for standing in (outcome.standing for outcome in outcomes if outcome.standing is not None):
+        accuracy = standing.accuracy if math.isfinite(standing.accuracy) else 0.0
+        worst[standing.scenario] = max(1.0, accuracy, worst.get(standing.scenario, 1.0))
+    return worst
+
+
+def _scored(method, rows, worst):
+    score, variances, unsure = 0.0, 0.0, 0.0
+    for standing in (outcome.standing for outcome in rows):
+        if math.isfinite(standing.accuracy):
+            accuracy = max(standing.accuracy, EXACT)
+            variance = (standing.accuracy_error / accuracy / len(rows)) ** 2
+            variances += variance
+            unsure += variance**2 / max(standing.stores - 1, 1)
+        else:
+            accuracy = worst[standing.scenario]
+        score += math.log(accuracy) / len(rows)
+    freedom = variances**2 / unsure if unsure else math.inf
     verdicts = [_verdict(outcome) for outcome in rows]
     counts = {status: verdicts.count(status) for status in ORDER}
-    return Rank(method, score, math.sqrt(variance), freedom, counts)
+    return Rank(method, score, math.sqrt(variances), freedom, counts)
 
 
 def leaderboard_lines(outcomes):
