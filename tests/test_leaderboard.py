@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from simbg.axes import Axes
+from simbg.console import run
 from simbg.reconstruct import Histogram
 from simbg.scenarios import SCENARIOS
 from validation.isolated import Isolated
@@ -30,7 +31,7 @@ from validation.replicates import draw, make_setting
 from validation.report import write_report
 from validation.results import Result
 from validation.run import run_suite
-from validation.stability import read_board, stability
+from validation.stability import main, read_board, stability
 from validation.standing import Standing, make_standing
 from validation.statistics import sigmas
 
@@ -323,6 +324,32 @@ def test_foreign_boards_are_refused(tmp_path):
     path.write_text('{"schema": 1}')
     with pytest.raises(ValueError, match="got schema 1, expected 2"):
         read_board(path)
+
+
+def test_boards_of_two_seeds_are_held_against_each_other(tmp_path, capsys):
+    folders, paths = [], []
+    for seed in (0, 1):
+        folders.append(tmp_path / str(seed))
+        folders[seed].mkdir()
+        write_leaderboard(folders[seed], board(seed), seed, STORES)
+        paths.append(str(folders[seed] / "leaderboard.json"))
+    with pytest.raises(SystemExit) as end:
+        run(main, "stability")(paths)
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    assert "10 differences of two methods between two seeds" in said
+    # The other way round with certainty: the best is the worst in another.
+    record = json.loads((folders[1] / "leaderboard.json").read_text())
+    record["ranking"][0]["score"] = 10.0
+    (folders[1] / "leaderboard.json").write_text(json.dumps(record))
+    with pytest.raises(SystemExit) as end:
+        run(main, "stability")(paths)
+    assert end.value.code == 1
+    assert "NOT stable: " in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        run(main, "stability")(paths[:1])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "stability: boards: got 1, expected 2 or more\n"
 
 
 def test_all_pairs_are_looked_at(boards):

@@ -114,7 +114,7 @@ def ranking(outcomes):
 def apart(one, other):
     """Whether the first of two ranks is better than the other by more than their errors."""
     # False where an error is not known.
-    return bool(other.score - one.score > limit(one, other))
+    return other.score - one.score > limit(one, other)
 
 
 def limit(*ranks):
@@ -127,7 +127,7 @@ def limit(*ranks):
     variances = [rank.error**2 for rank in ranks]
     unsure = sum(v**2 / rank.freedom for v, rank in zip(variances, ranks, strict=True))
     freedom = sum(variances) ** 2 / unsure if unsure else math.inf
-    return stats.t.isf(stats.norm.sf(APART), freedom) * math.sqrt(sum(variances))
+    return float(stats.t.isf(stats.norm.sf(APART), freedom)) * math.sqrt(sum(variances))
 
 
 def _worst(outcomes):

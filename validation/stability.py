@@ -54,7 +54,7 @@ def stability(boards):
         for a, b in combinations(boards, 2):
             before, after = (board[one].score - board[other].score for board in (a, b))
             allowed = limit(*(board[name] for board in (a, b) for name in (one, other)))
-            sizes.append(abs(before - after) / allowed if allowed else 0.0)
+            sizes.append(abs(before - after) / allowed if allowed > 0 else 0.0)
             swapped += before * after < 0
         orders = {
             apart(board[one], board[other]) - apart(board[other], board[one]) for board in boards
