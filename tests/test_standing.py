@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.exposure import stack_observations
 from simbg.reconstruct import Histogram
 from simbg.scenarios import SCENARIOS
 from validation.isolated import Isolated
@@ -222,6 +223,29 @@ def test_exposure_of_a_cube_that_does_not_say_it():
     sky = replace(bare, axes=replace(AXES, align="RADEC"))
     with pytest.raises(ValueError, match="got a cube aligned with RADEC, expected ALTAZ"):
         with_exposure(sky, SETTING.claimed)
+
+
+@pytest.mark.parametrize("name", ["run-scatter", "source", "broken-runs"])
+def test_replicates_have_nothing_but_runs_in_common(name):
+    """Σ d d'/λ of raw counts of two replicates has mean 0 and variance n_bins, exactly."""
+    scenario = replace(SCENARIOS[name], n_obs=3)
+    table, seeds = scenario.table(1), range(4)
+    expected = scenario.expected(table, AXES, "whole").counts
+    used = expected > 0
+    d = np.array(
+        [
+            (stack_observations(scenario.observe(table, 1, n), AXES, "whole").counts - expected)[
+                used
+            ]
+            for n in seeds
+        ]
+    ) / np.sqrt(expected[used])
+    losses = d @ d.T
+    z = losses[np.triu_indices(4, 1)] / math.sqrt(used.sum())
+    assert abs(z.mean()) < N_SIGMA / math.sqrt(6)
+    # And they are what is expected: E[Q] = n_bins, Var = Σ (2 + 1/λ).
+    spread = math.sqrt(np.sum(2 + 1 / expected[used]) / 4)
+    assert abs(np.trace(losses) / 4 - used.sum()) < N_SIGMA * spread
 
 
 # Significances of pixels of runs that no store has.
