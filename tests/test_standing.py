@@ -191,6 +191,46 @@ def test_one_cube_has_no_floor_and_two_no_errors():
     assert math.isnan(two.floor_error)
 
 
+def own_axes(axes, estimate=None):
+    """The standing of a method over axes of its own, held to ours: of its truth or its counts."""
+    rng = np.random.default_rng(6)
+    setting = make_setting(SCENARIO, Histogram(), TABLE, axes)
+    cubes = [
+        setting.true if estimate is None else Histogram().estimate(draw(setting, rng)[0])
+        for _ in range(3)
+    ]
+    return make_standing(
+        *(SCENARIO, "method", setting, [Isolated(cube) for cube in cubes], TABLE, 0),
+        common=SETTING,
+    )
+
+
+def test_large_bins_do_not_pay():
+    """One bin for all costs one parameter, and would be nearly perfect over its own axes."""
+    one_bin = Axes(AXES.energy[[0, -1]], AXES.fov_lon[[0, -1]], AXES.fov_lat[[0, -1]])
+    one = own_axes(one_bin)
+    flat = cube_of(EXPECTED.sum() * AXES.volume / AXES.volume.sum())
+    # A power law over one bin has index 0: constant.
+    lost = np.sum((flat.rate / TRUE.rate - 1) ** 2 * EXPECTED)
+    assert_allclose(one.floor, lost, rtol=1e-9)
+    assert one.accuracy > 1
+
+
+def test_finer_bins_lose_what_interpolation_does():
+    """Twice as many bins in each direction hold the truth of ours to 1e-3."""
+    fine = Axes(np.geomspace(0.1, 10, 9), np.linspace(-3, 3, 17), np.linspace(-2, 3, 15))
+    assert_allclose(own_axes(fine).accuracy, 0, atol=1e-3)
+    noisy = own_axes(fine, "raw")
+    # They are sums of independent counts: as many parameters as our bins, which are sums of them.
+    assert abs(noisy.noise_cost - N_BINS) < N_SIGMA * math.sqrt(2 * N_BINS)
+
+
+def test_what_is_beyond_its_axes_is_missing():
+    half = Axes(AXES.energy, AXES.fov_lon[:5], AXES.fov_lat)
+    beyond = EXPECTED[:, 4:].sum()
+    assert_allclose(own_axes(half).floor, beyond, rtol=1e-9)
+
+
 def test_a_store_without_a_cube_is_a_standing_without_numbers():
     isolated = [
         Isolated(TRUE, "", 1.0, 50.0, known={"norm": "louder"}),

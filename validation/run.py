@@ -166,7 +166,8 @@ class _Runner:
                 )
         if len(isolated) > 1 or way.kind == "files":
             facts = setting, isolated, self.table, self.seed
-            standing = make_standing(self.scenario, name, *facts, way.kind == "method")
+            about = way.kind == "method", self._common(pair.true.axes)
+            standing = make_standing(self.scenario, name, *facts, *about)
         return Outcome(self.scenario, name, pair, tuple(results), convergence, standing)
 
     def _failed(self, name, reason, isolated=None):
@@ -256,6 +257,11 @@ class _Runner:
         if key not in self._settings:
             self._settings[key] = make_setting(self.scenario, method, self.table, axes)
         return replace(self._settings[key], estimate=getattr(method, "estimate", None))
+
+    def _common(self, axes):
+        """What cubes over other axes than 2015's are held to: bins wholly above the thresholds."""
+        common = edition2015_axes(len(self.table))
+        return None if axes.same_as(common) else self._setting(None, common)
 
     def _counted(self, axes, threshold_bin):
         """Events of each run above threshold, inside the axes and outside of the regions."""

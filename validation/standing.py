@@ -22,6 +22,7 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.simulate import write_dataset
+from simbg.truth_file import CubeTruth
 from validation.crossval import held_out
 from validation.metrics import METRICS
 from validation.pair import Pair
@@ -171,7 +172,7 @@ def check_rates(reco, true):
         )
 
 
-def make_standing(scenario, method, setting, isolated, table, seed, own=True):
+def make_standing(scenario, method, setting, isolated, table, seed, own=True, common=None):
     """Where a method stands.
 
     Parameters
@@ -187,12 +188,16 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True):
     seed : int
     own : bool
         Whether its cubes know their own exposure, if they say one.
+    common : Setting, optional
+        Over the axes that all methods are held to, if its cubes are over others: few large bins
+        cost little and see nothing.
 
     Returns
     -------
     standing : Standing
     """
-    cubes, reasons = _cubes(setting, isolated, own)
+    cubes, reasons = _cubes(setting, isolated, own, common)
+    setting = common or setting
     cost = {
         "seconds": float(np.mean([one.seconds for one in isolated])),
         "megabytes": float(np.max([one.megabytes for one in isolated])),
@@ -220,8 +225,8 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True):
     return Standing(scenario.name, method, "", **numbers, **width, **cost)
 
 
-def _cubes(setting, isolated, own):
-    """The cubes, and why there are fewer than stores."""
+def _cubes(setting, isolated, own, common):
+    """The cubes, over common axes, and why there are fewer than stores."""
     cubes, reasons = [], []
     for number, one in enumerate(isolated):
         try:
@@ -229,10 +234,17 @@ def _cubes(setting, isolated, own):
                 raise ValueError(one.reason)
             cube = with_exposure(one.cube, setting.claimed, own)
             check_rates(cube, setting.true)
-            cubes.append(cube)
+            cubes.append(cube if common is None else _resampled(cube, common))
         except ValueError as error:
             reasons.append(f"store {number}: {error}")
     return cubes, reasons
+
+
+def _resampled(cube, common):
+    """A cube over other axes, taken as any file: constant over pixels, a power law over bins."""
+    axes = common.claimed.axes
+    rate = CubeTruth.from_cube(cube).integrate(axes) / axes.volume
+    return with_exposure(BackgroundCube(axes, rate), common.claimed)
 
 
 def _losses(pairs):
