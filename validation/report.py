@@ -216,7 +216,7 @@ def _leaderboard(outcomes):
     """Ranks, rows of the table, methods that are not here, and the figure."""
     points = {}
     for outcome in outcomes:
-        if (s := outcome.standing) and s.noise_cost > 0 and math.isfinite(s.floor_error):
+        if (s := outcome.standing) and s.noise_cost > 0:
             # Relative, as the accuracy: √(b / N), and N = E[Q] / accuracy².
             scale = s.accuracy / math.sqrt(s.noise_cost + s.floor)
             limit = math.sqrt(2 * s.floor_error) * scale
