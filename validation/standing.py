@@ -190,14 +190,13 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True, co
         Whether its cubes know their own exposure, if they say one.
     common : Setting, optional
         Over the axes that all methods are held to, if its cubes are over others: few large bins
-        cost little and see nothing.
+        cost little and see nothing. Norm and index are those over its own.
 
     Returns
     -------
     standing : Standing
     """
-    cubes, reasons = _cubes(setting, isolated, own, common)
-    setting = common or setting
+    cubes, reasons = _cubes(setting, isolated, own)
     cost = {
         "seconds": float(np.mean([one.seconds for one in isolated])),
         "megabytes": float(np.max([one.megabytes for one in isolated])),
@@ -210,6 +209,9 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True, co
     for name in ("norm", "index"):
         measures = [METRICS[name](pair) for pair in pairs]
         numbers |= _mean(name, np.array([m.value - m.ideal for m in measures]))
+    if common is not None:
+        setting, cubes = common, [_resampled(cube, common) for cube in cubes]
+        pairs = [Pair(setting.true, cube) for cube in cubes]
     losses = _losses(pairs)
     expected = float(setting.true.counts.sum())
     numbers |= _of_losses("noise_cost", losses, lambda q, floor: q - floor)
@@ -225,8 +227,8 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True, co
     return Standing(scenario.name, method, "", **numbers, **width, **cost)
 
 
-def _cubes(setting, isolated, own, common):
-    """The cubes, over common axes, and why there are fewer than stores."""
+def _cubes(setting, isolated, own):
+    """The cubes, and why there are fewer than stores."""
     cubes, reasons = [], []
     for number, one in enumerate(isolated):
         try:
@@ -234,7 +236,7 @@ def _cubes(setting, isolated, own, common):
                 raise ValueError(one.reason)
             cube = with_exposure(one.cube, setting.claimed, own)
             check_rates(cube, setting.true)
-            cubes.append(cube if common is None else _resampled(cube, common))
+            cubes.append(cube)
         except ValueError as error:
             reasons.append(f"store {number}: {error}")
     return cubes, reasons
