@@ -19,11 +19,10 @@ from functools import partial
 
 import numpy as np
 
-from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.simulate import write_dataset
 from simbg.truth_file import CubeTruth
-from validation.crossval import held_out
+from validation.empty_field import significance_width
 from validation.metrics import METRICS
 from validation.pair import Pair
 from validation.replicates import N_PARAMETERS
@@ -34,8 +33,6 @@ __all__ = ["Standing", "check_rates", "make_standing", "rebuild_stores", "with_e
 TARGET = 0.01
 # A floor is seen if it is so many standard errors above 0.
 SEEN = 2.0
-# An empty field is seen by so many runs of another replicate, in pixels of about this size.
-N_RUNS, PIXEL = 20, 0.65
 
 
 @dataclass(frozen=True)
@@ -205,26 +202,37 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True, co
     if reasons:
         return Standing(scenario.name, method, reasons[0], **cost)
     pairs = [Pair(setting.true, cube) for cube in cubes]
-    numbers = {"stores": len(pairs)}
-    for name in ("norm", "index"):
-        measures = [METRICS[name](pair) for pair in pairs]
-        numbers |= _mean(name, np.array([m.value - m.ideal for m in measures]))
+    numbers = {"stores": len(pairs)} | _biases(pairs)
     if common is not None:
         setting, cubes = common, [_resampled(cube, common) for cube in cubes]
         pairs = [Pair(setting.true, cube) for cube in cubes]
-    losses = _losses(pairs)
-    expected = float(setting.true.counts.sum())
-    numbers |= _of_losses("noise_cost", losses, lambda q, floor: q - floor)
+    numbers |= _accuracies(pairs, setting, float(np.sum(table["LIVETIME"])))
+    width = significance_width(scenario, pairs[0].reco, table, seed, len(isolated))
+    return Standing(scenario.name, method, "", **numbers, **width, **cost)
+
+
+def _biases(pairs):
+    """Mean bias of norm and index, and their errors."""
+    numbers = {}
+    for name in ("norm", "index"):
+        measures = [METRICS[name](pair) for pair in pairs]
+        values = np.array([m.value - m.ideal for m in measures])
+        error = values.std(ddof=1) / math.sqrt(values.size) if values.size > 1 else math.nan
+        numbers |= {name: float(values.mean()), f"{name}_error": float(error)}
+    return numbers
+
+
+def _accuracies(pairs, setting, livetime):
+    """What noise and bias cost, and the hours that 1 % takes."""
+    losses, expected = _losses(pairs), float(setting.true.counts.sum())
+    numbers = _of_losses("noise_cost", losses, lambda q, floor: q - floor)
     numbers |= _of_losses("floor", losses, lambda q, floor: floor)
     numbers |= _of_losses("efficiency", losses, lambda q, floor: N_PARAMETERS / q)
     numbers |= _of_losses("accuracy", losses, lambda q, floor: np.sqrt(q / expected))
     seen = numbers["floor"] > SEEN * numbers["floor_error"]
     gain = TARGET**2 - (numbers["floor"] / expected if seen else 0.0)
-    rate = expected * 3600 / float(np.sum(table["LIVETIME"]))
-    numbers["hours"] = max(numbers["noise_cost"], 0.0) / (rate * gain) if gain > 0 else math.inf
-    numbers["at_least"] = not seen
-    width = _significance_width(scenario, pairs[0].reco, table, seed, len(isolated))
-    return Standing(scenario.name, method, "", **numbers, **width, **cost)
+    hours = livetime / 3600 * max(numbers["noise_cost"], 0.0) / expected
+    return numbers | {"hours": hours / gain if gain > 0 else math.inf, "at_least": not seen}
 
 
 def _cubes(setting, isolated, own):
@@ -274,50 +282,3 @@ def _of_losses(name, losses, function):
         n = len(left_out)
         error = math.sqrt(n - 1) * np.std(left_out) if n > 2 else math.nan
     return {name: float(value), f"{name}_error": float(error)}
-
-
-def _mean(name, values):
-    error = values.std(ddof=1) / math.sqrt(values.size) if values.size > 1 else math.nan
-    return {name: float(values.mean()), f"{name}_error": float(error)}
-
-
-def _significance_width(scenario, cube, table, seed, replicate):
-    """Width of the significances of held-out runs, if the field is empty, and its error."""
-    if scenario.ignored:
-        return {}
-    runs = scenario.observe(table, seed, replicate=replicate)[:N_RUNS]
-    coarse, found = _coarse(cube.per("livetime")), []
-    for run in runs:
-        try:
-            found.append(held_out(coarse, run).significances)
-        except ValueError:
-            continue  # nothing of this run is predicted
-    values = np.concatenate(found) if found else np.zeros(0)
-    if values.size < 2:
-        return {}
-    width = float(values.std())
-    error = width / math.sqrt(2 * values.size)
-    return {"significance_width": width, "significance_width_error": error}
-
-
-def _coarse(cube):
-    """The cube over larger pixels: means of what is known, weighted with solid angle."""
-    axes, edges = cube.axes, []
-    for name in ("fov_lon", "fov_lat"):
-        values = getattr(axes, name)
-        step = max(1, round(PIXEL / np.diff(values).mean()))
-        edges.append(np.arange(0, values.size - 1, step))
-    known = np.isfinite(cube.rate)
-    weight = np.where(known, axes.solid_angle, 0.0)
-    rate = _summed(np.where(known, cube.rate, 0.0) * weight, edges)
-    weight = _summed(weight, edges)
-    rate = np.divide(rate, weight, out=np.full(rate.shape, np.nan), where=weight > 0)
-    new = [
-        np.append(getattr(axes, name)[first], getattr(axes, name)[-1])
-        for name, first in zip(("fov_lon", "fov_lat"), edges, strict=True)
-    ]
-    return BackgroundCube(Axes(axes.energy, *new), rate)
-
-
-def _summed(values, edges):
-    return np.add.reduceat(np.add.reduceat(values, edges[0], axis=1), edges[1], axis=2)
