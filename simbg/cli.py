@@ -9,12 +9,27 @@ from pathlib import Path
 import click
 
 from simbg import __version__
+from simbg.completion import method_names, scenario_names
 from simbg.console import jobs_option, log_to_stderr, overwrite_option, run, seed_option
 
 __all__ = ["main", "make_bg_cube_models", "simbg"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Loads `validate` with all its options when it is used, not for the help of others."""
+
+    def resolve_command(self, ctx, args):
+        """As click does it: name, command, the other arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is validate:
+            from validation.__main__ import validate as command
+        return name, command, rest
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="simbg")
 @click.option("-v", "--verbose", count=True, help="Say more; -vv for everything.")
 def simbg(verbose):
@@ -24,7 +39,13 @@ def simbg(verbose):
 
 @simbg.command()
 @click.argument("out", type=click.Path())
-@click.option("--model", default="realistic", show_default=True, help="A scenario, or edition2015.")
+@click.option(
+    "--model",
+    default="realistic",
+    show_default=True,
+    shell_complete=scenario_names,
+    help="A scenario, or edition2015.",
+)
 @click.option(
     "--from",
     "from_",
@@ -60,8 +81,7 @@ def truth(out, model, from_, format_, zenith, like, overwrite):
     from simbg.truth_file import CubeTruth
 
     axes = read_cube(like).axes if like else None
-    if from_ and (click.get_current_context().get_parameter_source("model").name == "COMMANDLINE"):
-        raise ValueError("truth: got --from and --model, expected one of them")
+    _one_of(from_, "model")
     if from_:
         truth = CubeTruth.read(from_)
         cube = truth.cube(axes or truth.axes, zenith, livetime=1.0)
@@ -78,7 +98,9 @@ def truth(out, model, from_, format_, zenith, like, overwrite):
 
 @simbg.command()
 @click.argument("outdir", type=click.Path())
-@click.option("--scenario", "name", default="realistic", show_default=True)
+@click.option(
+    "--scenario", "name", default="realistic", show_default=True, shell_complete=scenario_names
+)
 @click.option("--from", "from_", type=click.Path(), metavar="BKG", help="Or a truth from a file.")
 @click.option("--runs", type=click.IntRange(1), help="Number of runs; default: the scenario's.")
 @click.option("--scheme", default="gadf", show_default=True, type=click.Choice(["gadf", "hess"]))
@@ -97,6 +119,7 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
     from simbg.simulate import write_dataset
     from simbg.workers import workers
 
+    _one_of(from_, "name", "--scenario")
     scenario = from_file(from_) if from_ else _scenario(name)
     with workers(jobs, "simulate") as executor:
         n_events = write_dataset(
@@ -128,6 +151,7 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
     "--method",
     default="histogram",
     show_default=True,
+    shell_complete=method_names,
     help="histogram, default, michi, or module:Object.",
 )
 @click.option("--obs-ids", type=click.Path(), help="A text file of run numbers; only these.")
@@ -155,7 +179,7 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
 @click.option(
     "--group-by",
     metavar="KIND:LEAST",
-    help="Zenith groups of at least livetime:HOURS or runs:NUMBER; default: 2015's.",
+    help="Zenith groups of at least livetime:HOURS or runs:NUMBER; default: 2015, its groups.",
 )
 @click.option("--energy-threshold", type=float, help="TeV, in place of that of each run.")
 @click.option("--per-run", is_flag=True, help="Write a model for each run, too, and an index.")
@@ -192,17 +216,22 @@ def reconstruct(
     show_default=True,
     help="Scale A to B: not, by the whole cube, or by each energy's image.",
 )
-@click.option("--out", type=click.Path(), help="Write a figure a pair into this folder.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="Write a page, index.html, and a figure a pair into this folder.",
+)
 @click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
 @overwrite_option
 def compare(a, b, normalize, out, json_, overwrite):
     """Compare two cubes, or two folders of models, A being the reference.
 
-    Ends with 0 if they agree and 1 if they differ.
+    Cubes with other bins are compared on common ones. Ends with 0 if they agree and 1 if they
+    differ.
 
     \b
     simbg compare true.fits.gz reco.fits.gz
-    simbg compare models_a models_b --normalize cube --out figures --json result.json
+    simbg compare models_a models_b --normalize cube --out comparison --json result.json
     """
     from validation.comparison import compare_paths
 
@@ -210,6 +239,27 @@ def compare(a, b, normalize, out, json_, overwrite):
     for comparison in comparisons:
         click.echo(comparison.text)
     sys.exit(0 if all(comparison.agree for comparison in comparisons) else 1)
+
+
+@simbg.command()
+@click.argument("file", type=click.Path())
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="PICTURE",
+    help="A .png or .pdf; default: a .png here, called as FILE.",
+)
+@overwrite_option
+def plot(file, out, overwrite):
+    """Draw a background FILE of any kind: images, spectra and radial profiles.
+
+    \b
+    simbg plot models/bg_cube_model_group27_gadf.fits.gz
+    simbg plot irf_file.fits --out background.pdf
+    """
+    from validation.plot_cube import plot_file
+
+    click.echo(plot_file(file, out, overwrite))
 
 
 @simbg.command()
@@ -231,13 +281,9 @@ def fixtures(outdir, edition, overwrite):
         click.echo(Path(outdir) / name)
 
 
-@simbg.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def validate(arguments):
-    """Compare true and rebuilt cubes of all scenarios; --help says more."""
-    from validation.__main__ import validate as command
-
-    sys.exit(command.main(list(arguments), prog_name="simbg validate", standalone_mode=False))
+@simbg.command()
+def validate():
+    """Compare true and rebuilt cubes of all scenarios; write a report."""
 
 
 @simbg.command()
@@ -327,7 +373,7 @@ def _reconstruct(indir, outdir, scheme, method, selection, jobs, overwrite, per_
             indir, outdir, scheme, method, selection, overwrite, executor, per_run
         )
     for group in summaries:
-        masked = f", {group.n_masked} pixels wholly masked" if group.n_masked else ""
+        masked = f", {group.n_masked} bins wholly masked" if group.n_masked else ""
         click.echo(
             f"group {group.group_id:2d}: {group.n_obs:4d} runs {group.n_events:9d} events "
             f"{group.livetime / 3600:7.1f} h{masked}"
@@ -340,6 +386,12 @@ def _scenario(name):
     if name not in SCENARIOS:
         raise ValueError(f"scenario: got {name!r}, expected one of {', '.join(SCENARIOS)}")
     return SCENARIOS[name]
+
+
+def _one_of(from_, name, option="--model"):
+    context = click.get_current_context()
+    if from_ and context.get_parameter_source(name).name == "COMMANDLINE":
+        raise ValueError(f"{context.info_name}: got --from and {option}, expected one of them")
 
 
 def _read_ids(path):

@@ -7,6 +7,7 @@ accuracy is lost, 2 trouble.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from concurrent.futures import BrokenExecutor
 from functools import wraps
@@ -32,12 +33,17 @@ def log_to_stderr(level):
 
 
 def run(command, name):
-    """A console script: one line and exit code 2 for whatever is wrong with usage or input."""
+    """A console script: one line and exit code 2 for whatever is wrong with usage or input.
+
+    An interrupt that says what was kept is asked for by `KeyboardInterrupt(text)`.
+    """
 
     @wraps(command)
     def script(arguments=None):
         try:
-            code = command.main(arguments, prog_name=name, standalone_mode=False)
+            # Colours on a terminal, unless it is asked to have none (https://no-color.org).
+            color = False if os.environ.get("NO_COLOR") else None
+            code = command.main(arguments, prog_name=name, standalone_mode=False, color=color)
         except click.ClickException as error:
             message = error.format_message()
             # No argument at all: the message is the help.
@@ -47,8 +53,11 @@ def run(command, name):
             logging.getLogger(__name__).debug("", exc_info=True)
             click.echo(f"{name}: {_one_line(error)}", err=True)
             code = TROUBLE
-        except (KeyboardInterrupt, click.Abort):
-            click.echo(f"{name}: interrupted; nothing was left half-written", err=True)
+        except (KeyboardInterrupt, click.Abort) as error:
+            # click makes an Abort of an interrupt.
+            said = (error.__cause__ or error).args
+            kept = said[0] if said else "nothing was left half-written"
+            click.echo(f"{name}: interrupted; {kept}", err=True)
             code = INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
 

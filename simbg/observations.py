@@ -123,9 +123,11 @@ class Observation:
                 f"run {self.obs_id}: got energy threshold {self.energy_threshold} TeV, "
                 "expected 0 or more"
             )
-        if self.alt <= 0:
+        # One that is not known, NaN, is neither.
+        if self.alt <= 0 or self.alt > 90:
             raise ValueError(
-                f"run {self.obs_id}: got altitude {self.alt} deg, expected one above the horizon"
+                f"run {self.obs_id}: got altitude {self.alt} deg, expected one above the horizon, "
+                "90 or less"
             )
 
     def events(self):

@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from simbg.axes import edition2015_axes
 from simbg.exclusion import circles, read_regions
-from simbg.exposure import stack_observations
+from simbg.exposure import first_bin, stack_observations
 from simbg.io.cubes import write_cube
 from simbg.io.files import new_directory, write_fits
 from simbg.io.gadf import GadfStore
@@ -140,7 +140,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """One group: how many runs, events used, seconds of livetime, and wholly masked pixels."""
+    """One group: how many runs, events used, seconds of livetime, and wholly masked bins."""
 
     group_id: int
     n_obs: int
@@ -180,18 +180,35 @@ def select(store, selection):
     group_id : ndarray of int
         −1 outside of all groups.
     """
-    table = _taken(store, selection)
+    table = _taken(store, selection)[0]
     # Only groups by exposure depend on the runs.
     observations = observations_of(store, table, selection)[0] if selection.group_by else ()
     return table, groups_of(observations, selection).assign(*_pointings(store, table)[2:])
 
 
 def _taken(store, selection):
-    """The runs of a store to take."""
+    """The runs of a store to take, and how many were skipped for want of a pointing."""
     table = _chosen(store, selection)
     if selection.test and len(table) > TEST_RUNS:
         table = table[np.linspace(0, len(table) - 1, TEST_RUNS).astype(int)]
-    return _far(store, table, selection) if selection.sources == "drop" else table
+    pointed = _pointed(store, table) if selection.skip_incomplete else table
+    if selection.sources == "drop":
+        return _far(store, pointed, selection), len(table) - len(pointed)
+    return pointed, len(table) - len(pointed)
+
+
+def _pointed(store, table):
+    """The runs whose pointing is known; the others are named."""
+    known = []
+    for row in range(len(table)):
+        try:
+            _pointings(store, table[row : row + 1])
+            known.append(row)
+        except (FileNotFoundError, ValueError) as error:
+            log.warning("run %s skipped: %s", table["OBS_ID"][row], error)
+    if not known:
+        raise ValueError(f"{store.path}: got {len(table)} runs, none of them complete")
+    return table[known]
 
 
 def _far(store, table, selection):
@@ -252,6 +269,8 @@ def _pointings(store, table):
     pointings = np.array([table[name] for name in store.names.values()], dtype=float)
     for obs_id, pointing in zip(table["OBS_ID"], pointings.T, strict=True):
         if not np.isfinite(pointing).all():
+            if obs_id in (unreadable := getattr(store, "unreadable", {})):
+                raise unreadable[obs_id]
             ra, dec, alt, az = pointing
             raise ValueError(
                 f"{store.path}: run {obs_id} points at RA {ra}, Dec {dec}, alt {alt}, az {az}, "
@@ -347,15 +366,15 @@ def runs_of(store, selection):
     -------
     runs : Runs
     """
-    table = _taken(store, selection)
+    table, skipped = _taken(store, selection)
     alt, az = _pointings(store, table)[2:]
     regions = selection.regions() if selection.sources == "mask" else ()
     observations, kept = observations_of(store, table, selection, regions)
     if not observations:
         raise ValueError(f"{store.path}: got {len(table)} runs, none of them complete")
-    skipped = len(table) - len(kept)
+    n_runs, skipped = len(table) + skipped, len(table) - len(kept) + skipped
     if skipped:
-        log.warning("%d of %d runs skipped", skipped, len(table))
+        log.warning("%d of %d runs skipped", skipped, n_runs)
     groups = groups_of(observations, selection)
     table, group_id = table[kept], groups.assign(alt[kept], az[kept])
     if not (group_id >= 0).any():
@@ -394,13 +413,25 @@ def _write_group(folder, group, cube, runs):
     if not n_events:
         log.warning("group %d: no event above threshold and inside the axes", group)
     livetime = sum(obs.livetime for obs in runs)
-    masked = 0
-    if cube.livetime is not None and any(obs.excluded for obs in runs):
-        masked = int(np.sum(~(cube.livetime > 0).any(axis=0)))
+    masked, pixels = _wholly_masked(cube, runs)
     log.info("group %d: %d runs, %d events, %.0f s", group, len(runs), n_events, livetime)
     if masked:
-        log.warning("group %d: %d pixels are wholly excluded and have no rate", group, masked)
+        log.warning(
+            "group %d: %d bins are wholly excluded and have no rate; %d pixels are at all energies",
+            *(group, masked, pixels),
+        )
     return GroupSummary(group, len(runs), n_events, livetime, masked)
+
+
+def _wholly_masked(cube, runs):
+    """How many bins of the energies that runs expose have no exposure, and pixels without any."""
+    if cube.livetime is None or not any(obs.excluded for obs in runs):
+        return 0, 0
+    seen = cube.livetime > 0
+    exposed = seen.any(axis=(1, 2))
+    exposed[min(first_bin(cube.axes, obs.energy_threshold, False) for obs in runs) :] = True
+    seen = seen[exposed]
+    return int(np.sum(~seen)), int(np.sum(~seen.any(axis=0))) if len(seen) else 0
 
 
 def _fields(estimator):
@@ -408,12 +439,16 @@ def _fields(estimator):
 
 
 def parse_group_by(text):
-    """``livetime:HOURS`` or ``runs:NUMBER`` as `Selection` wants it."""
+    """``livetime:HOURS`` or ``runs:NUMBER`` as `Selection` wants it; ``2015`` is its groups."""
+    if text == "2015":
+        return None
     kind, _, least = text.partition(":")
     try:
         return kind, float(least)
     except ValueError as error:
-        raise ValueError(f"--group-by: got {text!r}, expected livetime:HOURS or runs:N") from error
+        raise ValueError(
+            f"--group-by: got {text!r}, expected livetime:HOURS, runs:N or 2015"
+        ) from error
 
 
 def groups_of(observations, selection):

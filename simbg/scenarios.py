@@ -52,6 +52,8 @@ class Scenario:
         σ of the logarithm of the runs' factors on the background.
     rate_drift : float
         Relative change of the rate per hour, in each run.
+    drift : bool
+        The telescopes stand still: the sky drifts through, and the target is there at mid-run.
     per_run : bool
         Whether runs differ so much that each needs a model of its own.
     ignored : str
@@ -90,6 +92,7 @@ class Scenario:
     regions: tuple = ()
     run_scatter: float = 0.0
     rate_drift: float = 0.0
+    drift: bool = False
     per_run: bool = False
     ignored: str = ""
     must_fail: tuple[str, ...] = ()
@@ -102,6 +105,8 @@ class Scenario:
             for f in fields(self)
             if f.name not in ("title", "why", "ignored", "must_fail")
         }
+        if not self.drift:  # younger than the numbers that are kept of the others
+            del facts["drift"]
         return sha256(dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()[:12]
 
     def table(self, seed, n_obs=None):
@@ -126,6 +131,8 @@ class Scenario:
             table["TRUE_NORM"] = np.exp(self.run_scatter * normal - 0.5 * self.run_scatter**2)
         if self.rate_drift:
             table["TRUE_DRIFT"] = np.full(len(table), self.rate_drift)
+        if self.drift:
+            table["OBS_MODE"] = ["DRIFT"] * len(table)
         return table
 
     @property
@@ -310,6 +317,16 @@ def _scenarios():
         wobble=0.5,
         alt_range=(86.5, 90.0),
         regions=(circle(120.0, -23.6, 0.3), circle(121.2, -22.9, 0.25)),
+    )
+    yield Scenario(
+        "drift",
+        "Telescopes that stand still",
+        "Drift scans: the sky, sources and masks go through the field at up to 15 deg an hour.",
+        truth=REALISTIC,
+        drift=True,
+        sources=SOURCES,
+        regions=MASKS,
+        **WOBBLE,
     )
     yield Scenario(
         "broken-runs",

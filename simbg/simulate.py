@@ -12,6 +12,7 @@ import numpy as np
 from simbg.coverage import kept_fraction
 from simbg.exclusion import excluded, write_regions
 from simbg.exposure import Exposure
+from simbg.fov import Drift
 from simbg.io import gadf, hess
 from simbg.io.files import new_directory
 from simbg.observations import Events, Observation, good_time, pointing_of
@@ -21,8 +22,9 @@ __all__ += ["write_dataset"]
 
 SCHEMES = {"gadf": gadf, "hess": hess}
 REGIONS = "regions.reg"
-# Times of a run at which the points that stand for a source are placed in the field.
-N_TIMES = 32
+# Times of a run at which the points that stand for a source are placed in the field: of a tracked
+# one, which turns, and of one through which the sky drifts, by 7 deg or less in a run.
+N_TIMES, N_TIMES_DRIFT = 32, 256
 
 
 def named_rng(seed, name, *numbers):
@@ -251,14 +253,15 @@ def _source_image(axes, pointing, gti, source, regions):
     """Share of a source's events in each pixel and outside of the regions, over a run."""
     ra, dec, weight = source.points()
     outside = ~excluded(ra, dec, regions) if regions else np.ones(ra.size, bool)
-    share = (np.arange(N_TIMES) + 0.5) / N_TIMES
+    n_times = N_TIMES_DRIFT if isinstance(pointing, Drift) else N_TIMES
+    share = (np.arange(n_times) + 0.5) / n_times
     length = np.diff(gti)[:, 0]
     start = np.cumsum(length) - length
     good = share * length.sum()
     which = np.searchsorted(start, good, side="right") - 1
     time = gti[which, 0] + good - start[which]
     lon, lat = pointing.sky_to_fov(ra[outside], dec[outside], time[:, None])
-    weight = np.broadcast_to(weight[outside] / N_TIMES, lon.shape)
+    weight = np.broadcast_to(weight[outside] / n_times, lon.shape)
     edges = axes.fov_lon, axes.fov_lat
     return np.histogram2d(lon.ravel(), lat.ravel(), edges, weights=weight.ravel())[0]
 

@@ -12,7 +12,15 @@ from itertools import islice
 
 from tqdm import tqdm
 
-__all__ = ["Inline", "workers"]
+__all__ = ["Inline", "announce", "interruptible", "workers"]
+
+BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
+STAGES = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
+# Of what a stage has still to do, what one round of pieces is taken for: nobody knows how many
+# rounds there will be.
+ROUND = 0.25
+# In a worker: what an interrupt does in the process that gave the work.
+HANDLERS = []
 
 
 class Inline(Executor):
@@ -31,11 +39,39 @@ class Inline(Executor):
 class Watched(Executor):
     """Passes work on to another executor and moves a progress bar for each piece done."""
 
-    def __init__(self, executor, label, unit, ahead):
+    def __init__(self, executor, label, unit, ahead, quiet=False):
         self.executor = executor
         self.ahead = ahead
-        # On a terminal only: a log shows no bars.
-        self.bar = tqdm(desc=label, unit=unit, disable=not sys.stderr.isatty(), leave=False)
+        self.label, self.weights, self.end = label, None, 0.0
+        # On a terminal only: a log shows no bars. The time left is that at the mean speed.
+        self.bar = tqdm(
+            desc=label,
+            unit=unit,
+            disable=quiet or not sys.stderr.isatty(),
+            leave=False,
+            bar_format=BAR,
+            smoothing=0,
+        )
+
+    def plan(self, weights):
+        """Measure progress in stages from now on.
+
+        Parameters
+        ----------
+        weights : dict of str to float
+            Stage → its part of the work, in any unit.
+        """
+        self.weights = weights
+        self.bar.total, self.bar.bar_format = sum(weights.values()), STAGES
+
+    def enter(self, stage):
+        """A stage begins, and so the last one has ended."""
+        if self.weights is not None:
+            self.bar.update(self.end - self.bar.n)
+            # What was not planned, or not asked for, is over at once.
+            if weight := self.weights.get(stage):
+                self.end += weight
+                self.bar.set_description_str(f"{self.label}, {stage}")
 
     def submit(self, fn, /, *args, **kwargs):
         """Submit to the executor behind."""
@@ -48,8 +84,7 @@ class Watched(Executor):
         wrote to can be taken away.
         """
         work = list(zip(*iterables, strict=False))
-        self.bar.total = (self.bar.total or 0) + len(work)
-        self.bar.refresh()
+        step = self._begin(len(work))
         rest, pending = iter(work), deque()
         try:
             while True:
@@ -59,15 +94,23 @@ class Watched(Executor):
                     return
                 yield pending[0].result(timeout)
                 pending.popleft()
-                self.bar.update()
+                self.bar.update(step)
         finally:
             for future in pending:
                 future.cancel()
             wait(pending)
 
+    def _begin(self, number):
+        """What each of so many pieces moves the bar by."""
+        if self.weights is not None:
+            return ROUND * max(self.end - self.bar.n, 0.0) / max(number, 1)
+        self.bar.total = (self.bar.total or 0) + number
+        self.bar.refresh()
+        return 1
+
 
 @contextmanager
-def workers(jobs=None, label="", unit=" runs"):
+def workers(jobs=None, label="", unit=" runs", quiet=False):
     """An executor with a progress bar.
 
     Parameters
@@ -76,11 +119,13 @@ def workers(jobs=None, label="", unit=" runs"):
         Number of processes; 1 works in this one, and the default is one a core.
     label, unit : str
         What the bar calls the work.
+    quiet : bool
+        No bar.
     """
     jobs = jobs or _n_cores()
     inline = jobs == 1
     executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_leave_interrupts)
-    watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs)
+    watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs, quiet=quiet)
     try:
         yield watched
     finally:
@@ -88,9 +133,28 @@ def workers(jobs=None, label="", unit=" runs"):
         executor.shutdown(wait=True, cancel_futures=True)
 
 
+def announce(executor, stage):
+    """Tell an executor that shows progress what begins; to any other it is nothing."""
+    if isinstance(executor, Watched):
+        executor.enter(stage)
+
+
+@contextmanager
+def interruptible():
+    """A long wait that Ctrl-C ends in a worker, too; its other work is short and left to end."""
+    if not HANDLERS:
+        yield
+        return
+    signal.signal(signal.SIGINT, HANDLERS[0])
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _leave_interrupts():
     """Ctrl-C goes to all processes; the one that gave the work answers for all."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    HANDLERS.append(signal.signal(signal.SIGINT, signal.SIG_IGN))
 
 
 def _n_cores():

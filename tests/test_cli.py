@@ -20,7 +20,7 @@ from simbg import __version__
 from simbg.axes import edition2015_axes
 from simbg.cli import main, make_bg_cube_models
 from simbg.io import gadf, hess
-from simbg.io.cubes import read_cube
+from simbg.io.cubes import read_cube, write_cube
 from simbg.observations import Events
 from simbg.scenarios import SCENARIOS
 from simbg.simulate import write_dataset
@@ -422,7 +422,7 @@ def test_system_refuses(place, run, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied", "/somewhere/.simbg-1234")
 
-    for name in ("os.replace", "tempfile.mkdtemp"):
+    for name in ("os.replace", "os.mkdir"):
         monkeypatch.setattr(name, refuse)
         code, out, err = run("reconstruct", place / "gadf", "out", "--exclude", "none")
         assert (code, out, len(err.splitlines())) == (2, "", 1)
@@ -532,6 +532,15 @@ def test_help(run, word):
         assert option in out
 
 
+@pytest.mark.parametrize(("command", "option"), [("truth", "model"), ("simulate", "scenario")])
+def test_one_truth_only(run, place, command, option):
+    words = ["out", "--from", "bkg.fits", f"--{option}", "night"]
+    code, out, err = run(command, *words)
+    assert (code, out) == (2, "")
+    assert err == f"simbg: {command}: got --from and --{option}, expected one of them\n"
+    assert not Path("out").exists()
+
+
 def test_validate_lists_what_it_has(run):
     """All options at their defaults: each default is one that the option itself takes."""
     code, out, err = run("validate", "--list")
@@ -550,6 +559,36 @@ def test_as_a_process(place):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+WRITES = {
+    "truth": ["truth", "out.fits", "--model", "seed-2015"],
+    "compare": ["compare", "../a.fits", "../a.fits", "--out", "out", "--json", "out.json"],
+    "plot": ["plot", "../a.fits"],
+    "reconstruct": ["reconstruct", "../stores/gadf", "out", "--exclude", "none", "--jobs", "1"],
+    "simulate": ["simulate", "out", "--scenario", "night", "--runs", "1", "--jobs", "1"],
+}
+
+
+@pytest.mark.parametrize("command", WRITES)
+@pytest.mark.parametrize("where", ["os.replace", "os.chmod", "pathlib.Path.write_bytes"])
+def test_interrupt_while_writing(place, cube, run, monkeypatch, command, where):
+    """At a moment when a file is half there, or whole but without its name."""
+    write_cube("../a.fits", cube)
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    # What moves whole folders does not write bytes, and pictures are written by others.
+    if where == "pathlib.Path.write_bytes" and command in ("compare", "plot"):
+        where = "validation.plot_cube.Figure.savefig"
+    if where == "os.chmod" and command == "compare":
+        where = "os.replace"
+    monkeypatch.setattr(where, interrupted)
+    code, out, err = run(*WRITES[command])
+    assert (code, out) == (130, "")
+    assert err.strip() == "simbg: interrupted; nothing was left half-written"
+    assert left() == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal to a process group")

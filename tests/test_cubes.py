@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.testing import assert_allclose, assert_array_equal
@@ -17,6 +18,8 @@ from simbg.io.cubes import FORMATS, read_cube, write_cube
 ROUNDING = 4e-16
 # 100 × 100 in a file of single precision.
 SINGLE = 1e-7
+# A header has 16 digits of each number; energies pass a logarithm besides.
+WCS_ROUNDING = 2e-14
 
 
 @pytest.fixture
@@ -266,10 +269,53 @@ def test_image_for_ds9(tmp_path, cube):
         assert file["EBOUNDS"].columns["ENERGY"].unit == "TeV"
         assert_array_equal(file["EBOUNDS"].data["ENERGY"], cube.axes.energy)
         assert_array_equal(data, np.swapaxes(cube.rate, 1, 2))
-        wcs = WCS(header).sub(2)
-    lon, lat = wcs.pixel_to_world_values(4, 7)
-    # Rounding of deg of a few, through astropy's linear WCS.
-    assert_allclose((lon, lat), (cube.axes.fov_lon_center[4], cube.axes.fov_lat_center[7]), 1e-14)
+        file.verify("exception")
+    lon, lat, energy = pixels_to_world(header)
+    assert_allclose(lon, cube.axes.fov_lon_center, rtol=WCS_ROUNDING, atol=WCS_ROUNDING)
+    assert_allclose(lat, cube.axes.fov_lat_center, rtol=WCS_ROUNDING, atol=WCS_ROUNDING)
+    # A linear axis is right at both ends of a logarithmic one, and nowhere else.
+    ends = cube.axes.energy_center[[0, -1]]
+    assert_allclose(energy[[0, -1]], ends, rtol=WCS_ROUNDING)
+    assert energy[1] > 1.2 * cube.axes.energy_center[1]
+
+
+def test_energies_of_an_image_are_right_in_its_logarithmic_axes(tmp_path, cube):
+    write_cube(tmp_path / "image.fits", cube, "image")
+    header = fits.getheader(tmp_path / "image.fits")
+    lon, lat, energy = pixels_to_world(header, "A")
+    # By the standard energies are in J, and wcslib's electronvolt is older than that of 2019.
+    assert_allclose((energy * u.J).to_value("TeV"), cube.axes.energy_center, rtol=1e-7)
+    ratio = cube.axes.energy_center / cube.axes.energy_center[0]
+    assert_allclose(energy / energy[0], ratio, rtol=WCS_ROUNDING)
+    assert_allclose(lon, cube.axes.fov_lon_center, rtol=WCS_ROUNDING, atol=WCS_ROUNDING)
+    assert_allclose(lat, cube.axes.fov_lat_center, rtol=WCS_ROUNDING, atol=WCS_ROUNDING)
+    wcs = WCS(header, key="A")
+    assert wcs.world_axis_physical_types[2] == "em.energy"
+
+
+@pytest.mark.parametrize("energy", [[1.0, 2, 3, 4, 5], [0.5, 2.5]])
+def test_energies_of_other_images(tmp_path, energy):
+    """Not logarithmic: no axes that would say so. One bin: a number, and no division by zero."""
+    axes = Axes(energy, [-2.0, -1, 0, 1], [0.0, 0.5, 1])
+    rate = np.arange(1.0, 1 + np.prod(axes.shape)).reshape(axes.shape)
+    write_cube(tmp_path / "image.fits", BackgroundCube(axes, rate), "image")
+    header = fits.getheader(tmp_path / "image.fits")
+    found = pixels_to_world(header)[2]
+    assert_allclose(found[[0, -1]], axes.energy_center[[0, -1]], rtol=WCS_ROUNDING)
+    assert ("CTYPE3A" in header) == (len(energy) == 2)
+
+
+def pixels_to_world(header, key=" "):
+    """Coordinates of the centres of all pixels along each axis, as astropy has them."""
+    wcs = WCS(header, key=key)
+    shape = wcs.array_shape[::-1]
+    # One at a time, the others away from 0: a rotation or a swap would show.
+    return [
+        np.broadcast_to(
+            wcs.pixel_to_world_values(*(np.arange(n) if i == j else 1 for j in range(3)))[i], n
+        )
+        for i, n in enumerate(shape)
+    ]
 
 
 def test_image_of_uneven_pixels_is_refused(tmp_path, cube):
@@ -290,6 +336,19 @@ def test_round_trip(tmp_path, cube, format, energy_unit, name):
     assert read.axes.same_as(cube.axes)
     assert_allclose(read.rate, cube.per(read.clock).rate, rtol=ROUNDING, atol=0)
     assert read.clock == ("ontime" if format == "gadf" else "livetime")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("shape", [(1, 3, 2), (3, 1, 2), (3, 2, 1), (1, 1, 1)])
+def test_axes_of_one_bin(tmp_path, format, shape):
+    """What a table gives as a number is an axis all the same."""
+    axes = Axes(*(np.arange(1.0, n + 2) for n in shape))
+    rate = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
+    time = np.full(shape, 10.0)
+    write_cube(tmp_path / "c.fits", BackgroundCube(axes, rate, ontime=time, livetime=time), format)
+    read = read_cube(tmp_path / "c.fits")
+    assert read.axes.same_as(axes)
+    assert_allclose(read.rate, rate, rtol=ROUNDING)
 
 
 def test_standard_binning_survives(tmp_path):

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +158,7 @@ def refuse_later(n):
 
 
 @pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize(("module", "name"), [(tempfile, "mkdtemp"), (os, "replace")])
+@pytest.mark.parametrize(("module", "name"), [(os, "mkdir"), (os, "replace")])
 def test_system_refuses(tmp_path, monkeypatch, module, name, there):
     out = tmp_path / "deep" / "out"
     if there:
@@ -225,7 +224,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
     assert (tmp_path / "pipe").is_fifo()
 
 
-@pytest.mark.parametrize(("module", "name"), [(tempfile, "mkstemp"), (os, "replace")])
+@pytest.mark.parametrize(("module", "name"), [(os, "open"), (os, "replace")])
 def test_system_refuses_a_file(tmp_path, monkeypatch, module, name):
     monkeypatch.setattr(module, name, refuse)
     message = r"a\.fits: cannot be written \(Permission denied\)"
@@ -294,3 +293,20 @@ def test_errors_while_open_name_the_file_once(tmp_path, hdus):
     message = f"{tmp_path / 'a.fits'}: got this, expected that"
     with pytest.raises(ValueError, match=f"^{message}$"), open_fits(tmp_path / "a.fits"):
         raise ValueError(message)
+
+
+@pytest.mark.parametrize("name", ["mkdir", "open"])
+def test_an_interrupt_just_after_something_was_made(tmp_path, monkeypatch, name):
+    """It is there, and nobody was told its name: it goes all the same."""
+    real = getattr(os, name)
+
+    def make(*args, **kwargs):
+        real(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, name, make)
+    place = new_directory if name == "mkdir" else new_file
+    with pytest.raises(KeyboardInterrupt), place(tmp_path / "out"):
+        pytest.fail("must not get here")
+    monkeypatch.undo()
+    assert tree(tmp_path) == {}

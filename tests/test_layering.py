@@ -13,6 +13,14 @@ import simbg
 ROOT = Path(simbg.__file__).resolve().parents[1]
 TRUTH = {"simbg.truth", "simbg.scenarios", "simbg.simulate", "simbg.rings"}
 TRUTH |= {"simbg.fixtures", "simbg.fixtures_readme", "simbg.fixtures_small"}
+# What makes figures and pages of results, and simulates nothing.
+REPORTS = {
+    f"validation.{name}"
+    for name in (
+        *("report", "rendering", "suite", "summary", "junit", "plots", "suite_plots"),
+        *("drawing", "maps", "spectra", "distributions", "plot_cube", "compare_page"),
+    )
+}
 
 
 def read_sources():
@@ -106,11 +114,16 @@ def violations(sources):
             forbid(name, every, {*TRUTH, "validation"})
         if name in ("validation.metrics", "validation.statistics"):
             forbid(name, every, {*TRUTH, "simbg.reconstruct"})
-        if name in ("validation.report", "validation.plots"):
+        if name in REPORTS:
             forbid(name, ours, {"simbg.simulate"})
         if name.startswith("simbg"):
             for target, inside in imports_of(name, sources):
-                lazily = name == "simbg.cli" and inside in ("challenge", "compare", "validate")
+                lazily = name == "simbg.cli" and inside in (
+                    "challenge",
+                    "compare",
+                    "plot",
+                    "resolve_command",
+                )
                 if target.startswith("validation") and not lazily:
                     broken.append(f"{name} → {target} ({inside or 'on import'})")
     return broken
@@ -120,6 +133,7 @@ def violations(sources):
 def sources():
     texts = read_sources()
     assert {"simbg", "simbg.axes", "simbg.reconstruct.histogram", "validation.run"} <= set(texts)
+    assert set(texts) >= REPORTS
     return texts
 
 
@@ -160,6 +174,7 @@ def test_nobody_imports_what_he_may_not(sources):
         ("validation.metrics", "from simbg.fixtures import EDITIONS", "→ simbg.truth"),
         ("validation.statistics", "import simbg.reconstruct.histogram", "→ simbg.reconstruct"),
         ("validation.plots", "from simbg.simulate import observe", "→ simbg.simulate"),
+        ("validation.spectra", "import simbg.simulate", "→ simbg.simulate"),
     ],
 )
 def test_control_a_violation_is_found(sources, module, line, found):

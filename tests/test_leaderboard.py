@@ -27,13 +27,15 @@ from validation.leaderboard import (
     why,
     write_leaderboard,
 )
+from validation.rendering import render
 from validation.replicates import draw, make_setting
-from validation.report import write_report
+from validation.report import write_page
 from validation.results import Result
 from validation.run import run_suite
 from validation.stability import main, read_board, stability
 from validation.standing import Standing, make_standing
 from validation.statistics import sigmas
+from validation.suite import Suite
 
 VERDICTS = {"error": 0, "fail": 0, "known": 0, "ok": 1}
 
@@ -243,7 +245,8 @@ def test_a_crash_is_a_row_and_the_bench_goes_on(benched):
 
 
 def test_the_page_has_what_can_be_sorted(benched, tmp_path):
-    write_report(tmp_path / "index.html", benched, 3, {}, leaderboard=True)
+    suite = Suite(benched, 3, replicates=2)
+    write_page(tmp_path / "index.html", suite, render(suite))
     page = (tmp_path / "index.html").read_text()
     board = page[page.index('id="leaderboard"') :]
     table = board[board.index('class="sortable"') :].split("</table>")[0]

@@ -96,6 +96,11 @@ def test_gammapy_gives_each_observation_its_background(made):
         assert row["N_EVENTS"] < predicted < 1.3 * row["N_EVENTS"]
         ours = read_cube(folder / "models" / f"bg_run_{observation.obs_id:06d}.fits.gz")
         assert_allclose(predicted, np.nansum(ours.event_rate) * seconds, rtol=1e-9)
+        # Bin by bin and the right way round: the truth's peak lies at (0.3, -0.5) deg.
+        assert_allclose(rate, np.nan_to_num(ours.rate), rtol=1e-12)
+        image = rate.sum(axis=0)
+        assert np.average(lon[:-1] + lon[1:], weights=image.sum(axis=1)) > 0
+        assert np.average(lat[:-1] + lat[1:], weights=image.sum(axis=0)) < 0
 
 
 def test_models_replace_those_of_the_store(made):

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from simbg.axes import Axes, edition2015_axes
 from simbg.emission import GammaSource
 from simbg.exclusion import circle
+from simbg.exposure import stack_observations
 from simbg.fov import Site
 from simbg.io.cubes import write_cube
 from simbg.scenarios import SCENARIOS, Scenario, from_file
@@ -94,6 +95,7 @@ OTHER = {
     "regions": (circle(80.0, -30.0, 0.3),),
     "run_scatter": 0.05,
     "rate_drift": 0.1,
+    "drift": True,
     "per_run": True,
 }
 
@@ -150,7 +152,7 @@ def test_what_is_ignored_is_named():
 
 
 def test_sources_are_in_the_field_and_masks_overlap():
-    for name in ("source", "source-ignored", "mask-too-small", "broken-runs"):
+    for name in ("source", "source-ignored", "mask-too-small", "drift", "broken-runs"):
         scenario = SCENARIOS[name]
         table = scenario.table(1)
         for source in scenario.sources:
@@ -161,6 +163,26 @@ def test_sources_are_in_the_field_and_masks_overlap():
     one, two = SCENARIOS["source"].regions
     apart = angular_separation(*np.deg2rad([*one.center, *two.center]))
     assert np.rad2deg(apart) < one.radius + two.radius
+
+
+def test_sky_sources_and_masks_drift_through_the_field():
+    """Counts of pixels as they are expected, and not as they were in a field that only turns."""
+    scenario = SCENARIOS["drift"]
+    bright = replace(scenario.sources[0], flux=1e-9)
+    scenario = replace(scenario, sources=(bright,), regions=scenario.regions[1:])
+    table, bins = scenario.table(2, 4), edition2015_axes(4)
+    counts = stack_observations(scenario.observe(table, 2), bins).counts.sum(axis=0)
+
+    def chi2(table):
+        expected = scenario.expected(table, bins, "drop").counts.sum(axis=0)
+        assert expected.min() > 10
+        return ((counts - expected) ** 2 / expected).sum()
+
+    # A chi2 of n pixels; five standard errors.
+    n = counts.size
+    assert abs(chi2(table) - n) < 5 * np.sqrt(2 * n)
+    table.remove_column("OBS_MODE")
+    assert chi2(table) > 2 * n
 
 
 def test_norms_and_drifts_are_in_the_table_where_they_are_asked_for():

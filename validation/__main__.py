@@ -10,27 +10,24 @@ from pathlib import Path
 
 import click
 
+from simbg.completion import method_names, scenario_names
 from simbg.console import jobs_option, run, seed_option
 from simbg.io.files import new_file
 from simbg.pipeline import Selection, parse_group_by
 from simbg.scenarios import SCENARIOS, from_file
-from simbg.workers import workers
+from simbg.workers import announce, workers
 from validation import baseline as gate
+from validation.conformance import conformance, write_findings
 from validation.crossval import cross_validate, write_crossval
 from validation.isolated import TIMEOUT
-from validation.leaderboard import leaderboard_lines, write_leaderboard
-from validation.report import (
-    WORDS,
-    figures,
-    self_check_lines,
-    to_be_shown,
-    verdict,
-    write_report,
-)
+from validation.leaderboard import leaderboard_lines
+from validation.rendering import render
+from validation.report import write_reports
 from validation.response import exclusion_response
-from validation.results import write_results
 from validation.run import run_suite
 from validation.selfcheck import self_check
+from validation.suite import WORDS, Suite, self_check_lines
+from validation.terminal import keeps_what_is_there, plan, result_document, result_table
 from validation.ways import Way
 
 __all__ = ["validate"]
@@ -44,6 +41,7 @@ OURS = ("histogram", "default", "michi")
     "methods",
     multiple=True,
     metavar="NAME|MODULE:OBJECT",
+    shell_complete=method_names,
     help="A method to validate; repeatable. Default: all of ours.",
 )
 @click.option(
@@ -76,7 +74,12 @@ OURS = ("histogram", "default", "michi")
     help="Also rank the methods, on N stores of each scenario; 3 or more have errors.",
 )
 @click.option(
-    "--scenario", "names", multiple=True, metavar="NAME", help="Only this scenario; repeatable."
+    "--scenario",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=scenario_names,
+    help="Only this scenario; repeatable.",
 )
 @seed_option
 @jobs_option
@@ -85,7 +88,7 @@ OURS = ("histogram", "default", "michi")
     type=click.Path(file_okay=False),
     default="reports",
     show_default=True,
-    help="Folder of index.html and results.jsonl, which are replaced.",
+    help="Folder of index.html and what belongs to it, which is replaced.",
 )
 @click.option(
     "--baseline",
@@ -95,6 +98,12 @@ OURS = ("histogram", "default", "michi")
 )
 @click.option(
     "--self-check", "check", is_flag=True, help="Also plant every defect, and run clean 504 times."
+)
+@click.option(
+    "--conformance",
+    "conforming",
+    metavar="OBJECT",
+    help="Instead: whether this method, or this --command by its name, keeps the contract.",
 )
 @click.option("--list", "list_", is_flag=True, help="List scenarios and methods.")
 @click.option(
@@ -117,8 +126,16 @@ OURS = ("histogram", "default", "michi")
     default="runs:10",
     show_default=True,
     metavar="KIND:LEAST",
-    help="With --data: zenith groups of at least livetime:HOURS or runs:NUMBER.",
+    help="With --data: zenith groups of at least livetime:HOURS or runs:NUMBER; or 2015.",
 )
+@click.option(
+    "--skip-incomplete", is_flag=True, help="With --data: leave out runs that cannot be read."
+)
+@click.option("--quiet", is_flag=True, help="Say nothing: no progress, no table.")
+@click.option(
+    "--json", "json_", is_flag=True, help="Write the results to standard output as JSON, no table."
+)
+@keeps_what_is_there
 def validate(
     methods,
     commands,
@@ -131,11 +148,15 @@ def validate(
     out,
     baseline,
     check,
+    conforming,
     list_,
     from_,
     data,
     exclude,
     group_by,
+    skip_incomplete,
+    quiet,
+    json_,
 ):
     """Compare true and rebuilt cubes of all scenarios; write a report.
 
@@ -147,6 +168,8 @@ def validate(
     simbg validate --scenario night --method histogram --seed 1
     simbg validate --method my_package.my_module:MyMethod --leaderboard 3
     simbg validate --command "mytool {store} {output}" --scenario night
+    simbg validate --quiet --json --scenario night
+    simbg validate --conformance my_package.my_module:MyMethod
     simbg validate --self-check --baseline reports/baseline
     simbg validate --from irf_file.fits
     simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
@@ -154,8 +177,18 @@ def validate(
     if list_:
         _list()
         return 0
+    if conforming:
+        ways = {way.name: way for way in (Way.command(text, timeout) for text in commands)}
+        way = ways.get(conforming) or Way(conforming, timeout=timeout)
+        return _say_conformance(way, seed, jobs, Path(out))
     if data:
-        return _cross_validate(data, methods, exclude, group_by, out, jobs)
+        selection = Selection(
+            exclude=tuple(exclude),
+            sources="mask",
+            group_by=parse_group_by(group_by),
+            skip_incomplete=skip_incomplete,
+        )
+        return _cross_validate(data, methods, selection, out, jobs)
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
@@ -166,37 +199,53 @@ def validate(
     chosen = [SCENARIOS[name] for name in dict.fromkeys(names or SCENARIOS)]
     if from_:
         chosen = [from_file(from_), *(chosen if names else ())]
-    with workers(jobs, "validate", unit=" pieces") as executor:
+    with workers(jobs, "validate", unit=" pieces", quiet=quiet) as executor:
+        executor.plan(plan(chosen, old is not None, check))
         outcomes = run_suite(chosen, ways, seed, executor, replicates or 0)
-        shown = to_be_shown(outcomes)
-        pictures = dict(
-            zip(
-                [(outcome.scenario.name, outcome.method) for outcome in shown],
-                executor.map(figures, shown),
-                strict=True,
-            )
-        )
         masked = next((s for s in chosen if s.name == "source"), None)
         response = exclusion_response(masked, seed, executor) if masked else None
+        announce(executor, "baseline")
         kept, changes = (True, None) if old is None else _gate(old, executor)
+        announce(executor, "self-check")
         checked = self_check(seed, executor) if check else None
-    results = [result for outcome in outcomes for result in outcome.results]
-    write_results(out / "results.jsonl", results)
-    about = outcomes, seed, pictures, changes, checked, response
-    write_report(out / "index.html", *about, leaderboard=bool(replicates))
-    if replicates:
-        write_leaderboard(out, outcomes, seed, replicates)
-    for result in results:
+        suite = Suite(outcomes, seed, changes, kept, checked, response, replicates or 0)
+        announce(executor, "figures")
+        pictures = render(suite, executor)
+    write_reports(out, suite, pictures)
+    for result in suite.results:
         if result.status in ("fail", "error", "known"):
-            click.echo(_line(result))
+            _say(_line(result))
     for line in leaderboard_lines(outcomes) if replicates else ():
-        click.echo(line)
+        _say(line)
     for line in changes or ():
-        click.echo(f"since the baseline: {line}")
-    sound = True if checked is None else _say_self_check(out, *checked)
-    good, text = verdict(results)
-    click.echo(f"{text}: {out / 'index.html'}")
-    return 0 if good and kept and sound else 1
+        _say(f"since the baseline: {line}")
+    if checked is not None:
+        _say_self_check(out, *checked)
+    for line in result_table(suite.results):
+        _say(line)
+    _say(f"{suite.text}: {out / 'index.html'}")
+    if json_:
+        click.echo(result_document(out, suite))
+    return 0 if suite.good else 1
+
+
+def _say_conformance(way, seed, jobs, out):
+    """Print and keep what the conformance suite finds."""
+    if way.kind == "method" and ":" not in way.name and way.name not in _names():
+        known = ", ".join(_names())
+        raise ValueError(
+            f"conformance: got {way.name!r}, expected one of {known}, module:Object, or the name "
+            "of a --command"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    with workers(jobs, "conformance", unit=" stores") as executor:
+        findings = conformance(way, seed, executor)
+    write_findings(out / "conformance.json", way.name, seed, findings)
+    for finding in findings:
+        _say(f"{finding.status:4s} {finding.name}: {finding.about}: {finding.text}")
+    failed = sum(finding.status == "fail" for finding in findings)
+    _say(f"{failed or 'none'} of {len(findings)} checks failed: {out / 'conformance.json'}")
+    return 1 if failed else 0
 
 
 def _ways(methods, commands, models, timeout):
@@ -211,24 +260,31 @@ def _ways(methods, commands, models, timeout):
     return ways
 
 
-def _cross_validate(data, methods, exclude, group_by, out, jobs):
-    selection = Selection(exclude=tuple(exclude), sources="mask", group_by=parse_group_by(group_by))
-    good = True
+def _cross_validate(data, methods, selection, out, jobs):
+    good, found = True, []
     for method in methods or ("histogram",):
-        with workers(jobs, "validate", unit=" folds") as executor:
+        quiet = click.get_current_context().params["quiet"]
+        with workers(jobs, "validate", unit=" folds", quiet=quiet) as executor:
             result = cross_validate(data, selection, method, executor=executor)
         folder = Path(out) / f"data-{method.replace(':', '-')}"
         write_crossval(result, folder)
-        click.echo(f"{result.text}: {folder}")
+        found.append({"method": method, "good": result.agree, "folder": str(folder)})
+        _say(f"{result.text}: {folder}")
         good &= result.agree
+    if click.get_current_context().params["json_"]:
+        click.echo(json.dumps({"good": good, "models": found}, indent=1))
     return 0 if good else 1
 
 
 def _list():
     for scenario in SCENARIOS.values():
         click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
-    installed = sorted(entry.name for entry in entry_points(group="simbg.reconstructors"))
-    click.echo("methods: " + ", ".join([*OURS, *installed]))
+    click.echo("methods: " + ", ".join(_names()))
+
+
+def _names():
+    """Of our methods and of installed ones."""
+    return [*OURS, *sorted(entry.name for entry in entry_points(group="simbg.reconstructors"))]
 
 
 def _gate(old, executor):
@@ -237,13 +293,19 @@ def _gate(old, executor):
 
 
 def _say_self_check(out, found, clean):
-    """Print and keep the self-check; whether every defect was found and clean runs were quiet."""
+    """Print and keep the self-check."""
     with new_file(out / "selfcheck.jsonl", overwrite=True) as temporary:
         records = [{k: None if v != v else v for k, v in asdict(f).items()} for f in found]
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
     for line in self_check_lines(found, clean):
+        _say(line)
+
+
+def _say(line):
+    """To standard output, unless that is for something else or for nothing."""
+    params = click.get_current_context().params
+    if not (params["quiet"] or params["json_"]):
         click.echo(line)
-    return all(f.found for f in found) and clean.consistent
 
 
 def _line(result):

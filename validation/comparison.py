@@ -1,7 +1,8 @@
 """Comparing two cubes, or two folders of models, the first being the reference.
 
 With counts in the second cube every difference has a standard error and the
-verdict a false-alarm rate; without, nothing is random and a stated margin decides.
+verdict a false-alarm rate; without, nothing is random and a stated margin decides. Cubes over
+other bins are compared on common ones.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from simbg.io.cubes import read_cube
 from simbg.io.files import new_directory, new_file
-from validation.conventions import edge_units, find_fault
+from validation.conventions import find_fault
 from validation.differences import (
     bin_by_bin,
     common_bins,
@@ -34,6 +35,7 @@ from validation.differences import (
     widths,
 )
 from validation.metrics import CENTER
+from validation.rebinning import Incomparable, common_binning
 from validation.statistics import sigmas
 
 __all__ = ["Comparison", "Missing", "compare", "compare_paths"]
@@ -84,6 +86,11 @@ class Comparison:
     fault : str, optional
         The fault of convention without which the cubes agree. If it lies in the axes,
         everything else here is of cubes without it.
+    binning : str
+        How the cubes came to have the same bins if they had others; empty if they had not.
+    approximate : bool
+        Whether that was not exact: then statistical limits are wider by the margin, and counts
+        are not tested bin by bin.
     """
 
     name: str
@@ -95,6 +102,8 @@ class Comparison:
     scatter: bool
     problems: tuple = ()
     fault: str | None = None
+    binning: str = ""
+    approximate: bool = False
 
     @property
     def causes(self):
@@ -114,6 +123,8 @@ class Comparison:
             if self.scatter
             else f"no counts: margin {MARGIN:.1%}"
         )
+        if self.approximate and self.scatter:
+            how += f" and a margin of {MARGIN:.1%}, not bin by bin"
         if self.agree:
             return f"the cubes agree ({how})"
         causes = [*self.problems, *(_cause(name, self.measures[name]) for name in self.causes)]
@@ -124,6 +135,8 @@ class Comparison:
     def text(self):
         """Verdict and numbers, a line each."""
         lines = [f"{self.name}: {self.verdict}"]
+        if self.binning:
+            lines.append(f"  {self.binning}")
         for name, measure in self.measures.items():
             error = (
                 f" ± {measure.error:.5f}" if self.scatter and math.isfinite(measure.error) else ""
@@ -164,6 +177,7 @@ class Comparison:
             "agree": self.agree,
             "verdict": self.verdict,
             "fault": self.fault,
+            "binning": self.binning,
             "problems": list(self.problems),
             "differs_in": self.causes,
             "measures": measures,
@@ -189,18 +203,14 @@ class Missing:
         return {"name": self.name, "agree": False, "verdict": self.reason}
 
 
-class AxesDiffer(ValueError):
-    """Cubes over other bins, and no fault of convention that explains it."""
-
-
 def compare(a, b, normalize="none", name="A, B"):
     """Compare cube b with the reference a.
 
     Parameters
     ----------
     a, b : BackgroundCube
-        Over the same axes. If a holds whole numbers of counts it is taken for a
-        measurement, and its own noise is allowed for.
+        If a holds whole numbers of counts it is taken for a measurement, and its own
+        noise is allowed for. Over other axes, they are brought to common ones.
     normalize : {"none", "cube", "image"}
         Scale a to the integral of b: not, as a whole, or each energy image.
     name : str
@@ -212,49 +222,58 @@ def compare(a, b, normalize="none", name="A, B"):
     Raises
     ------
     ValueError
-        If the axes differ by more than a fault of convention, or the normalisation is unknown.
+        If the axes have nothing in common (Incomparable), or the normalisation is unknown.
     """
     if normalize not in SHAPES:
         raise ValueError(f"normalize: got {normalize!r}, expected one of {tuple(SHAPES)}")
     judge = partial(_judged, normalize=normalize, name=name)
     if a.axes.same_as(b.axes):
-        found = judge(a, b)
-        if found.agree or found.problems:
-            return found
-        fault = find_fault(a, b, found, judge)
-        return replace(found, fault=fault.text) if fault else found
-    fault = find_fault(a, b, None, judge)
-    if fault is None:
-        raise AxesDiffer(
-            f"{name}: binned differently: {a.axes.shape} and {b.axes.shape} bins, "
-            f"expected the same edges{edge_units(a.axes, b.axes)}"
-        )
-    return replace(fault.found, fault=fault.text)
+        return _with_fault(a, b, judge)
+    if fault := find_fault(a, b, None, judge):
+        return replace(fault.found, fault=fault.text)
+    try:
+        common = common_binning(a, b)
+    except Incomparable as error:
+        raise Incomparable(f"{name}: {error}") from error
+    judge = partial(judge, approximate=common.measured)
+    return replace(_with_fault(common.a, common.b, judge), binning=common.text)
 
 
-def _judged(a, b, normalize, name, hopeful=False):
-    """The comparison over the same axes; ``hopeful`` ends it with None at a first difference."""
+def _with_fault(a, b, judge):
+    """The comparison over the same axes, and the fault of convention if one explains it."""
+    found = judge(a, b)
+    if found.agree or found.problems:
+        return found
+    fault = find_fault(a, b, found, judge)
+    return replace(found, fault=fault.text) if fault else found
+
+
+def _judged(a, b, normalize, name, hopeful=False, approximate=None):
+    """The comparison over the same axes; ``hopeful`` ends it with None at a first difference.
+
+    Parameters
+    ----------
+    approximate : tuple of bool, optional
+        Which was made from counts, if bins can no longer be compared one by one.
+    """
     a, b = same_clock(a, b)
     problems, hopeless = find_problems(a, b)
+    loose = approximate is not None
     if hopeless:
         nothing = np.full((a.axes.shape[0], 4), np.nan)
-        return Comparison(name, a, b, {}, {}, nothing, False, problems)
+        return Comparison(name, a, b, {}, {}, nothing, False, problems, approximate=loose)
     a, b = common_bins(a, b)
-    measured = [is_measured(cube) for cube in (a, b)]
-    # Shapes are compared at equal norms, that of what was counted: a wrong one shrinks no error.
-    pair = (
-        make_pair(a, scaled(b, scale_factor(b, a, "cube")), *measured)
-        if measured == [True, False]
-        else make_pair(scaled(a, scale_factor(a, b, "cube")), b, *measured)
-    )
+    measured = approximate or [is_measured(cube) for cube in (a, b)]
+    pair = _at_equal_norms(a, b, *measured)
     noise = noise_factor(pair, a, *measured)
     scatter = any(measured)
     rate = FALSE_ALARM_RATE / (len(SHAPES[normalize]) + (normalize == "none") + 1)
-    bins = bin_by_bin(a, b, normalize, *measured)
+    limits = partial(_limits, scatter=scatter, rate=rate, loose=loose)
+    bins = bin_by_bin(a, b, normalize, *([False] * 2 if loose else measured))
     a = scaled(a, scale_factor(a, b, normalize))
     norm = {"norm": norm_ratio(a, b, pair)} if normalize == "none" else {}
     norm = {key: replace(m, error=m.error * noise) for key, m in norm.items()}
-    if hopeful and _causes(norm | bins, _limits(norm | bins, scatter, rate)):
+    if hopeful and _causes(norm | bins, limits(norm | bins)):
         return None
     fits = [widths(pair.true.axes, counts) for counts in (pair.expected, pair.predicted)]
     shapes = {
@@ -267,22 +286,40 @@ def _judged(a, b, normalize, name, hopeful=False):
     measures = {name: shapes[name]() for name in SHAPES[normalize]}
     measures = {key: replace(m, error=m.error * noise) for key, m in measures.items()}
     measures = norm | measures | bins
-    limits = _limits(measures, scatter, rate)
     table = np.array([(wa, wb, ea, eb) for (wa, ea), (wb, eb) in zip(*fits, strict=True)])
-    return Comparison(name, a, b, measures, limits, table, scatter, problems)
+    found = Comparison(name, a, b, measures, limits(measures), table, scatter, problems)
+    return replace(found, approximate=loose)
 
 
-def _limits(measures, scatter, rate):
-    """Largest deviations that pass, at a false-alarm rate each or by the margin."""
-    allowed = sigmas(rate)
+def _at_equal_norms(a, b, a_measured, b_measured):
+    """Both at the norm of what was counted: a wrong one shrinks no error of a shape."""
+    if a_measured and not b_measured:
+        return make_pair(a, scaled(b, scale_factor(b, a, "cube")), a_measured, b_measured)
+    return make_pair(scaled(a, scale_factor(a, b, "cube")), b, a_measured, b_measured)
+
+
+def _limits(measures, scatter, rate, loose=False):
+    """Largest deviations that pass, at a false-alarm rate each or by the margin; by both if loose.
+
+    Then bins that scatter are not tested one by one: their counts are no longer Poisson's.
+    """
+    allowed = sigmas(rate) if scatter else 0.0
+    margin = MARGIN if loose or not scatter else 0.0
     return {
-        key: allowed * m.error if scatter else MARGIN * (abs(m.ideal) if key in RELATIVE else 1.0)
+        key: (allowed * m.error if scatter else 0.0)
+        + margin * (abs(m.ideal) if key in RELATIVE else 1.0)
         for key, m in measures.items()
-        # Counts where none are expected are infinitely unlikely.
-        if ((math.isfinite(m.value) or m.value == math.inf) and math.isfinite(m.ideal + m.error))
-        # Without noise a fit that fails for one cube alone is a difference, too.
-        or (not scatter and math.isfinite(m.value) + math.isfinite(m.ideal) > 0)
+        if not (loose and scatter and key in OMNIBUS) and _is_testable(m, scatter)
     }
+
+
+def _is_testable(measure, scatter):
+    value, ideal = measure.value, measure.ideal
+    # Without noise a fit that fails for one cube alone is a difference, too.
+    if not scatter and math.isfinite(value) + math.isfinite(ideal) > 0:
+        return True
+    # Counts where none are expected are infinitely unlikely.
+    return (math.isfinite(value) or value == math.inf) and math.isfinite(ideal + measure.error)
 
 
 def _causes(measures, limits):
@@ -306,14 +343,10 @@ def compare_paths(a, b, normalize="none", out=None, json_path=None, overwrite=Fa
     """
     comparisons = list(_comparisons(Path(a), Path(b), normalize))
     if out is not None:
-        from validation.plots import compare_figure
+        from validation.compare_page import OURS, write_page
 
-        with new_directory(out, overwrite, (r"[^/]+\.png",)) as folder:
-            for comparison in comparisons:
-                if isinstance(comparison, Comparison):
-                    figure = compare_figure(comparison.a, comparison.b, title=comparison.name)
-                    label = Path(comparison.name.split(",")[0]).name.split(".")[0]
-                    figure.savefig(folder / f"{label}.png", dpi=110)
+        with new_directory(out, overwrite, OURS) as folder:
+            write_page(folder, comparisons, a, b, normalize)
     if json_path is not None:
         content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
         with new_file(json_path, overwrite) as temporary:
@@ -334,7 +367,7 @@ def _comparisons(a, b, normalize):
             continue
         try:
             found = compare(read_cube(in_a[name]), read_cube(in_b[name]), normalize, name)
-        except AxesDiffer as error:
+        except Incomparable as error:
             found = Missing(name, f"not compared, {str(error).removeprefix(f'{name}: ')}")
         yield found
 

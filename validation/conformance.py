@@ -1,56 +1,43 @@
-"""The conformance suite: whether a method keeps its contract, on stores made to show it.
+"""The conformance suite: whether a method keeps the contract, a check for each promise.
 
-The truth is the same in all of them and asymmetric; what differs is what happened to the runs.
-A method sees stores alone, in processes of its own. Each check says in words what it found.
+A method sees stores alone, in processes of its own. Most checks hold its cubes of two stores
+that differ in one thing against each other (`validation.trials`), so that they find a fault
+whatever else the method does. Only unit and norm need the truth.
 """
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
+from itertools import product
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from astropy.io import fits
-from astropy.table import Table
 
-from simbg.axes import Axes
-from simbg.exclusion import circle
-from simbg.io.files import write_fits
-from simbg.io.gadf import write_index
-from simbg.reconstruct.histogram import Histogram
-from simbg.scenarios import HESS_SITE
-from simbg.schedule import make_observation_table
-from simbg.simulate import expected_stack, named_rng, write_dataset
-from simbg.truth import GaussianTruth
+from simbg import __version__
+from simbg.io.files import new_file
+from validation.case import GROSS, MOVED, SIGMAS, Case, turned
 from validation.comparison import compare
 from validation.isolated import run_command, run_method
-from validation.metrics import METRICS
-from validation.pair import Pair
-from validation.standing import with_exposure
+from validation.trials import AXES, CLUMP, FEW, LIVE, PLACE, TRIALS, write_trial
 
-__all__ = ["CHECKS", "Check", "Finding", "conformance"]
+__all__ = ["CHECKS", "Check", "Finding", "conformance", "judge", "write_findings"]
 
-# Three different lengths, and pixels of half a degree in both directions.
-AXES = Axes(np.geomspace(0.2, 20, 6), np.linspace(-3, 3, 13), np.linspace(-2.5, 2.5, 11))
-# The peak lies off the centre: no flip and no swap is the same. No run differs from the others
-# by its zenith angle.
-TRUTH = GaussianTruth(index=2.5, event_rate=40.0, peak=(0.6, -0.9), zenith_slope=0.0)
-TARGET = (83.0, -40.0)
-RUNS = {
-    "ontime": 600.0,
-    "deadtime_fraction": (0.1, 0.4),
-    "alt_range": (55.0, 73.0),
-    "target": TARGET,
-}
-HIGH_THRESHOLD = AXES.energy[2]
-MASK = circle(*TARGET, 1.2)
-# A norm is right within 5 of its standard errors and this much: what smoothing may take from a
-# peaked image, and far less than any fault of a clock, a good time or a threshold here.
-MARGIN = 0.03
-SIGMAS = 5.0
+# A norm is right within 5 of its standard errors and what borders and rings may do to it.
+NORM = 0.05
+# A rate, where thresholds and masks are, within 5 of them and half of what the smallest fault
+# there does, which is a third. Smoothing does a twentieth.
+MARGIN = 0.15
+# Where masks pass: twice what smoothing does to pixels, a fourth of what no mask does.
+MASKED = 0.10
+# What a model of rings has at places that flips and swaps lead to is this much alike.
+ALIKE = 0.25
+# Reasons that are no error of the method's own making.
+PEEKED, WROTE = "peeked", "wrote to its input"
+ENDED = "was ended by", "took more than"
+CLOCKS = {0: "per ontime", 1: "per livetime", 2: "per livetime, with the dead time taken twice"}
 
 
 @dataclass(frozen=True)
@@ -61,26 +48,19 @@ class Check:
     ----------
     name, about : str
         ``about`` says what is promised.
+    trial : str
+        The store that it takes, besides the plain one.
     judge : callable
-        (case) → Finding, see `_Case`.
-    change : callable
-        Changes the table of runs before they are simulated.
-    spoil : callable
-        (store, table) → table, changes the store afterwards.
-    regions : tuple
-    truth : GaussianTruth
-    run : dict
-        Options of `run_method`.
+        (case) → status, text.
+    by_energy : bool
+        Whether it means nothing where energies are wrong.
     """
 
     name: str
     about: str
+    trial: str
     judge: Callable
-    change: Callable = lambda table: table
-    spoil: Callable = lambda store, table: table
-    regions: tuple = ()
-    truth: object = TRUTH
-    run: tuple = ()
+    by_energy: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,234 +81,328 @@ class Finding:
     text: str
 
 
-@dataclass(frozen=True)
-class _Case:
-    """A check that was run: what the method made, and what is true."""
-
-    check: Check
-    made: object
-    table: object
-
-    def finding(self, status, text):
-        return Finding(self.check.name, self.check.about, status, text)
-
-    @property
-    def regions(self):
-        return {"site": HESS_SITE, "regions": self.check.regions}
-
-    def claimed(self, axes, rule):
-        """The exact stack at the exposure that the method claims."""
-        about = self.check.truth, self.table, axes, rule
-        return expected_stack(*about, claimed=True, **self.regions)
-
-    @property
-    def pair(self):
-        stack = self.claimed(self.made.cube.axes, self.made.threshold_bin)
-        return Pair(Histogram().estimate(stack), with_exposure(self.made.cube, stack))
-
-
-def conformance(way, folder, seed=0, executor=None):
+def conformance(way, seed=0, executor=None):
     """Run all checks on a method.
 
     Parameters
     ----------
     way : Way
-    folder : path-like
-        Where stores are made.
+        A method or a command.
     seed : int
     executor : concurrent.futures.Executor, optional
 
     Returns
     -------
     findings : list of Finding
-        If the method makes no cube of the plain store, that is the only one.
+        Only the first few if the method makes no cube of the plain store.
     """
-    job = partial(_find, way, Path(folder), seed)
-    first = job(CHECKS[0])
-    if first.status == "fail" and first.name == "runs":
-        return [first]
-    return [first, *(executor.map if executor else map)(job, CHECKS[1:])]
+    if way.kind == "files":
+        raise ValueError(f"conformance: got the files of {way.name}, expected a method or command")
+    made = {"plain": _rebuild(way, seed, "plain")}
+    if not made["plain"].reason:
+        others = [name for name in (*TRIALS, "again") if name != "plain"]
+        found = (executor.map if executor else map)(partial(_rebuild, way, seed), others)
+        made |= dict(zip(others, found, strict=True))
+    return judge(made, seed, way.kind)
 
 
-def _find(way, folder, seed, check):
-    store = folder / check.name.replace(" ", "-")
+def _rebuild(way, seed, name):
+    trial = "plain" if name == "again" else name
+    with TemporaryDirectory(prefix="simbg-") as folder:
+        store = write_trial(folder, seed, trial)
+        if way.kind == "command":
+            return run_command(way.text, store, way.timeout)
+        return run_method(way.name, store, AXES, TRIALS[trial].regions, way.timeout)
+
+
+def judge(made, seed, kind="method"):
+    """Judge what a method made.
+
+    Parameters
+    ----------
+    made : dict of str to Isolated
+        For each of the `TRIALS` and "again", or for some; checks of others are left out.
+    seed : int
+    kind : {"method", "command"}
+        Nobody watches which files a command opens.
+
+    Returns
+    -------
+    findings : list of Finding
+    """
+    case = Case(made, seed)
+    checks = FIRST if made["plain"].reason else CHECKS
+    checks = [check for check in checks if check.trial in made]
+    checks = [check for check in checks if kind == "method" or check.judge is not _blind]
+    return [Finding(check.name, check.about, *_judged(case, check)) for check in checks]
+
+
+def _judged(case, check):
+    reason = case.made[check.trial].reason
+    if reason and check not in (*FIRST, *LAST):
+        # A method need not know how to mask.
+        masks = check.trial in TRIALS and TRIALS[check.trial].regions
+        return ("note" if masks and _is_error(reason) else "fail"), reason
     try:
-        table = check.change(_runs(seed))
-        about = check.truth, table, HESS_SITE, seed, "conformance"
-        write_dataset(store, *about, regions=check.regions)
-        table = check.spoil(store, table)
-        case = _Case(check, _rebuild(way, store, check), table)
-        if check.judge not in (_refuses, _runs_at_all) and case.made.reason:
-            return case.finding("fail", case.made.reason)
-        if check.judge is _same_again:
-            return _same_again(case, _rebuild(way, store, check))
+        if check.by_energy and case.off_in_energy:
+            return "note", "not judged: energy is off"
         return check.judge(case)
-    finally:
-        shutil.rmtree(store, ignore_errors=True)
+    except ValueError as error:
+        return "fail", str(error)
 
 
-def _rebuild(way, store, check):
-    if way.kind == "command":
-        return run_command(way.text, store, way.timeout)
-    options = {"regions": check.regions, "timeout": way.timeout, **dict(check.run)}
-    return run_method(way.name, store, AXES, **options)
+def _is_error(reason):
+    return not reason.startswith((PEEKED, WROTE, *ENDED))
 
 
-def _runs(seed):
-    table = make_observation_table(6, named_rng(seed, "conformance runs"), HESS_SITE, **RUNS)
-    table["SAFE_ENERGY_LO"] = np.full(len(table), AXES.energy[0])
-    return table
+def write_findings(path, method, seed, findings):
+    """Write what was found as JSON; a file that is there is replaced."""
+    content = {"simbg": __version__, "method": method, "seed": seed}
+    content["findings"] = [asdict(finding) for finding in findings]
+    with new_file(path, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 # Judges -------------------------------------------------------------------------------------
 
 
-def _runs_at_all(case):
-    made = case.made
+def _runs(case):
+    made = case.made["plain"]
+    if made.reason.startswith((PEEKED, WROTE)):
+        return "note", "its cube does not count"
     if made.reason:
-        return case.finding("fail", made.reason)
-    return case.finding("ok", f"a cube in {made.seconds:.1f} s, {made.megabytes:.0f} MB")
+        return "fail", made.reason
+    return "ok", f"a cube in {made.seconds:.1f} s, {made.megabytes:.0f} MB"
 
 
-def _same_again(case, again):
-    if again.reason:
-        return case.finding("fail", f"the second time: {again.reason}")
-    names = ("rate", "rate_error", "counts")
-    pairs = [(getattr(case.made.cube, name), getattr(again.cube, name)) for name in names]
-    if all(np.array_equal(a, b, equal_nan=a is not None) for a, b in pairs):
-        return case.finding("ok", "the same cube twice, bit by bit")
-    return case.finding("fail", "got another cube the second time, expected the same")
+def _blind(case):
+    return _without(case, PEEKED, "it opened nothing else")
 
 
-def _right_axes(case):
-    axes = case.made.cube.axes
+def _input(case):
+    return _without(case, WROTE, "all files are as they were")
+
+
+def _without(case, word, text):
+    for name, made in case.made.items():
+        if made.reason.startswith(word):
+            return "fail", f"{made.reason} (store: {name})"
+    return "ok", text
+
+
+def _axes(case):
+    axes = case.plain.axes
     if axes.same_as(AXES):
-        return case.finding("ok", f"{axes.shape} bins, as asked")
-    return case.finding("note", f"got {axes.shape} bins of its own, asked for {AXES.shape}")
+        return "ok", f"{axes.shape} bins, as asked"
+    return "note", f"{axes.shape} bins of its own"
 
 
-def _conventions(case):
-    """Axis order, signs, units, density and clock, named by the comparison with the truth."""
-    pair = case.pair
-    counts = np.round(pair.true.counts)
-    reco = replace(pair.reco, counts=counts) if pair.reco.counts is None else pair.reco
-    found = compare(replace(pair.true, rate_error=None), reco)
-    if found.fault:
-        return case.finding("fail", found.fault)
-    if found.agree:
-        return case.finding("ok", "signs, order of axes, units, density and clock are right")
-    return case.finding("note", f"no fault of convention, but {found.verdict}")
+def _deterministic(case):
+    cubes = case.plain, case.made["again"].cube
+    for name in ("rate", "rate_error", "counts"):
+        one, other = (getattr(cube, name) for cube in cubes)
+        if not np.array_equal(one, other, equal_nan=one is not None):
+            return "fail", f"got another {name} the second time, expected the same"
+    return "ok", "the same cube twice, bit by bit"
+
+
+def _field(case):
+    """Where a clump of events is found: at its place, or where a flip or a swap has it."""
+    found = {turn: case.clump_at(turn) for turn in product((0, 1), repeat=3)}
+    best = max(found, key=found.get)
+    enough = (1 - ALIKE) * found[best]
+    if not found[best] > 0:
+        return "fail", f"got nothing where {CLUMP} events more a run are, nor in the mirror"
+    if min(found.values()) > enough:
+        return "note", "it has no direction: alike at all places that flips and swaps lead to"
+    if found[0, 0, 0] > enough:
+        return "ok", "events are at their place"
+    lon, lat = turned((0, 0, 0))
+    where = "events at fov_lon {:g}, fov_lat {:g} deg are at {:g}, {:g}"
+    return "fail", f"{_in_words(*best)}: " + where.format(lon, lat, *turned(best))
+
+
+def _in_words(swap, lon, lat):
+    """Of a swap and then flips."""
+    names = [name for name, flip in (("fov_lon", lon), ("fov_lat", lat)) if flip]
+    flipped = f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} flipped"
+    parts = ["fov_lon and fov_lat are swapped"] * swap + [flipped] * bool(names)
+    return ", then ".join(parts)
+
+
+def _energy(case):
+    if not np.any(case.clump > 0):
+        return "note", "not judged: events more or less change nothing"
+    low, high = case.plain.axes.energy[case.clump_bins[1] :][:2]
+    where = "events of {:g} to {:g} TeV are at {:.3g} to {:.3g}".format(*PLACE[0], low, high)
+    off = case.off_in_energy
+    return ("fail", f"energy is off by {off:+d} bin: {where}") if off else ("ok", where)
+
+
+def _clock(case):
+    """The same events in half of the livetime double a rate per livetime, and no other."""
+    text = f"for {LIVE:g} × the livetime the rate is × {case.ratio('less alive'):.4f}"
+    power = round(case.power) if np.isfinite(case.power) else None
+    if power not in CLOCKS or abs(LIVE ** (power - case.power) - 1) > MOVED:
+        return "fail", f"{text}, expected × {1 / LIVE:g} (per livetime) or × 1 (per ontime)"
+    has, says = CLOCKS[power], f"per {case.plain.clock}"
+    if has == says:
+        return "ok", f"{has}, as it says: {text}"
+    return "fail", f"the clock is wrong: the rate is {has}, and it says {says}: {text}"
+
+
+def _exposure(case):
+    cube, true = case.plain, case.true()
+    stated = [name for name in ("livetime", "ontime") if getattr(cube, name) is not None]
+    for name in stated:
+        got, runs = (float(np.max(getattr(each, name))) for each in (cube, true))
+        if not np.isclose(got, runs, rtol=1e-6):
+            return "fail", f"got {got:.1f} s of {name}, expected the {runs:.1f} s of the runs"
+    return "ok", " and ".join(stated) or "none is stated"
+
+
+def _unit(case):
+    fault, _ = case.cured
+    if fault is None:
+        true, found = case.spectra(case.counted)
+        ratios = ", ".join(f"{ratio:.3g}" for ratio in found / true)
+        return "fail", f"the rate is × {ratios} in the energy bins: no unit that we know"
+    return ("fail", fault) if fault else ("ok", "s-1 MeV-1 sr-1")
 
 
 def _norm(case):
-    measure = METRICS["norm"](case.pair)
-    return _judged(case, measure, "the rate")
+    """By the clock and in the unit that it has."""
+    fault, cube = case.cured
+    if fault is None:
+        return "note", "not judged: the unit is unknown"
+    true, found = (counts.sum() for counts in case.spectra(cube))
+    return _near(found / true, true**-0.5, "the rate", margin=NORM)
 
 
-def _masked(case):
-    """Wholly excluded pixels have no rate, partly excluded ones the right one."""
-    pair = case.pair
-    hidden = pair.true.livetime == 0
-    known = hidden & np.isfinite(pair.reco.rate)
-    if np.any(known & (pair.reco.rate == 0)):
-        n = int(np.sum(known & (pair.reco.rate == 0)))
-        return case.finding("fail", f"got a rate of 0 in {n} wholly excluded bins, expected NaN")
-    found = _judged(case, METRICS["masked_norm"](pair), "the rate where a mask passes")
-    if known.any() and found.status == "ok":
-        return case.finding("note", f"{found.text}; fills {int(known.sum())} wholly excluded bins")
-    return found
+def _shape(case):
+    """What else is unlike the truth: for `simbg validate` to say how much it matters."""
+    fault, cube = case.cured
+    if fault is None:
+        return "note", "not judged: the unit is unknown"
+    # As noisy as what was counted.
+    cube = replace(cube, counts=np.round(case.true().counts))
+    found = compare(replace(case.true_cube, rate_error=None), cube, normalize="cube")
+    return ("ok" if found.agree else "note"), found.verdict
 
 
-def _judged(case, measure, what):
-    off = abs(measure.value - measure.ideal)
-    text = f"{what} is {measure.value:.4f} ± {measure.error:.4f} of the true one"
-    if not np.isfinite(off):
-        return case.finding("note", "nothing to measure")
-    return case.finding("ok" if off <= SIGMAS * measure.error + MARGIN else "fail", text)
+def _near(ratio, error, what, more="", less="", margin=MARGIN):
+    """A ratio that should be 1; what it means if it is not."""
+    if not np.isfinite(ratio):
+        return "note", f"{what} is not known"
+    text = f"{what} is {ratio:.3f} ± {error:.3f} of the right one"
+    if abs(ratio - 1) <= SIGMAS * error + margin:
+        return "ok", text
+    return "fail", text + (more if ratio > 1 else less)
 
 
-def _refuses(case):
-    if case.made.reason:
-        return case.finding("ok", case.made.reason)
-    return case.finding("fail", "got a cube, expected an error")
+def _same(name, case, where=True):
+    moved = case.moved(name, where)
+    if moved <= MOVED:
+        return "ok", f"the same cube, but for {moved:.1e} of the rate"
+    if not np.isfinite(moved):
+        return "fail", "the cube has a rate in other bins than the plain one"
+    ratio = case.ratio(name, where)
+    return (
+        "fail",
+        f"the rate is {ratio:.3f} of the plain one's, and {moved:.1%} of it are elsewhere",
+    )
 
 
-# What happens to runs -----------------------------------------------------------------------
+def _thresholds(case):
+    """Every other run has one, with a part of the events left below it."""
+    energy, edge = case.plain.axes.energy[:, None, None], AXES.energy[2]
+    above = case.ratio("thresholds", energy[:-1] >= edge * (1 - 1e-6))
+    status, text = _near(above, 0.0, "the rate above", margin=NORM)
+    if status != "ok":
+        return status, text
+    below = np.broadcast_to(energy[1:] <= edge * (1 + 1e-6), case.plain.rate.shape)
+    error = _error(case.true().counts, case.true("thresholds").counts, below)
+    more = ": events below the threshold of a run count"
+    less = ": a run is taken for exposed below its threshold"
+    return _near(case.ratio("thresholds", below), error, "the rate below", more, less)
 
 
-def _gaps(table):
-    table["N_GTI"], table["GTI_GAP"] = 3, 120.0
-    table["TSTOP"] = table["TSTOP"] + 240.0 * table["TSTOP"].unit
-    return table
+def _masks(name, case):
+    """Neither the source behind a mask is in the rate, nor the exposure that a mask takes."""
+    share = case.share(name)
+    # Against what no mask touches, where nothing has changed.
+    outside = case.ratio(name, share == 1)
+    hidden = (share == 0) & np.isfinite(case.events(name) + case.events("plain"))
+    n, inside = int(hidden.sum()), case.ratio(name, hidden) / outside
+    if n and not inside > 1 / GROSS:
+        return "fail", f"the rate is {inside:.2g} of the right one in {n} hidden bins, expected NaN"
+    rms, error, ratio = case.pixels(name, outside)
+    text = (
+        f"where a mask passes the rate is {ratio:.3f} of the right one, {rms:.1%} rms beyond noise"
+    )
+    if rms**2 > MASKED**2 + SIGMAS * error:
+        off = "what it hides is taken for exposed" if ratio < 1 else "events behind it count"
+        off = off if abs(ratio - 1) > MARGIN else "it is taken for where it is not"
+        return "fail", f"{text}: {off}"
+    if n:
+        return "note", f"{text}; {n} hidden bins have a rate, {inside:.2g} of the right one"
+    return "ok", text
 
 
-def _high_thresholds(table):
-    table["SAFE_ENERGY_LO"][::2] = HIGH_THRESHOLD
-    return table
+def _error(whole, kept, where):
+    """Relative standard error of what is kept of counts."""
+    share = np.divide(kept, whole, out=np.ones(whole.shape), where=whole > 0)
+    kept = np.where(where, kept, 0.0)
+    return float(np.sqrt(np.sum(kept * (1 - share))) / np.sum(kept))
 
 
-def _bad_times(store, table):
-    """Good time ends half-way, events go on."""
-    for row in table:
-        path = store / "data" / f"simbg_obs_{row['OBS_ID']:06d}.fits.gz"
-        with fits.open(path) as file:
-            hdus = [hdu.copy() for hdu in file]
-        hdus[2].data["STOP"] = row["TSTART"] + row["ONTIME"] / 2
-        for name in ("ONTIME", "LIVETIME"):
-            hdus[1].header[name] = row[name] / 2
-        write_fits(path, hdus, overwrite=True)
-    for name in ("ONTIME", "LIVETIME"):
-        table[name] = table[name] / 2
-    (store / "obs-index.fits.gz").unlink()
-    (store / "hdu-index.fits.gz").unlink()
-    write_index(store, table, HESS_SITE)
-    table = table.copy()
-    table["TSTOP"] = table["TSTART"] + table["ONTIME"]
-    return table
+def _few(case):
+    n = FEW * case.true().counts.sum()
+    return _near(case.ratio("few events") / FEW, n**-0.5, "the rate")
 
 
-def _below_threshold(store, table):
-    """Runs hold nothing below their thresholds."""
-    for row in table:
-        path = store / "data" / f"simbg_obs_{row['OBS_ID']:06d}.fits.gz"
-        with fits.open(path) as file:
-            hdus = [hdu.copy() for hdu in file]
-        header = hdus[1].header
-        events = Table(hdus[1].data)
-        kept = events[events["ENERGY"] >= row["SAFE_ENERGY_LO"]]
-        hdus[1] = fits.BinTableHDU(kept.as_array(), header, name="EVENTS")
-        write_fits(path, hdus, overwrite=True)
-    return table
+def _refused(name, case):
+    made = case.made[name]
+    if made.reason:
+        return ("ok" if _is_error(made.reason) else "fail"), made.reason
+    if not np.isfinite(made.cube.rate).any():
+        return "ok", "a cube that says nothing: no bin has a rate"
+    return "fail", "got a cube with rates, expected an error"
 
 
-def _cut_short(store, table):
-    path = store / "data" / f"simbg_obs_{table['OBS_ID'][2]:06d}.fits.gz"
-    path.write_bytes(path.read_bytes()[:4000])
-    return table
+def _of(judge, name):
+    """The store that a judge takes, and the judge of that store."""
+    return name, partial(judge, name)
 
 
+FIRST = (
+    Check("runs", "makes a cube of a plain store", "plain", _runs),
+    Check("blind", "opens its store and its own files, and nothing that knows", "plain", _blind),
+    Check("input", "leaves its store as it is", "plain", _input),
+)
+LAST = (
+    Check("no runs", "an error, or no rate", *_of(_refused, "no runs")),
+    Check("broken file", "an error", *_of(_refused, "broken file")),
+)
 CHECKS = (
-    Check("runs", "makes a cube, reads its store alone and leaves it as it is", _runs_at_all),
-    Check("axes", "returns the axes that it was given", _right_axes),
-    Check("conventions", "order of axes, signs, units, density and clock", _conventions),
-    Check("deterministic", "the same store gives the same cube", _same_again),
-    Check("order of runs", "runs in another order give the same rate", _norm, lambda t: t[::-1]),
-    Check("gaps", "several good time intervals a run", _norm, _gaps),
-    Check("good time", "events outside of good time do not count", _norm, spoil=_bad_times),
+    *FIRST,
+    Check("axes", "rates over the axes that it is given", "plain", _axes),
+    Check("deterministic", "the same store gives the same cube", "again", _deterministic),
+    Check("order", "so do the same runs in another order", *_of(_same, "reversed")),
+    Check("field", "(energy, fov_lon, fov_lat); fov_lon falls with azimuth", "clump", _field),
+    Check("energy", "events are in the bin of their energy", "clump", _energy),
+    Check("clock", "a rate per second of the clock that it names", "less alive", _clock),
+    Check("exposure", "the runs' livetime and ontime, where it states them", "plain", _exposure),
+    Check("unit", "s-1 MeV-1 sr-1", "less alive", _unit, True),
+    Check("norm", "as many events as the truth has", "less alive", _norm, True),
+    Check("shape", "no promise: what else is unlike the truth", "less alive", _shape, True),
+    Check("gaps", "good time is exposure, what is between is none", *_of(_same, "gaps")),
+    Check("good time", "events between good times do not count", *_of(_same, "strays")),
+    Check("thresholds", "no exposure below a run's threshold", "thresholds", _thresholds, True),
+    Check("masks", "excluded regions take events and exposure", *_of(_masks, "masks"), True),
     Check(
-        "thresholds",
-        "a run exposes no energy below its threshold",
-        _norm,
-        _high_thresholds,
-        _below_threshold,
+        "turning masks", "in all good time, as the sky turns", *_of(_masks, "turning masks"), True
     ),
-    Check("masks", "excluded regions take exposure with them", _masked, regions=(MASK,)),
-    Check(
-        "sparse",
-        "few events are no reason to fail",
-        _norm,
-        truth=replace(TRUTH, event_rate=0.3),
-    ),
-    Check("no runs", "an error, not a cube", _refuses, run=(("n_runs", 0),)),
-    Check("broken file", "an error, not a cube", _refuses, spoil=_cut_short),
+    Check("few events", "are no reason to fail", "few events", _few),
+    *LAST,
 )

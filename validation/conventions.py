@@ -29,7 +29,7 @@ from validation.undo import (
     with_gradient,
 )
 
-__all__ = ["ALIGNMENTS", "HYPOTHESES", "Fault", "Hypothesis", "edge_units", "find_fault"]
+__all__ = ["ALIGNMENTS", "HYPOTHESES", "UNITS", "Fault", "Hypothesis", "edge_units", "find_fault"]
 
 DEG2_PER_SR = np.rad2deg(1.0) ** 2
 # A turn by less, without a mirror, may be a shift or a gradient.
@@ -181,9 +181,7 @@ FIELD = (
         permuted(True, False, False, "they are swapped"),
     ),
 )
-RATE = (
-    Hypothesis("the clock is wrong", clock),
-    Hypothesis("the dead time is corrected twice", dead_time_twice),
+UNITS = (
     *_times("TeV", "MeV", 1e6, "1e6"),
     _rates("GeV instead of per MeV, or per MeV instead of per keV", 1e3, "divided by 1e3"),
     _rates("keV instead of per MeV, or per MeV instead of per GeV", 1e-3, "multiplied by 1e3"),
@@ -191,6 +189,11 @@ RATE = (
     *_parts("pixel", "sr", lambda axes: axes.solid_angle, "solid angles"),
     *_parts("energy bin", "MeV", _energy_width, "widths in energy"),
     *_parts("bin", "MeV and sr", lambda axes: axes.volume, "volumes of bins"),
+)
+RATE = (
+    Hypothesis("the clock is wrong", clock),
+    Hypothesis("the dead time is corrected twice", dead_time_twice),
+    *UNITS,
 )
 ENERGY = (
     *(Hypothesis("energy is off by a bin", energy_bin(shift), _is_shift) for shift in (-1, 1)),

@@ -7,6 +7,8 @@ runs predicts their counts, and deviance and significances say how well.
 from __future__ import annotations
 
 import json
+import logging
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
@@ -24,14 +26,16 @@ from validation.statistics import deviance, deviance_moments
 
 __all__ = ["AXES", "CrossValidation", "HeldOut", "cross_validate", "write_crossval"]
 
+log = logging.getLogger(__name__)
+
 # Bins in which a run of 10,000 events has some counts: pixels of a quarter of a degree.
 AXES = Axes(np.geomspace(0.1, 100, 13), np.linspace(-2.5, 2.5, 21), np.linspace(-2.5, 2.5, 21))
 N_FOLDS = 5
 # Significances are about normal in pixels that expect this many counts or more.
 RICH = 5.0
 # A width of the significances that passes for 1: pixels then scatter by a third more than Poisson
-# at most, run by run.
-WIDTH_MARGIN = 0.05
+# at most, run by run. That of few pixels is not known as well: three standard errors are added.
+WIDTH_MARGIN, SIGMAS = 0.05, 3.0
 FILES = (r"crossval\.(json|md|png)",)
 
 
@@ -75,6 +79,7 @@ class CrossValidation:
     runs: tuple[HeldOut, ...]
     n_runs: int
     n_skipped: int = 0
+    left_out: tuple[int, ...] = ()  # source-free runs without events, or without a model
 
     @property
     def summary(self):
@@ -89,6 +94,7 @@ class CrossValidation:
             "n_runs": self.n_runs,
             "n_skipped": self.n_skipped,
             "n_held_out": len(self.runs),
+            "n_left_out": len(self.left_out),
             "n_events": int(sum(run.n_events for run in self.runs)),
             "norm_mean": float(norm.mean()),
             "norm_scatter": float(scatter),
@@ -105,8 +111,13 @@ class CrossValidation:
 
     @property
     def agree(self):
-        """Whether significances of held-out runs are as wide as a normal, to 5 %."""
-        return abs(self.summary["significance_width"] - 1) <= WIDTH_MARGIN
+        """Whether significances of held-out runs are as wide as a normal, to `margin`."""
+        return abs(self.summary["significance_width"] - 1) <= self.margin
+
+    @property
+    def margin(self):
+        """5 %, and three standard errors of the width."""
+        return WIDTH_MARGIN + SIGMAS / np.sqrt(2 * max(self.summary["n_pixels"], 1))
 
     @property
     def text(self):
@@ -114,7 +125,8 @@ class CrossValidation:
         s = self.summary
         rows = (
             ("runs in the models / held out", f"{s['n_runs']} / {s['n_held_out']}"),
-            ("runs skipped for missing HDUs", f"{s['n_skipped']}"),
+            ("runs skipped, as they could not be read", f"{s['n_skipped']}"),
+            ("source-free runs without events or a model", f"{s['n_left_out']}"),
             ("events held out", f"{s['n_events']}"),
             ("norm: mean", f"{s['norm_mean']:.3f}"),
             (
@@ -133,8 +145,9 @@ class CrossValidation:
         lines = [f"| {name} | {value} |" for name, value in rows]
         head = [f"| {self.store}, {self.method}, {N_FOLDS} folds by run | |", "|---|---|"]
         verdict = (
-            f"predicted and observed counts {words}: the significances of held-out pixels have "
-            f"a width of {s['significance_width']:.3f}, expected 1 to {WIDTH_MARGIN:.0%}"
+            f"predicted and observed counts {words}, at the norm of each run: the significances of "
+            f"held-out pixels have a width of {s['significance_width']:.3f}, expected 1 to "
+            f"{self.margin:.1%}"
         )
         return "\n".join([*head, *lines, "", verdict])
 
@@ -177,7 +190,15 @@ def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXE
     job = partial(_fold, *about, find_method(method), axes)
     folds = (executor.map if executor else map)(job, range(N_FOLDS))
     runs = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
-    return CrossValidation(str(store), method, tuple(runs), len(observations), found.n_skipped)
+    judged = {run.obs_id for run in runs}
+    left_out = tuple(o.obs_id for o, alone in zip(observations, free, strict=True) if alone)
+    left_out = tuple(obs_id for obs_id in left_out if obs_id not in judged)
+    for obs_id in left_out:
+        log.warning("run %d is not judged: it has no events, or nothing is predicted", obs_id)
+    if not runs:
+        raise ValueError(f"{store}: got no source-free run with events and a model, expected 1")
+    about = len(observations), found.n_skipped, left_out
+    return CrossValidation(str(store), method, tuple(runs), *about)
 
 
 def _fold(observations, group_id, n_azimuth, free, fold_of, method, axes, fold):
@@ -192,13 +213,17 @@ def _fold(observations, group_id, n_azimuth, free, fold_of, method, axes, fold):
         group: check_cube(method.reconstruct(runs, axes), axes) for group, runs in groups.items()
     }
     models = zenith_models(cubes, groups, n_azimuth)
-    return [
-        held_out(
-            models[group_id[i] % n_azimuth].at(90 - observations[i].alt), observations[i], fold
-        )
-        for i in np.flatnonzero(free & (fold_of == fold))
-        if group_id[i] % n_azimuth in models
-    ]
+    judged = []
+    for i in np.flatnonzero(free & (fold_of == fold)):
+        model, observation = models.get(group_id[i] % n_azimuth), observations[i]
+        if model is not None:
+            with suppress(NothingToCompareError):
+                judged.append(held_out(model.at(90 - observation.alt), observation, fold))
+    return judged
+
+
+class NothingToCompareError(ValueError):
+    """A run without events, or of which nothing is predicted."""
 
 
 def held_out(cube, observation, fold=0):
@@ -214,7 +239,9 @@ def held_out(cube, observation, fold=0):
         variance = (variance * predicted) ** 2
     n, total = int(counts.sum()), float(predicted.sum())
     if not (n and total):
-        raise ValueError(f"run {observation.obs_id}: got {n} events for {total:.1f} predicted")
+        raise NothingToCompareError(
+            f"run {observation.obs_id}: got {n} events for {total:.1f} predicted"
+        )
     norm = n / total
     sums = [
         [values.sum(axis=axis) for values in (counts, norm * predicted, norm**2 * variance)]

@@ -28,6 +28,7 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.workers import interruptible
 
 __all__ = ["TIMEOUT", "Isolated", "run_command", "run_method"]
 
@@ -93,7 +94,7 @@ class Isolated:
     known: dict = field(default_factory=dict)
 
 
-def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT, n_runs=None):
+def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT):
     """Rebuild the cube of a store with a method.
 
     Parameters
@@ -108,8 +109,6 @@ def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT, n_runs=Non
         What is excluded.
     timeout : float
         s
-    n_runs : int, optional
-        The first so many runs; default: all.
 
     Returns
     -------
@@ -118,7 +117,6 @@ def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT, n_runs=Non
     path = [entry or os.getcwd() for entry in sys.path]
     with _workplace(store) as place:
         request = {"method": method, "axes": axes, "regions": tuple(regions), "path": path}
-        request["n_runs"] = n_runs
         (place.folder / "request").write_bytes(pickle.dumps(request))
         done = place.run([sys.executable, "-m", __spec__.name, str(place.folder)], timeout)
         if done.reason:
@@ -196,7 +194,8 @@ class _workplace:
                 start_new_session=True,
             )
             try:
-                process.wait(timeout)
+                with interruptible():
+                    process.wait(timeout)
             except subprocess.TimeoutExpired:
                 return Isolated(None, f"took more than {timeout:g} s", time.perf_counter() - start)
             finally:
@@ -292,8 +291,7 @@ def _reconstruct(request, store):
 
     opened = open_store(store)
     observations = [
-        replace(run, excluded=request["regions"])
-        for run in opened.observations(opened.table[: request["n_runs"]])
+        replace(run, excluded=request["regions"]) for run in opened.observations(opened.table)
     ]
     method = find_method(request["method"])
     axes = request["axes"]

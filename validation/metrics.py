@@ -38,7 +38,7 @@ from scipy import ndimage, special, stats
 from validation.pair import Measure
 from validation.statistics import deviance_z, fit_index, fit_width, max_pvalue, poisson_coverage
 
-__all__ = ["METRICS", "SOURCES", "chi2_z", "pulls"]
+__all__ = ["METRICS", "RICH", "SOURCES", "chi2_z", "pit_values", "pulls"]
 
 # Pulls of single bins are about normal where a bin expects this many counts or more.
 RICH = 10.0
@@ -189,15 +189,9 @@ def pit(pair):
     U = F(n − 1) + v P(n), v uniform, is uniform at any expectation; Kolmogorov–Smirnov over all
     bins that expect 0.01 counts or more.
     """
-    used = pair.used & (pair.expected >= 0.01)
-    if pair.reco.counts is None or np.count_nonzero(used) < 10:
+    u = pit_values(pair)
+    if u.size < 10:
         return _none(0.0, "σ")
-    n, expected = pair.reco.counts[used], pair.expected[used]
-    # Other counts, other v: a seed that replicates share would tie their results together.
-    v = np.random.default_rng(crc32(np.asarray(n, float))).random(n.size)
-    below = special.pdtr(n - 1, expected)
-    u = np.where(n > 0, below, 0.0)
-    u += v * (special.pdtr(n, expected) - u)
     return _from_log_pvalue(
         np.log(np.maximum(stats.kstest(u, "uniform", mode="asymp").pvalue, 1e-300))
     )
@@ -282,6 +276,18 @@ def pulls(pair):
     rich = (pair.expected >= RICH) & (variance > 0)
     values = (pair.predicted - pair.expected)[rich] / np.sqrt(variance[rich])
     return values, pair.expected[rich]
+
+
+def pit_values(pair):
+    """Randomised probability integral transform of the counts of bins that expect 0.01 or more."""
+    used = pair.used & (pair.expected >= 0.01)
+    if pair.reco.counts is None:
+        return np.empty(0)
+    n, expected = pair.reco.counts[used], pair.expected[used]
+    # Other counts, other v: a seed that replicates share would tie their results together.
+    v = np.random.default_rng(crc32(np.asarray(n, float))).random(n.size)
+    below = np.where(n > 0, special.pdtr(n - 1, expected), 0.0)
+    return below + v * (special.pdtr(n, expected) - below)
 
 
 def _once_a_truth(function):

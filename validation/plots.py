@@ -8,20 +8,15 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from validation.drawing import BLUE, GREEN, GREY, ORANGE
 from validation.statistics import fit_index
 
 __all__ = [
     "compare_figure",
-    "convergence_figure",
     "crossval_figure",
     "leaderboard_figure",
-    "pull_figure",
-    "response_figure",
-    "self_check_figure",
 ]
 
-# Okabe & Ito: told apart by all eyes.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 ENERGIES = (0.3, 3.0)
 POSITIONS = ((0.0, 0.0), (2.0, 2.0))
 # As high as the image.
@@ -51,103 +46,6 @@ def compare_figure(a, b, labels=("A", "B"), title="", error=None):
     for row, place in enumerate(POSITIONS):
         _spectra(grid[row, 2], a, b, place, labels)
     _ratios(grid[2, 2], a, b, labels)
-    return figure
-
-
-def pull_figure(pulls, title=""):
-    """Histogram of pulls with the normal that they should follow."""
-    figure = _figure(4.6, 3.4, title)
-    axis = figure.subplots()
-    edges = np.linspace(-5, 5, 41)
-    axis.hist(np.clip(pulls, -5, 5), edges, density=True, color=BLUE, alpha=0.75, label="bins")
-    x = np.linspace(-5, 5, 200)
-    axis.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=ORANGE, label="N(0, 1)")
-    axis.set(xlabel="pull of a bin with 10 counts or more", ylabel="density")
-    axis.legend(frameon=False)
-    return figure
-
-
-def convergence_figure(convergences, title=""):
-    """Relative accuracy of the rebuilt rate against exposure, a line a method."""
-    figure = _figure(6.2, 4.2, title)
-    axis = figure.subplots()
-    colors = (BLUE, ORANGE, GREEN, GREY)
-    for number, c in enumerate(convergences):
-        error = 0.5 * c.accuracy * np.array(c.loss_error) / c.loss
-        axis.errorbar(
-            c.hours,
-            c.accuracy,
-            error,
-            marker="os^v"[number % 4],
-            ls="-",
-            color=colors[number % 4],
-            mfc="none",
-            label=f"{c.method}, exponent {c.exponent:.2f}",
-        )
-        cost, floor = c.fit
-        hours = np.geomspace(c.hours[0], c.hours[-1], 100)
-        events = hours * c.events[0] / c.hours[0]
-        axis.plot(hours, np.sqrt(cost / events + floor), ":", color=colors[number % 4], lw=1)
-    axis.axhline(0.01, color=GREY, lw=1, ls="--")
-    axis.set(
-        xscale="log", yscale="log", xlabel="livetime / h", ylabel="relative rms error of the rate"
-    )
-    axis.legend(frameon=False)
-    return figure
-
-
-def response_figure(response, fluxes, title=""):
-    """Bias of the rate against the radius of a source's mask, for some fluxes."""
-    figure = _figure(6.2, 4.2, title)
-    axis = figure.subplots()
-    radii = np.array(response.radii)
-    for number, (flux, color) in enumerate(zip(fluxes, (BLUE, ORANGE, GREEN), strict=True)):
-        for bias, style, name in (
-            (response.sector, "-", "its track"),
-            (response.total, ":", "all"),
-        ):
-            axis.plot(
-                radii,
-                flux * np.array(bias),
-                style,
-                marker="os^"[number],
-                mfc="none",
-                color=color,
-                label=f"{flux:g} Crab, {name}",
-            )
-    axis.axhline(0.002, color=GREY, lw=1, ls="--")
-    axis.set(
-        xlabel="radius of the mask / deg",
-        ylabel="bias of the rate",
-        title=f"point spread function {response.psf:g} deg; dashed: 0.2 %",
-    )
-    axis.set_yscale("symlog", linthresh=1e-4)
-    axis.legend(frameon=False, fontsize="small")
-    return figure
-
-
-def self_check_figure(found, probes):
-    """Which metric finds which defect at its full size, and how near to the limit sizes get."""
-    figure = _figure(11, 0.28 * len(found) + 2.4, "")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
-    pulls = np.array(
-        [[abs(value) if np.isfinite(value) else 0 for value in f.pulls] for f in found]
-    )
-    mesh = left.imshow(np.clip(pulls, 0, 12), cmap="Blues", aspect="auto", vmin=0, vmax=12)
-    left.set_xticks(range(len(probes)), probes, rotation=60, ha="right")
-    left.set_yticks(range(len(found)), [f.name for f in found])
-    for (i, j), value in np.ndenumerate(pulls):
-        if value >= 4:
-            text = f"{value:.0f}" if value < 1000 else ">999"
-            left.text(
-                j, i, text, ha="center", va="center", fontsize=6, color="w" if value > 7 else "k"
-            )
-    figure.colorbar(mesh, ax=left, label="mean |pull| at full size", extend="max")
-    ratio = [f.ratio for f in found]
-    right.barh(range(len(found)), np.nan_to_num(ratio), color=BLUE)
-    right.axvline(1, color=GREY, lw=1)
-    right.axvline(2, color=ORANGE, lw=1, ls="--")
-    right.set(xlabel="smallest size found / Cramér–Rao limit", title="no bar: no such limit")
     return figure
 
 

@@ -3,213 +3,200 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import math
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from simbg.io.files import new_file
 from validation.convergence import TARGETS
 from validation.criteria import BUDGET
-from validation.leaderboard import ABSENT, COLUMNS, about, ranking, rows, said, why
-from validation.metrics import METRICS, pulls
-from validation.plots import (
-    compare_figure,
-    convergence_figure,
-    leaderboard_figure,
-    pull_figure,
-    response_figure,
-    self_check_figure,
+from validation.junit import write_junit
+from validation.leaderboard import (
+    ABSENT,
+    COLUMNS,
+    about,
+    ranking,
+    rows,
+    said,
+    why,
+    write_leaderboard,
 )
+from validation.metrics import METRICS, SOURCES
+from validation.plots import leaderboard_figure
+from validation.rendering import slug, write_pictures
 from validation.replicates import SUMMARY
 from validation.response import FLUXES
-from validation.results import versions
+from validation.results import versions, write_results
 from validation.runs import SUMMARY as RUN_SUMMARY
+from validation.suite import WORDS, self_check_lines, worst
+from validation.summary import MARKS, key_numbers, write_summary
 
-__all__ = ["figures", "self_check_lines", "to_be_shown", "verdict", "write_report"]
+__all__ = ["commit", "write_page", "write_reports"]
 
-# The worst first: a cell of the matrix shows the worst status of its metrics.
-ORDER = ("error", "fail", "known", "ok", "info")
-# Scenarios of which every method is shown.
-ALL_SHOWN = ("seed-2015", "realistic")
-WORDS = {
-    "ok": "holds",
-    "known": "known failure",
-    "fail": "FAILS",
-    "error": "ERROR",
-    "info": "no criterion",
-}
+ROOT = Path(__file__).resolve().parents[1]
+# Changes since the baseline that stand open.
+N_CHANGES = 8
 
 
-def verdict(results):
-    """Whether all criteria hold, and that in words."""
-    counts = {status: sum(r.status == status for r in results) for status in ORDER}
-    good = not counts["fail"] and not counts["error"]
-    tested = counts["ok"] + counts["known"] + counts["fail"]
-    text = f"{counts['ok']} of {tested} criteria hold"
-    if counts["known"]:
-        text += f", {counts['known']} fail as is known and calculated"
-    if not good:
-        text += f", {counts['fail']} fail, {counts['error']} methods ended in an error"
-    return good, text
+@dataclass(frozen=True)
+class _Part:
+    """One method in one scenario, as the page has it."""
+
+    method: str
+    status: str
+    short: str
+    counts: str
+    notable: list
+    results: tuple
+    picture: object
 
 
-def self_check_lines(found, clean):
-    """The self-check in words, the summary last."""
-    lines = []
-    for f in found:
-        size = f"smallest {f.smallest:.3g}" if math.isfinite(f.smallest) else "no smaller size"
-        limit = f" = {f.ratio:.2f} × limit" if math.isfinite(f.ratio) else ""
-        lines.append(
-            f"{'found ' if f.found else 'MISSED'} {f.name:20s} {f.full:.3g} {f.unit}: "
-            f"{size}{limit}, by {f.first or '–'}"
-        )
-    lines.append(_clean_line(clean))
-    n_found = sum(f.found for f in found)
-    lines.append(
-        f"{n_found} of {len(found)} defects found; "
-        f"{clean.alarms} false alarms in {clean.n} clean runs"
-    )
-    return lines
+def write_reports(folder, suite, pictures):
+    """Write all there is of a run: page, summary, results, JUnit XML, figures, leaderboard."""
+    write_results(folder / "results.jsonl", suite.results)
+    write_junit(folder / "junit.xml", suite)
+    write_summary(folder / "summary.md", suite)
+    write_page(folder / "index.html", suite, pictures)
+    write_pictures(folder, pictures)
+    if suite.replicates:
+        write_leaderboard(folder, suite.outcomes, suite.seed, suite.replicates)
 
 
-def _clean_line(clean):
-    """Whether clean runs alarm as often as is stated: neither more nor less."""
-    share = [float((column < 0.05).mean()) for column in clean.pvalues.T]
-    text = (
-        f"clean runs below p = 5 %: {min(share):.1%} to {max(share):.1%}, metric by metric; "
-        f"{clean.alarms} alarms where {clean.n * BUDGET:.1f} are stated"
-    )
-    if clean.consistent:
-        return text + ": consistent, both sides"
-    name = min(clean.tests, key=clean.tests.get)
-    return text + f": NOT consistent, {name} by a binomial test (p = {clean.tests[name]:.1g})"
-
-
-def write_report(
-    path,
-    outcomes,
-    seed,
-    pictures,
-    changes=None,
-    self_check=None,
-    response=None,
-    leaderboard=False,
-):
-    """Write the page.
+def write_page(path, suite, pictures):
+    """Write the page: one file, which loads nothing.
 
     Parameters
     ----------
     path : path-like
-    outcomes : sequence of Outcome
-    seed : int
-    pictures : dict
-        (scenario name, method) → list of (PNG bytes, alt text), from `figures`.
-    changes : sequence of str, optional
-        What changed since the baseline.
-    self_check : tuple, optional
-        What `validation.selfcheck.self_check` returned.
-    response : Response, optional
-        What `validation.response.exclusion_response` returned.
-    leaderboard : bool
-        Whether to rank the methods.
+    suite : Suite
+    pictures : Pictures
+        From `validation.rendering.render`.
     """
-    results = [result for outcome in outcomes for result in outcome.results]
-    scenarios = {outcome.scenario.name: outcome.scenario for outcome in outcomes}
-    methods = list(dict.fromkeys(outcome.method for outcome in outcomes))
-    good, text = verdict(results)
     environment = Environment(
-        loader=PackageLoader("validation", "."), autoescape=select_autoescape(["html"])
+        loader=PackageLoader("validation", "."),
+        autoescape=select_autoescape(["html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
-    environment.filters["size"] = _size
-    environment.filters["hours"] = lambda value: f"{value:.3g}" if math.isfinite(value) else "never"
+    environment.filters |= {
+        "number": _number,
+        "size": _size,
+        "hours": lambda value: f"{value:.3g}" if math.isfinite(value) else "never",
+        "uri": _uri,
+    }
+    environment.globals |= {"slug": slug, "hash": lambda name: _hash(environment, name)}
     page = environment.get_template("report.html").render(
-        good=good,
-        verdict=text,
-        budget=BUDGET,
-        scenarios=scenarios,
-        methods=methods,
-        worst={(o.scenario.name, o.method): _worst(o.results) for o in outcomes},
-        results={(o.scenario.name, o.method): o.results for o in outcomes},
-        pictures={
-            key: [(base64.b64encode(png).decode(), alt) for png, alt in value]
-            for key, value in pictures.items()
-        },
-        words=WORDS,
-        about={name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()}
-        | SUMMARY
-        | RUN_SUMMARY,
-        changes=changes,
-        convergence=_convergence(outcomes),
-        targets=TARGETS,
-        leaderboard=_leaderboard(outcomes) if leaderboard else None,
-        self_check=None if self_check is None else _self_check(*self_check),
-        response=None if response is None else _response(response),
-        seed=seed,
+        **_about(suite),
+        pictures=pictures,
+        parts=_parts(suite.outcomes, pictures),
+        seed=suite.seed,
         versions=versions(),
+        commit=commit(),
         stamp=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def to_be_shown(outcomes):
-    """The outcomes with figures: the first method of a scenario, all in 2015's, what fails."""
-    first = {}
-    for outcome in outcomes:
-        first.setdefault(outcome.scenario.name, outcome.method)
-    return [
-        outcome
-        for outcome in outcomes
-        if outcome.method == first[outcome.scenario.name]
-        or outcome.scenario.name in ALL_SHOWN
-        or any(result.status == "fail" for result in outcome.results)
-    ]
-
-
-def figures(outcome):
-    """PNG images of one outcome, each with its alternative text."""
-    if outcome.pair is None:
-        return []
-    pair = outcome.pair
-    name = f"{outcome.scenario.title}, {outcome.method}"
-    made = [
-        (
-            compare_figure(
-                pair.true, pair.reco.per("livetime"), ("true", "rebuilt"), error=pair.error
-            ),
-            f"{name}: true and rebuilt images at two energies, their pulls, spectra and ratios",
+def commit():
+    """The commit of the sources that run, if they are those of a repository; else ""."""
+    try:
+        top, head, changed = (
+            subprocess.run(
+                ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10
+            ).stdout.strip()
+            for words in (
+                ("rev-parse", "--show-toplevel"),
+                ("rev-parse", "--short=12", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no", "--", "simbg", "validation"),
+            )
         )
-    ]
-    values, _ = pulls(pair)
-    if values.size:
-        made.append((pull_figure(values), f"{name}: histogram of {values.size} pulls with N(0, 1)"))
-    return [(_png(figure), alt) for figure, alt in made]
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    # An environment in another project's repository is none of its sources.
+    if not top or Path(top).resolve() != ROOT:
+        return ""
+    return head + (", with changes" if changed else "")
+
+
+def _about(suite):
+    """What the page says of the run."""
+    return {
+        "good": suite.good,
+        "sound": suite.sound,
+        "verdict": suite.text,
+        "budget": BUDGET,
+        "numbers": key_numbers(suite.outcomes),
+        "scenarios": suite.scenarios,
+        "methods": suite.methods,
+        "words": WORDS,
+        "marks": MARKS,
+        "about": {name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()}
+        | SUMMARY
+        | RUN_SUMMARY,
+        "sources": SOURCES,
+        "changes": suite.changes,
+        "n_changes": N_CHANGES,
+        "convergence": _convergence(suite.outcomes),
+        "targets": TARGETS,
+        "leaderboard": _leaderboard(suite.outcomes) if suite.replicates else None,
+        "self_check": None if suite.self_check is None else _self_check(*suite.self_check),
+        "response": None if suite.response is None else _response(suite.response),
+    }
+
+
+def _parts(outcomes, pictures):
+    """(scenario, method) → what stands there."""
+    parts = {}
+    for outcome in outcomes:
+        key = outcome.scenario.name, outcome.method
+        counts = Counter(result.status for result in outcome.results)
+        # A reason is given once, with the metrics that it holds for.
+        reasons = {}
+        for result in outcome.results:
+            if result.status in ("fail", "error", "known"):
+                reasons.setdefault((result.status, result.reason), []).append(result.metric)
+        parts[key] = _Part(
+            outcome.method,
+            status := worst(outcome.results),
+            f"{MARKS[status]} {SHORT[status].format(counts[status])}",
+            ", ".join(f"{counts[s]} {COUNTED[s]}" for s in COUNTED if counts[s]),
+            [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
+            outcome.results,
+            pictures.maps.get(key),
+        )
+    return parts
+
+
+SHORT = {"error": "ERROR", "fail": "{} FAIL", "known": "{} known", "ok": "holds", "info": "–"}
+COUNTED = {
+    "error": "error",
+    "fail": "FAIL",
+    "known": "fail as calculated",
+    "ok": "hold",
+    "info": "without a criterion",
+}
 
 
 def _convergence(outcomes):
-    """For each scenario with curves: name, methods' curves, figure."""
-    names = dict.fromkeys(o.scenario.name for o in outcomes if o.convergence)
-    made = {}
-    for name in names:
-        curves = [o.convergence for o in outcomes if o.scenario.name == name and o.convergence]
-        png = base64.b64encode(_png(convergence_figure(curves))).decode()
-        made[name] = (curves, png)
-    return made
+    """Scenario → curves of its methods."""
+    curves = {}
+    for outcome in outcomes:
+        if outcome.convergence:
+            curves.setdefault(outcome.scenario.name, []).append(outcome.convergence)
+    return curves
 
 
 def _self_check(found, clean):
-    from validation.selfcheck import PROBES
-
-    png = base64.b64encode(_png(self_check_figure(found, PROBES))).decode()
-    return {
-        "found": found,
-        "summary": self_check_lines(found, clean)[-1],
-        "clean": _clean_line(clean),
-        "png": png,
-    }
+    *_, about, summary = self_check_lines(found, clean)
+    return {"found": found, "summary": summary, "clean": about}
 
 
 def _leaderboard(outcomes):
@@ -235,12 +222,8 @@ def _leaderboard(outcomes):
 
 
 def _response(response):
-    """Rows (flux, smallest adequate radius) and the figure."""
-    return {
-        "rows": [(flux, response.adequate(flux)) for flux in FLUXES],
-        "psf": response.psf,
-        "png": base64.b64encode(_png(response_figure(response, FLUXES))).decode(),
-    }
+    """Rows (flux, smallest adequate radius)."""
+    return {"rows": [(flux, response.adequate(flux)) for flux in FLUXES], "psf": response.psf}
 
 
 def _png(figure):
@@ -250,8 +233,14 @@ def _png(figure):
     return buffer.getvalue()
 
 
-def _worst(results):
-    return next(status for status in ORDER if any(r.status == status for r in results))
+def _uri(picture):
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.svg).decode()
+
+
+def _hash(environment, name):
+    """By which the page lets only its own script run."""
+    source = environment.get_template(name).render()
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
 def _number(value):

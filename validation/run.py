@@ -15,6 +15,7 @@ from simbg.observations import Groups
 from simbg.pipeline import Selection, open_store, reconstruct_store
 from simbg.reconstruct import check_cube, find_method
 from simbg.simulate import write_dataset
+from simbg.workers import announce
 from validation.convergence import converge
 from validation.criteria import SHOWING, judge
 from validation.known import drift
@@ -78,11 +79,13 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0):
     outcomes, truths, ways = [], [], [as_way(method) for method in methods]
     for scenario in scenarios:
         # Scenarios of one truth and one mix of zeniths lose alike: once is enough.
+        announce(executor, scenario.name)
         new = scenario.name in CONVERGENCE and scenario.truth not in truths
         truths.append(scenario.truth)
         outcomes += run_scenario(scenario, ways, seed, executor, new, replicates)
     results = [result for outcome in outcomes for result in outcome.results]
     ours = [way.name for way in ways if way.ours]
+    announce(executor, "known failures")
     judged = iter(judge(results, drift=drift(scenarios, ours, executor)))
     return [
         replace(outcome, results=tuple(next(judged) for _ in outcome.results))

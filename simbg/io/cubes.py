@@ -112,8 +112,10 @@ def read_cube(path):
 def _to_gadf(cube, energy_unit):
     """BKG_3D: rate per observation time, with FOVALIGN and the axis order (E, X, Y) said."""
     data = cube.per("ontime").rate
-    # An energy below all thresholds is 0; a hole in an image is no rate that anybody may use.
-    data = np.where(np.isfinite(data).any(axis=(1, 2), keepdims=True), data, 0.0)
+    # Energies below all thresholds are 0; what masks hide is no rate that anybody may use.
+    known = np.isfinite(data).any(axis=(1, 2))
+    if known.any():
+        data = np.where((np.cumsum(known) > 0)[:, None, None], data, 0.0)
     # FITS counts axes from the fastest: its (E, X, Y) is (Y, X, E) here.
     columns = [*_edge_columns(cube.axes), ("BKG", data.transpose(2, 1, 0), "s-1 MeV-1 sr-1")]
     header = {
@@ -143,7 +145,7 @@ def _with_supplement(cube, file):
         return cube
     hdu = file["SUPPLEMENT"]
     more = {
-        attribute: np.array(hdu.data[name][0], float).transpose(2, 1, 0)
+        attribute: _in_row(hdu, name).transpose(2, 1, 0)
         for name, attribute, _ in SUPPLEMENT
         if name in hdu.columns.names
     }
@@ -155,7 +157,7 @@ def _with_supplement(cube, file):
 
 def _from_gadf(hdu, name):
     axes = _axes(hdu, str(hdu.header.get("FOVALIGN", "ALTAZ")).strip().upper())
-    data = np.array(hdu.data[name][0], dtype=float)
+    data = _in_row(hdu, name)
     length = dict(zip(AXES, axes.shape, strict=True))
     said = re.findall("(ENERG|DETX|DETY)_LO", str(hdu.header.get(_cref(hdu, name), "")))
     # Fastest first: as the file says, or else as GADF recommends, or as older files are.
@@ -165,6 +167,12 @@ def _from_gadf(hdu, name):
             data = data.transpose([slowest_first.index(axis) for axis in AXES])
             return BackgroundCube(axes, data * _in_rate_unit(hdu, name), clock="ontime")
     raise ValueError(f"{name} of shape {data.shape}, expected {axes.shape[::-1]}")
+
+
+def _in_row(hdu, name):
+    """The array in the one row of a table; a single value comes without its dimensions."""
+    data = np.array(hdu.data[name][0], float)
+    return data if data.ndim else data.reshape(1, 1, 1)
 
 
 def _cref(hdu, name):
@@ -199,7 +207,7 @@ def _from_table(file):
     for extension, name, attribute in HDUS_2015:
         if extension in file:
             hdu = file[extension]
-            arrays[attribute] = np.array(hdu.data[name][0], dtype=float).transpose(0, 2, 1)
+            arrays[attribute] = _in_row(hdu, name).transpose(0, 2, 1)
     hdu = file["BACKGROUND"]
     arrays["rate"] *= _in_rate_unit(hdu, "Bgd")
     return BackgroundCube(_axes(hdu, "ALTAZ"), **arrays)
@@ -209,26 +217,38 @@ def _to_image(cube, energy_unit):
     cube = cube.per("livetime")
     scale = MEV_PER_TEV if energy_unit == "TeV" else 1.0
     image = fits.PrimaryHDU(cube.rate.transpose(0, 2, 1) * scale)
-    for i, (name, edges) in enumerate(
-        (("DETX", cube.axes.fov_lon), ("DETY", cube.axes.fov_lat)), 1
-    ):
+    field = []
+    for name, edges in (("DETX", cube.axes.fov_lon), ("DETY", cube.axes.fov_lat)):
         step = (edges[-1] - edges[0]) / (edges.size - 1)
-        if not np.allclose(np.diff(edges), step, rtol=1e-6, atol=0):
+        if not _even(edges):
             raise ValueError(f"{name} bins are not evenly spaced: no linear WCS can describe them")
-        image.header.update(
-            {
-                f"CTYPE{i}": name,
-                f"CUNIT{i}": "deg",
-                f"CRPIX{i}": 0.5,
-                f"CRVAL{i}": edges[0],
-                f"CDELT{i}": step,
-            }
-        )
-    image.header.update({"CTYPE3": "ENERG", "CUNIT3": "TeV", "DATAUNIT": UNIT_2015[energy_unit]})
+        field.append((name, "deg", 0.5, edges[0], step))
+    energy = cube.axes.energy_center
+    step = (energy[-1] - energy[0]) / max(energy.size - 1, 1) or np.diff(cube.axes.energy)[0]
+    # The name and the unit are those of 2015, and no linear axis is right for them in between.
+    _describe(image.header, [*field, ("ENERG", "TeV", 1.0, energy[0], step)])
+    if _even(log_edges := np.log(cube.axes.energy)):
+        step = energy[0] * (log_edges[-1] - log_edges[0]) / energy.size
+        image.header["WCSNAMEA"] = "LOGARITHMIC"
+        _describe(image.header, [*field, ("ENER-LOG", "TeV", 1.0, energy[0], step)], "A")
+    image.header["DATAUNIT"] = UNIT_2015[energy_unit]
     bounds = fits.BinTableHDU.from_columns(
         [fits.Column("ENERGY", "D", unit="TeV", array=cube.axes.energy)], name="EBOUNDS"
     )
     return [image, bounds]
+
+
+def _describe(header, axes, key=""):
+    """Say what the axes are: name, unit, a pixel, its value, and the step of each."""
+    for number, values in enumerate(axes, 1):
+        for word, value in zip(("CTYPE", "CUNIT", "CRPIX", "CRVAL", "CDELT"), values, strict=True):
+            header[f"{word}{number}{key}"] = value
+
+
+def _even(edges):
+    """Whether edges are evenly spaced."""
+    steps = np.diff(edges)
+    return np.allclose(steps, steps.mean(), rtol=1e-6, atol=0)
 
 
 def _from_image(file):
@@ -263,7 +283,7 @@ def _axes(hdu, align):
     edges = []
     for name in AXES:
         low, high = (
-            np.array(hdu.data[f"{name}_{end}"][0], float)
+            np.atleast_1d(np.array(hdu.data[f"{name}_{end}"][0], float))
             * u.Unit(hdu.columns[f"{name}_{end}"].unit or UNITS[name]).to(UNITS[name])
             for end in ("LO", "HI")
         )

@@ -6,8 +6,8 @@ import gzip
 import io
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,17 +50,18 @@ def new_file(path, overwrite=False):
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such directory to write {path.name} to")
-    with _named(path):
-        # One part of the name stays: its ending says what format to write.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix="-" + path.name)
-    os.close(handle)
+    # One part of the name stays: its ending says what format to write. It is known before there is
+    # anything of that name: an interrupt may come at any moment.
+    temporary = path.parent / f".{secrets.token_hex(8)}-{path.name}"
     try:
-        yield Path(name)
         with _named(path):
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield temporary
+        with _named(path):
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -88,10 +89,11 @@ def new_directory(path, overwrite=False, ours=()):
         raise NotADirectoryError(f"{path}: {there} is a file, expected a directory or nothing")
     if there == path and any(path.iterdir()):
         _check_replaceable(path, overwrite, ours)
-    with _named(path):
-        # Inside of a directory that is there: its parent need not be ours, nor the same disk.
-        temporary = Path(tempfile.mkdtemp(dir=there, prefix=".simbg-"))
+    # Inside of a directory that is there: its parent need not be ours, nor the same disk.
+    temporary = there / f".simbg-{secrets.token_hex(8)}"
     try:
+        with _named(path):
+            os.mkdir(temporary, 0o700)
         new = temporary / "new"
         new.mkdir()
         yield new

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import angular_separation
 from astropy.time import Time
 
 from simbg.fov import Drift, Site, Tracking
@@ -32,6 +33,8 @@ UNITS = {
 }
 # s: what GTIs may overlap or exceed a run by, and events a GTI. Files round times.
 SLACK, SLACK_EVENT = 1.0, 1e-3
+# deg: what index and header of a run may differ by, a tenth of the width of a point source.
+SAME_PLACE = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,14 @@ class GadfStore:
         if "ALT_PNT" not in table.colnames and "ZEN_PNT" in table.colnames:
             table["ALT_PNT"] = 90 * u.deg - table["ZEN_PNT"].quantity
         if not {"ALT_PNT", "AZ_PNT"} <= set(table.colnames):
-            altaz = [self._altaz(int(obs_id)) for obs_id in table["OBS_ID"]]
+            altaz = [self._altaz_if_read(int(obs_id)) for obs_id in table["OBS_ID"]]
             table["ALT_PNT"], table["AZ_PNT"] = np.reshape(altaz, (-1, 2)).T * u.deg
         return table
+
+    @cached_property
+    def unreadable(self):
+        """Why a run has no altitude and azimuth in `table`: an exception, by OBS_ID."""
+        return {}
 
     @cached_property
     def hdu_table(self):
@@ -95,9 +103,10 @@ class GadfStore:
         if not {"ONTIME", "LIVETIME"} <= row.keys():
             header = _header(path, hdu)
             row |= {name: keyword(header, name, path) for name in ("ONTIME", "LIVETIME")}
+        index = float(row["ONTIME"]), float(row["RA_PNT"]), float(row["DEC_PNT"])
         return Observation(
             obs_id=obs_id,
-            load=partial(_load_events, path, hdu, self.hdus.get((obs_id, "gti"))),
+            load=partial(_load_events, path, hdu, self.hdus.get((obs_id, "gti")), *index),
             livetime=float(row["LIVETIME"]),
             ontime=float(row["ONTIME"]),
             energy_threshold=self._threshold(obs_id, row),
@@ -114,6 +123,13 @@ class GadfStore:
         path, hdu = self.hdus[obs_id, "aeff"]
         header = _header(path, hdu)
         return keyword(header, "LO_THRES", path) if "LO_THRES" in header else 0.0
+
+    def _altaz_if_read(self, obs_id):
+        try:
+            return self._altaz(obs_id)
+        except (FileNotFoundError, ValueError) as error:
+            self.unreadable[obs_id] = error
+            return np.nan, np.nan
 
     def _altaz(self, obs_id):
         """Altitude and azimuth at mid-run, for an index that has none; deg."""
@@ -146,7 +162,7 @@ class GadfStore:
         return Path(self.path) / relative
 
 
-def _load_events(path, hdu_name, gti_place):
+def _load_events(path, hdu_name, gti_place, ontime, ra_pnt, dec_pnt):
     """Events of one run inside of its good time, in the ALTAZ-aligned field of view.
 
     From RA, Dec and time: the optional columns DETX, DETY have had other signs
@@ -158,6 +174,8 @@ def _load_events(path, hdu_name, gti_place):
         time = column(hdu, "TIME", "s", path, default_unit=hdu.header.get("TIMEUNIT"))
         ra, dec = (column(hdu, name, "deg", path) for name in ("RA", "DEC"))
         pointing = _pointing(hdu.header, path)
+        if isinstance(pointing, Tracking):
+            _check_place(pointing, ra_pnt, dec_pnt, path)
         if gti_place is None:
             gti = np.array([[keyword(hdu.header, key, path) for key in ("TSTART", "TSTOP")]])
         elif gti_place[0] == path:
@@ -165,6 +183,8 @@ def _load_events(path, hdu_name, gti_place):
         else:
             with open_fits(gti_place[0]) as other:
                 gti = _read_gti(_hdu(other, gti_place[1], gti_place[0]), gti_place[0], hdu.header)
+    if gti_place is not None:
+        _check_ontime(gti, ontime, path)
     good = _inside_gti(time, gti)
     if not good.all():
         energy, time, ra, dec = (values[good] for values in (energy, time, ra, dec))
@@ -196,6 +216,27 @@ def _read_gti(hdu, path, events):
             f"TSTART {run[0]:.3f} and TSTOP {run[1]:.3f}"
         )
     return gti
+
+
+def _check_ontime(gti, ontime, path):
+    """Events outside of good time do not count: then nor may the exposure hold that time."""
+    total = float(np.diff(gti).sum())
+    if abs(total - ontime) > SLACK * len(gti):
+        raise ValueError(
+            f"{path}: got GTIs of {total:.3f} s in all and ONTIME {ontime:.3f} s, expected ONTIME "
+            "to be their sum"
+        )
+
+
+def _check_place(pointing, ra, dec, path):
+    """Events lie where the header says, runs are selected and grouped where the index says."""
+    places = np.radians([pointing.ra, pointing.dec, ra, dec])
+    apart = np.degrees(angular_separation(*places))
+    if apart > SAME_PLACE:
+        raise ValueError(
+            f"{path}: got RA_PNT, DEC_PNT {pointing.ra:.4f}, {pointing.dec:.4f}, expected those "
+            f"of obs-index, {ra:.4f}, {dec:.4f}, {apart:.3f} deg away"
+        )
 
 
 def _text(gti):

@@ -21,10 +21,13 @@ def rate_of(store):
     counts, ontime = np.zeros((ENERGY.size - 1, OFFSET.size - 1)), np.zeros(ENERGY.size - 1)
     index = Table.read(store / "hdu-index.fits.gz")
     files = {row["OBS_ID"]: row for row in index if row["HDU_TYPE"].strip() == "events"}
-    for run in Table.read(store / "obs-index.fits.gz"):
+    runs = Table.read(store / "obs-index.fits.gz")
+    if not len(runs):
+        sys.exit("mytool: got no runs, expected some")
+    for run in runs:
         file = files[run["OBS_ID"]]
         path = store / file["FILE_DIR"].strip() / file["FILE_NAME"].strip()
-        events = Table.read(path, hdu="EVENTS")
+        events = in_good_time(Table.read(path, hdu="EVENTS"), Table.read(path, hdu="GTI"))
         pointing = SkyCoord(run["RA_PNT"], run["DEC_PNT"], unit="deg")
         offset = SkyCoord(events["RA"], events["DEC"], unit="deg").separation(pointing).deg
         # Bins wholly above the run's threshold.
@@ -34,6 +37,12 @@ def rate_of(store):
     solid_angle = -2 * np.pi * np.diff(np.cos(np.radians(OFFSET)))
     volume = 1e6 * np.diff(ENERGY)[:, None] * solid_angle
     return counts / volume / np.where(ontime > 0, ontime, np.inf)[:, None]
+
+
+def in_good_time(events, gti):
+    """Events of a run between the start and the stop of one of its intervals."""
+    time = np.asarray(events["TIME"])[:, None]
+    return events[np.any((time >= gti["START"]) & (time <= gti["STOP"]), axis=1)]
 
 
 def write_bkg_2d(path, rate):
