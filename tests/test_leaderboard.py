@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
 
+import browser as chromium
 import numpy as np
 import pytest
 
@@ -255,6 +256,44 @@ def test_the_page_has_what_can_be_sorted(benched, tmp_path):
     assert table.count("data-key=") == len(COLUMNS) * len(benched)
     for word in ("no such thing", "What is known of odd_methods:Knows", *ABSENT):
         assert word in board
+
+
+SORT = """
+(name => {
+  const table = document.querySelector("#leaderboard table.sortable");
+  const heads = [...table.querySelectorAll("th")];
+  const column = heads.findIndex(head => head.textContent === name);
+  const text = row => row.cells[column].dataset.key ?? row.cells[1].textContent;
+  return [1, 2].map(() => {
+    heads[column].querySelector("button").click();
+    return [...table.tBodies[0].rows].map(text);
+  });
+})
+"""
+
+
+@pytest.mark.skipif(chromium.find() is None, reason="no chromium on the path")
+def test_tables_are_sorted_in_the_page(benched, tmp_path):
+    """Numbers as such, infinity the largest, what is not known last both ways."""
+    hours = {"histogram": math.inf, "odd_methods:Knows": 98.5}
+    made = [
+        replace(one, standing=replace(one.standing, hours=hours.get(one.method, math.nan)))
+        for one in [*benched, replace(benched[0], method="other")]
+    ]
+    made[-1] = replace(made[-1], standing=replace(made[-1].standing, method="other", hours=100.5))
+    suite = Suite(made, 3, replicates=2)
+    write_page(tmp_path / "index.html", suite, render(suite))
+    with chromium.browser(tmp_path / "profile") as browser:
+        browser.open(tmp_path / "index.html", 1600, False)
+        up, down = browser.evaluate(f'{SORT}("hours for 1 %")')
+        names = browser.evaluate(f'{SORT}("method")')
+        browser.open(tmp_path / "index.html", 400, False)
+        assert browser.evaluate("document.documentElement.scrollWidth") == 400
+        assert browser.complaints == []
+    assert up == ["98.5", "100.5", "inf", "nan"]
+    assert down == ["inf", "100.5", "98.5", "nan"]
+    methods = sorted(one.method for one in made)
+    assert names == [methods, methods[::-1]]
 
 
 # Tables and files.
