@@ -81,35 +81,34 @@ def leaderboard_figure(points, title=""):
     Parameters
     ----------
     points : dict
-        Method → list of (floor, its error, noise cost): relative rms bias, and parameters. A
-        floor that is not seen above its error stands at it, as a limit; without an error, as
-        from two stores, only what is above 0 is shown.
+        Method → list of (floor, limit, noise cost): relative rms bias, and parameters. A floor that
+        is below its limit stands at that, open and with an arrow; without a limit, as from two
+        stores, only what is above 0 is shown.
     """
-    figure, drawn = _figure(7.0, 4.6, title), False
+    figure, drawn = _figure(8.0, 4.6, title), False
     axis = figure.subplots()
+    axis.axvline(1, color=GREY, lw=1, ls=":")
+    where = {"transform": axis.get_xaxis_transform(), "va": "top", "fontsize": "small"}
+    axis.text(1.05, 0.99, "right of this: never 1 %", color=GREY, **where)
     colors = (BLUE, ORANGE, GREEN, GREY, "#CC79A7", "#E69F00")
     for number, (method, values) in enumerate(points.items()):
-        if not values:
-            continue
         floor, limit, cost = np.array(values).T
-        style = {"color": colors[number % 6], "marker": "os^vD*"[number % 6], "ls": "none"}
         seen = (floor > 0) & ~(floor <= limit)
         bound = ~seen & (limit > 0)
         drawn |= bool(np.any(seen | bound))
-        axis.plot(floor[seen], cost[seen], mfc=style["color"], label=method, **style)
-        axis.errorbar(
-            limit[bound], cost[bound], xerr=0.3 * limit[bound], xuplims=True, mfc="none", **style
-        )
+        style = {"color": colors[number % 6], "marker": "os^vDPX"[number % 7], "ls": "none"}
+        style |= {"ms": 5, "alpha": 0.8}
+        arrow = {"arrowstyle": "->", "color": style["color"]}
+        axis.plot(100 * floor[seen], cost[seen], label=method, **style)
+        axis.plot(100 * limit[bound], cost[bound], mfc="none", **style)
+        for x, y in zip(100 * limit[bound], cost[bound], strict=True):
+            axis.annotate("", (x / 1.35, y), (x, y), arrowprops=arrow)
     # Nothing has no logarithm.
     scale = "log" if drawn else "linear"
-    axis.set(
-        xscale=scale,
-        yscale=scale,
-        xlabel="floor: relative rms bias of the rate (open: limit)",
-        ylabel="noise cost p$_\\mathrm{eff}$",
-    )
-    if any(points.values()):
-        axis.legend(frameon=False, fontsize="small")
+    axis.set(xlabel="floor: relative rms bias of the rate / %", xscale=scale, yscale=scale)
+    axis.set_ylabel("noise cost p$_\\mathrm{eff}$")
+    if points:
+        figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     return figure
 
 

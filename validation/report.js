@@ -4,14 +4,16 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const up = head.getAttribute("aria-sort") !== "ascending";
     table.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const key = row => row.cells[column].dataset.key ?? row.cells[column].textContent;
+    const cell = row => row.cells[column], number = text => text === "inf" ? Infinity : Number(text);
     const compare = (a, b) => {
-      const [x, y] = [key(a), key(b)], [p, q] = [parseFloat(x.replace("inf", "Infinity")), parseFloat(y.replace("inf", "Infinity"))];
-      if (isNaN(p) || isNaN(q)) return isNaN(p) - isNaN(q) || x.localeCompare(y);
-      return up ? p - q : q - p;
+      if (cell(a).dataset.key === undefined)
+        return (up ? 1 : -1) * cell(a).textContent.localeCompare(cell(b).textContent);
+      const [p, q] = [a, b].map(row => number(cell(row).dataset.key));
+      // What is not known comes last, whichever way.
+      if (isNaN(p) || isNaN(q)) return isNaN(p) - isNaN(q);
+      return p === q ? 0 : (p < q) === up ? -1 : 1;
     };
     const rows = [...table.tBodies[0].rows].sort(compare);
-    if (!up && rows.length && isNaN(parseFloat(key(rows[0])))) rows.reverse();
     table.tBodies[0].append(...rows);
   }));
 }

@@ -18,7 +18,16 @@ from simbg.io.files import new_file
 from validation.convergence import TARGETS
 from validation.criteria import BUDGET
 from validation.junit import write_junit
-from validation.leaderboard import ABSENT, COLUMNS, ranking, rows, why, write_leaderboard
+from validation.leaderboard import (
+    ABSENT,
+    COLUMNS,
+    about,
+    ranking,
+    rows,
+    said,
+    why,
+    write_leaderboard,
+)
 from validation.metrics import METRICS, SOURCES
 from validation.plots import leaderboard_figure
 from validation.rendering import slug, write_pictures
@@ -205,6 +214,8 @@ def _leaderboard(outcomes):
         "rows": rows(outcomes),
         "columns": list(COLUMNS),
         "why": why,
+        "said": said(outcomes),
+        "about": about(outcomes),
         "absent": ABSENT,
         "png": base64.b64encode(_png(leaderboard_figure(points))).decode(),
     }

@@ -6,7 +6,6 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from astropy.table import Table
 
 from simbg.axes import edition2015_axes
@@ -25,7 +24,13 @@ from validation.pair import Pair
 from validation.replicates import make_setting, replicate
 from validation.results import Result
 from validation.runs import expected_measures, held_out_measures
-from validation.standing import Standing, make_standing, rebuild_stores, with_exposure
+from validation.standing import (
+    Standing,
+    check_rates,
+    make_standing,
+    rebuild_stores,
+    with_exposure,
+)
 from validation.ways import as_way
 
 __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
@@ -134,7 +139,7 @@ class _Runner:
         try:
             return self._run(way, with_convergence, isolated)
         except (Exception, SystemExit) as error:
-            return self._failed(way.name, _line(error))
+            return self._failed(way.name, _line(error), next(iter(isolated), None))
 
     def _run(self, way, with_convergence, isolated):
         name, about = way.name, self._about(way.name)
@@ -164,15 +169,16 @@ class _Runner:
                 )
         if len(isolated) > 1 or way.kind == "files":
             facts = setting, isolated, self.table, self.seed
-            standing = make_standing(self.scenario, name, *facts, way.kind == "method")
+            about = way.kind == "method", self._common(pair.true.axes)
+            standing = make_standing(self.scenario, name, *facts, *about)
         return Outcome(self.scenario, name, pair, tuple(results), convergence, standing)
 
     def _failed(self, name, reason, isolated=None):
         failure = Result(**self._about(name), metric="run", status="error", reason=reason)
         standing = Standing(self.scenario.name, name, reason)
         if isolated is not None:
-            cost = {"seconds": isolated.seconds, "megabytes": isolated.megabytes}
-            standing = replace(standing, **cost)
+            names = ("seconds", "megabytes", "known")
+            standing = replace(standing, **{name: getattr(isolated, name) for name in names})
         return Outcome(self.scenario, name, None, (failure,), None, standing)
 
     def run_per_run(self):
@@ -237,7 +243,7 @@ class _Runner:
 
     def _pairs(self, method, setting, reco):
         """The truth at this exposure with the rebuilt cube and with the noise-free one."""
-        _check(reco, setting.true)
+        check_rates(reco, setting.true)
         counted = self._counted(reco.axes, getattr(method, "threshold_bin", "drop"))
         runs = setting.expected.run_counts, counted
         if setting.estimate is None:
@@ -255,6 +261,11 @@ class _Runner:
             self._settings[key] = make_setting(self.scenario, method, self.table, axes)
         return replace(self._settings[key], estimate=getattr(method, "estimate", None))
 
+    def _common(self, axes):
+        """What cubes over other axes than 2015's are held to: bins wholly above the thresholds."""
+        common = edition2015_axes(len(self.table))
+        return None if axes.same_as(common) else self._setting(None, common)
+
     def _counted(self, axes, threshold_bin):
         """Events of each run above threshold, inside the axes and outside of the regions."""
         key = *_edges(axes), threshold_bin == "drop"
@@ -271,26 +282,6 @@ class _Runner:
 
 def _edges(axes):
     return axes.energy.tobytes(), axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
-
-
-def _check(reco, true):
-    """Refuse a cube that would pass for want of anything to measure."""
-    if reco.livetime is None or not np.any(reco.livetime > 0):
-        raise ValueError("got a cube without livetime, expected that of each bin")
-    longest, runs = reco.livetime.max(), true.livetime.max()
-    # Sums of the same seconds in another order.
-    if abs(longest - runs) > 1e-9 * runs:
-        raise ValueError(
-            f"got {longest:.0f} s of livetime, expected that of the runs, {runs:.0f} s"
-        )
-    exposed = true.livetime > 0
-    rate = reco.rate[exposed]
-    bad = np.count_nonzero(~(np.isfinite(rate) & (rate >= 0)))
-    if bad:
-        raise ValueError(
-            f"got {bad} rates of {rate.size} that are negative or no number, "
-            "expected 0 or more wherever there is exposure"
-        )
 
 
 def _line(error):

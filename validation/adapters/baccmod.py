@@ -21,6 +21,10 @@ __all__ = ["GRID3D_LIVETIME", "Grid3D", "Radial", "Zenith"]
 RATE_UNIT = "s-1 MeV-1 sr-1"
 EVEN = 1e-6  # how far from the lattice an edge may be, in pixels
 N_POINTS = 8  # along each side of a pixel, over which a radial rate is averaged
+# Masks follow the field's turn in steps of as many pixels, on a grid in time. By default that is
+# 0.5 and 0.1 s, and it counts π times too many. Bins that masks touch differ by 0.2 % rms at two
+# runs of the scenario `source`, and by 0.06 % of `near-zenith`, where it takes 10 times as long.
+STEPS = {"max_fraction_pixel_rotation_fov": 5.0, "time_resolution": 10 * u.s}
 # Where they depart from GADF; each line is shown by a test in tests/test_baccmod.py.
 CLOCK = {"norm": "its rate is per livetime, where GADF's is per observation time"}
 COMMON = {
@@ -28,6 +32,7 @@ COMMON = {
     "gti": "events outside of the GTIs count, and masks are placed by the first GTI alone",
     "regions": "only circles and ellipses can be excluded",
     "errors": "it gives no counts and no errors",
+    "steps": "masks follow the field's turn in steps ten times as long as its default",
 }
 GRID = {
     "solid angle": "pixels are flat, too large by 1 / cos(fov_lat), which is 0.24 % at 4 deg",
@@ -87,13 +92,13 @@ class Grid3D(_Adapter):
     Parameters
     ----------
     settings : mapping
-        Options of BAccMod's creator where its defaults are not wanted.
+        Options of BAccMod's creator where its defaults are not wanted; {} for its defaults.
     clock : {"ontime", "livetime"}
         What a second of its rate is taken for. GADF says ontime.
     name : str
     """
 
-    settings: Mapping = field(default_factory=dict)
+    settings: Mapping = field(default_factory=lambda: STEPS)
     clock: str = "ontime"
     name: str = "baccmod-grid3d"
 
@@ -162,7 +167,7 @@ class Radial(_Adapter):
         taken as they stand.
     """
 
-    settings: Mapping = field(default_factory=dict)
+    settings: Mapping = field(default_factory=lambda: STEPS)
     clock: str = "ontime"
     name: str = "baccmod-radial"
     interpolate: bool = True
