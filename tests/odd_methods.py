@@ -135,7 +135,8 @@ class Hangs(Foreign):
     """And so does what it starts."""
 
     def spoil(self, cube):
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        mark = os.environ.get("SIMBG_TEST_MARK", "")
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", mark])
         time.sleep(600)
 
 

@@ -29,8 +29,8 @@ from simbg.axes import edition2015_axes
 from simbg.fov import Tracking
 from simbg.observations import MJDREF, Groups
 from simbg.pipeline import Selection, reconstruct_store
-from simbg.scenarios import HESS_SITE, Scenario
-from simbg.simulate import write_dataset
+from simbg.scenarios import HESS_SITE, SCENARIOS, Scenario
+from simbg.simulate import REGIONS, write_dataset
 from simbg.truth import GaussianTruth
 from simbg.workers import workers
 
@@ -41,6 +41,8 @@ N_RUNS, N_EVENTS = 200, 10_000  # of the store
 AXES = edition2015_axes()
 TRUTH = GaussianTruth(event_rate=N_EVENTS / 1500.0, zenith_slope=0.0)
 SCENARIO = Scenario("benchmark", "", "", TRUTH, N_RUNS, (45.0, 90.0), (0.0, 360.0), 1500.0, 0.0)
+# Two masks that overlap and turn through the field.
+MASKED = SCENARIOS["source"]
 LOCATION = EarthLocation(HESS_SITE.lon * u.deg, HESS_SITE.lat * u.deg, HESS_SITE.height * u.m)
 
 
@@ -99,6 +101,16 @@ def measure(folder):
     yield Figure(f"   rebuilt; plain: {n_plain} runs, scaled", "s", again, plain, 4.0)
     yield Figure(f"peak memory, {N_RUNS} runs", "MB", many, None, 500.0)
     yield Figure(f"   in that of {N_RUNS // 10} runs", "", many / few, None, 1.1)
+    masked = folder / "masked"
+    _simulate(masked, MASKED)
+    few, many = (_peak_memory(masked, n) for n in (N_RUNS // 10, N_RUNS))
+    half, whole = (
+        median(_seconds(_rebuild, masked, folder / f"masked{n}-{i}", n) for i in range(3))
+        for n in (N_RUNS // 2, N_RUNS)
+    )
+    yield Figure("store rebuilt behind turning masks", "s", whole, None, 8.0)
+    yield Figure("   in the time for half of the runs", "", whole / half, None, 2.1)
+    yield Figure(f"   peak memory in that of {N_RUNS // 10} runs", "", many / few, None, 1.1)
     rng = np.random.default_rng(0)
     events = TRUTH.sample(4_000_000, rng)
     place = partial(_placed, Tracking(30.0, -25.0, HESS_SITE, MJDREF).sky_to_fov)
@@ -116,14 +128,22 @@ def measure(folder):
         yield Figure(name, "million/s", *speeds, target)
 
 
-def _simulate(outdir):
+def _simulate(outdir, scenario=SCENARIO):
+    table, regions = scenario.table(0, N_RUNS), scenario.regions
     with workers() as executor:
-        write_dataset(outdir, TRUTH, SCENARIO.table(0), HESS_SITE, 0, "", executor=executor)
+        about = outdir, scenario.truth, table, HESS_SITE, 0, ""
+        write_dataset(*about, executor=executor, regions=regions)
 
 
 def _rebuild(store, outdir, n_runs=N_RUNS):
-    """What `simbg reconstruct --exclude none` does, in one group."""
-    selection = Selection(tuple(range(1, n_runs + 1)), ("none",), Groups((0, 90), (-90, 270)))
+    """What `simbg reconstruct --exclude none` does, in one group, with the regions it finds."""
+    regions = [path for path in [Path(store, REGIONS)] if path.is_file()]
+    selection = Selection(
+        tuple(range(1, n_runs + 1)),
+        ("none", *regions),
+        Groups((0, 90), (-90, 270)),
+        sources="mask" if regions else "drop",
+    )
     with workers() as executor:
         reconstruct_store(store, outdir, "gadf", "histogram", selection, executor=executor)
 
