@@ -351,9 +351,9 @@ def test_lines_name_ranks_and_counts(outcomes):
 def test_limits_are_told_from_numbers():
     texts = {
         key: rows([outcome("m", 0.1, hours=hours, at_least=limit)])[0][2]["hours for 1 %"]
-        for key, hours, limit in (("≥", 12.3, True), ("=", 12.3, False), ("–", math.nan, True))
+        for key, hours, limit in (("≥", 2591.0, True), ("=", 12.34, False), ("–", math.nan, True))
     }
-    assert texts == {"≥": "≥ 12.3", "=": "12.3", "–": "–"}
+    assert texts == {"≥": "≥ 2590", "=": "12.3", "–": "–"}
 
 
 def test_apart_is_said_in_the_text(tmp_path, outcomes):

@@ -284,7 +284,8 @@ def _hours(standing):
 
 
 def _number(value):
-    return "–" if not math.isfinite(value) else f"{value:.3g}"
+    # Three digits, and no exponent before a million.
+    return "–" if not math.isfinite(value) else f"{float(f'{value:.3g}'):g}"
 
 
 def _with_error(value, error, unit=""):

@@ -107,6 +107,7 @@ def leaderboard_figure(points, title=""):
     scale = "log" if drawn else "linear"
     axis.set(xlabel="floor: relative rms bias of the rate / %", xscale=scale, yscale=scale)
     axis.set_ylabel("noise cost p$_\\mathrm{eff}$")
+    axis.margins(0.1)
     if points:
         figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     return figure
