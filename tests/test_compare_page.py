@@ -176,3 +176,14 @@ def test_one_bin_agrees_with_itself():
     cube = TRUTH.cube(axes)
     assert compare(cube, cube).agree
     assert not compare(cube, replace(cube, rate=1.1 * cube.rate)).agree
+
+
+def test_points_without_neighbours_are_drawn():
+    """Of the reference, too, which is a line: or a bin would seem to be in the other alone."""
+    cube = TRUTH.cube(FINE)
+    rate = cube.rate.copy()
+    rate[[1, 3]] = 0
+    figure = compare_figure(replace(cube, rate=rate), cube)
+    for axis in (axis for axis in figure.axes if axis.get_title().startswith("at (")):
+        (alone,) = (line for line in axis.lines if line.get_marker() == "_")
+        assert list(alone.get_xdata()) == list(FINE.energy_center[[0, 2]])

@@ -172,6 +172,11 @@ def _spectra(axis, a, b, place, labels):
     for cube, color, marker, label in zip((a, b), (BLUE, ORANGE), ("-", "o"), labels, strict=True):
         rate = np.where(cube.rate[:, i, j] > 0, cube.rate[:, i, j], np.nan)
         axis.loglog(energy, rate, marker, color=color, ms=4, mfc="none", label=label)
+        known = np.pad(np.isfinite(rate), 1)
+        alone = known[1:-1] & ~known[2:] & ~known[:-2]
+        if marker == "-" and alone.any():
+            # A line shows no point that has no neighbour.
+            axis.loglog(energy[alone], rate[alone], "_", color=color, ms=9)
     _power_laws(axis, a, i, j)
     axis.set(xlabel="energy / TeV", ylabel=RATE, title="at ({:g}, {:g}) deg".format(*place))
     axis.legend(frameon=False, fontsize="small")
