@@ -21,7 +21,8 @@ Every file but `manifest.json`, which also says which versions wrote it, has the
 every machine: SHA-256 in the manifest. Numbers are rounded to 7 significant digits, directions to
 1e-6 deg and times to 0.01 s, and none lies so near to where rounding turns over that another
 library's last digits could change it; edges of bins, and all of 2015's true cube, have full
-precision. Compare with a relative tolerance of 1e-6.
+precision. Compare numbers in the files with a relative tolerance of 1e-6, those of this page to the
+digits that it shows.
 """
 CONVENTIONS = """\
 Arrays are (energy, fov_lon, fov_lat), whatever their order in the file. `fov_lon`, DETX, increases

@@ -10,7 +10,8 @@ import pytest
 from simbg.axes import Axes
 from simbg.io.cubes import write_cube
 from simbg.truth import GaussianTruth
-from validation.comparison import compare_paths
+from validation.comparison import compare, compare_paths
+from validation.plots import compare_figure
 
 TRUTH = GaussianTruth(event_rate=9.0, sigma=(1.6, 2.8), peak=(0.6, -0.3))
 FINE = Axes(np.geomspace(0.1, 50, 9), np.linspace(-3, 3, 13), np.linspace(-3, 3, 13))
@@ -141,3 +142,48 @@ def test_two_files(tmp_path):
     assert "each energy of A scaled to that of B" in page.text
     assert not page.all("i")
     assert (tmp_path / "page" / "a$x_$<i>.png").is_file()
+
+
+def test_identical_cubes_over_a_threshold(tmp_path):
+    """Nothing below 1 TeV: images of what there is, no remains of rounding, no warnings."""
+    axes = Axes(np.geomspace(0.1, 50, 9), FINE.fov_lon, FINE.fov_lat)
+    cube = TRUTH.cube(axes)
+    time = np.full(axes.shape, 6e4)
+    counts = np.random.default_rng(4).poisson(cube.rate * axes.volume * time)
+    counts[axes.energy[:-1] < 1] = 0
+    cube = replace(cube, rate=counts / axes.volume / time, counts=counts, livetime=time)
+    for name in ("a.fits", "b.fits"):
+        write_cube(tmp_path / name, cube, "table")
+    (found,) = compare_paths(tmp_path / "a.fits", tmp_path / "b.fits", out=tmp_path / "page")
+    assert found.agree
+    assert "better than chance" in found.verdict
+    page = Reader((tmp_path / "page" / "index.html").read_text())
+    assert "better than chance" in page.text
+    assert not re.search(r"e-1[5-9]", page.text)
+    figure = compare_figure(cube, cube)
+    images = [axis.collections[0].get_array() for axis in figure.axes if axis.get_aspect() == 1]
+    assert len(images) == 6
+    assert all(np.isfinite(np.ma.filled(image, np.nan)).any() for image in images)
+    lines = [line for axis in figure.axes for line in axis.lines if "Γ = " in line.get_label()]
+    # 2.7 at the centre: a fit of noughts below the threshold gives less than 2.
+    assert len(lines) == 2
+    assert float(lines[0].get_label().split("=")[1]) > 2.3
+
+
+def test_one_bin_agrees_with_itself():
+    """No widths, no indices, nothing to turn: what is there is the same."""
+    axes = Axes([0.1, 100], [-2, 2], [-3, 2])
+    cube = TRUTH.cube(axes)
+    assert compare(cube, cube).agree
+    assert not compare(cube, replace(cube, rate=1.1 * cube.rate)).agree
+
+
+def test_points_without_neighbours_are_drawn():
+    """Of the reference, too, which is a line: or a bin would seem to be in the other alone."""
+    cube = TRUTH.cube(FINE)
+    rate = cube.rate.copy()
+    rate[[1, 3]] = 0
+    figure = compare_figure(replace(cube, rate=rate), cube)
+    for axis in (axis for axis in figure.axes if axis.get_title().startswith("at (")):
+        (alone,) = (line for line in axis.lines if line.get_marker() == "_")
+        assert list(alone.get_xdata()) == list(FINE.energy_center[[0, 2]])

@@ -158,6 +158,14 @@ def test_ignored_effect_must_show_by_as_much_as_is_calculated():
     assert "does not show" in judged.reason
 
 
+def test_ignored_effect_stands_before_the_other_reasons():
+    """Of a method with known failures of its own, too: that is what moved it."""
+    shown = result("norm", method="michi", pull=20.0, ideal=1.0, ignored="nothing is masked")
+    (judged,) = judge([replace(shown, predicted=shown.value, must_fail=True)])
+    assert judged.status == "known"
+    assert judged.reason.startswith("nothing is masked; ")
+
+
 def test_ignored_effect_leaves_other_metrics_without_criterion():
     (judged,) = judge([result("pit", pull=30.0, ignored="nothing is masked")])
     assert judged.status == "info"

@@ -277,9 +277,9 @@ def test_garbage(tmp_path, content, name):
         pytest.fail("must not get here")
 
 
-@pytest.mark.parametrize("path", ["none.fits", "."])
-def test_no_file(tmp_path, path):
-    with pytest.raises(FileNotFoundError, match="no such file"), open_fits(tmp_path / path):
+@pytest.mark.parametrize(("path", "text"), [("none.fits", "no such file"), (".", "got a folder")])
+def test_no_file(tmp_path, path, text):
+    with pytest.raises(FileNotFoundError, match=text), open_fits(tmp_path / path):
         pytest.fail("must not get here")
 
 

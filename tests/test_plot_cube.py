@@ -13,7 +13,7 @@ from simbg.axes import Axes
 from simbg.cli import main
 from simbg.cube import BackgroundCube
 from simbg.io.columns import one_row_hdu
-from simbg.io.cubes import write_cube
+from simbg.io.cubes import read_cube, write_cube
 from validation.plot_cube import choose_energies, cube_figure, plot_file, radial_profile
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF"}
@@ -162,3 +162,18 @@ def test_command_line(tmp_path, cube, monkeypatch, capsys):
     assert "got a name in '.jpg', expected .png or .pdf" in err
     assert run("nothing.fits")[0] == 2
     assert sorted(os.listdir()) == ["a$x_$<b>.png", "there"]
+
+
+def test_colours_of_nothing_but_negative_rates(cube):
+    """They span the rates, not up to an arbitrary 1."""
+    figure = cube_figure(replace(cube, rate=-cube.rate))
+    mesh = figure.axes[0].collections[0]
+    assert mesh.norm.vmin == -cube.rate[0].max()
+    assert mesh.norm.vmax == 0
+
+
+def test_rings_are_no_cube(tmp_path):
+    """For what needs a cube, with the way to one."""
+    write_bkg_2d(tmp_path / "rings.fits")
+    with pytest.raises(ValueError, match="got a BKG_2D, expected a cube; simbg truth --from"):
+        read_cube(tmp_path / "rings.fits")

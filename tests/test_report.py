@@ -19,7 +19,7 @@ from validation.report import commit, write_page, write_reports
 from validation.results import STATUSES, Result, read_results
 from validation.run import run_suite
 from validation.selfcheck import Clean, Found
-from validation.suite import Suite
+from validation.suite import Suite, verdict
 from validation.summary import key_numbers
 
 TINY = replace(SCENARIOS["night"], name="tiny", title="Tiny", n_obs=2, ontime=600.0)
@@ -269,9 +269,19 @@ def test_no_figures_at_all(suite, tmp_path):
     only = replace(suite, outcomes=suite.outcomes[2:3], self_check=None, changes=None, kept=True)
     write_reports(tmp_path, only, render(only))
     page = Page(tmp_path / "index.html")
-    assert "1 methods ended in an error" in page.text
+    assert "✗ 1 error; 0 of 0 criteria hold" in page.text
     assert key_numbers(only.outcomes) == []
     assert not only.good
+
+
+def test_verdict_begins_with_what_is_wrong():
+    def of(*statuses):
+        one = Result("s", "0", "m", "norm", ideal=1.0)
+        return verdict([replace(one, status=status) for status in statuses])
+
+    assert of("ok", "info") == (True, "1 of 1 criteria hold")
+    bad = "1 criterion fails, 2 errors; 1 of 3 criteria hold, 1 fail as is known and calculated"
+    assert of("ok", "known", "fail", "error", "error") == (False, bad)
 
 
 def test_key_numbers(suite):

@@ -113,6 +113,21 @@ def test_spectrum_is_counts_over_exposure(cube):
     assert_allclose(x, cube.axes.energy_center)
 
 
+def test_no_ratio_leaves_unseen(cube):
+    """What lies beyond the edge is marked there, in the colour of its method."""
+    wrong = replace(
+        cube, rate=cube.rate * np.where(np.arange(len(cube.rate)) == 2, 9, 1)[:, None, None]
+    )
+    pair = Pair(cube, wrong)
+    ratio = spectra.spectrum_figure({"wrong": pair}, (0.0, 0.0)).axes[1]
+    points, _, edge = ratio.lines
+    assert edge.get_xdata() == [cube.axes.energy_center[2]]
+    assert edge.get_ydata() == [ratio.get_ylim()[1]]
+    assert edge.get_color() == points.get_color()
+    right = spectra.spectrum_figure({"right": Pair(cube, cube)}, (0.0, 0.0)).axes[1]
+    assert len(right.lines) == 2
+
+
 def test_a_circle_smaller_than_a_pixel(cube, monkeypatch):
     monkeypatch.setattr(spectra, "RADIUS", 1e-6)
     _, _, rebuilt, _ = spectra._spectrum(Pair(cube, cube), (0.4, 1.1))

@@ -53,7 +53,7 @@ def write_page(folder, comparisons, a, b, normalize):
     environment = Environment(
         loader=PackageLoader("validation", "."), autoescape=select_autoescape(["html"])
     )
-    environment.filters["number"] = lambda x: f"{x:.5g}" if math.isfinite(x) else "–"
+    environment.filters["number"] = _number
     page = environment.get_template("compare.html").render(
         headline=headline(comparisons),
         good=all(comparison.agree for comparison in comparisons),
@@ -83,6 +83,11 @@ def _figure(comparison):
     # A name is text: a dollar in it begins no formula.
     figure.suptitle(comparison.name, parse_math=False)
     return figure
+
+
+def _number(value):
+    # What is zero but for rounding is zero.
+    return f"{value if abs(value) > 1e-12 else 0:.5g}" if math.isfinite(value) else "–"
 
 
 def _file_name(name):

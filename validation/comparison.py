@@ -126,6 +126,10 @@ class Comparison:
         if self.approximate and self.scatter:
             how += f" and a margin of {MARGIN:.1%}, not bin by bin"
         if self.agree:
+            counts = self.measures.get("count_deviance")
+            limit = self.limits.get("count_deviance", math.inf)
+            if counts is not None and counts.value < -limit:
+                how += ", and better than chance, as cubes of the same events do"
             return f"the cubes agree ({how})"
         causes = [*self.problems, *(_cause(name, self.measures[name]) for name in self.causes)]
         causes = causes if self.fault is None else [self.fault, *causes]

@@ -162,7 +162,9 @@ def _judge(result, rate):
     limit = max(k * result.error, STATED_BIAS.get(result.metric, 0.0))
     smallest = limit + POWER_SIGMA * result.error
     result = replace(result, limit=limit, smallest=smallest, false_alarm_rate=rate)
-    known = KNOWN.get((result.method, result.metric)) or result.ignored
+    # What is ignored moves every method, whatever else does.
+    reasons = result.ignored, KNOWN.get((result.method, result.metric))
+    known = "; ".join(reason for reason in reasons if reason)
     if abs(result.value - result.ideal) <= limit:
         if result.must_fail:
             return replace(result, status="fail", reason=f"does not show that {result.ignored}")

@@ -113,7 +113,9 @@ def width_ratio(true, rebuilt):
         (b / a, e / a) for (a, e), (b, _) in zip(true, rebuilt, strict=True) if np.isfinite(a + b)
     ]
     if not pairs:
-        return Measure(np.nan, np.nan, 1.0)
+        # What neither has they do not differ in.
+        neither = not np.isfinite([width for width, _ in (*true, *rebuilt)]).any()
+        return Measure(np.nan, np.nan, np.nan if neither else 1.0)
     ratio, error = np.array(pairs).T
     weight = error**-2.0
     return Measure(

@@ -144,13 +144,14 @@ def radial_profile(cube, k):
 
 def _image(axis, cube, k):
     axes, image = cube.axes, cube.rate[k]
-    top = np.nanmax(image) if np.isfinite(image).any() else 0.0
+    finite = image[np.isfinite(image)]
+    low, top = min(finite.min(initial=0.0), 0.0), finite.max(initial=0.0)
     mesh = axis.pcolormesh(
         axes.fov_lon,
         axes.fov_lat,
         np.ma.masked_invalid(image.T),
-        vmin=min(0.0, np.nanmin(image)) if np.isfinite(image).any() else 0.0,
-        vmax=top if top > 0 else 1.0,
+        vmin=low,
+        vmax=top if top > low else 1.0,
         cmap="viridis",
         rasterized=True,
     )

@@ -41,7 +41,7 @@ def compare_figure(a, b, labels=("A", "B"), title="", error=None):
     place = {"left": 0.055, "right": 0.985, "bottom": 0.055, "wspace": 0.58, "hspace": 0.34}
     grid = figure.subplots(3, 3, gridspec_kw=place | {"top": 0.93 if title else 0.965})
     for column, energy in enumerate(ENERGIES):
-        k = _bin(a.axes.energy, energy)
+        k = _lit_bin(a, b, energy)
         _images(grid[:, column], a, b, k, labels, error)
     for row, place in enumerate(POSITIONS):
         _spectra(grid[row, 2], a, b, place, labels)
@@ -125,6 +125,13 @@ def _bin(edges, value):
     return int(np.clip(np.searchsorted(edges, value, side="right") - 1, 0, edges.size - 2))
 
 
+def _lit_bin(a, b, energy):
+    """The bin nearest to an energy in which either cube holds a rate, if there is one."""
+    lit = np.flatnonzero(np.any((a.rate > 0) | (b.rate > 0), axis=(1, 2)))
+    k = _bin(a.axes.energy, energy)
+    return int(lit[np.abs(lit - k).argmin()]) if lit.size else k
+
+
 def _images(axes, a, b, k, labels, error):
     images = [np.where(cube.rate[k] > 0, cube.rate[k], np.nan) for cube in (a, b)]
     filled = np.concatenate([image[np.isfinite(image)] for image in images])
@@ -153,8 +160,9 @@ def _residual(a, b, k, error):
         if error is not None:
             return (b.rate[k] - a.rate[k]) / error[k], "pull", 4.0
         ratio = b.rate[k] / a.rate[k] - 1
-    size = np.nanpercentile(np.abs(np.where(np.isfinite(ratio), ratio, np.nan)), 95)
-    return ratio, "B / A − 1", max(float(size), 1e-3)
+    sizes = np.abs(ratio[np.isfinite(ratio)])
+    size = float(np.percentile(sizes, 95)) if sizes.size else 0.0
+    return ratio, "B / A − 1", max(size, 1e-3)
 
 
 def _spectra(axis, a, b, place, labels):
@@ -165,6 +173,11 @@ def _spectra(axis, a, b, place, labels):
     for cube, color, marker, label in zip((a, b), (BLUE, ORANGE), ("-", "o"), labels, strict=True):
         rate = np.where(cube.rate[:, i, j] > 0, cube.rate[:, i, j], np.nan)
         axis.loglog(energy, rate, marker, color=color, ms=4, mfc="none", label=label)
+        known = np.pad(np.isfinite(rate), 1)
+        alone = known[1:-1] & ~known[2:] & ~known[:-2]
+        if marker == "-" and alone.any():
+            # A line shows no point that has no neighbour.
+            axis.loglog(energy[alone], rate[alone], "_", color=color, ms=9)
     _power_laws(axis, a, i, j)
     axis.set(xlabel="energy / TeV", ylabel=RATE, title="at ({:g}, {:g}) deg".format(*place))
     axis.legend(frameon=False, fontsize="small")
@@ -173,12 +186,15 @@ def _spectra(axis, a, b, place, labels):
 def _power_laws(axis, a, i, j):
     """Lines of the fitted index and, as in 2015, of one less, through the reference at 1 TeV."""
     rate = np.nan_to_num(a.rate[:, i, j])
-    if not rate.max() > 0:
+    lit = np.flatnonzero(rate > 0)
+    # Below a threshold and above the last event there is no power law.
+    if lit.size < 2:
         return
-    energy = a.axes.energy_center
-    counts = rate * np.diff(a.axes.energy)
-    index, _ = fit_index(counts / counts.sum(), a.axes.energy)
-    k = _bin(a.axes.energy, 1.0)
+    edges, rate = a.axes.energy[lit[0] : lit[-1] + 2], rate[lit[0] : lit[-1] + 1]
+    energy = np.sqrt(edges[1:] * edges[:-1])
+    counts = rate * np.diff(edges)
+    index, _ = fit_index(counts / counts.sum(), edges)
+    k = lit[np.abs(lit - _bin(a.axes.energy, 1.0)).argmin()] - lit[0]
     for power, style, name in ((index, "--", "Γ"), (index - 1, ":", "Γ − 1")):
         line = rate[k] * (energy / energy[k]) ** -power
         axis.loglog(energy, line, style, color=GREY, lw=1, label=f"{name} = {power:.2f}")

@@ -23,7 +23,10 @@ STORY = "seed-2015"
 # Scenarios of which images of every method are shown.
 ALL_SHOWN = (STORY, "realistic")
 CENTER, OFF_AXIS = (0.0, 0.0), (2.0, 2.0)
-BAND = "Band: one standard error of the expected counts, what counting alone allows."
+BAND = (
+    "Band: one standard error of the expected counts, what counting alone allows. "
+    "Arrowheads: beyond the edge."
+)
 GAMMA = " 2015's index Γc is that of counts per logarithmic bin; the rate falls with Γc + 1."
 MAPS = (
     "Columns: true rate, rebuilt rate (one scale a row), rebuilt / true − 1 and pull, on scales "

@@ -91,7 +91,8 @@ def fit_turn(model, seen, mirror=True, limit=180.0):
     axes = model.axes
     width = np.diff(axes.energy)[:, None, None]
     image, data = (np.nansum(cube.rate * width, axis=0) for cube in (model, seen))
-    if not np.all(image > 0):
+    # Between the centres of fewer than two pixels there is nothing to turn.
+    if min(image.shape) < 2 or not np.all(image > 0):
         return np.nan
     spline = _spline(axes, np.log(image))
 

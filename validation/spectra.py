@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from matplotlib.markers import CARETUP
 
 from validation.drawing import GREY, INK, RATE, label, look, new_figure, set_log, styled
 from validation.maps import energy_bins
@@ -142,6 +143,13 @@ def _band(axes, x, expected):
     away = np.abs(drawn[np.isfinite(drawn)] - 1)
     limit = np.clip(1.15 * max(away.max(initial=0), 2 * np.nanmin(error, initial=1)), 0.01, 1.0)
     axes.set_ylim(1 - limit, 1 + limit)
+    for line in axes.lines[:-1]:
+        place, ratio = line.get_data()
+        beyond = ratio > 1 + limit
+        if beyond.any():
+            edge = np.full(beyond.sum(), 1 + limit)
+            style = {"ls": "none", "marker": CARETUP, "ms": 5, "color": line.get_color()}
+            axes.plot(place[beyond], edge, **style)
 
 
 def _set_rates(axes):

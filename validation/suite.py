@@ -87,14 +87,20 @@ class Suite:
 def verdict(results):
     """Whether all criteria hold, and that in words."""
     counts = {status: sum(r.status == status for r in results) for status in ORDER}
-    good = not counts["fail"] and not counts["error"]
+    bad = [
+        f"{n} {one if n == 1 else more}"
+        for n, one, more in (
+            (counts["fail"], "criterion fails", "criteria fail"),
+            (counts["error"], "error", "errors"),
+        )
+        if n
+    ]
     tested = counts["ok"] + counts["known"] + counts["fail"]
     text = f"{counts['ok']} of {tested} criteria hold"
     if counts["known"]:
         text += f", {counts['known']} fail as is known and calculated"
-    if not good:
-        text += f", {counts['fail']} fail, {counts['error']} methods ended in an error"
-    return good, text
+    # What is wrong stands first.
+    return not bad, f"{', '.join(bad)}; {text}" if bad else text
 
 
 def worst(results):

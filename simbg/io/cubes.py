@@ -101,12 +101,16 @@ def read_cube(path):
         for hdu in file:
             columns = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
             for name in RATE_COLUMNS & set(columns):
+                if "THETA_LO" in columns:
+                    raise ValueError(
+                        f"{path}: got a BKG_2D, expected a cube; simbg truth --from makes one"
+                    )
                 return _with_supplement(_from_gadf(hdu, name), file)
         if "BACKGROUND" in names:
             return _from_table(file)
         if "EBOUNDS" in names:
             return _from_image(file)
-        raise ValueError(f"{path}: got HDUs {names}, expected a BKG_3D, BACKGROUND or EBOUNDS HDU")
+        raise ValueError(f"{path}: got HDUs {names}, expected a BKG_3D, or 2015's table or image")
 
 
 def _to_gadf(cube, energy_unit):

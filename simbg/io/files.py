@@ -122,7 +122,8 @@ def open_fits(path):
     table that is damaged shows only when it is used.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        found = "got a folder, expected a file" if Path(path).is_dir() else "no such file"
+        raise FileNotFoundError(f"{path}: {found}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
