@@ -66,6 +66,20 @@ def test_what_looks_like_a_cube_is_one(store):
     assert_allclose(done.cube.rate, in_memory(store).per("ontime").rate, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["Masked", "MaskedCube"])
+def test_what_is_masked_is_no_number(store, name):
+    done = run_method(odd(name), store)
+    expected = in_memory(store)
+    assert 0 < np.count_nonzero(expected.counts) < expected.counts.size
+    assert_array_equal(done.cube.rate, np.where(expected.counts > 0, expected.rate, np.nan))
+
+
+def test_units_of_our_own_class(store):
+    assert_allclose(
+        run_method(odd("OtherUnit"), store).cube.rate, in_memory(store).rate, rtol=1e-12
+    )
+
+
 def test_axes_that_are_asked_for(store):
     axes = replace(AXES, fov_lon=AXES.fov_lon * 0.7)
     assert run_method(odd("Foreign"), store, axes).cube.axes.same_as(axes)
@@ -78,6 +92,14 @@ WRONG = {
     "Leaves": "ended with exit code 3: not today",
     "Exits": "SystemExit: 3",
     "NotANumber": "without any finite rate",
+    "EndsOddly": "was ended by signal 40",
+    "RemovesItsStore": "wrote to its input: it is gone",
+    "RemovesAll": "wrote to its input: it is gone",
+    "Links": "wrote to its input: zero",
+    "Answers": "ended without a result: BadZipFile",
+    "Unprintable": "RuntimeError: no \N{REPLACEMENT CHARACTER}, \N{REPLACEMENT CHARACTER}[31mred",
+    "Talks": "ended with exit code 3: last words",
+    "Complex": "method returned a complex rate, expected real numbers",
 }
 
 
