@@ -119,6 +119,44 @@ def test_a_file_outside_of_the_store(store, tmp_path, monkeypatch):
     assert done.reason == f"peeked: it opens {tmp_path}/answer.txt, outside of its store"
 
 
+FINDER = """
+import sys
+from importlib.util import spec_from_file_location
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "elsewhere":
+            folder = {folder!r}
+            return spec_from_file_location(
+                name, folder + "/__init__.py", submodule_search_locations=[folder]
+            )
+
+sys.meta_path.append(Finder)
+"""
+WITH_DATA = """
+from pathlib import Path
+from odd_methods import Foreign
+
+class Method(Foreign):
+    def spoil(self, cube):
+        Path(__file__).with_name("data.txt").read_text()
+        return cube
+"""
+
+
+def test_a_package_that_is_installed_editable_reads_its_data(store, tmp_path, monkeypatch):
+    """As setuptools does it: by a finder, so that no folder of sys.path holds the package."""
+    package, start = tmp_path / "src", tmp_path / "start"
+    package.mkdir()
+    start.mkdir()
+    (start / "sitecustomize.py").write_text(FINDER.format(folder=str(package)))
+    (package / "__init__.py").write_text(WITH_DATA)
+    (package / "data.txt").write_text("1")
+    monkeypatch.setenv("PYTHONPATH", str(start))
+    assert run_method("elsewhere:Method", store).reason == ""
+
+
 def test_time_out_ends_all_that_was_started(store, tmp_path, monkeypatch):
     monkeypatch.setenv("SIMBG_TEST_MARK", str(tmp_path))
     start = time.monotonic()

@@ -21,6 +21,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from zlib import crc32
 
@@ -339,6 +340,7 @@ class _Watch:
         names = ("simbg", "validation", _package(method))
         paths = [Path(entry) / name for entry in sys.path for name in names]
         paths += [entry for entry in sys.path if "site-packages" in entry]
+        paths += _places(_package(method))
         paths += [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), folder]
         self.folders = {f"{os.path.realpath(path)}/" for path in paths}
         self.home = f"{os.path.realpath(os.path.expanduser('~'))}/."
@@ -357,6 +359,14 @@ class _Watch:
             code |= any(part in path for part in PACKAGING)
             if not (code or path.startswith((*SYSTEM, *self.folders, self.home))):
                 self.seen.append(f"it opens {path}, outside of its store")
+
+
+def _places(package):
+    """Where a package is, also if no folder of ``sys.path`` holds it: installed editable."""
+    with suppress(ImportError, ValueError):
+        if spec := find_spec(package):
+            return list(spec.submodule_search_locations or ())
+    return []
 
 
 def _package(method):
