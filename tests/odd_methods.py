@@ -4,6 +4,7 @@ They stand apart from the tests, which know the truth.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,81 @@ class Leaves(Foreign):
     def spoil(self, cube):
         print("not today", file=sys.stderr, flush=True)
         os._exit(3)
+
+
+class EndsOddly(Foreign):
+    """By a signal that has no name."""
+
+    def spoil(self, cube):
+        os.kill(os.getpid(), 40)
+
+
+class RemovesItsStore(Foreign):
+    def reconstruct(self, observations, axes):
+        shutil.rmtree(observations[0].store)
+        return SimpleNamespace(rate=np.ones(axes.shape))
+
+
+class RemovesAll(Foreign):
+    def reconstruct(self, observations, axes):
+        shutil.rmtree(Path(observations[0].store).parent)
+        return SimpleNamespace(rate=np.ones(axes.shape))
+
+
+class Links(Foreign):
+    def reconstruct(self, observations, axes):
+        (Path(observations[0].store) / "zero").symlink_to("/dev/zero")
+        return SimpleNamespace(rate=np.ones(axes.shape))
+
+
+class Answers(Foreign):
+    """Writes in the place of the bench, and no archive."""
+
+    def reconstruct(self, observations, axes):
+        (Path(observations[0].store).parent / "answer.npz").write_bytes(b"PK\x03\x04")
+        os._exit(0)
+
+
+class Unprintable(Foreign):
+    def spoil(self, cube):
+        raise RuntimeError("no \udcff, \x1b[31mred")
+
+
+class Talks(Foreign):
+    """More than anybody reads, and then it ends."""
+
+    def spoil(self, cube):
+        sys.stderr.write("x" * 1_000_000)
+        sys.stderr.write("\nlast words")
+        sys.stderr.flush()
+        os._exit(3)
+
+
+class Masked(Foreign):
+    """No rate where nothing was seen: what is behind the mask is nonsense."""
+
+    def spoil(self, cube):
+        seen = cube.counts > 0
+        return SimpleNamespace(rate=np.ma.masked_array(np.where(seen, cube.rate, 1e9), ~seen))
+
+
+class MaskedCube(Masked):
+    def spoil(self, cube):
+        return replace(cube, rate=super().spoil(cube).rate)
+
+
+class OtherUnit(Foreign):
+    """Of a rate in our own class."""
+
+    def spoil(self, cube):
+        from astropy import units as u
+
+        return replace(cube, rate=(cube.rate * u.Unit("s-1 MeV-1 sr-1")).to("s-1 TeV-1 sr-1"))
+
+
+class Complex(Foreign):
+    def spoil(self, cube):
+        return SimpleNamespace(rate=cube.rate + 1j)
 
 
 class Hungry(Foreign):

@@ -66,6 +66,20 @@ def test_what_looks_like_a_cube_is_one(store):
     assert_allclose(done.cube.rate, in_memory(store).per("ontime").rate, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["Masked", "MaskedCube"])
+def test_what_is_masked_is_no_number(store, name):
+    done = run_method(odd(name), store)
+    expected = in_memory(store)
+    assert 0 < np.count_nonzero(expected.counts) < expected.counts.size
+    assert_array_equal(done.cube.rate, np.where(expected.counts > 0, expected.rate, np.nan))
+
+
+def test_units_of_our_own_class(store):
+    assert_allclose(
+        run_method(odd("OtherUnit"), store).cube.rate, in_memory(store).rate, rtol=1e-12
+    )
+
+
 def test_axes_that_are_asked_for(store):
     axes = replace(AXES, fov_lon=AXES.fov_lon * 0.7)
     assert run_method(odd("Foreign"), store, axes).cube.axes.same_as(axes)
@@ -78,6 +92,14 @@ WRONG = {
     "Leaves": "ended with exit code 3: not today",
     "Exits": "SystemExit: 3",
     "NotANumber": "without any finite rate",
+    "EndsOddly": "was ended by signal 40",
+    "RemovesItsStore": "wrote to its input: it is gone",
+    "RemovesAll": "wrote to its input: it is gone",
+    "Links": "wrote to its input: zero",
+    "Answers": "ended without a result: BadZipFile",
+    "Unprintable": "RuntimeError: no \N{REPLACEMENT CHARACTER}, \N{REPLACEMENT CHARACTER}[31mred",
+    "Talks": "ended with exit code 3: last words",
+    "Complex": "method returned a complex rate, expected real numbers",
 }
 
 
@@ -95,6 +117,44 @@ def test_a_file_outside_of_the_store(store, tmp_path, monkeypatch):
     monkeypatch.setenv("SIMBG_TEST_SECRET", str(tmp_path))
     done = run_method(odd("Peeks"), store)
     assert done.reason == f"peeked: it opens {tmp_path}/answer.txt, outside of its store"
+
+
+FINDER = """
+import sys
+from importlib.util import spec_from_file_location
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "elsewhere":
+            folder = {folder!r}
+            return spec_from_file_location(
+                name, folder + "/__init__.py", submodule_search_locations=[folder]
+            )
+
+sys.meta_path.append(Finder)
+"""
+WITH_DATA = """
+from pathlib import Path
+from odd_methods import Foreign
+
+class Method(Foreign):
+    def spoil(self, cube):
+        Path(__file__).with_name("data.txt").read_text()
+        return cube
+"""
+
+
+def test_a_package_that_is_installed_editable_reads_its_data(store, tmp_path, monkeypatch):
+    """As setuptools does it: by a finder, so that no folder of sys.path holds the package."""
+    package, start = tmp_path / "src", tmp_path / "start"
+    package.mkdir()
+    start.mkdir()
+    (start / "sitecustomize.py").write_text(FINDER.format(folder=str(package)))
+    (package / "__init__.py").write_text(WITH_DATA)
+    (package / "data.txt").write_text("1")
+    monkeypatch.setenv("PYTHONPATH", str(start))
+    assert run_method("elsewhere:Method", store).reason == ""
 
 
 def test_time_out_ends_all_that_was_started(store, tmp_path, monkeypatch):

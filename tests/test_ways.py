@@ -217,6 +217,11 @@ def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
         (("--command", "{store} {output}"), "expected a program before all else"),
         (("--models", "nowhere"), "models: got nowhere, expected a folder"),
         (("--command", "a {output}", "--command", "a {output} b"), "got two called a, expected"),
+        (("--command", "a '{output}"), """got "a '{output}" (No closing quotation), expected"""),
+        (("--command", "histogram {output}"), "got 'histogram', which is ours, expected another"),
+        (("--command", "per-run {output}"), "got 'per-run', which is ours, expected another"),
+        (("--method", ""), "got one called '', expected what can be shown"),
+        (("--command", "a\udcff {output}"), "got one called 'a\\udcff', expected"),
     ],
 )
 def test_bad_ways_are_one_line(tmp_path, capsys, words, message):
@@ -225,6 +230,13 @@ def test_bad_ways_are_one_line(tmp_path, capsys, words, message):
     assert message in err
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_may_not_be_called_as_a_method_of_ours(tmp_path):
+    """Its failures would count as those that are known of ours."""
+    (tmp_path / "michi").mkdir()
+    with pytest.raises(ValueError, match="got 'michi', which is ours, expected another name"):
+        Way.files(tmp_path / "michi")
 
 
 def test_finished_files(tmp_path, cube):

@@ -21,6 +21,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from zlib import crc32
 
@@ -65,6 +66,7 @@ peak = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 facts = {"code": code, "seconds": time.perf_counter() - start, "megabytes": peak}
 json.dump(facts, open(sys.argv[1], "w"))
 """
+LAST_WORDS = 10_000  # bytes
 ARRAYS = ("rate", "rate_error", "counts", "livetime", "ontime")
 
 
@@ -92,6 +94,11 @@ class Isolated:
     megabytes: float = np.nan
     threshold_bin: str = "drop"
     known: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        # A name of a file that is no text, or a terminal's command, would end a report.
+        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in self.reason)
+        object.__setattr__(self, "reason", shown)
 
 
 def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT):
@@ -124,7 +131,11 @@ def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT):
         answer = place.folder / "answer.npz"
         if not answer.is_file():
             return replace(done, reason=f"ended without a result{place.last_words}")
-        return _read(answer, done)
+        try:
+            return _read(answer, done)
+        except Exception as error:
+            # It may write there, or the disk be full: whatever is in it, the bench goes on.
+            return replace(done, reason=f"ended without a result: {_line(error)}")
 
 
 def run_command(template, store, timeout=TIMEOUT):
@@ -147,9 +158,10 @@ def run_command(template, store, timeout=TIMEOUT):
         names = {"store": place.store, "output": output, "regions": place.store / "regions.reg"}
         try:
             words = [word.format(**names) for word in shlex.split(template)]
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise ValueError(
-                f"command: got {template!r} ({error}), expected {{store}} and {{output}} in it"
+                f"command: got {template!r} ({error}), expected {{store}} and {{output}} in it, "
+                "and {{{{ for a brace"
             ) from None
         done = place.run(words, timeout)
         if done.reason:
@@ -201,6 +213,9 @@ class _workplace:
             finally:
                 # Whatever it started ends with it.
                 _kill(process)
+        if not self.store.is_dir():
+            seconds = time.perf_counter() - start
+            return Isolated(None, "wrote to its input: it is gone", seconds)
         if not facts.is_file():
             return Isolated(None, f"cannot be started{self.last_words}")
         told = json.loads(facts.read_text())
@@ -214,7 +229,12 @@ class _workplace:
     @property
     def last_words(self):
         """The last line of its standard error, to follow a reason."""
-        lines = (self.folder / "stderr").read_text(errors="replace").split("\n")
+        try:
+            with (self.folder / "stderr").open("rb") as file:
+                file.seek(-min(LAST_WORDS, file.seek(0, os.SEEK_END)), os.SEEK_END)
+                lines = file.read().decode(errors="replace").split("\n")
+        except OSError:
+            return ""  # it took that away, too
         said = [" ".join(line.split()) for line in lines if line.strip()]
         return f": {said[-1][:300]}" if said else ""
 
@@ -227,23 +247,34 @@ def _kill(process):
 
 def _ending(code):
     if code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
+        # Real-time signals have numbers alone.
+        names = {sign.value: sign.name for sign in signal.Signals}
+        return f"was ended by {names.get(-code, f'signal {-code}')}"
     return f"ended with exit code {code}"
 
 
 def _differ(before, after):
     """The first file that is not as it was; None if all are."""
     old, new = _digest(before), _digest(after)
-    return next((name for name in sorted(old | new) if old.get(name) != new.get(name)), None)
+    changed = old.items() ^ new.items()
+    return min((name for name, _ in changed), default=None)
 
 
 def _digest(folder):
-    files = (path for path in Path(folder).rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): crc32(path.read_bytes()) for path in files}
+    """What each file holds, and what else there is: links, pipes and folders."""
+    return {
+        str(path.relative_to(folder)): crc32(path.read_bytes()) if _is_plain(path) else None
+        for path in Path(folder).rglob("*")
+    }
+
+
+def _is_plain(path):
+    return path.is_file() and not path.is_symlink()
 
 
 def _read(path, done):
-    with np.load(path) as file:
+    # numpy leaves what is no archive open.
+    with path.open("rb") as stream, np.load(stream) as file:
         told = json.loads(str(file["told"]))
         if told["reason"]:
             return replace(done, reason=told["reason"])
@@ -309,9 +340,10 @@ class _Watch:
         names = ("simbg", "validation", _package(method))
         paths = [Path(entry) / name for entry in sys.path for name in names]
         paths += [entry for entry in sys.path if "site-packages" in entry]
+        paths += _places(_package(method))
         paths += [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), folder]
         self.folders = {f"{os.path.realpath(path)}/" for path in paths}
-        self.home = f"{os.path.realpath(Path.home())}/."
+        self.home = f"{os.path.realpath(os.path.expanduser('~'))}/."
         if TRUTH & sys.modules.keys():
             raise RuntimeError("a module that knows the truth is loaded")
         sys.addaudithook(self)
@@ -327,6 +359,14 @@ class _Watch:
             code |= any(part in path for part in PACKAGING)
             if not (code or path.startswith((*SYSTEM, *self.folders, self.home))):
                 self.seen.append(f"it opens {path}, outside of its store")
+
+
+def _places(package):
+    """Where a package is, also if no folder of ``sys.path`` holds it: installed editable."""
+    with suppress(ImportError, ValueError):
+        if spec := find_spec(package):
+            return list(spec.submodule_search_locations or ())
+    return []
 
 
 def _package(method):

@@ -31,7 +31,7 @@ from validation.standing import (
     rebuild_stores,
     with_exposure,
 )
-from validation.ways import as_way
+from validation.ways import PER_RUN, as_way
 
 __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
 
@@ -42,7 +42,7 @@ CONVERGENCE = ("seed-2015", "realistic", "night", "threshold-bin")
 ONE_GROUP = Groups((0, 90), (-90, 270))
 N_REPLICATES = 20
 # A model a run: groups of a fifth of the runs, interpolated, with a norm of its own.
-PER_RUN, RUN_GROUPS = "per-run", 5
+RUN_GROUPS = 5
 
 
 @dataclass(frozen=True, eq=False)

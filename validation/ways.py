@@ -14,6 +14,9 @@ from validation.isolated import TIMEOUT, Isolated, run_command, run_method
 
 __all__ = ["Way", "as_way"]
 
+# What the runner calls models of single runs.
+PER_RUN = "per-run"
+
 
 @dataclass(frozen=True)
 class Way:
@@ -37,6 +40,13 @@ class Way:
     text: str = ""
     timeout: float = TIMEOUT
 
+    def __post_init__(self):
+        if not (self.name and self.name.isprintable()):
+            raise ValueError(f"methods: got one called {self.name!r}, expected what can be shown")
+        # Results of that name are judged as ours, with what is known of ours.
+        if self.kind != "method" and self.name in (*METHODS, PER_RUN):
+            raise ValueError(f"methods: got {self.name!r}, which is ours, expected another name")
+
     @classmethod
     def command(cls, template, timeout=TIMEOUT):
         """A command, called by its words up to {store} or {output}.
@@ -44,7 +54,12 @@ class Way:
         It runs in a folder of its own, so words that name a file here become whole paths; a
         program without a slash is looked for as shells do.
         """
-        words = shlex.split(template)
+        try:
+            words = shlex.split(template)
+        except ValueError as error:
+            raise ValueError(
+                f"command: got {template!r} ({error}), expected words as a shell has them"
+            ) from None
         if not words or not any("{output}" in word for word in words):
             raise ValueError(f"command: got {template!r}, expected one with {{output}} in it")
         name = " ".join(Path(word).name for word in takewhile(lambda word: "{" not in word, words))

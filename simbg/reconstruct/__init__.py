@@ -90,7 +90,7 @@ def check_cube(cube, axes):
     ValueError
         If it is anything else, or has no rate at all.
     """
-    if not isinstance(cube, BackgroundCube):
+    if not isinstance(cube, BackgroundCube) or not _is_bare(cube):
         cube = _as_cube(cube, axes)
     if not cube.axes.same_as(axes):
         raise ValueError(
@@ -119,8 +119,22 @@ def _as_cube(found, axes):
         value = getattr(found, name, None)
         if isinstance(value, u.Quantity):
             value = value.to_value(unit)
-        arrays[name] = None if value is None else np.array(value, float)
+        arrays[name] = None if value is None else _bare(name, value)
     return BackgroundCube(axes, **arrays, clock=getattr(found, "clock", "livetime"))
+
+
+def _is_bare(cube):
+    """Whether its arrays have neither units nor masks, which others would drop in silence."""
+    arrays = (getattr(cube, name) for name in UNITS)
+    return all(value is None or type(value) is np.ndarray for value in arrays)
+
+
+def _bare(name, value):
+    """An array of float, NaN where it is masked."""
+    value = np.ma.asarray(value)
+    if np.iscomplexobj(value):
+        raise ValueError(f"method returned a complex {name}, expected real numbers")
+    return value.astype(float).filled(np.nan)
 
 
 def _load(name):
