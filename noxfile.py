@@ -85,6 +85,7 @@ def adapters(session):
     methods = [word for name in (*OURS, *BACCMOD) for word in ("--method", name)]
     out = os.path.join("reports", "leaderboard")
     how = ("--leaderboard", "3", "--timeout", "1800", "--out", out)
+    # An hour of processor time; half an hour on two cores that have nothing else to do.
     # 1: a criterion fails, and to say whose is what this is for.
     codes = [0, 1]
     board = ("python", "-m", "validation", *how, *methods, *session.posargs)
