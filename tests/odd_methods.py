@@ -63,6 +63,13 @@ class Infinite(Foreign):
         return replace(cube, rate=cube.rate + np.inf)
 
 
+class Huge(Foreign):
+    """Finite, but not its square."""
+
+    def spoil(self, cube):
+        return replace(cube, rate=cube.rate + 1e300)
+
+
 class Negative(Foreign):
     def spoil(self, cube):
         return replace(cube, rate=-cube.rate)

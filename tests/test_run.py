@@ -29,6 +29,7 @@ WRONG = {
     "OneNotANumber": "got 1 rates of 350 that are negative or no number",
     "Infinite": "without any finite rate",
     "Negative": "negative or no number",
+    "Huge": "negative or no number",
     "OtherAxes": "expected the axes that it was given",
     "WrongShape": "rate of the cube: got shape (5, 9, 7), expected (5, 10, 7)",
     "ZeroLivetime": "without livetime",
