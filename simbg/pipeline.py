@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -391,9 +392,20 @@ def _make_cubes(estimator, by_group, common):
     cubes = {}
     for group, runs in by_group.items():
         axes = same or axes_of(runs)
-        cube = check_cube(estimator.reconstruct(runs, axes), axes)
+        cube = _cube(estimator, runs, axes)
         cubes[group] = _with_exposure(cube, runs, getattr(estimator, "threshold_bin", "drop"))
     return cubes
+
+
+def _cube(estimator, runs, axes):
+    """What a method makes of runs; whatever it raises is an error in one line."""
+    try:
+        return check_cube(estimator.reconstruct(runs, axes), axes)
+    except (ValueError, OSError, BrokenExecutor):
+        raise
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"method {estimator.name!r}: {reason}") from error
 
 
 def _with_exposure(cube, runs, threshold_bin):

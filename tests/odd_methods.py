@@ -80,6 +80,13 @@ class OtherAxes(Foreign):
         return replace(cube, axes=replace(cube.axes, fov_lon=cube.axes.fov_lon + 0.1))
 
 
+class Narrow(Foreign):
+    """One bin, in which few events are."""
+
+    def default_axes(self, observations):
+        return Axes([1.0, 2.0], [-1.0, 1.0], [-1.0, 1.0])
+
+
 class WrongShape(Foreign):
     def spoil(self, cube):
         return replace(cube, rate=cube.rate[:, :-1])

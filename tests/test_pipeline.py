@@ -400,3 +400,10 @@ def test_hess_test_michi_and_overwrite(hess_models, tmp_path, capsys):
         )
     assert run_2015(*arguments, "--overwrite") == 0
     assert digests(out) == first
+
+
+def test_a_method_that_raises_is_named_in_one_line(tmp_path, store):
+    for name, text in (("Raises", "RuntimeError: no such thing"), ("Exits", "SystemExit: 3")):
+        with pytest.raises(ValueError, match=f"^method 'foreign': {text}$"):
+            reconstruct_store(store, tmp_path / "m", method=f"odd_methods:{name}")
+    assert not (tmp_path / "m").exists()

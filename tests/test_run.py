@@ -31,6 +31,7 @@ WRONG = {
     "Negative": "negative or no number",
     "Huge": "negative or no number",
     "OtherAxes": "expected the axes that it was given",
+    "Narrow": "of the events that 2015's axes hold, expected 50% or more",
     "WrongShape": "rate of the cube: got shape (5, 9, 7), expected (5, 10, 7)",
     "ZeroLivetime": "without livetime",
     "NoCube": "returned NoneType, expected a BackgroundCube or what has a rate",

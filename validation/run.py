@@ -41,6 +41,8 @@ PATHS = {"realistic": "gadf", "night": "hess"}
 CONVERGENCE = ("seed-2015", "realistic", "night", "threshold-bin")
 ONE_GROUP = Groups((0, 90), (-90, 270))
 N_REPLICATES = 20
+# Of all events, what the axes of a method must hold: most of them.
+LEAST = 0.5
 # A model a run: groups of a fifth of the runs, interpolated, with a norm of its own.
 RUN_GROUPS = 5
 
@@ -152,6 +154,7 @@ class _Runner:
         else:
             method = isolated[0]
             setting = self._setting(method, method.cube.axes)
+            _covers(setting, self._setting(method, edition2015_axes(len(self.table))))
             reco = with_exposure(method.cube, setting.claimed, way.kind == "method")
         pair, noise_free = self._pairs(method, setting, reco)
         results = [
@@ -278,6 +281,16 @@ class _Runner:
     def _replicates(self, setting, about):
         summary = replicate(setting, N_REPLICATES, self.seed, self.executor, names=())
         return [_result(name, measure, about) for name, measure in summary.measured.items()]
+
+
+def _covers(setting, common):
+    """Refuse a cube of a corner: it is judged over its own bins, and holds there easily."""
+    share = setting.true.counts.sum() / common.true.counts.sum()
+    if not share >= LEAST:
+        raise ValueError(
+            f"got a cube over {share:.1%} of the events that 2015's axes hold, expected "
+            f"{LEAST:.0%} or more"
+        )
 
 
 def _edges(axes):

@@ -233,6 +233,8 @@ def _accuracies(pairs, setting, livetime):
     seen = numbers["floor"] > SEEN * numbers["floor_error"]
     gain = TARGET**2 - (numbers["floor"] / expected if seen else 0.0)
     hours = livetime / 3600 * max(numbers["noise_cost"], 0.0) / expected
+    if not math.isfinite(numbers["floor_error"]):
+        return numbers  # whether there is a floor decides the hours
     return numbers | {"hours": hours / gain if gain > 0 else math.inf, "at_least": not seen}
 
 
