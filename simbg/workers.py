@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ class Watched(Executor):
         self.executor = executor
         self.ahead = ahead
         self.label, self.weights, self.end = label, None, 0.0
+        # Any that came while this was at work.
+        self.interrupts = []
         # On a terminal only: a log shows no bars. The time left is that at the mean speed.
         self.bar = tqdm(
             desc=label,
@@ -88,6 +91,8 @@ class Watched(Executor):
         rest, pending = iter(work), deque()
         try:
             while True:
+                if self.interrupts:
+                    raise KeyboardInterrupt
                 room = self.ahead - len(pending)
                 pending.extend(self.submit(fn, *args) for args in islice(rest, room))
                 if not pending:
@@ -127,10 +132,31 @@ def workers(jobs=None, label="", unit=" runs", quiet=False):
     executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_leave_interrupts)
     watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs, quiet=quiet)
     try:
-        yield watched
+        with _noting(watched.interrupts):
+            yield watched
     finally:
         watched.bar.close()
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _noting(interrupts):
+    """Ctrl-C raises as ever and is noted: a destructor that it meets would swallow it."""
+    handler = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if handler is not signal.default_int_handler or not main:
+        yield
+        return
+
+    def note(*about):
+        interrupts.append(about)
+        handler(*about)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def announce(executor, stage):

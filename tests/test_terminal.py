@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ import pytest
 
 from simbg.cli import main, simbg
 from simbg.scenarios import SCENARIOS
-from simbg.workers import Inline, Watched
+from simbg.workers import Inline, Watched, workers
 from validation import __main__ as command
 from validation.rendering import Pictures
 from validation.results import Result
@@ -383,3 +384,23 @@ def test_interrupted_fixtures_leave_nothing(tmp_path):
     code, err, _ = interrupt(program, ready, tmp_path)
     assert (code, err) == (130, "simbg: interrupted; nothing was left half-written")
     assert not list(tmp_path.iterdir())
+
+
+def _swallow(number, done):
+    """Interrupted in the second piece, by something that lets nobody know."""
+    done.append(number)
+    if number == 1:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_an_interrupt_that_is_swallowed_counts():
+    before, done = signal.signal(signal.SIGINT, signal.default_int_handler), []
+    try:
+        with pytest.raises(KeyboardInterrupt), workers(1) as executor:
+            list(executor.map(partial(_swallow, done=done), range(5)))
+        assert done == [0, 1]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
