@@ -307,6 +307,29 @@ def test_models_of_runs_predict_all_events(tmp_path):
     assert found == pytest.approx(8, rel=EXACT)
 
 
+@finding("what the runs of one bin of zenith never see is unknown in the models of all runs")
+def test_models_know_what_their_runs_have_seen(tmp_path):
+    """GADF has no word for unknown: a model of NaN predicts nothing where its run has events."""
+    tables = [table_of(alt=alt, ontime=2500.0) for alt in (50.0, 52.0, 68.0, 70.0)]
+    for number, table in enumerate(tables, start=1):
+        table["OBS_ID"] = number
+    folder = write(tmp_path, vstack(tables), *[[(-1.25, 2.25, 0.5, 5)] * 4] * 2, [], [])
+    regions = []
+    for row in rows_of(vstack(tables[2:])):
+        middle = row["TSTART"] + 1250.0
+        ra, dec = pointing_of(row, HESS_SITE).fov_to_sky(-1.25, 2.25, middle)
+        regions.append(circle(float(ra), float(dec), 1.2))
+    maker = creator(regions=regions)
+    # The runs that see the pixel do know it by themselves.
+    seen = maker.create_acceptance_model(observations(folder)[:2])
+    assert events_in(seen, 5000.0 * DEADC)[0, 3, 10] == pytest.approx(8, rel=2e-3)
+    models = maker.create_acceptance_map_per_observation(
+        observations(folder), zenith_interpolation=True, runwise_normalisation=False
+    )
+    found = sum(events_in(models[number], 2500.0 * DEADC)[0, 3, 10] for number in (1, 2))
+    assert np.isfinite(found)
+
+
 @finding("the way of the edge is taken π times too long, so that steps are π times too many")
 def test_steps_in_time_are_as_long_as_asked_for(tmp_path):
     """Not GADF but its manual: how far, in pixels, the field may turn in one step."""

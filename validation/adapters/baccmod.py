@@ -40,6 +40,7 @@ GRID = {
 }
 ZENITH = {
     "sparse bins": "lines through two bins of zenith are cut at 0: too large where events are few",
+    "masks": "what the runs of one bin of zenith never see is unknown in the models of all runs",
     "meridian": "with azimuth split, models of runs that cross it are labelled RADEC",
 }
 RADIAL = {
