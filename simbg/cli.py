@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from simbg import __version__
-from simbg.completion import method_names, scenario_names
+from simbg.completion import complete_method, complete_scenario
 from simbg.console import jobs_option, log_to_stderr, overwrite_option, run, seed_option
 
 __all__ = ["main", "make_bg_cube_models", "simbg"]
@@ -43,7 +43,7 @@ def simbg(verbose):
     "--model",
     default="realistic",
     show_default=True,
-    shell_complete=scenario_names,
+    shell_complete=complete_scenario,
     help="A scenario, or edition2015.",
 )
 @click.option(
@@ -99,7 +99,7 @@ def truth(out, model, from_, format_, zenith, like, overwrite):
 @simbg.command()
 @click.argument("outdir", type=click.Path())
 @click.option(
-    "--scenario", "name", default="realistic", show_default=True, shell_complete=scenario_names
+    "--scenario", "name", default="realistic", show_default=True, shell_complete=complete_scenario
 )
 @click.option("--from", "from_", type=click.Path(), metavar="BKG", help="Or a truth from a file.")
 @click.option("--runs", type=click.IntRange(1), help="Number of runs; default: the scenario's.")
@@ -151,7 +151,7 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
     "--method",
     default="histogram",
     show_default=True,
-    shell_complete=method_names,
+    shell_complete=complete_method,
     help="histogram, default, michi, or module:Object.",
 )
 @click.option("--obs-ids", type=click.Path(), help="A text file of run numbers; only these.")

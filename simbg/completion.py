@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
-__all__ = ["method_names", "scenario_names"]
+__all__ = ["complete_method", "complete_scenario"]
 
 
-def scenario_names(ctx, param, incomplete):
+def complete_scenario(ctx, param, incomplete):
     """Scenarios that begin so."""
     from simbg.scenarios import SCENARIOS
 
     return [name for name in SCENARIOS if name.startswith(incomplete)]
 
 
-def method_names(ctx, param, incomplete):
+def complete_method(ctx, param, incomplete):
     """Our methods and those that are installed, of names that begin so."""
-    from simbg.reconstruct import METHODS
+    from simbg.reconstruct import method_names
 
-    installed = sorted(point.name for point in entry_points(group="simbg.reconstructors"))
-    return [name for name in (*METHODS, *installed) if name.startswith(incomplete)]
+    return [name for name in method_names() if name.startswith(incomplete)]

@@ -10,6 +10,7 @@ import regions as ds9
 from astropy.coordinates import SkyCoord
 from astropy.utils.exceptions import AstropyUserWarning
 
+from simbg.errors import in_one_line
 from simbg.io.files import new_file
 from simbg.shapes import Ellipse, Polygon, Rectangle, Region
 
@@ -114,7 +115,7 @@ def _parse(path):
     # What fails in a part fails in the whole
     bad = bisect_left(range(len(lines)), True, key=lambda n: _trial(lines[: n + 1])[1] is not None)
     number = len(_trial(lines[:bad])[0]) + 1
-    got = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    got = in_one_line(error)[:200]
     raise ValueError(f"{path}: region {number}: got {got}, expected {SHAPES}") from error
 
 

@@ -12,7 +12,7 @@ from astropy.coordinates import angular_separation
 from astropy.io import fits
 from astropy.table import Table
 
-from simbg.axes import edition2015_axes
+from simbg.errors import in_one_line
 from simbg.exclusion import circles, read_regions
 from simbg.exposure import first_bin, stack_observations
 from simbg.io.cubes import write_cube
@@ -21,7 +21,7 @@ from simbg.io.gadf import GadfStore
 from simbg.io.hess import HessStore
 from simbg.observations import Groups
 from simbg.per_run import RUN_FILES, write_run_models
-from simbg.reconstruct import check_cube, find_method
+from simbg.reconstruct import axes_for, check_cube, find_method
 from simbg.sources import known_sources, near_source
 from simbg.zenith import group_by_exposure
 
@@ -387,11 +387,11 @@ def runs_of(store, selection):
 
 def _make_cubes(estimator, by_group, common):
     """The cube of each group; ``common``: all over the same axes."""
-    axes_of = getattr(estimator, "default_axes", lambda runs: edition2015_axes(len(runs)))
-    same = axes_of([o for runs in by_group.values() for o in runs]) if common else None
+    everything = [run for runs in by_group.values() for run in runs]
+    same = axes_for(estimator, everything) if common else None
     cubes = {}
     for group, runs in by_group.items():
-        axes = same or axes_of(runs)
+        axes = same or axes_for(estimator, runs)
         cube = _cube(estimator, runs, axes)
         cubes[group] = _with_exposure(cube, runs, getattr(estimator, "threshold_bin", "drop"))
     return cubes
@@ -404,8 +404,7 @@ def _cube(estimator, runs, axes):
     except (ValueError, OSError, BrokenExecutor):
         raise
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"method {estimator.name!r}: {reason}") from error
+        raise ValueError(f"method {estimator.name!r}: {in_one_line(error)}") from error
 
 
 def _with_exposure(cube, runs, threshold_bin):

@@ -20,6 +20,8 @@ from astropy.coordinates import Angle, SkyCoord, angular_separation
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
+from simbg.errors import in_one_line
+
 __all__ = ["Sources", "far_from_sources", "known_sources", "near_source"]
 
 log = logging.getLogger(__name__)
@@ -191,7 +193,7 @@ def _parse(parse, given, expected, on_warning="ignore"):
         try:
             return parse(given)
         except Exception as error:
-            got = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            got = in_one_line(error)[:200]
             raise ValueError(f"got {got}, expected {expected}") from error
 
 

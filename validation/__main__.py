@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
 
-from simbg.completion import method_names, scenario_names
+from simbg.completion import complete_method, complete_scenario
 from simbg.console import jobs_option, run, seed_option
 from simbg.io.files import new_file
 from simbg.pipeline import Selection, parse_group_by
+from simbg.reconstruct import method_names
 from simbg.scenarios import SCENARIOS, from_file
 from simbg.workers import announce, workers
 from validation import baseline as gate
@@ -41,7 +41,7 @@ OURS = ("histogram", "default", "michi")
     "methods",
     multiple=True,
     metavar="NAME|MODULE:OBJECT",
-    shell_complete=method_names,
+    shell_complete=complete_method,
     help="A method to validate; repeatable. Default: all of ours.",
 )
 @click.option(
@@ -78,7 +78,7 @@ OURS = ("histogram", "default", "michi")
     "names",
     multiple=True,
     metavar="NAME",
-    shell_complete=scenario_names,
+    shell_complete=complete_scenario,
     help="Only this scenario; repeatable.",
 )
 @seed_option
@@ -231,8 +231,8 @@ def validate(
 
 def _say_conformance(way, seed, jobs, out):
     """Print and keep what the conformance suite finds."""
-    if way.kind == "method" and ":" not in way.name and way.name not in _names():
-        known = ", ".join(_names())
+    if way.kind == "method" and ":" not in way.name and way.name not in method_names():
+        known = ", ".join(method_names())
         raise ValueError(
             f"conformance: got {way.name!r}, expected one of {known}, module:Object, or the name "
             "of a --command"
@@ -279,12 +279,7 @@ def _cross_validate(data, methods, selection, out, jobs):
 def _list():
     for scenario in SCENARIOS.values():
         click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
-    click.echo("methods: " + ", ".join(_names()))
-
-
-def _names():
-    """Of our methods and of installed ones."""
-    return [*OURS, *sorted(entry.name for entry in entry_points(group="simbg.reconstructors"))]
+    click.echo("methods: " + ", ".join(method_names()))
 
 
 def _gate(old, executor):

@@ -29,6 +29,7 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.errors import in_one_line
 from simbg.workers import interruptible
 
 __all__ = ["TIMEOUT", "Isolated", "run_command", "run_method"]
@@ -135,7 +136,7 @@ def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT):
             return _read(answer, done)
         except Exception as error:
             # It may write there, or the disk be full: whatever is in it, the bench goes on.
-            return replace(done, reason=f"ended without a result: {_line(error)}")
+            return replace(done, reason=f"ended without a result: {in_one_line(error)}")
 
 
 def run_command(template, store, timeout=TIMEOUT):
@@ -171,7 +172,7 @@ def run_command(template, store, timeout=TIMEOUT):
         try:
             return replace(done, cube=read_model(output, inside=True))
         except (ValueError, OSError) as error:
-            return replace(done, reason=f"wrote no cube: {_line(error)}{place.last_words}")
+            return replace(done, reason=f"wrote no cube: {in_one_line(error)}{place.last_words}")
 
 
 class _workplace:
@@ -284,10 +285,6 @@ def _read(path, done):
     return replace(done, cube=cube, threshold_bin=told["threshold_bin"], known=told["known"])
 
 
-def _line(error):
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
 # In the process of the method ---------------------------------------------------------------
 
 
@@ -307,7 +304,7 @@ def main(folder):
         told["threshold_bin"] = getattr(method, "threshold_bin", "drop")
         told["known"] = dict(getattr(method, "known", {}))
     except (Exception, SystemExit) as error:
-        told["reason"] = _line(error)
+        told["reason"] = in_one_line(error)
     watch.on = False
     if watch.seen:
         told["reason"] = f"peeked: {watch.seen[0]}"
@@ -316,9 +313,8 @@ def main(folder):
 
 
 def _reconstruct(request, store):
-    from simbg.axes import edition2015_axes
     from simbg.pipeline import open_store
-    from simbg.reconstruct import check_cube, find_method
+    from simbg.reconstruct import axes_for, check_cube, find_method
 
     opened = open_store(store)
     observations = [
@@ -327,8 +323,7 @@ def _reconstruct(request, store):
     method = find_method(request["method"])
     axes = request["axes"]
     if axes is None:
-        axes_of = getattr(method, "default_axes", lambda runs: edition2015_axes(len(runs)))
-        axes = axes_of(observations)
+        axes = axes_for(method, observations)
     return check_cube(method.reconstruct(observations, axes), axes), method
 
 

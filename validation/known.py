@@ -13,9 +13,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from simbg.axes import edition2015_axes
 from simbg.io.files import new_file
-from simbg.reconstruct import METHODS
+from simbg.reconstruct import METHODS, axes_for
 from simbg.scenarios import SCENARIOS
 from validation.criteria import known_metrics
 from validation.metrics import METRICS
@@ -39,8 +38,7 @@ def calculate(job):
         return {}
     table, estimator = scenario.table(SEED), METHODS[method]()
     runs = scenario.observe(table, SEED)
-    axes = getattr(estimator, "default_axes", lambda runs: edition2015_axes(len(runs)))(runs)
-    setting = make_setting(scenario, estimator, table, axes)
+    setting = make_setting(scenario, estimator, table, axes_for(estimator, runs))
     pair = Pair(setting.true, setting.perfect, noise_free=True)
     values = {name: METRICS[name](pair).value for name in metrics if name in METRICS}
     if scenario.per_run:

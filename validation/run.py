@@ -9,11 +9,12 @@ from pathlib import Path
 from astropy.table import Table
 
 from simbg.axes import edition2015_axes
+from simbg.errors import in_one_line
 from simbg.exposure import stack_observations
 from simbg.io.cubes import read_cube
 from simbg.observations import Groups
 from simbg.pipeline import Selection, open_store, reconstruct_store
-from simbg.reconstruct import check_cube, find_method
+from simbg.reconstruct import axes_for, check_cube, find_method
 from simbg.simulate import write_dataset
 from simbg.workers import announce
 from validation.convergence import converge
@@ -141,7 +142,7 @@ class _Runner:
         try:
             return self._run(way, with_convergence, isolated)
         except (Exception, SystemExit) as error:
-            return self._failed(way.name, _line(error), next(iter(isolated), None))
+            return self._failed(way.name, in_one_line(error), next(iter(isolated), None))
 
     def _run(self, way, with_convergence, isolated):
         name, about = way.name, self._about(way.name)
@@ -205,7 +206,7 @@ class _Runner:
             others = self.scenario.observe(self.table, self.seed, replicate=1)
             measures = held_out_measures([models[run.obs_id] for run in others], others)
         except (Exception, SystemExit) as error:
-            return self._failed(PER_RUN, _line(error))
+            return self._failed(PER_RUN, in_one_line(error))
         about = self._about(PER_RUN)
         results = tuple(_result(name, measure, about) for name, measure in measures.items())
         return Outcome(self.scenario, PER_RUN, None, results)
@@ -229,8 +230,7 @@ class _Runner:
         if self.executor is not None and hasattr(method, "executor"):
             method = replace(method, executor=self.executor)
         observations = self._observations()
-        axes_of = getattr(method, "default_axes", lambda runs: edition2015_axes(len(runs)))
-        axes = axes_of(observations)
+        axes = axes_for(method, observations)
         return check_cube(method.reconstruct(observations, axes), axes)
 
     def _through_files(self, name):
@@ -295,10 +295,6 @@ def _covers(setting, common):
 
 def _edges(axes):
     return axes.energy.tobytes(), axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
-
-
-def _line(error):
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _measure(name, pair, noise_free, about, must_fail=False):

@@ -10,16 +10,19 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from astropy import units as u
 
-from simbg.axes import Axes
+from simbg.axes import Axes, edition2015_axes
 from simbg.cube import BackgroundCube
+from simbg.errors import in_one_line
 from simbg.observations import Observation
 from simbg.reconstruct.edition2015 import Default, Michi
 from simbg.reconstruct.histogram import Histogram
 
-__all__ = ["METHODS", "Default", "Histogram", "Michi", "Reconstructor", "check_cube", "find_method"]
+__all__ = ["METHODS", "Default", "Histogram", "Michi", "Reconstructor"]
+__all__ += ["axes_for", "check_cube", "find_method", "method_names"]
 
 RATE_UNIT = "s-1 MeV-1 sr-1"
 UNITS = {"rate": RATE_UNIT, "rate_error": RATE_UNIT, "counts": "", "livetime": "s", "ontime": "s"}
+GROUP = "simbg.reconstructors"
 METHODS = {"histogram": Histogram, "default": Default, "michi": Michi}
 
 
@@ -66,7 +69,7 @@ def find_method(name):
     """
     if name in METHODS:
         return METHODS[name]()
-    found = {entry.name: entry for entry in entry_points(group="simbg.reconstructors")}
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in found and ":" not in name:
         known = ", ".join([*METHODS, *found])
         raise ValueError(f"method: got {name!r}, expected one of {known}, or module:Object")
@@ -74,12 +77,23 @@ def find_method(name):
         target = found[name].load() if name in found else _load(name)
         method = target() if isinstance(target, type) else target
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"method {name!r} cannot be loaded: {reason}") from error
+        raise ValueError(f"method {name!r} cannot be loaded: {in_one_line(error)}") from error
     if not isinstance(method, Reconstructor):
         got = type(method).__name__
         raise ValueError(f"method {name!r}: got {got}, expected a name and a reconstruct()")
     return method
+
+
+def method_names():
+    """Our methods, and those that are installed."""
+    return [*METHODS, *sorted(entry.name for entry in entry_points(group=GROUP))]
+
+
+def axes_for(method, observations):
+    """The axes that a method prefers for some observations, or 2015's."""
+    if hasattr(method, "default_axes"):
+        return method.default_axes(observations)
+    return edition2015_axes(len(observations))
 
 
 def check_cube(cube, axes):
