@@ -198,7 +198,7 @@ def reconstruct(
     simbg reconstruct store models --exclude none --exclude my_sources.reg
     simbg reconstruct $GAMMAPY_DATA/hess-dl3-dr1 models --sources mask --group-by runs:15 --per-run
     """
-    from simbg.pipeline import Selection, parse_group_by
+    from simbg.selection import Selection, parse_group_by
 
     ids = None if obs_ids is None else _read_ids(obs_ids)
     groups = None if group_by is None else parse_group_by(group_by)
@@ -359,7 +359,7 @@ def _make_bg_cube_models(indir, scheme, outdir, test, overwrite, method, logleve
     gammapy-make-bg-cube-models $GAMMAPY_DATA/hess-dl3-dr1 GADF models --test --overwrite
     """
     log_to_stderr(loglevel)
-    from simbg.pipeline import Selection
+    from simbg.selection import Selection
 
     _reconstruct(indir, outdir, scheme, method, Selection(test=test), None, overwrite)
 

@@ -9,8 +9,9 @@ from astropy.io import fits
 from astropy.table import Table
 
 from simbg.io.cubes import read_cube
-from simbg.pipeline import Selection, reconstruct_store
+from simbg.pipeline import reconstruct_store
 from simbg.scenarios import SCENARIOS
+from simbg.selection import Selection
 from simbg.simulate import write_dataset
 from simbg.truth import GaussianTruth
 

@@ -8,8 +8,8 @@ import pytest
 from astropy.io import fits
 
 from simbg.cli import main
-from simbg.pipeline import Selection
 from simbg.scenarios import SCENARIOS
+from simbg.selection import Selection
 from simbg.simulate import write_dataset
 from simbg.workers import workers
 from validation.crossval import cross_validate, write_crossval

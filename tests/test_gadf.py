@@ -16,8 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from simbg.fov import Site
 from simbg.io.gadf import GadfStore
 from simbg.observations import MJDREF
-from simbg.pipeline import Selection, select
 from simbg.scenarios import SCENARIOS
+from simbg.selection import Selection, select
 from simbg.simulate import observe, write_dataset
 from simbg.truth import GaussianTruth
 

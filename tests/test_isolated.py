@@ -14,9 +14,9 @@ from odd_methods import AXES
 
 from simbg.exclusion import circle
 from simbg.io.cubes import write_cube
-from simbg.pipeline import open_store
 from simbg.reconstruct import Histogram
 from simbg.scenarios import SCENARIOS
+from simbg.selection import open_store
 from simbg.simulate import write_dataset
 from validation.isolated import run_command, run_method
 

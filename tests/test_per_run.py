@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose
 
 from simbg.io.cubes import read_cube
 from simbg.io.gadf import GadfStore
-from simbg.pipeline import Selection, reconstruct_store, runs_of
+from simbg.pipeline import reconstruct_store
 from simbg.scenarios import SCENARIOS
+from simbg.selection import Selection, runs_of
 from simbg.simulate import write_dataset
 
 SCENARIO = replace(SCENARIOS["source"], name="per run", n_obs=8)

@@ -20,8 +20,9 @@ from simbg.cli import make_bg_cube_models
 from simbg.fov import Site, Tracking
 from simbg.io.cubes import read_cube
 from simbg.observations import Groups
-from simbg.pipeline import Selection, open_store, reconstruct_store, select
+from simbg.pipeline import reconstruct_store
 from simbg.scenarios import SCENARIOS
+from simbg.selection import Selection, open_store, select
 from simbg.simulate import write_dataset
 from simbg.truth import GaussianTruth
 from simbg.workers import workers

@@ -175,7 +175,8 @@ def test_unknown_scheme(tmp_path, table):
 MEMORY = """
 import json, resource, sys
 from dataclasses import replace
-from simbg.pipeline import Selection, reconstruct_store
+from simbg.pipeline import reconstruct_store
+from simbg.selection import Selection
 from simbg.scenarios import SCENARIOS
 from simbg.simulate import write_dataset
 from simbg.truth import GaussianTruth

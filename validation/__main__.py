@@ -12,9 +12,9 @@ import click
 from simbg.completion import complete_method, complete_scenario
 from simbg.console import jobs_option, run, seed_option
 from simbg.io.files import new_file
-from simbg.pipeline import Selection, parse_group_by
 from simbg.reconstruct import method_names
 from simbg.scenarios import SCENARIOS, from_file
+from simbg.selection import Selection, parse_group_by
 from simbg.workers import announce, workers
 from validation import baseline as gate
 from validation.conformance import conformance, write_findings

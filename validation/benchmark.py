@@ -28,8 +28,9 @@ from astropy.utils import iers
 from simbg.axes import edition2015_axes
 from simbg.fov import Tracking
 from simbg.observations import MJDREF, Groups
-from simbg.pipeline import Selection, reconstruct_store
+from simbg.pipeline import reconstruct_store
 from simbg.scenarios import HESS_SITE, SCENARIOS, Scenario
+from simbg.selection import Selection
 from simbg.simulate import REGIONS, write_dataset
 from simbg.truth import GaussianTruth
 from simbg.workers import workers

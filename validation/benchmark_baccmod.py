@@ -28,10 +28,11 @@ from simbg.emission import offset_by
 from simbg.fov import Tracking
 from simbg.io.cubes import read_cube
 from simbg.observations import MJDREF, Groups
-from simbg.pipeline import Selection, reconstruct_store
+from simbg.pipeline import reconstruct_store
 from simbg.reconstruct import Histogram
 from simbg.scenarios import HESS_SITE
 from simbg.schedule import make_observation_table
+from simbg.selection import Selection
 from simbg.simulate import write_dataset
 from simbg.truth import GaussianTruth
 from simbg.workers import workers

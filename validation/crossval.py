@@ -17,8 +17,8 @@ from scipy import special
 
 from simbg.axes import Axes
 from simbg.io.files import new_directory
-from simbg.pipeline import open_store, runs_of
 from simbg.reconstruct import check_cube, find_method
+from simbg.selection import open_store, runs_of
 from simbg.sources import known_sources, near_source
 from simbg.zenith import predict, zenith_models
 from validation.plots import crossval_figure

@@ -313,8 +313,8 @@ def main(folder):
 
 
 def _reconstruct(request, store):
-    from simbg.pipeline import open_store
     from simbg.reconstruct import axes_for, check_cube, find_method
+    from simbg.selection import open_store
 
     opened = open_store(store)
     observations = [

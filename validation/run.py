@@ -13,8 +13,9 @@ from simbg.errors import in_one_line
 from simbg.exposure import stack_observations
 from simbg.io.cubes import read_cube
 from simbg.observations import Groups
-from simbg.pipeline import Selection, open_store, reconstruct_store
+from simbg.pipeline import reconstruct_store
 from simbg.reconstruct import axes_for, check_cube, find_method
+from simbg.selection import Selection, open_store
 from simbg.simulate import write_dataset
 from simbg.workers import announce
 from validation.convergence import converge
