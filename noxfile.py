@@ -47,8 +47,8 @@ def regenerate(session):
     golden = ("tests/test_golden.py", "tests/test_fixtures.py", "-k", "golden or known_ones")
     golden += ("--force-regen", "-q", "--no-header", "--tb=line")
     session.run("pytest", *golden, env=THREADS, success_codes=[0, 1])
-    session.run("python", "-m", "validation.baseline", BASELINE, env=THREADS)
-    session.run("python", "-m", "validation.known", env=THREADS)
+    session.run("python", "-m", "simbg.validation.suite.baseline", BASELINE, env=THREADS)
+    session.run("python", "-m", "simbg.validation.suite.known_failures", env=THREADS)
     session.run(
         *("git", "status", "--short", "tests/test_golden", "tests/test_fixtures", BASELINE),
         "validation",
@@ -71,10 +71,10 @@ def fixtures(session):
 def benchmark(session):
     """Print speeds, each against a plain numpy version measured in the same run."""
     session.install("-e.")
-    session.run("python", "-m", "validation.benchmark", *session.posargs, env=THREADS)
+    session.run("python", "-m", "simbg.validation.benchmarks.speed", *session.posargs, env=THREADS)
     # BAccMod's default settings take three minutes.
     session.install(*groups("peers"), "BAccMod==0.4.1")
-    session.run("python", "-m", "validation.benchmark_baccmod", env=THREADS)
+    session.run("python", "-m", "simbg.validation.benchmarks.baccmod", env=THREADS)
 
 
 @nox.session

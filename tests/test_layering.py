@@ -1,4 +1,4 @@
-"""Who may import whom: the arrows of DESIGN.md, held by a look at the sources."""
+"""Who may import whom: the arrows of ARCHITECTURE.md, held by a look at the sources."""
 
 import ast
 import subprocess
@@ -9,27 +9,49 @@ from pathlib import Path
 import pytest
 
 import simbg
+from simbg.validation.methods.isolation import knows_truth
 
 ROOT = Path(simbg.__file__).resolve().parents[1]
-TRUTH = {"simbg.truth", "simbg.scenarios", "simbg.simulate", "simbg.rings"}
-TRUTH |= {"simbg.fixtures", "simbg.fixtures_readme", "simbg.fixtures_small"}
-# What makes figures and pages of results, and simulates nothing.
-REPORTS = {
-    f"validation.{name}"
-    for name in (
-        *("report", "rendering", "suite", "summary", "junit", "plots", "suite_plots"),
-        *("drawing", "maps", "spectra", "distributions", "plot_cube", "compare_page"),
-    )
-}
+# Packages in layers: a module imports from its own package and from layers above this line's own.
+LAYERS = (
+    {"simbg", "simbg.errors", "simbg.portable", "simbg.parallel"},
+    {"simbg.axes", "simbg.sky"},
+    {"simbg.cube"},
+    {"simbg.observations"},
+    {"simbg.io", "simbg.reconstruction"},
+    {"simbg.truth", "simbg.models"},
+    {"simbg.simulation"},
+    {"simbg.fixtures"},
+    {"simbg.cli"},
+    {"simbg.validation"},
+)
+# Of the suite: what each package may import of the others.
+SUITE = (
+    {"simbg.validation.metrics", "simbg.validation.figures.style"},
+    {"simbg.validation.comparison", "simbg.validation.methods"},
+    {"simbg.validation.conformance", "simbg.validation.self_check"},
+    {"simbg.validation.figures"},
+    {"simbg.validation.cross_validation"},
+    {"simbg.validation.suite"},
+    {"simbg.validation.leaderboard", "simbg.validation.challenge"},
+    {"simbg.validation.pages"},
+    {"simbg.validation.commands", "simbg.validation.benchmarks"},
+)
+# Loaded inside of a function, on purpose: (module, function, what).
+LATE = set()
+# What the reconstruction of a cube and its models never reach, by any way round.
+BLIND = ("simbg.reconstruction", "simbg.models")
+LIBRARY_ONLY = ("simbg.validation.metrics", "simbg.validation.figures", "simbg.validation.pages")
 
 
 def read_sources():
-    """Text of each module of both packages; a package is named as it is imported."""
+    """Text of each module; a package is named as it is imported."""
     texts = {}
-    for path in [p for package in ("simbg", "validation") for p in (ROOT / package).rglob("*.py")]:
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        texts[name] = path.read_text(encoding="utf-8")
+    for folder, package in ((ROOT / "simbg", "simbg"), (ROOT / "validation", "simbg.validation")):
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            texts[".".join((package, *parts))] = path.read_text(encoding="utf-8")
     return texts
 
 
@@ -90,121 +112,124 @@ def reached(name, sources):
     return seen
 
 
+def is_in(module, packages):
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def layer_of(module, layers):
+    """Number of the layer, and the package there, by the longest prefix."""
+    fits = [
+        (len(package), number, package)
+        for number, layer in enumerate(layers)
+        for package in layer
+        if is_in(module, [package])
+    ]
+    return max(fits)[1:] if fits else (None, None)
+
+
 def violations(sources):
     """What breaks a rule, a line each."""
     broken = []
-
-    def forbid(name, found, forbidden):
-        bad = sorted(
-            t
-            for t in found
-            if any(t == f or t.startswith(f + ".") for f in forbidden) and t != name
-        )
-        broken.extend(f"{name} → {target}" for target in bad)
-
-    # `simbg` itself is its version.
-    allowed = {"simbg.axes": set(), "simbg.cube": {"simbg.axes"}}
-    for name, may in allowed.items():
-        broken.extend(f"{name} → {t}" for t in sorted(direct(name, sources) - may - {"simbg"}))
     for name in sources:
-        every, ours = reached(name, sources), direct(name, sources)
-        if name in ("simbg.truth", "simbg.observations"):
-            forbid(name, every, {"simbg.simulate", "simbg.reconstruct"})
-        if name.startswith("simbg.reconstruct"):
-            forbid(name, every, {*TRUTH, "validation"})
-        if name in ("validation.metrics", "validation.statistics"):
-            forbid(name, every, {*TRUTH, "simbg.reconstruct"})
-        if name in REPORTS:
-            forbid(name, ours, {"simbg.simulate"})
-        if name.startswith("simbg"):
-            for target, inside in imports_of(name, sources):
-                lazily = name == "simbg.cli" and inside in (
-                    "challenge",
-                    "compare",
-                    "plot",
-                    "resolve_command",
-                )
-                if target.startswith("validation") and not lazily:
-                    broken.append(f"{name} → {target} ({inside or 'on import'})")
-    return broken
+        for target, inside in imports_of(name, sources):
+            if (name, inside, target) in LATE or name == target:
+                continue
+            for layers in (LAYERS, SUITE):
+                (mine, package), (other, theirs) = layer_of(name, layers), layer_of(target, layers)
+                if None not in (mine, other) and package != theirs and other >= mine:
+                    broken.append(f"{name} → {target} (upwards)")
+        if is_in(name, BLIND):
+            broken.extend(
+                f"{name} ⇝ {target}" for target in reached(name, sources) if knows_truth(target)
+            )
+        if is_in(name, LIBRARY_ONLY):
+            broken.extend(
+                f"{name} → {target} (simulates)"
+                for target in direct(name, sources)
+                if is_in(target, ("simbg.simulation",))
+            )
+        if name in reached(name, sources) and name not in ("simbg", "simbg.validation"):
+            broken.append(f"{name} → ... → {name} (a cycle)")
+    return sorted(set(broken))
 
 
 @pytest.fixture(scope="module")
 def sources():
     texts = read_sources()
-    assert {"simbg", "simbg.axes", "simbg.reconstruct.histogram", "validation.run"} <= set(texts)
-    assert set(texts) >= REPORTS
+    assert {"simbg", "simbg.axes", "simbg.reconstruction.histogram"} <= set(texts)
+    assert any(name.startswith("simbg.validation.suite.") for name in texts)
     return texts
 
 
-def test_nobody_imports_what_he_may_not(sources):
+def test_nobody_imports_upwards(sources):
     assert violations(sources) == []
+
+
+def test_every_module_has_a_layer(sources):
+    doors = {"simbg.validation", "simbg.validation.__main__"}
+    for name in set(sources) - doors:
+        assert layer_of(name, LAYERS)[1], name
+        if name.startswith("simbg.validation."):
+            assert layer_of(name, SUITE)[1], name
 
 
 @pytest.mark.parametrize(
     ("module", "line", "found"),
     [
-        ("simbg.axes", "from simbg.fov import Site", "simbg.axes → simbg.fov"),
-        ("simbg.cube", "import simbg.truth", "simbg.cube → simbg.truth"),
-        ("simbg.truth", "from simbg import simulate", "simbg.truth → simbg.simulate"),
-        ("simbg.observations", "from .reconstruct import Default", "→ simbg.reconstruct"),
+        ("simbg.axes", "from simbg.sky.earth import Site", "simbg.axes → simbg.sky.earth"),
+        ("simbg.cube", "import simbg.truth.gaussian", "simbg.cube → simbg.truth.gaussian"),
+        ("simbg.truth.gaussian", "from simbg.simulation import schedule", "→ simbg.simulation"),
+        ("simbg.observations.groups", "from ..io import files", "→ simbg.io.files (upwards)"),
         # By a way round, and inside of a function.
         (
-            "simbg.exposure",
-            "def f():\n    from simbg.truth import GaussianTruth",
-            "simbg.reconstruct.histogram → simbg.truth",
+            "simbg.observations.exposure",
+            "def f():\n    from simbg.truth.gaussian import GaussianTruth",
+            "simbg.reconstruction.histogram ⇝ simbg.truth.gaussian",
         ),
         (
-            "simbg.reconstruct.histogram",
-            "from ..scenarios import SCENARIOS",
-            "simbg.reconstruct.histogram → simbg.scenarios",
+            "simbg.reconstruction.histogram",
+            "from ..simulation.schedule import x",
+            "simbg.reconstruction.histogram ⇝ simbg.simulation.schedule",
         ),
         (
-            "simbg.reconstruct.edition2015",
-            "import importlib\nimportlib.import_module('simbg.truth')",
-            "simbg.reconstruct.edition2015 → simbg.truth",
+            "simbg.reconstruction.edition2015",
+            "import importlib\nimportlib.import_module('simbg.truth.gaussian')",
+            "simbg.reconstruction.edition2015 ⇝ simbg.truth.gaussian",
         ),
-        ("simbg.exposure", "import validation.metrics", "→ validation.metrics (on import)"),
-        ("simbg.cli", "from validation import run", "simbg.cli → validation.run (on import)"),
-        (
-            "simbg.cli",
-            "def truth():\n    from validation.run import run_suite",
-            "simbg.cli → validation.run (truth)",
-        ),
-        ("validation.metrics", "from simbg.fixtures import EDITIONS", "→ simbg.truth"),
-        ("validation.statistics", "import simbg.reconstruct.histogram", "→ simbg.reconstruct"),
-        ("validation.plots", "from simbg.simulate import observe", "→ simbg.simulate"),
-        ("validation.spectra", "import simbg.simulate", "→ simbg.simulate"),
+        ("simbg.models.pipeline", "import simbg.fixtures.small", "simbg.models.pipeline ⇝"),
+        ("simbg.cli.console", "import simbg.validation.metrics", "→ simbg.validation.metrics"),
+        ("simbg.validation.metrics.fits", "import simbg.validation.suite", "(upwards)"),
+        ("simbg.validation.figures.style", "from simbg.simulation import schedule", "(simulates)"),
+        ("simbg.sky.vectors", "import simbg.sky.earth", "simbg.sky.vectors (a cycle)"),
     ],
 )
 def test_control_a_violation_is_found(sources, module, line, found):
-    changed = sources | {module: sources[module] + "\n" + line + "\n"}
+    changed = sources | {module: sources.get(module, "") + "\n" + line + "\n"}
     assert any(found in violation for violation in violations(changed))
 
 
 def test_allowed_imports_are_seen(sources):
     """The checker sees what is there: it does not pass for blindness."""
-    assert "simbg.cube" in direct("simbg.reconstruct.histogram", sources)
-    assert "simbg.fov" in reached("simbg.reconstruct", sources)
-    assert ("validation.comparison", "compare") in imports_of("simbg.cli", sources)
-    assert "simbg.simulate" in reached("validation.run", sources)
-    assert "simbg.truth" in reached("simbg.scenarios", sources)
+    assert "simbg.cube" in direct("simbg.reconstruction.histogram", sources)
+    assert "simbg.sky.pointing" in reached("simbg.observations.masking", sources)
+    assert "simbg.io.gadf" in reached("simbg.models.pipeline", sources)
+    assert any(knows_truth(name) for name in reached("simbg.validation.suite.runner", sources))
 
 
-@pytest.mark.parametrize("module", ["simbg", "simbg.cli"])
+@pytest.mark.parametrize("module", ["simbg", "simbg.cli.commands"])
 def test_command_line_starts_light(module):
     """Nothing heavy is loaded before a command needs it: --help takes a tenth of a second."""
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert module in loaded
-    assert not loaded & {"matplotlib", "gammapy", "scipy.stats", "astropy", "validation"}
+    assert not loaded & {"matplotlib", "gammapy", "scipy.stats", "astropy", "simbg.validation"}
 
 
 def test_rebuilding_loads_neither_figures_nor_truth():
-    """Nor does it know of truth."""
-    code = "import sys, simbg.pipeline; print(*sys.modules)"
+    code = "import sys, simbg.models.pipeline; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "simbg.pipeline" in loaded
-    assert not loaded & {"gammapy", "validation", "simbg.truth", "matplotlib.pyplot"}
+    assert "simbg.models.pipeline" in loaded
+    assert not loaded & {"gammapy", "simbg.validation", "matplotlib.pyplot"}
+    assert not [name for name in loaded if knows_truth(name)]

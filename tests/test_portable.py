@@ -9,8 +9,8 @@ from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg import portable
+from simbg.fixtures.repack import packed, repack
 from simbg.io.cubes import read_cube, write_cube
-from simbg.io.repack import packed, repack
 from simbg.portable import rounded
 
 

@@ -16,11 +16,11 @@ from astropy import units as u
 from astropy.coordinates import angular_separation
 from astropy.time import Time
 
-from simbg.fov import Drift, Site, Tracking
 from simbg.io.columns import column, keyword, read_index
 from simbg.io.files import open_fits
 from simbg.io.gadf_write import FILES, write_events, write_index
-from simbg.observations import Events, Observation
+from simbg.observations.observation import Events, Observation
+from simbg.sky.pointing import Drift, Site, Tracking
 
 __all__ = ["FILES", "GadfStore", "write_events", "write_index"]
 

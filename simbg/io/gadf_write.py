@@ -8,13 +8,15 @@ import numpy as np
 from astropy.io import fits
 
 from simbg import __version__
-from simbg.emission import EFFECTIVE_AREA
 from simbg.io.columns import one_row_hdu, table_hdu
 from simbg.io.files import write_fits
-from simbg.observations import MJDREF, good_time, pointing_of
+from simbg.observations.observation import MJDREF, good_time, pointing_of
 
-__all__ = ["FILES", "write_events", "write_index"]
+__all__ = ["EFFECTIVE_AREA", "FILES", "write_events", "write_index"]
 
+# cm², the same at all energies and offsets: a round number near those of real arrays at 1 TeV,
+# and what simulated stores state in their AEFF.
+EFFECTIVE_AREA = 2e8
 GADF = {
     "HDUCLASS": "GADF",
     "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",

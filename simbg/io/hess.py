@@ -14,7 +14,7 @@ from astropy.io import fits
 
 from simbg.io.columns import column, keyword, read_index, table_hdu
 from simbg.io.files import open_fits, write_fits
-from simbg.observations import Events, Observation
+from simbg.observations.observation import Events, Observation
 
 __all__ = ["FILES", "HessStore", "write_events", "write_index"]
 

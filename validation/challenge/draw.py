@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from dataclasses import asdict
 
-from simbg.emission import GammaSource, offset_by
-from simbg.exclusion import circle
-from simbg.scenarios import HESS_SITE, Scenario
-from simbg.truth import GaussianTruth
-from simbg.truth_shaped import ShapedTruth
+from simbg.simulation.scenarios import HESS_SITE, Scenario
+from simbg.sky.regions import circle
+from simbg.truth.gaussian import GaussianTruth
+from simbg.truth.shaped import ShapedTruth
+from simbg.truth.sources import GammaSource, offset_by
 
 __all__ = ["RANGES", "SCHEMA", "draw_answer", "scenarios_of"]
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.truth_file import read_model
-from validation.metrics import METRICS
-from validation.pair import Pair
+from simbg.truth.from_file import read_model
+from simbg.validation.metrics.metrics import METRICS
+from simbg.validation.metrics.pair import Pair
 
 __all__ = ["LIMITS", "find_groups", "markdown", "ranking", "score_model", "true_cube"]
 
@@ -19,7 +19,7 @@ __all__ = ["LIMITS", "find_groups", "markdown", "ranking", "score_model", "true_
 # of pixels that masks touch, those with this share of the largest exposure. Wider bins, in
 # log10 E and in deg, are scored in parts: three bins a decade and half a deg are in use.
 LIMITS = {"highest": 20.0, "field": 3.0, "exposed": 0.01, "wide_energy": 0.35, "wide": 0.5}
-# Of edges, as `simbg.exposure` has it.
+# Of edges, as `simbg.observations.exposure` has it.
 ON_EDGE = 1e-9
 SCORED = ("norm", "index", "width")
 # What a rate of 0 has; no model is no better, and none is worse.

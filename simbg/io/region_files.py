@@ -1,0 +1,139 @@
+"""Reading and writing DS9 region files."""
+
+import warnings
+from bisect import bisect_left
+from pathlib import Path
+
+import astropy.units as u
+import regions as ds9
+from astropy.coordinates import SkyCoord
+from astropy.utils.exceptions import AstropyUserWarning
+
+from simbg.errors import in_one_line
+from simbg.io.files import new_file
+from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle
+
+__all__ = ["read_regions", "write_regions"]
+
+SHAPES = "circle, ellipse, box, annulus, polygon or point on the sky"
+CENTRED = {"Ellipse": Ellipse, "Rectangle": Rectangle}
+
+
+def read_regions(path, radius=0.4):
+    """Read the regions of a DS9 file.
+
+    Parameters
+    ----------
+    path : path
+        Circles, ellipses, boxes, annuli, polygons and points in any celestial frame. A minus
+        sign before a region changes nothing, text is ignored. A rotated shape keeps its
+        direction in the sky.
+    radius : float
+        A point becomes a circle of this radius, deg.
+
+    Returns
+    -------
+    tuple of Region
+        In the order of the file; of annuli with several rings, one each.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If something in the file is not such a region, or there is none: a region lost would be
+        a contaminated sky kept.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"regions: got {path}, expected a DS9 region file")
+    found = []
+    for number, shape in enumerate(_parse(path), start=1):
+        try:
+            if not isinstance(shape, ds9.TextSkyRegion):
+                found.append(_region(shape, radius))
+        except ValueError as error:
+            raise ValueError(f"{path}: region {number}: {error}") from error
+    if not found:
+        raise ValueError(f"{path}: got no regions, expected {SHAPES}")
+    return tuple(found)
+
+
+def write_regions(path, regions):
+    """Write regions to a DS9 file, in ICRS, to 1e-9 deg."""
+    shapes = ds9.Regions([_theirs(region) for region in regions])
+    with new_file(path) as temporary:
+        temporary.write_text(shapes.serialize(format="ds9", precision=9))
+
+
+def _parse(path):
+    """The shapes as `regions` has them."""
+    try:
+        lines = path.read_text().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: got bytes that are no text, expected DS9 regions") from error
+    shapes, error = _trial(lines)
+    if error is None:
+        return shapes
+    # What fails in a part fails in the whole
+    bad = bisect_left(range(len(lines)), True, key=lambda n: _trial(lines[: n + 1])[1] is not None)
+    number = len(_trial(lines[:bad])[0]) + 1
+    got = in_one_line(error)[:200]
+    raise ValueError(f"{path}: region {number}: got {got}, expected {SHAPES}") from error
+
+
+def _trial(lines):
+    """What `regions` makes of these lines, and its complaint, of whatever type."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # it only warns when it skips what it does not know
+        warnings.simplefilter("error", AstropyUserWarning)
+        try:
+            return ds9.Regions.parse("\n".join(lines), format="ds9"), None
+        except Exception as error:
+            return [], error
+
+
+def _region(shape, radius):
+    """One of ours for one of theirs."""
+    kind = type(shape).__name__.removesuffix("SkyRegion").removesuffix("Annulus")
+    if kind == "Polygon":
+        return Polygon(shape.vertices.icrs.ra.deg, shape.vertices.icrs.dec.deg)
+    if kind not in ("Point", "Circle", *CENTRED):
+        raise ValueError(f"got {type(shape).__name__}, expected {SHAPES}")
+    place = shape.center.icrs.ra.deg, shape.center.icrs.dec.deg
+
+    def size(name):
+        """Of the region or, in annuli, of the outer border; 0 for a hole that is not there."""
+        value = getattr(shape, name, getattr(shape, f"outer_{name}", 0 * u.deg))
+        return value.to_value(u.deg)
+
+    if kind == "Point":
+        return circle(*place, radius)
+    if kind == "Circle":
+        return circle(*place, size("radius"), size("inner_radius"))
+    # Angles turn from north to east in any frame: they differ by where its north is in ICRS
+    north = shape.center.directional_offset_by(0 * u.deg, 1 * u.deg).icrs
+    angle = (shape.angle + shape.center.icrs.position_angle(north)).to_value(u.deg) % 360
+    hole = size("inner_width"), size("inner_height")
+    return CENTRED[kind](*place, size("width"), size("height"), angle, *hole)
+
+
+def _theirs(region):
+    """One of theirs for one of ours."""
+    if isinstance(region, Polygon):
+        return ds9.PolygonSkyRegion(SkyCoord(list(region.ra), list(region.dec), unit="deg"))
+    center, hole = SkyCoord(region.ra, region.dec, unit="deg"), region.inner_width > 0
+    width, height, inner_width, inner_height, angle = (
+        getattr(region, name) * u.deg
+        for name in ("width", "height", "inner_width", "inner_height", "angle")
+    )
+    kind = type(region).__name__
+    if kind == "Ellipse" and (width, inner_width) == (height, inner_height):
+        if hole:
+            return ds9.CircleAnnulusSkyRegion(center, inner_width / 2, width / 2)
+        return ds9.CircleSkyRegion(center, width / 2)
+    if hole:
+        sizes = inner_width, width, inner_height, height
+        return getattr(ds9, f"{kind}AnnulusSkyRegion")(center, *sizes, angle)
+    return getattr(ds9, f"{kind}SkyRegion")(center, width, height, angle)

@@ -1,0 +1,114 @@
+"""A background model for each run: interpolated to its zenith angle, scaled to its events.
+
+Beside the models stand ``hdu-index`` and ``obs-index``, which name them and, by relative
+paths, the runs' own files in the store: gammapy's DataStore opens the folder and gives
+each observation its background.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table, vstack
+
+from simbg.cube import CLOCKS
+from simbg.io.cubes import write_cube
+from simbg.io.files import write_fits
+from simbg.observations.exposure import first_bin
+from simbg.reconstruction.zenith import fit_norm, scaled, zenith_models
+
+__all__ = ["RUN_FILES", "model_of_run", "write_run_models"]
+
+log = logging.getLogger(__name__)
+
+RUN_FILES = (r"bg_run_\d{6,}\.fits\.gz", r"(hdu|obs)-index\.fits\.gz", r"bg_run_norms\.ecsv")
+INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
+
+
+def write_run_models(folder, store, cubes, groups, outdir, n_azimuth=1):
+    """Write the model of each run, their norms, and the index.
+
+    Parameters
+    ----------
+    folder : Path
+        Where files are written to.
+    store : GadfStore
+        Of the runs.
+    cubes : dict of int to BackgroundCube
+        Of each group, over the same axes.
+    groups : dict of int to list of Observation
+    outdir : path-like
+        Where ``folder`` will be: paths to the store are relative to it.
+    n_azimuth : int
+        Bins in azimuth: models are interpolated within one.
+
+    Returns
+    -------
+    norms : Table
+        OBS_ID, GROUP_ID, NORM, NORM_ERR, N_EVENTS, N_PRED.
+    """
+    models = zenith_models(cubes, groups, n_azimuth)
+    rows = []
+    for group, observations in groups.items():
+        for observation in observations:
+            cube, norm = model_of_run(models[group % n_azimuth], observation)
+            if not np.isfinite(norm.error):
+                log.warning("run %d: no events to fit its norm to, it is 1", observation.obs_id)
+            cube = replace(cube, meta={**cube.meta, "OBS_ID": observation.obs_id})
+            write_cube(folder / _file_name(observation.obs_id), cube, "gadf")
+            number = (norm.value, norm.error, norm.n_events, norm.predicted)
+            rows.append((observation.obs_id, group, *number))
+    names = ("OBS_ID", "GROUP_ID", "NORM", "NORM_ERR", "N_EVENTS", "N_PRED")
+    norms = Table(rows=rows, names=names)
+    norms.write(folder / "bg_run_norms.ecsv", format="ascii.ecsv")
+    _write_index(folder, store, norms["OBS_ID"].tolist(), Path(outdir))
+    return norms
+
+
+def model_of_run(model, observation):
+    """A run's cube, with its dead time and norm, and the norm.
+
+    At energies below its threshold it has no rate: none was measured at its zenith angle.
+
+    Parameters
+    ----------
+    model : ZenithModel
+    observation : Observation
+    """
+    cube = model.at(90 - observation.alt)
+    norm = fit_norm(cube, observation)
+    cube = scaled(cube, norm.value)
+    rate = cube.rate.copy()
+    rate[: first_bin(cube.axes, observation.energy_threshold, True)] = np.nan
+    # No exposure where nothing is known: that tells a reader no rate from a rate of 0.
+    known = np.isfinite(rate)
+    times = {name: np.where(known, getattr(observation, name), 0.0) for name in CLOCKS}
+    return replace(cube, rate=rate, **times), norm
+
+
+def _file_name(obs_id):
+    return f"bg_run_{obs_id:06d}.fits.gz"
+
+
+def _write_index(folder, store, obs_ids, outdir):
+    """The store's own index of these runs, with other paths, and the models in it."""
+    away = os.path.relpath(Path(store.path).resolve(), outdir.resolve())
+    hdus = store.hdu_table
+    hdus = hdus[np.isin(hdus["OBS_ID"], obs_ids)][list(INDEX)]
+    # A store may have models of its own: these replace them.
+    hdus = hdus[[kind.strip().lower() != "bkg" for kind in hdus["HDU_TYPE"]]]
+    hdus["FILE_DIR"] = [os.path.join(away, place.strip()) for place in hdus["FILE_DIR"]]
+    ours = [(i, "bkg", "bkg_3d", ".", _file_name(i), "BACKGROUND") for i in obs_ids]
+    index = vstack([hdus, Table(rows=ours, names=INDEX)])
+    index = index[np.argsort(index["OBS_ID"], kind="stable")]
+    runs = store.table[np.isin(store.table["OBS_ID"], obs_ids)]
+    for kind, table in (("hdu", index), ("obs", runs)):
+        hdu = fits.table_to_hdu(Table(table, copy=True))
+        hdu.name = f"{kind.upper()}_INDEX"
+        hdu.header["HDUCLAS1"], hdu.header["HDUCLAS2"] = "INDEX", kind.upper()
+        write_fits(folder / f"{kind}-index.fits.gz", [fits.PrimaryHDU(), hdu])

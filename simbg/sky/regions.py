@@ -1,0 +1,289 @@
+"""Shapes on the sky: what is inside, and where they end.
+
+A shape lives in the gnomonic plane about its centre, in which great circles are straight: the
+sides of rectangles and polygons are great circles, an ellipse is one in the plane, as DS9 draws
+it in a TAN image. Half a width is the angle from the centre to the border along the axis. So a
+circle is the places within a great-circle distance, exactly.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from astropy.coordinates import angular_separation
+
+from simbg.sky.plane import from_plane, to_plane
+
+__all__ = ["Centred", "Ellipse", "Polygon", "Rectangle", "Region", "circle", "circles", "excluded"]
+
+MAX_RADIUS = 60.0  # deg; the plane ends at 90
+# A chord of an outline is 2.6e-4 deg or less from its arc; in the mean, nothing
+CHORDS = 140  # for a radius of 1 deg; goes with the root of the radius
+FEWEST_CHORDS = 48
+SLIVER = 1e-6  # of a side's length: a polygon with nothing this far from its sides is empty
+
+
+class Region:
+    """A part of the sky: what all shapes do. They are frozen, hashable and small to pickle.
+
+    Attributes
+    ----------
+    center : tuple of float
+        RA and Dec of the middle, deg, ICRS.
+    radius : float
+        Radius of the circle about it that holds the region, deg.
+    """
+
+    def contains(self, ra, dec):
+        """Return which directions lie inside.
+
+        Parameters
+        ----------
+        ra, dec : array_like
+            deg, ICRS. They broadcast; NaN is nowhere.
+
+        Returns
+        -------
+        ndarray of bool
+        """
+        ra, dec = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
+        inside = np.zeros(ra.size, bool)
+        # Most events are too far away in declination or RA alone: no trigonometry for these
+        near = np.flatnonzero(np.abs(dec.ravel() - self.center[1]) <= self.radius)
+        east = (ra.ravel()[near] - self.center[0] + 180) % 360 - 180
+        near = near[np.abs(east) <= self._reach]
+        inside[near] = self._inside(*to_plane(ra.ravel()[near], dec.ravel()[near], self.center))
+        return inside.reshape(ra.shape)
+
+    @cached_property
+    def outline(self):
+        """The border: closed loops of ICRS directions, each an ndarray (2, n) of ra, dec in deg.
+
+        The first vertex is repeated as the last. A place is inside if an odd number of loops is
+        round it. Great circles join the vertices; an ellipse is a polygon of the same area.
+        """
+        return tuple(np.stack(from_plane(*loop, self.center)) for loop in self._loops())
+
+    @cached_property
+    def _reach(self):
+        """How far in RA the region can reach from its centre, deg."""
+        dec = abs(self.center[1])
+        if dec + self.radius >= 90:
+            return 180.0
+        ratio = np.sin(np.radians(self.radius)) / np.cos(np.radians(dec))
+        return np.degrees(np.arcsin(ratio)) + 1e-9  # rounding takes nothing from the border
+
+    def __getstate__(self):
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class Centred(Region):
+    """A shape with a width axis and a height axis, and perhaps a hole in its middle.
+
+    Parameters
+    ----------
+    ra, dec : float
+        Centre, deg, ICRS.
+    width, height : float
+        Full lengths, deg.
+    angle : float
+        Direction of the width axis, deg: 0 is west and 90 north, counter-clockwise where east is
+        left. This is DS9's; the position angle of the width axis is 90 deg less.
+    inner_width, inner_height : float
+        Full lengths of a hole of the same shape and angle, deg; 0 for none.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite, or the region is empty or reaches beyond 60 deg.
+    """
+
+    ra: float
+    dec: float
+    width: float
+    height: float
+    angle: float = 0.0
+    inner_width: float = 0.0
+    inner_height: float = 0.0
+
+    def __post_init__(self):
+        for field in fields(self):
+            object.__setattr__(self, field.name, float(getattr(self, field.name)))
+        _check_places([self.ra], [self.dec])
+        if not np.isfinite(self.angle):
+            raise ValueError(f"angle: got {self.angle} deg, expected a finite one")
+        for name in ("width", "height"):
+            inner, outer = getattr(self, f"inner_{name}"), getattr(self, name)
+            if not 0 <= inner < outer <= 2 * MAX_RADIUS:
+                expected = f"more than the hole's, up to {2 * MAX_RADIUS:g} deg"
+                raise ValueError(f"{name}: got {outer} deg, hole {inner} deg, expected {expected}")
+        _check_radius(self.radius)
+
+    @property
+    def center(self):
+        return self.ra, self.dec
+
+    @cached_property
+    def _halves(self):
+        """Half axes in the plane: of the shape and, if there is one, of its hole."""
+        sizes = (self.width, self.height), (self.inner_width, self.inner_height)
+        return [np.tan(np.radians(size) / 2) for size in sizes if min(size) > 0]
+
+    @cached_property
+    def _axis(self):
+        return np.cos(np.radians(self.angle)), np.sin(np.radians(self.angle))
+
+    def _inside(self, x, y):
+        cos, sin = self._axis
+        along, across = x * cos + y * sin, y * cos - x * sin
+        inside, *hole = (self._within(along / a, across / b) for a, b in self._halves)
+        return inside & ~hole[0] if hole else inside
+
+    def _loops(self):
+        cos, sin = self._axis
+        for a, b in self._halves:
+            along, across = self._border() * [[a], [b]]
+            yield along * cos - across * sin, along * sin + across * cos
+
+
+class Ellipse(Centred):
+    """An ellipse, or an elliptical annulus; parameters are those of `Centred`."""
+
+    @property
+    def radius(self):
+        return max(self.width, self.height) / 2
+
+    @staticmethod
+    def _within(along, across):
+        return along**2 + across**2 <= 1
+
+    def _border(self):
+        n = max(FEWEST_CHORDS, int(np.ceil(CHORDS * np.sqrt(self.radius))))
+        turn = 2 * np.pi / n
+        vertices = np.append(np.arange(n), 0) * turn
+        return np.sqrt(turn / np.sin(turn)) * np.stack([np.cos(vertices), np.sin(vertices)])
+
+
+class Rectangle(Centred):
+    """A rectangle, or a rectangular annulus; parameters are those of `Centred`."""
+
+    @property
+    def radius(self):
+        return np.degrees(np.arctan(np.hypot(*self._halves[0])))
+
+    @staticmethod
+    def _within(along, across):
+        return np.maximum(np.abs(along), np.abs(across)) <= 1
+
+    def _border(self):
+        return np.array([[-1.0, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
+
+
+@dataclass(frozen=True)
+class Polygon(Region):
+    """What great circles between vertices enclose, by the even-odd rule.
+
+    Parameters
+    ----------
+    ra, dec : tuple of float
+        Vertices, deg, ICRS; the last is joined to the first.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 3 vertices, one is not finite, or the region is empty or reaches
+        beyond 60 deg from the mean of its vertices.
+    """
+
+    ra: tuple[float, ...]
+    dec: tuple[float, ...]
+
+    def __post_init__(self):
+        for name in ("ra", "dec"):
+            values = np.array(getattr(self, name), float).ravel()
+            object.__setattr__(self, name, tuple(values.tolist()))
+        if len(self.ra) != len(self.dec) or len(self.ra) < 3:
+            got = f"{len(self.ra)} ra, {len(self.dec)} dec"
+            raise ValueError(f"vertices: got {got}, expected as many of each, 3 or more")
+        _check_places(self.ra, self.dec)
+        _check_radius(self.radius)
+        starts, stops = self._vertices[:, :-1], self._vertices[:, 1:]
+        middle, aside = (starts + stops) / 2, SLIVER * (stops - starts)[::-1] * [[-1], [1]]
+        if not self._inside(*np.hstack([middle + aside, middle - aside])).any():
+            raise ValueError("polygon: got one without an inside, expected an area above 0")
+
+    @cached_property
+    def center(self):
+        lon, lat = np.radians([self.ra, self.dec])
+        vertices = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
+        x, y, z = np.mean(vertices, axis=1)
+        return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arctan2(z, np.hypot(x, y)))
+
+    @cached_property
+    def radius(self):
+        center, vertices = np.radians(self.center), np.radians([self.ra, self.dec])
+        return float(np.degrees(angular_separation(*center, *vertices).max()))
+
+    @cached_property
+    def _vertices(self):
+        """Closed, in the plane, shape (2, n + 1)."""
+        vertices = np.stack(to_plane(np.array(self.ra), np.array(self.dec), self.center))
+        return np.hstack([vertices, vertices[:, :1]])
+
+    def _inside(self, x, y):
+        inside = np.zeros(x.shape, bool)
+        for (x0, y0), (x1, y1) in pairwise(self._vertices.T.tolist()):
+            if y0 != y1:
+                inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
+        return inside
+
+    def _loops(self):
+        yield self._vertices
+
+
+def excluded(ra, dec, regions):
+    """Return which directions lie inside any of the regions.
+
+    Parameters
+    ----------
+    ra, dec : array_like
+        deg, ICRS. They broadcast; NaN is nowhere.
+    regions : iterable of Region
+
+    Returns
+    -------
+    ndarray of bool
+
+    Examples
+    --------
+    >>> excluded([83.63, 85.0], [22.01, 22.01], [circle(83.633, 22.014, 0.4)])
+    array([ True, False])
+    """
+    inside = np.zeros(np.broadcast_shapes(np.shape(ra), np.shape(dec)), bool)
+    for region in regions:
+        inside |= region.contains(ra, dec)
+    return inside
+
+
+def circle(ra, dec, radius, inner=0.0):
+    """The circle, or the annulus from ``inner`` to ``radius``, about a direction; ICRS, in deg."""
+    return Ellipse(ra, dec, 2 * radius, 2 * radius, 0.0, 2 * inner, 2 * inner)
+
+
+def circles(sources, margin=0.4):
+    """A circle of radius ``margin + 2 * radius`` (deg) round each of the `Sources`, a tuple."""
+    rows = zip(sources.ra, sources.dec, margin + 2 * sources.radius, strict=True)
+    return tuple(circle(*row) for row in rows)
+
+
+def _check_places(ras, decs):
+    for ra, dec in zip(ras, decs, strict=True):
+        if not (np.isfinite(ra) and abs(dec) <= 90):
+            raise ValueError(f"place: got ra {ra}, dec {dec} deg, expected finite, dec -90 to 90")
+
+
+def _check_radius(radius):
+    if not radius <= MAX_RADIUS:
+        raise ValueError(f"radius: got {radius:g} deg, expected {MAX_RADIUS:g} deg or less")

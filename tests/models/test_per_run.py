@@ -1,0 +1,139 @@
+"""A model for each run: through files, gammapy's DataStore, and behind masks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from numpy.testing import assert_allclose
+
+from simbg.io.cubes import read_cube
+from simbg.io.gadf import GadfStore
+from simbg.models.pipeline import reconstruct_store
+from simbg.models.selection import Selection, runs_of
+from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.simulate import write_dataset
+
+SCENARIO = replace(SCENARIOS["source"], name="per run", n_obs=8)
+MASKS = "icrs\ncircle(83.0, -40.0, 0.4)\ncircle(84.1, -39.3, 0.75)\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store of wobbled runs on two sources, and models of them behind masks."""
+    folder = tmp_path_factory.mktemp("runs")
+    table = SCENARIO.table(3)
+    write_dataset(
+        folder / "store", SCENARIO.truth, table, SCENARIO.site, 3, "x", sources=SCENARIO.sources
+    )
+    (folder / "masks.reg").write_text(MASKS)
+    selection = Selection(
+        exclude=("none", str(folder / "masks.reg")), sources="mask", group_by=("runs", 4)
+    )
+    reconstruct_store(
+        folder / "store", folder / "models", "gadf", "histogram", selection, per_run=True
+    )
+    return folder, selection
+
+
+def test_masks_of_a_file_are_those_of_the_scenario(made):
+    folder, selection = made
+    runs = runs_of(GadfStore(folder / "store"), selection)
+    assert runs.n_skipped == 0
+    assert len(runs.by_group) == 2
+    for run in runs.observations:
+        assert run.excluded == SCENARIO.regions
+        assert not any(region.contains(*run.events().sky).any() for region in run.excluded)
+
+
+def test_models_predict_what_was_counted(made):
+    """Norms are fitted: in bins above threshold predictions are the counts, sources left out."""
+    folder, _ = made
+    norms = Table.read(folder / "models" / "bg_run_norms.ecsv")
+    assert len(norms) == 8
+    # Runs of one rate, each of thousands of events, against the model of four.
+    assert np.all(np.abs(norms["NORM"] - 1) < 6 * norms["NORM_ERR"])
+    for row in norms:
+        cube = read_cube(folder / "models" / f"bg_run_{row['OBS_ID']:06d}.fits.gz")
+        assert_allclose(row["NORM"] * row["N_PRED"], row["N_EVENTS"], rtol=1e-12)
+        assert cube.clock == "ontime"
+        assert_allclose(cube.livetime.max() / cube.ontime.max(), 0.91, rtol=1e-12)
+
+
+def test_written_rate_is_the_true_one(made):
+    """Per second of observation time, all runs together: unbiased, though sources shine."""
+    folder, _ = made
+    table = SCENARIO.table(3)
+    expected = predicted = 0.0
+    for obs_id, zenith in zip(table["OBS_ID"], table["ZEN_PNT"], strict=True):
+        cube = read_cube(folder / "models" / f"bg_run_{obs_id:06d}.fits.gz")
+        truth = SCENARIO.truth.integrate(cube.axes, zenith) * 0.91
+        expected += truth[np.isfinite(cube.rate)].sum()
+        predicted += np.nansum(cube.event_rate)
+    n_events = expected * 1680
+    assert abs(predicted / expected - 1) < 5 / np.sqrt(n_events)
+
+
+@pytest.mark.gammapy
+def test_gammapy_gives_each_observation_its_background(made):
+    data = pytest.importorskip("gammapy.data")
+    folder, _ = made
+    store = data.DataStore.from_dir(folder / "models")
+    observations = store.get_observations(required_irf=["aeff", "bkg"])
+    assert len(observations) == 8
+    norms = Table.read(folder / "models" / "bg_run_norms.ecsv")
+    for observation in observations:
+        background = observation.bkg
+        assert background.fov_alignment.value == "ALTAZ"
+        lon, lat = (background.axes[name].edges.to_value("rad") for name in ("fov_lon", "fov_lat"))
+        area = np.diff(lon)[:, None] * np.diff(np.sin(lat))
+        width = background.axes["energy"].bin_width.to_value("MeV")
+        rate = background.quantity.to_value("s-1 MeV-1 sr-1")
+        seconds = observation.gti.time_sum.to_value("s")
+        predicted = np.nansum(rate * width[:, None, None] * area) * seconds
+        row = norms[norms["OBS_ID"] == observation.obs_id][0]
+        # Without masks the field holds more events than outside of them, but no source.
+        assert row["N_EVENTS"] < predicted < 1.3 * row["N_EVENTS"]
+        ours = read_cube(folder / "models" / f"bg_run_{observation.obs_id:06d}.fits.gz")
+        assert_allclose(predicted, np.nansum(ours.event_rate) * seconds, rtol=1e-9)
+        # Bin by bin and the right way round: the truth's peak lies at (0.3, -0.5) deg.
+        assert_allclose(rate, np.nan_to_num(ours.rate), rtol=1e-12)
+        image = rate.sum(axis=0)
+        assert np.average(lon[:-1] + lon[1:], weights=image.sum(axis=1)) > 0
+        assert np.average(lat[:-1] + lat[1:], weights=image.sum(axis=0)) < 0
+
+
+def test_models_replace_those_of_the_store(made):
+    folder, _ = made
+    with fits.open(folder / "models" / "hdu-index.fits.gz") as file:
+        index = Table(file[1].data)
+    kinds = [kind.strip() for kind in index["HDU_TYPE"]]
+    assert kinds.count("bkg") == kinds.count("events") == kinds.count("gti") == 8
+    for row in index:
+        assert (folder / "models" / row["FILE_DIR"].strip() / row["FILE_NAME"].strip()).is_file()
+
+
+def test_a_scheme_without_sky_is_refused(tmp_path):
+    write_dataset(
+        tmp_path / "s", SCENARIO.truth, SCENARIO.table(3, 2), SCENARIO.site, 3, "x", "hess"
+    )
+    for how in ({"per_run": True}, {"selection": Selection(sources="mask")}):
+        with pytest.raises(ValueError, match="2015's scheme, which has no sky positions"):
+            reconstruct_store(tmp_path / "s", tmp_path / "m", **how)
+    assert not (tmp_path / "m").exists()
+
+
+def test_incomplete_runs_are_named_and_skipped_only_when_asked(tmp_path, caplog):
+    table = SCENARIO.table(3, 3)
+    write_dataset(tmp_path / "s", SCENARIO.truth, table, SCENARIO.site, 3, "x")
+    (tmp_path / "s" / "data" / "simbg_obs_000002.fits.gz").unlink()
+    selection = Selection(exclude=("none",))
+    with pytest.raises((ValueError, FileNotFoundError), match="simbg_obs_000002"):
+        reconstruct_store(tmp_path / "s", tmp_path / "m", selection=selection)
+    assert not (tmp_path / "m").exists()
+    reconstruct_store(
+        tmp_path / "s", tmp_path / "m", selection=replace(selection, skip_incomplete=True)
+    )
+    assert "run 2 skipped" in caplog.text
+    assert "1 of 3 runs skipped" in caplog.text

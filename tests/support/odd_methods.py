@@ -1,0 +1,270 @@
+"""Methods that do what a method may not, and some that may: for the tests of the bench.
+
+They stand apart from the tests, which know the truth.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from simbg.axes import Axes
+from simbg.reconstruction.registry import Histogram
+
+AXES = Axes(np.geomspace(0.1, 80, 6), np.linspace(-4, 4, 11), np.linspace(-3, 3, 8))
+
+
+class Foreign:
+    """Its own binning, no ``estimate``: as another library's adapter has it."""
+
+    name = "foreign"
+
+    def default_axes(self, observations):
+        return AXES
+
+    def reconstruct(self, observations, axes):
+        return self.spoil(Histogram().reconstruct(observations, axes))
+
+    def spoil(self, cube):
+        return cube
+
+
+class Raises(Foreign):
+    def spoil(self, cube):
+        raise RuntimeError("no such\nthing")
+
+
+class Exits(Foreign):
+    def spoil(self, cube):
+        sys.exit(3)
+
+
+class NotANumber(Foreign):
+    def spoil(self, cube):
+        return replace(cube, rate=np.full(cube.axes.shape, np.nan))
+
+
+class OneNotANumber(Foreign):
+    def spoil(self, cube):
+        rate = cube.rate.copy()
+        rate[1, 2, 3] = np.nan
+        return replace(cube, rate=rate)
+
+
+class Infinite(Foreign):
+    def spoil(self, cube):
+        return replace(cube, rate=cube.rate + np.inf)
+
+
+class Huge(Foreign):
+    """Finite, but not its square."""
+
+    def spoil(self, cube):
+        return replace(cube, rate=cube.rate + 1e300)
+
+
+class Negative(Foreign):
+    def spoil(self, cube):
+        return replace(cube, rate=-cube.rate)
+
+
+class OtherAxes(Foreign):
+    def spoil(self, cube):
+        return replace(cube, axes=replace(cube.axes, fov_lon=cube.axes.fov_lon + 0.1))
+
+
+class Narrow(Foreign):
+    """One bin, in which few events are."""
+
+    def default_axes(self, observations):
+        return Axes([1.0, 2.0], [-1.0, 1.0], [-1.0, 1.0])
+
+
+class WrongShape(Foreign):
+    def spoil(self, cube):
+        return replace(cube, rate=cube.rate[:, :-1])
+
+
+class ZeroLivetime(Foreign):
+    def spoil(self, cube):
+        return replace(cube, livetime=0 * cube.livetime)
+
+
+class NoCube(Foreign):
+    def spoil(self, cube):
+        return None
+
+
+class Array(Foreign):
+    def spoil(self, cube):
+        return cube.rate
+
+
+class NeedsArguments(Foreign):
+    def __init__(self, argument):
+        pass
+
+
+class Louder(Foreign):
+    def spoil(self, cube):
+        return replace(cube, rate=1.2 * cube.rate)
+
+
+class Structural(Foreign):
+    """Returns no class of ours: a Quantity of the other clock, and nothing else."""
+
+    def spoil(self, cube):
+        from astropy import units as u
+
+        rate = cube.per("ontime").rate * u.Unit("s-1 MeV-1 sr-1")
+        return SimpleNamespace(rate=rate.to("s-1 TeV-1 sr-1"), clock="ontime")
+
+
+class Peeks(Foreign):
+    def spoil(self, cube):
+        (Path(os.environ["SIMBG_TEST_SECRET"]) / "answer.txt").read_text()
+        return cube
+
+
+class LooksForTheTruth(Foreign):
+    def spoil(self, cube):
+        import simbg.simulation.scenarios  # noqa: F401
+
+        return cube
+
+
+class Writes(Foreign):
+    def reconstruct(self, observations, axes):
+        next(Path(observations[0].store).rglob("simbg_obs_*")).write_bytes(b"gone")
+        return SimpleNamespace(rate=np.ones(axes.shape))
+
+
+class Hangs(Foreign):
+    """And so does what it starts."""
+
+    def spoil(self, cube):
+        mark = os.environ.get("SIMBG_TEST_MARK", "")
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", mark])
+        time.sleep(600)
+
+
+class Crashes(Foreign):
+    def spoil(self, cube):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Leaves(Foreign):
+    def spoil(self, cube):
+        print("not today", file=sys.stderr, flush=True)
+        os._exit(3)
+
+
+class EndsOddly(Foreign):
+    """By a signal that has no name."""
+
+    def spoil(self, cube):
+        os.kill(os.getpid(), 40)
+
+
+class RemovesItsStore(Foreign):
+    def reconstruct(self, observations, axes):
+        shutil.rmtree(observations[0].store)
+        return SimpleNamespace(rate=np.ones(axes.shape))
+
+
+class RemovesAll(Foreign):
+    def reconstruct(self, observations, axes):
+        shutil.rmtree(Path(observations[0].store).parent)
+        return SimpleNamespace(rate=np.ones(axes.shape))
+
+
+class Links(Foreign):
+    def reconstruct(self, observations, axes):
+        (Path(observations[0].store) / "zero").symlink_to("/dev/zero")
+        return SimpleNamespace(rate=np.ones(axes.shape))
+
+
+class Answers(Foreign):
+    """Writes in the place of the bench, and no archive."""
+
+    def reconstruct(self, observations, axes):
+        (Path(observations[0].store).parent / "answer.npz").write_bytes(b"PK\x03\x04")
+        os._exit(0)
+
+
+class Unprintable(Foreign):
+    def spoil(self, cube):
+        raise RuntimeError("no \udcff, \x1b[31mred")
+
+
+class Talks(Foreign):
+    """More than anybody reads, and then it ends."""
+
+    def spoil(self, cube):
+        sys.stderr.write("x" * 1_000_000)
+        sys.stderr.write("\nlast words")
+        sys.stderr.flush()
+        os._exit(3)
+
+
+class Masked(Foreign):
+    """No rate where nothing was seen: what is behind the mask is nonsense."""
+
+    def spoil(self, cube):
+        seen = cube.counts > 0
+        return SimpleNamespace(rate=np.ma.masked_array(np.where(seen, cube.rate, 1e9), ~seen))
+
+
+class MaskedCube(Masked):
+    def spoil(self, cube):
+        return replace(cube, rate=super().spoil(cube).rate)
+
+
+class OtherUnit(Foreign):
+    """Of a rate in our own class."""
+
+    def spoil(self, cube):
+        from astropy import units as u
+
+        return replace(cube, rate=(cube.rate * u.Unit("s-1 MeV-1 sr-1")).to("s-1 TeV-1 sr-1"))
+
+
+class Complex(Foreign):
+    def spoil(self, cube):
+        return SimpleNamespace(rate=cube.rate + 1j)
+
+
+class Hungry(Foreign):
+    """Takes 300 MB more."""
+
+    def spoil(self, cube):
+        np.ones(300_000_000 // 8).sum()
+        return cube
+
+
+class Knows(Foreign):
+    """Says itself why it fails."""
+
+    known = {"norm": "it is louder by design"}  # noqa: RUF012
+
+    def spoil(self, cube):
+        return replace(cube, rate=1.2 * cube.rate)
+
+
+class NeedsRuns(Foreign):
+    """Works in one scenario and not in another."""
+
+    def reconstruct(self, observations, axes):
+        if len(observations) < 2:
+            raise RuntimeError(f"got {len(observations)} runs, expected 2")
+        return super().reconstruct(observations, axes)
+
+
+NO_METHOD = 3

@@ -1,0 +1,387 @@
+"""Two cubes: alike, scaled, steeper, wider, turned; measured or not; and folders of them."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+from simbg.fixtures.editions import current_pair, edition2015_pair
+from simbg.io.cubes import write_cube
+from simbg.observations.exposure import Stack
+from simbg.reconstruction.registry import Histogram
+from simbg.truth.gaussian import GaussianTruth
+from simbg.validation.comparison import compare as comparison
+from simbg.validation.comparison.compare import Comparison, Missing, compare, compare_paths
+from simbg.validation.metrics.statistics import sigmas
+
+# Of each statistical test; seeds were not chosen after looking (others pass, too).
+FALSE_ALARM = 1e-6
+# As many bins along both directions, so that a cube can be turned; the field is not symmetric.
+AXES = Axes(np.geomspace(0.1, 50, 9), np.linspace(-3, 3, 19), np.linspace(-3, 3, 19))
+TRUTH = GaussianTruth(event_rate=9.0, sigma=(1.6, 2.8), peak=(0.6, -0.3))
+LIVETIME = 60_000.0
+
+
+def true_cube(truth=TRUTH, axes=AXES):
+    return truth.cube(axes)
+
+
+def stored(path, cube):
+    """As GADF has it, which wants to know an observation time."""
+    second = np.ones(cube.axes.shape)
+    write_cube(path, replace(cube, livetime=second, ontime=second), "gadf")
+
+
+def measured(rng, truth=TRUTH, livetime=LIVETIME, axes=AXES, deadtime=0.1):
+    counts = rng.poisson(truth.integrate(axes) * livetime)
+    full = np.full(axes.shape, livetime)
+    return Histogram().estimate(Stack(axes, counts, full, full / (1 - deadtime), 1, 0, 0))
+
+
+def turned(cube, how):
+    return replace(cube, rate=how(cube.rate), counts=None, rate_error=None)
+
+
+OTHER = {
+    "norm": replace(TRUTH, event_rate=9.5),
+    "index": replace(TRUTH, index=2.75),
+    "center_index": replace(TRUTH, index=2.75),
+    "width": replace(TRUTH, sigma=(1.7, 3.0)),
+    "fov_lon_mean": replace(TRUTH, peak=(0.75, -0.3)),
+    "fov_lat_mean": replace(TRUTH, peak=(0.6, -0.15)),
+}
+
+# Without noise ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalize", ["none", "cube", "image"])
+def test_identical_cubes_agree(normalize):
+    found = compare(true_cube(), true_cube(), normalize)
+    assert found.agree
+    assert found.verdict == "the cubes agree (no counts: margin 0.5%)"
+    assert not found.scatter
+    for measure in found.measures.values():
+        assert_allclose(measure.value, measure.ideal, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("scatter", [False, True])
+def test_every_difference_is_named(name, scatter):
+    b = measured(np.random.default_rng(8), OTHER[name]) if scatter else true_cube(OTHER[name])
+    found = compare(true_cube(), b)
+    assert name in found.causes
+    assert found.scatter is scatter
+    assert comparison.TESTED[name] in found.verdict
+
+
+@pytest.mark.parametrize("normalize", ["none", "cube", "image"])
+@pytest.mark.parametrize("scatter", [False, True])
+def test_normalisation_leaves_shapes(normalize, scatter):
+    """A factor goes with the cube; a spectrum goes with its images; a width never."""
+
+    def b(truth):
+        return measured(np.random.default_rng(4), truth) if scatter else true_cube(truth)
+
+    assert compare(true_cube(), b(OTHER["norm"]), normalize).agree == (normalize != "none")
+    assert compare(true_cube(), b(OTHER["index"]), normalize).agree == (normalize == "image")
+    assert not compare(true_cube(), b(OTHER["width"]), normalize).agree
+
+
+def test_known_ratios_are_explained():
+    """√2 in the width, 1e6 in the norm: what they stand for is in the verdict."""
+    narrow = replace(TRUTH, sigma=(0.4, 0.6), peak=(0.0, 0.0))
+    wide = replace(narrow, sigma=tuple(s * 2**0.5 for s in narrow.sigma))
+    text = compare(true_cube(narrow), true_cube(wide), "cube").verdict
+    assert "(√2: exp(−r²/σ²) for exp(−r²/2σ²))" in text
+    assert "(1/√2" in compare(true_cube(wide), true_cube(narrow), "cube").verdict
+    million = turned(true_cube(), lambda rate: 1e6 * rate)
+    assert "(per TeV for per MeV)" in compare(true_cube(), million).verdict
+    assert "(per MeV for per TeV)" in compare(million, true_cube()).verdict
+
+
+TURNS = {
+    "swapped": lambda rate: rate.transpose(0, 2, 1),
+    "lon flipped": lambda rate: rate[:, ::-1],
+    "lat flipped": lambda rate: rate[:, :, ::-1],
+    "rotated": lambda rate: np.rot90(rate, axes=(1, 2)),
+}
+
+
+@pytest.mark.parametrize("how", TURNS)
+def test_turned_cubes_differ(how):
+    causes = compare(true_cube(), turned(true_cube(), TURNS[how])).causes
+    expected = {"fov_lon_mean", "fov_lat_mean"}
+    if "flipped" in how:
+        expected = {"fov_lon_mean" if how.startswith("lon") else "fov_lat_mean"}
+    assert expected <= set(causes)
+    assert not set(causes) & {"norm", "index", "fov_lon_mean", "fov_lat_mean"} - expected
+
+
+def test_swap_of_a_field_on_the_diagonal_goes_unseen():
+    """The control of the above: it is the asymmetry that shows a swap."""
+    diagonal = replace(TRUTH, peak=(0.4, 0.4))
+    cube = true_cube(diagonal)
+    flat = replace(cube, rate=cube.rate * AXES.solid_angle)  # lon and lat differ by cos(lat)
+    swapped = turned(flat, TURNS["swapped"])
+    assert "fov_lon_mean" not in compare(flat, swapped).causes
+
+
+def test_differences_without_a_direction_are_seen():
+    """Checkerboard of 3 %: norm, index, width and means are as they were."""
+    board = 1 + 0.03 * (-1.0) ** np.indices(AXES.shape).sum(axis=0)
+    found = compare(true_cube(), turned(true_cube(), lambda rate: rate * board))
+    assert found.causes == ["difference"]
+    assert_allclose(found.measures["difference"].value, 0.03, rtol=0.01)
+
+
+def test_unknown_normalisation_and_other_axes():
+    with pytest.raises(ValueError, match=r"normalize: got 'area', expected one of"):
+        compare(true_cube(), true_cube(), "area")
+    other = Axes(AXES.energy, AXES.fov_lon, AXES.fov_lat + 5.9)
+    with pytest.raises(ValueError, match="expected the same edges, or a range in common"):
+        compare(true_cube(), true_cube(axes=other))
+
+
+# With noise -------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalize", ["none", "cube", "image"])
+@pytest.mark.parametrize("kind", ["truth, measured", "measured, truth", "measured, measured"])
+def test_false_alarms(kind, normalize):
+    """60 null pairs each, 540 in all, at 1e-3: more than 2 in one kind have odds of 4e-5.
+
+    At 3 % for 1e-3 some kind would show it in 9 of 10 runs.
+    """
+    rng = np.random.default_rng(len(kind) + 10 * len(normalize))
+    assert stats.binom.sf(2, 60, comparison.FALSE_ALARM_RATE) < 4e-5
+    alarms = 0
+    for _ in range(60):
+        # A small exposure for one of two: its noise counts, and the other's is not neglected.
+        a, b = (measured(rng, livetime=t) for t in (LIVETIME / 3, LIVETIME))
+        a = true_cube() if kind.startswith("truth") else a
+        b = true_cube() if kind.endswith("truth") else b
+        alarms += not compare(a, b, normalize).agree
+    assert alarms <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["truth, measured", "measured, measured"])
+def test_pulls_are_normal(kind):
+    """200 null pairs: mean square of each measure's pull, at `FALSE_ALARM`; smaller fails, too."""
+    rng = np.random.default_rng(78)
+    rows = []
+    for _ in range(200):
+        a = true_cube() if kind.startswith("truth") else measured(rng, livetime=LIVETIME / 3)
+        rows.append({n: m.pull for n, m in compare(a, measured(rng)).measures.items()})
+    z = sigmas(FALSE_ALARM)
+    for name in rows[0]:
+        pulls = np.array([row[name] for row in rows])
+        square = np.mean(pulls**2)
+        error = np.std(pulls**2) / np.sqrt(pulls.size)
+        assert abs(square - 1) < z * error, (name, square, error)
+        assert abs(pulls.mean()) < z / np.sqrt(pulls.size), (name, pulls.mean())
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_two_measurements_of_different_truths_differ(name):
+    rng = np.random.default_rng(12)
+    a, b = measured(rng), measured(rng, OTHER[name], 3 * LIVETIME)
+    found = compare(a, b)
+    assert name in found.causes
+    assert found.scatter
+    assert compare(a, measured(rng, livetime=3 * LIVETIME)).agree
+
+
+def test_measured_reference_and_a_truth():
+    """The other way round: the same causes, ratios inverted."""
+    rng = np.random.default_rng(6)
+    wrong = measured(rng, OTHER["width"])
+    one, other = compare(true_cube(), wrong), compare(wrong, true_cube())
+    assert "width" in one.causes
+    assert "width" in other.causes
+    product = one.measures["width"].value * other.measures["width"].value
+    assert_allclose(product, 1, atol=0.01)
+
+
+def test_wrong_norm_does_not_shrink_other_errors():
+    """A factor of a million is a norm, either way round, and nothing else."""
+    b = measured(np.random.default_rng(23))
+    million = turned(true_cube(), lambda rate: 1e6 * rate)
+    for pair in ((million, b), (b, million)):
+        found, right = compare(*pair), compare(*(true_cube() if c is million else c for c in pair))
+        assert found.causes == ["norm", "count_deviance"]
+        for name in ("index", "width", "fov_lon_mean"):
+            assert_allclose(found.measures[name].error, right.measures[name].error, rtol=1e-6)
+        assert found.causes == ["norm", "count_deviance"]
+
+
+def test_agreeing_better_than_chance_is_no_difference():
+    """A cube of counts against its own expectation rounded: deviance far below zero, and fine."""
+    rng = np.random.default_rng(13)
+    b = measured(rng)
+    copy = replace(b, counts=None, livetime=None, ontime=None, rate_error=None)
+    found = compare(copy, b)
+    assert found.measures["count_deviance"].value < -10
+    assert found.agree
+
+
+# Clocks -----------------------------------------------------------------------------------
+
+
+def test_clocks_are_converted():
+    """Per livetime and per observation time, the same data: they agree, and only then."""
+    b = measured(np.random.default_rng(3))
+    per_ontime = b.per("ontime")
+    assert compare(b, per_ontime).agree
+    assert compare(per_ontime, true_cube()).agree
+    mislabelled = replace(per_ontime, clock="livetime")
+    found = compare(b, mislabelled)
+    assert "norm" in found.causes
+    assert_allclose(found.measures["norm"].value, 0.9, rtol=1e-6)
+
+
+def test_clocks_without_dead_time():
+    a, b = true_cube(), replace(true_cube(), clock="ontime")
+    with pytest.raises(ValueError, match="per livetime and one per ontime, and no dead time"):
+        compare(a, b)
+
+
+# The published pair -----------------------------------------------------------------------
+
+
+def test_published_pair_of_2015_differs_for_its_known_causes():
+    true, reco, _ = edition2015_pair()
+    found = compare(true, reco)
+    assert {"norm", "center_index", "width"} <= set(found.causes)
+    assert "(√2: exp(−r²/σ²) for exp(−r²/2σ²))" in found.verdict or "(1/√2" in found.verdict
+    assert "central index" in found.verdict
+    assert "norm ×" in found.verdict
+
+
+def test_current_pair_agrees():
+    true, reco, _ = current_pair()
+    assert compare(true, reco).agree
+
+
+# Text and files ---------------------------------------------------------------------------
+
+
+def strict(text):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_text_marks_what_differs():
+    found = compare(true_cube(), true_cube(OTHER["norm"]), name="here")
+    lines = found.text.splitlines()
+    assert lines[0].startswith("here: the cubes differ (no counts: margin 0.5%): norm × 1.0")
+    marked = [line for line in lines[1:] if line.strip().startswith("≠")]
+    assert len(marked) == len(found.causes)
+    assert "± " not in found.text
+    assert "± " in compare(true_cube(), measured(np.random.default_rng(2))).text
+
+
+def test_json_has_no_nan(tmp_path):
+    """Poor images have no width, and cubes without counts no errors: null."""
+    poor = Axes(np.geomspace(0.1, 1e4, 12), AXES.fov_lon, AXES.fov_lat)
+    paths = [tmp_path / "a.fits", tmp_path / "b.fits"]
+    for path in paths:
+        stored(path, true_cube(axes=poor))
+    (found,) = compare_paths(*paths, json_path=tmp_path / "c.json")
+    (content,) = strict((tmp_path / "c.json").read_text())["comparisons"]
+    assert content["agree"] is True
+    assert content["differs_in"] == []
+    assert content["measures"].keys() == found.measures.keys()
+    assert None in [row["a"] for row in content["widths"]]
+    assert len(content["widths"]) == 11
+
+
+def test_empty_and_impossible_cubes_never_agree():
+    """Nothing in either, or a negative or missing rate: named, and no warning on the way."""
+    full = true_cube()
+    empty = turned(full, lambda rate: 0 * rate)
+    for pair in ((full, empty), (empty, full), (empty, empty)):
+        found = compare(*pair)
+        assert not found.agree
+        assert " is empty" in found.verdict
+    spoilt = full.rate.copy()
+    spoilt[2, 3, 4] *= -1
+    assert "B has negative rates in 1 bins" in compare(full, replace(full, rate=spoilt)).verdict
+    spoilt[2, 3, 4] = math.nan
+    assert "B has no rate in 1 of 2592 bins" in compare(full, replace(full, rate=spoilt)).verdict
+    strict(json.dumps(compare(full, empty).to_dict()))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Models of two reconstructions: a group alike, one that differs, others that lack."""
+    other = Axes(np.geomspace(0.1, 50, 7), AXES.fov_lon, AXES.fov_lat)
+    models = {
+        "a": {0: true_cube(), 1: true_cube(), 2: true_cube(), 10: true_cube()},
+        "b": {
+            0: true_cube(),
+            1: true_cube(OTHER["norm"]),
+            3: true_cube(),
+            10: true_cube(axes=other),
+        },
+    }
+    for folder, cubes in models.items():
+        (tmp_path / folder).mkdir()
+        for group, cube in cubes.items():
+            path = tmp_path / folder / f"bg_cube_model_group{group}_gadf.fits.gz"
+            stored(path, cube)
+    return tmp_path
+
+
+def test_folders(folders):
+    out, path = folders / "figures", folders / "c.json"
+    found = compare_paths(folders / "a", folders / "b", out=out, json_path=path)
+    assert [f.name.split("group")[1] for f in found] == ["0", "1", "2", "3", "10"]
+    assert [f.agree for f in found] == [True, False, False, False, True]
+    assert [type(f) for f in found] == [Comparison, Comparison, Missing, Missing, Comparison]
+    assert found[2].reason == f"only in {folders / 'a'}"
+    assert found[3].reason == f"only in {folders / 'b'}"
+    assert "on 6 × 18 × 18 common bins (A has 8 × 18 × 18, B has 6 × 18 × 18)" in found[4].text
+    assert "an approximation" in found[4].binning
+    assert sorted(p.suffix for p in out.iterdir()) == [".html", ".png", ".png", ".png"]
+    content = strict(path.read_text())["comparisons"]
+    assert [c["agree"] for c in content] == [f.agree for f in found]
+    with pytest.raises(FileExistsError):
+        compare_paths(folders / "a", folders / "b", json_path=path)
+
+
+def test_folder_and_file(folders, tmp_path):
+    file = folders / "a" / "bg_cube_model_group0_gadf.fits.gz"
+    with pytest.raises(ValueError, match="expected two files or two folders"):
+        compare_paths(folders / "a", file)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no bg_cube_model"):
+        compare_paths(tmp_path / "empty", folders / "a")
+
+
+def test_bins_without_exposure_do_not_count():
+    """NaN where nothing was exposed, in either cube."""
+    b = measured(np.random.default_rng(5))
+    rate, livetime, counts = b.rate.copy(), b.livetime.copy(), b.counts.copy()
+    rate[0], livetime[0], counts[0] = math.nan, 0, 0
+    partial = BackgroundCube(AXES, rate, None, counts, livetime, livetime)
+    whole = measured(np.random.default_rng(7))
+    for normalize in ("none", "cube", "image"):
+        for pair in (
+            (true_cube(), partial),
+            (partial, true_cube()),
+            (partial, whole),
+            (whole, partial),
+        ):
+            assert compare(*pair, normalize).agree
+    louder = replace(partial, rate=1.1 * rate)
+    assert "norm" in compare(true_cube(), louder).causes

@@ -1,0 +1,223 @@
+"""Examples run: those of docstrings, of the README and of the pages beside the code."""
+
+import doctest
+import importlib
+import re
+import shlex
+import shutil
+import types
+import warnings
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import simbg
+from simbg.axes import edition2015_axes
+from simbg.cli.commands import _make_bg_cube_models as make_bg_cube_models_command
+from simbg.cli.commands import simbg as simbg_command
+from simbg.io.gadf import GadfStore
+from simbg.reconstruction.registry import check_cube
+from simbg.validation.commands.validate import validate
+from simbg.validation.metrics.metrics import METRICS, N_TOYS
+from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.self_check.defects import DEFECTS
+from simbg.validation.self_check.search import N_CLEAN, PROBES, RATE
+
+ROOT = Path(simbg.__file__).resolve().parents[1]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+# What a user calls has an example.
+SHOWN = {
+    *(
+        "simbg.axes",
+        "simbg.cube",
+        "simbg.truth.gaussian",
+        "simbg.simulation.scenarios",
+        "simbg.simulation.simulate",
+    ),
+    *(
+        "simbg.observations.exposure",
+        "simbg.reconstruction.registry",
+        "simbg.reconstruction.histogram",
+        "simbg.io.cubes",
+    ),
+    *("simbg.validation.metrics.metrics", "simbg.validation.metrics.statistics"),
+}
+PAGES = [
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "simbg/**/*.md", "validation/**/*.md")
+    for path in sorted(ROOT.glob(pattern))
+]
+SESSIONS = re.findall(r"@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text())
+
+
+def blocks_of_pages():
+    """Of each kind: (page, code) of python blocks, (page, line) of shell blocks and of --help."""
+    found = {"python": [], "sh": []}
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for kind, code in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            lines = [code] if kind == "python" else code.splitlines()
+            found.setdefault(kind, []).extend((str(page), line) for line in lines if line)
+    for name, command in simbg_command.commands.items():
+        help_ = (validate if name == "validate" else command).help
+        for line in help_.splitlines():
+            if line.strip().startswith("simbg "):
+                found["sh"].append((f"simbg {name} --help", line.strip()))
+    return found
+
+
+BLOCKS = blocks_of_pages()
+
+
+def modules_with_examples():
+    found = []
+    for path in sorted(
+        p for package in ("simbg", "validation") for p in (ROOT / package).rglob("*.py")
+    ):
+        if ">>> " in path.read_text(encoding="utf-8"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return found
+
+
+def run_examples(module):
+    """Number of failures and of examples."""
+    runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+    for test in doctest.DocTestFinder().find(module):
+        runner.run(test)
+    return runner.summarize(verbose=False)
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_of_docstrings(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run_examples(importlib.import_module(name))
+    assert result.attempted > 0
+    assert result.failed == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_user_calls_has_examples():
+    assert SHOWN - set(modules_with_examples()) == set()
+
+
+def test_control_a_wrong_example_is_found():
+    module = types.ModuleType("wrong", ">>> 1 + 1\n3\n")
+    assert run_examples(module) == (1, 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the pages suppose: a store, and models made of it, run by run too."""
+    path = tmp_path_factory.mktemp("pages")
+    simulate = ["simulate", "store", "--scenario", "threshold-bin", "--runs", "2"]
+    reconstruct = ["reconstruct", "store", "models", "--exclude", "none", "--per-run"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        for arguments in (simulate, reconstruct):
+            assert CliRunner().invoke(simbg_command, arguments).exit_code == 0
+    shutil.copytree(path / "models", path / "run_models")
+    return path
+
+
+@pytest.mark.parametrize(("page", "code"), BLOCKS["python"])
+def test_python_of_pages(page, code, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    if "gammapy" in code:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own imports
+            pytest.importorskip("gammapy.irf")
+    namespace = {"__name__": "__page__"}
+    exec(compile(code, page, "exec"), namespace)
+    if "MyMethod" in namespace:
+        axes = edition2015_axes(2)
+        with np.errstate(invalid="ignore"):  # 0 / 0 where a bin has no livetime: NaN, as it should
+            cube = namespace["MyMethod"]().reconstruct(stored_runs(folder), axes)
+        assert check_cube(cube, axes).total > 0
+
+
+def stored_runs(folder):
+    store = GadfStore(folder / "store")
+    return store.observations(store.table)
+
+
+@pytest.mark.parametrize(("page", "line"), BLOCKS["sh"])
+def test_commands_of_pages_are_understood(page, line):
+    """They parse: command, arguments and options are there. None is run."""
+    for words in commands_of(line):
+        parse(words)
+
+
+@pytest.mark.parametrize(
+    "line", ["simbg trut out", "simbg truth out --mask", "simbg fixtures", "nox -s nothing"]
+)
+def test_control_a_wrong_command_is_found(line):
+    (words,) = commands_of(line)
+    with pytest.raises((click.UsageError, AssertionError)):
+        parse(words)
+
+
+def test_commands_are_taken_apart():
+    found = commands_of("A=1 simbg truth a.fits && .venv/bin/nox -s tests  # simbg no")
+    assert list(found) == [["simbg", "truth", "a.fits"], ["nox", "-s", "tests"]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_options_and_files_named_in_text_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    for name, rest in re.findall(r"`(?:simbg|nox -s) ([a-z]+)([^`]*)`", prose):
+        known = {o for c in (*commands().values(),) for p in c.params for o in p.opts}
+        assert name in commands() or name in SESSIONS, name
+        assert {word for word in rest.split() if word.startswith("--")} <= known, rest
+    for option in re.findall(r"`(--[a-z-]+)", prose):
+        assert any(option in p.opts for c in commands().values() for p in c.params), option
+    for link in re.findall(r"\]\(([^)#]+)\)", prose):
+        assert link.startswith("https://") or (ROOT / page).parent.joinpath(link).exists(), link
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("README.md", f"plants {len(DEFECTS)} defects"),
+        ("README.md", f"in {N_CLEAN} clean runs"),
+        ("validation/STATISTICS.md", f"these {len(PROBES)} metrics ({sigmas(RATE):.2f} σ each"),
+        ("validation/STATISTICS.md", f"{N_CLEAN} clean runs follow"),
+        ("validation/STATISTICS.md", f"{N_TOYS:,} Poisson images"),
+        *(("validation/STATISTICS.md", f"`{name}`") for name in METRICS),
+    ],
+)
+def test_pages_say_what_the_code_does(page, words):
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert words in text
+
+
+def commands():
+    """All of ours: name → click command; `validate` is one of its own."""
+    return {**simbg_command.commands, "validate": validate, "models": make_bg_cube_models_command}
+
+
+def commands_of(line):
+    """Words of each of our commands in a line of shell, without what is set before it."""
+    for part in re.split(r"&&|\|\||[|;]", line):
+        words = shlex.split(part, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words.pop(0)
+        if words and Path(words[0]).name in ("simbg", "nox", "gammapy-make-bg-cube-models"):
+            yield [Path(words[0]).name, *words[1:]]
+
+
+def parse(words):
+    """Raises click's error if it does not understand them."""
+    program, *rest = words
+    if program == "nox":
+        assert rest[0] == "-s"
+        assert rest[1] in SESSIONS, rest
+    elif program == "simbg":
+        name, command, rest = simbg_command.resolve_command(click.Context(simbg_command), rest)
+        (validate if name == "validate" else command).make_context(name, rest)
+    else:
+        make_bg_cube_models_command.make_context(program, rest)

@@ -1,0 +1,223 @@
+"""A method in a process of its own: whatever it does is a reason, and nothing is left behind."""
+
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from support.odd_methods import AXES
+
+from simbg.io.cubes import write_cube
+from simbg.models.selection import open_store
+from simbg.reconstruction.registry import Histogram
+from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.simulate import write_dataset
+from simbg.sky.regions import circle
+from simbg.validation.methods.isolation import run_command, run_method
+
+NIGHT = replace(SCENARIOS["night"], n_obs=2, ontime=600.0)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("isolated") / "store"
+    write_dataset(folder, NIGHT.truth, NIGHT.table(3), NIGHT.site, 3, NIGHT.name)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert not list(tmp_path.glob("simbg-*"))
+
+
+def odd(name):
+    return f"support.odd_methods:{name}"
+
+
+def in_memory(store, regions=()):
+    opened = open_store(store)
+    runs = [replace(run, excluded=regions) for run in opened.observations(opened.table)]
+    return Histogram().reconstruct(runs, AXES)
+
+
+@pytest.mark.parametrize("regions", [(), (circle(80.0, -30.0, 60.0),)], ids=["", "masked"])
+def test_the_same_cube_as_in_memory(store, regions):
+    done = run_method(odd("Foreign"), store, regions=regions)
+    assert done.reason == ""
+    expected = in_memory(store, regions)
+    for name in ("rate", "rate_error", "counts", "livetime", "ontime"):
+        assert_array_equal(getattr(done.cube, name), getattr(expected, name))
+    assert done.cube.axes.same_as(AXES)
+    assert done.threshold_bin == "drop"
+
+
+def test_what_looks_like_a_cube_is_one(store):
+    """A Quantity in another unit, by the other clock, in no class of ours."""
+    done = run_method(odd("Structural"), store)
+    assert done.reason == ""
+    assert done.cube.clock == "ontime"
+    assert_allclose(done.cube.rate, in_memory(store).per("ontime").rate, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Masked", "MaskedCube"])
+def test_what_is_masked_is_no_number(store, name):
+    done = run_method(odd(name), store)
+    expected = in_memory(store)
+    assert 0 < np.count_nonzero(expected.counts) < expected.counts.size
+    assert_array_equal(done.cube.rate, np.where(expected.counts > 0, expected.rate, np.nan))
+
+
+def test_units_of_our_own_class(store):
+    assert_allclose(
+        run_method(odd("OtherUnit"), store).cube.rate, in_memory(store).rate, rtol=1e-12
+    )
+
+
+def test_axes_that_are_asked_for(store):
+    axes = replace(AXES, fov_lon=AXES.fov_lon * 0.7)
+    assert run_method(odd("Foreign"), store, axes).cube.axes.same_as(axes)
+
+
+WRONG = {
+    "LooksForTheTruth": "peeked: it loads simbg.simulation.scenarios, which knows the truth",
+    "Writes": "wrote to its input: data/simbg_obs_",
+    "Crashes": "was ended by SIGSEGV",
+    "Leaves": "ended with exit code 3: not today",
+    "Exits": "SystemExit: 3",
+    "NotANumber": "without any finite rate",
+    "EndsOddly": "was ended by signal 40",
+    "RemovesItsStore": "wrote to its input: it is gone",
+    "RemovesAll": "wrote to its input: it is gone",
+    "Links": "wrote to its input: zero",
+    "Answers": "ended without a result: BadZipFile",
+    "Unprintable": "RuntimeError: no \N{REPLACEMENT CHARACTER}, \N{REPLACEMENT CHARACTER}[31mred",
+    "Talks": "ended with exit code 3: last words",
+    "Complex": "method returned a complex rate, expected real numbers",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_reasons(store, name):
+    done = run_method(odd(name), store)
+    assert done.cube is None
+    assert done.reason.startswith(WRONG[name]) or WRONG[name] in done.reason
+    assert "\n" not in done.reason
+    assert 0.1 < done.seconds < 60
+
+
+def test_a_file_outside_of_the_store(store, tmp_path, monkeypatch):
+    (tmp_path / "answer.txt").write_text("2.7")
+    monkeypatch.setenv("SIMBG_TEST_SECRET", str(tmp_path))
+    done = run_method(odd("Peeks"), store)
+    assert done.reason == f"peeked: it opens {tmp_path}/answer.txt, outside of its store"
+
+
+FINDER = """
+import sys
+from importlib.util import spec_from_file_location
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "elsewhere":
+            folder = {folder!r}
+            return spec_from_file_location(
+                name, folder + "/__init__.py", submodule_search_locations=[folder]
+            )
+
+sys.meta_path.append(Finder)
+"""
+WITH_DATA = """
+from pathlib import Path
+from support.odd_methods import Foreign
+
+class Method(Foreign):
+    def spoil(self, cube):
+        Path(__file__).with_name("data.txt").read_text()
+        return cube
+"""
+
+
+def test_a_package_that_is_installed_editable_reads_its_data(store, tmp_path, monkeypatch):
+    """As setuptools does it: by a finder, so that no folder of sys.path holds the package."""
+    package, start = tmp_path / "src", tmp_path / "start"
+    package.mkdir()
+    start.mkdir()
+    (start / "sitecustomize.py").write_text(FINDER.format(folder=str(package)))
+    (package / "__init__.py").write_text(WITH_DATA)
+    (package / "data.txt").write_text("1")
+    monkeypatch.setenv("PYTHONPATH", str(start))
+    assert run_method("elsewhere:Method", store).reason == ""
+
+
+def test_time_out_ends_all_that_was_started(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMBG_TEST_MARK", str(tmp_path))
+    start = time.monotonic()
+    done = run_method(odd("Hangs"), store, timeout=8)
+    # What it started slept for 600 s.
+    assert time.monotonic() - start < 60
+    assert done.reason == "took more than 8 s"
+    # No such process is left, as far as the system shows them: one that is killed takes a moment.
+    deadline = time.monotonic() + 10
+    while left := _processes_with(tmp_path):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def _processes_with(word):
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found += [entry] * (str(word).encode() in entry.read_bytes())
+    return found
+
+
+def test_memory_is_that_of_the_method(store):
+    """300 MB that it takes show, and those of this process do not."""
+    mine = np.ones(100_000_000)
+    plain, hungry = (run_method(odd(name), store).megabytes for name in ("Foreign", "Hungry"))
+    assert mine.nbytes == 8e8
+    assert plain < 400
+    assert 200 < hungry - plain < 400
+
+
+def test_input_is_as_it_was(store):
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    run_method(odd("Writes"), store)
+    assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
+
+
+def test_command_writes_a_file(store, tmp_path, cube):
+    write_cube(tmp_path / "model.fits", cube)
+    done = run_command(f"cp {tmp_path}/model.fits {{output}}", store)
+    assert done.reason == ""
+    assert_allclose(done.cube.rate, cube.per("ontime").rate, rtol=1e-12)
+
+
+COMMANDS = {
+    "no_such_command {store} {output}": "cannot be started: FileNotFoundError",
+    "true {store} {output}": "wrote no cube: FileNotFoundError",
+    "cp {store}/obs-index.fits.gz {output}": "wrote no cube: ValueError",
+    "false {output}": "ended with exit code 1",
+    "sh -c 'echo hm >&2; kill -9 $$' {output}": "was ended by SIGKILL: hm",
+    "touch {store}/more {output}": "wrote to its input: more",
+}
+
+
+@pytest.mark.parametrize("template", COMMANDS)
+def test_commands_that_fail(store, template):
+    done = run_command(template, store)
+    assert done.cube is None
+    assert done.reason.startswith(COMMANDS[template])
+
+
+def test_template_with_other_names(store):
+    with pytest.raises(ValueError, match=r"command: got .*'stor'.*, expected \{store\} and"):
+        run_command(f"{sys.executable} {{stor}} {{output}}", store)

@@ -1,0 +1,267 @@
+"""Ways in, by the examples of METHODS.md: what a user names becomes a row, whatever it does."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from support.odd_methods import AXES
+
+from simbg.cli.commands import main
+from simbg.io.cubes import write_cube
+from simbg.simulation.scenarios import SCENARIOS
+from simbg.truth.from_file import read_model
+from simbg.truth.gaussian import GaussianTruth
+from simbg.validation.methods.ways import Way
+
+EXAMPLES = Path(__file__).parents[2] / "support" / "examples"
+TEXT = Path(__file__).parents[3] / "validation" / "METHODS.md"
+# Few runs of a truth that is radial, and not separable: the examples are right, but for one.
+TINY = replace(
+    SCENARIOS["night"],
+    name="tiny",
+    truth=GaussianTruth(index=2.5, event_rate=15.0),
+    n_obs=2,
+    ontime=600.0,
+)
+
+
+TIMEOUT = 20  # s; a process that is not to hang needs two
+COMMAND = f"{sys.executable} mytool.py {{store}} {{output}}"
+TOOL = f"{Path(sys.executable).name} mytool.py"
+# Reasons, for each method that does what it may not.
+BAD = {
+    "support.odd_methods:Hangs": f"took more than {TIMEOUT} s",
+    "support.odd_methods:Crashes": "was ended by SIGSEGV",
+    "support.odd_methods:NotANumber": "without any finite rate",
+    "support.odd_methods:Writes": "wrote to its input: data/simbg_obs_",
+    "support.odd_methods:Peeks": "/answer.txt, outside of its store",
+    "false": "ended with exit code 1",
+    "empty": "tiny.fits[.gz]: no such file",
+}
+GOOD = ("my_method:MyMethod", "separable", TOOL, "mine")
+
+
+def simbg(*words):
+    """Run a command line; its exit code."""
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    return end.value.code
+
+
+def pip_install(package, target):
+    """Without network, by the build backend that is here."""
+    pytest.importorskip("hatchling", reason="hatchling is not installed: it is in group test")
+    offline = ("--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
+    words = [sys.executable, "-m", "pip", "install", "-q", *offline, "--target", target, package]
+    subprocess.run(words, check=True)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    monkeypatch.setitem(SCENARIOS, "tiny", TINY)
+
+
+def run_bench(folder, patch):
+    """A user's folder with the examples, and a bench of them and of what misbehaves."""
+    shutil.copytree(EXAMPLES, folder)
+    (folder.parent / "answer.txt").write_text("2.7")
+    patch.setenv("SIMBG_TEST_SECRET", str(folder.parent))
+    # As users have it: Python writes what it compiles beside the code.
+    patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    patch.chdir(folder)
+    pip_install("./package", "site")
+    # As with PYTHONPATH=.:site
+    patch.syspath_prepend(str(folder / "site"))
+    patch.syspath_prepend(str(folder))
+    assert simbg("simulate", "store", "--scenario", "tiny") == 0
+    (folder / "mine").mkdir()
+    (folder / "empty").mkdir()
+    subprocess.run([sys.executable, "mytool.py", "store", "mine/tiny.fits"], check=True)
+    methods = [*GOOD[:2], *(name for name in BAD if ":" in name)]
+    words = [word for name in methods for word in ("--method", name)]
+    words += ["--command", COMMAND, "--command", "false {output}"]
+    words += ["--models", "mine", "--models", "empty"]
+    words += ["--timeout", TIMEOUT, "--scenario", "tiny", "--leaderboard", 2, "--jobs", 4]
+    assert simbg("validate", *words, "--out", "out") == 1
+    record = json.loads(Path("out", "leaderboard.json").read_text())
+    return {row["method"]: row for row in record["standings"]}
+
+
+@pytest.mark.slow
+def test_whatever_a_method_is_and_does_it_has_a_row(tmp_path, monkeypatch):
+    """Each way in, `separable` from pip install on, beside methods that do what they may not."""
+    rows = run_bench(tmp_path / "work", monkeypatch)
+    assert rows.keys() == {*GOOD, *BAD}
+    for name in GOOD:
+        row = rows[name]
+        assert row["reason"] == ""
+        # Six standard errors of 15 000 events.
+        assert abs(row["norm"]) < 6 / np.sqrt(15_000)
+        # The field widens with energy, which one image for all cannot know.
+        assert row["verdict"] == ("fail" if name == "separable" else "ok"), row["why"]
+        assert ("width_slope" in row["why"]) == (name == "separable")
+        # Of what ran elsewhere nothing is known.
+        assert (row["seconds"] is None) == (name == "mine")
+    out = tmp_path / "work" / "out"
+    table, page = (out / "leaderboard.md").read_text(), (out / "index.html").read_text()
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    for name, reason in BAD.items():
+        assert rows[name]["verdict"] == "error"
+        assert reason in rows[name]["why"], (name, rows[name]["why"])
+        assert f"| tiny | {name} | error |" in table
+        (result,) = [line for line in lines if line["method"] == name]
+        assert (result["metric"], result["status"]) == ("run", "error")
+        assert reason in result["reason"]
+        assert name in page
+    # The store of the finished files is the first of the bench.
+    done = Way.command(COMMAND).rebuild("store", TINY)
+    assert_array_equal(done.cube.rate, Way.files("mine").rebuild(None, TINY).cube.rate)
+
+
+def test_examples_are_those_of_the_text():
+    """METHODS.md shows parts of the files that are run here, and names them."""
+    text = TEXT.read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", text, re.DOTALL)
+    files = [EXAMPLES / "my_method.py", EXAMPLES / "package" / "pyproject.toml"]
+    for path in files:
+        content = path.read_text(encoding="utf-8")
+        assert any(block in content for block in blocks), path
+    for name in ("my_method.py", "mytool.py", "package"):
+        assert f"(../tests/support/examples/{name})" in text
+
+
+def test_examples_that_cannot_mask_say_so(tmp_path, monkeypatch):
+    expected = "got regions to exclude, expected none: it cannot mask"
+    (tmp_path / "regions.reg").touch()
+    tool = [sys.executable, EXAMPLES / "mytool.py", tmp_path, tmp_path / "out.fits"]
+    done = subprocess.run(tool, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"mytool: {expected}\n")
+    monkeypatch.syspath_prepend(str(EXAMPLES / "package" / "src"))
+    from simbg_separable import Separable
+
+    runs = replace(TINY, regions=SCENARIOS["source"].regions).observe(TINY.table(0), 0)
+    with pytest.raises(ValueError, match=f"^separable: {expected}$"):
+        Separable().reconstruct(runs, AXES)
+
+
+def test_a_method_that_fails_in_one_scenario_holds_in_the_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SCENARIOS, "tinier", replace(TINY, name="tinier", n_obs=1))
+    about = ("--scenario", "tinier", "--scenario", "tiny", "--out", tmp_path)
+    assert simbg("validate", "--method", "support.odd_methods:NeedsRuns", *about) == 1
+    found = {}
+    for line in map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines()):
+        found.setdefault(line["scenario"], []).append(line)
+    (row,) = found["tinier"]
+    assert (row["status"], row["reason"]) == ("error", "RuntimeError: got 1 runs, expected 2")
+    assert len(found["tiny"]) > 5
+    assert {line["status"] for line in found["tiny"]} <= {"ok", "info"}
+    assert (
+        "tinier support.odd_methods:NeedsRuns: RuntimeError: got 1 runs" in capsys.readouterr().out
+    )
+
+
+def test_a_rate_alone_becomes_files(tmp_path, monkeypatch):
+    """A method that returns no exposure, in `simbg reconstruct`: it is that of its runs."""
+    monkeypatch.syspath_prepend(str(EXAMPLES / "package" / "src"))
+    store, models = tmp_path / "store", tmp_path / "models"
+    assert simbg("simulate", store, "--scenario", "tiny") == 0
+    method = ("--method", "simbg_separable:Separable", "--group-by", "runs:2")
+    assert simbg("reconstruct", store, models, "--exclude", "none", *method) == 0
+    table = TINY.table(0)
+    dead = table["LIVETIME"].sum() / table["ONTIME"].sum()
+    per_livetime = read_model(models / "bg_cube_model_group0_table.fits.gz")
+    per_ontime = read_model(models / "bg_cube_model_group0_gadf.fits.gz")
+    assert_allclose(per_ontime.rate, dead * per_livetime.rate, rtol=1e-6)  # float32
+    assert_allclose(per_livetime.livetime.max(), table["LIVETIME"].sum())
+    events = (per_livetime.rate * per_livetime.livetime * per_livetime.axes.volume).sum()
+    assert_allclose(events, per_livetime.counts.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("mytool {store} {output}", "mytool"),
+        ("/opt/bin/mytool --fast {store} {output}", "mytool --fast"),
+        ("python -m mytool {store} {output}", "python -m mytool"),
+        ("python mytool.py --in={store} --out={output}", "python mytool.py"),
+        ("'a b' {output}", "a b"),
+    ],
+)
+def test_names_of_commands(template, name):
+    assert Way.command(template).name == name
+
+
+def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
+    here, rest = f"{EXAMPLES}/mytool.py", ["{store}", "{output}"]
+    for template, words in {
+        "python mytool.py 'no such.py' {store} {output}": ["python", here, "no such.py", *rest],
+        "./mytool.py {store} {output}": [here, *rest],
+        "mytool.py {store} {output}": ["mytool.py", *rest],
+        "sh -c '" + 300 * "x" + "' {store} {output}": ["sh", "-c", 300 * "x", *rest],
+    }.items():
+        assert shlex.split(Way.command(template).text) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--command", "mytool {store}"), "expected one with {output} in it"),
+        (("--command", ""), "expected one with {output} in it"),
+        (("--command", "{store} {output}"), "expected a program before all else"),
+        (("--models", "nowhere"), "models: got nowhere, expected a folder"),
+        (("--command", "a {output}", "--command", "a {output} b"), "got two called a, expected"),
+        (("--command", "a '{output}"), """got "a '{output}" (No closing quotation), expected"""),
+        (("--command", "histogram {output}"), "got 'histogram', which is ours, expected another"),
+        (("--command", "per-run {output}"), "got 'per-run', which is ours, expected another"),
+        (("--method", ""), "got one called '', expected what can be shown"),
+        (("--command", "a\udcff {output}"), "got one called 'a\\udcff', expected"),
+    ],
+)
+def test_bad_ways_are_one_line(tmp_path, capsys, words, message):
+    assert simbg("validate", *words, "--out", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_may_not_be_called_as_a_method_of_ours(tmp_path):
+    """Its failures would count as those that are known of ours."""
+    (tmp_path / "michi").mkdir()
+    with pytest.raises(ValueError, match="got 'michi', which is ours, expected another name"):
+        Way.files(tmp_path / "michi")
+
+
+def test_finished_files(tmp_path, cube):
+    """Either name; what cannot be read is a reason that names it."""
+    way = Way.files(tmp_path)
+    write_cube(tmp_path / "tiny.fits.gz", cube)
+    assert_allclose(way.rebuild(None, TINY).cube.rate, cube.per("ontime").rate)
+    (tmp_path / "tiny.fits").write_text("no")
+    done = way.rebuild(None, TINY)
+    assert done.cube is None
+    assert f"{tmp_path}/tiny.fits" in done.reason
+
+
+def test_radial_models_are_judged_inside_of_their_last_ring(tmp_path, monkeypatch):
+    """A BKG_2D says nothing of the corners outside of its rings, so they do not count."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import mytool
+
+    mytool.write_bkg_2d(tmp_path / "tiny.fits", np.ones((12, mytool.OFFSET.size - 1)))
+    cube = Way.files(tmp_path).rebuild(None, TINY).cube
+    assert cube.axes.fov_lon[-1] == 6 / np.sqrt(2)
+    assert_allclose(cube.rate, 1, rtol=1e-12)
+    # Control: the square around the rings is dark in its corners.
+    around = read_model(tmp_path / "tiny.fits")
+    assert around.axes.fov_lon[-1] == 6
+    assert around.rate[0, 0, 0] == 0

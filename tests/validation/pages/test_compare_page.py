@@ -1,0 +1,189 @@
+"""The page of a comparison: what it says, that it needs nothing else, that names are text."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from simbg.axes import Axes
+from simbg.io.cubes import write_cube
+from simbg.truth.gaussian import GaussianTruth
+from simbg.validation.comparison.compare import compare, compare_paths
+from simbg.validation.figures.plots import compare_figure
+
+TRUTH = GaussianTruth(event_rate=9.0, sigma=(1.6, 2.8), peak=(0.6, -0.3))
+FINE = Axes(np.geomspace(0.1, 50, 9), np.linspace(-3, 3, 13), np.linspace(-3, 3, 13))
+COARSE = Axes(FINE.energy[::2], FINE.fov_lon[::2], FINE.fov_lat)
+SHIFTED = Axes(np.geomspace(0.1, 50, 8), FINE.fov_lon, FINE.fov_lat)
+EVIL = "<script>alert(1)</script>&amp;$x_$"
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and the text outside of style."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.words, self.open = [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, name):
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Of two folders with all that can happen: bytes, parsed page, folder."""
+    root = tmp_path_factory.mktemp("sets")
+    heavy = replace(TRUTH, event_rate=9.5)
+    models = {
+        "a": {"group0": (TRUTH, FINE), "group1": (TRUTH, FINE), "group2": (TRUTH, FINE)}
+        | {"group4": (TRUTH, FINE), f"group5{EVIL.replace('/', '')}": (TRUTH, FINE)},
+        "b": {"group0": (TRUTH, COARSE), "group1": (heavy, FINE), "group3": (TRUTH, FINE)}
+        | {"group4": (TRUTH, SHIFTED)},
+    }
+    for folder, cubes in models.items():
+        (root / folder).mkdir()
+        for group, (truth, axes) in cubes.items():
+            path = root / folder / f"bg_cube_model_{group}_table.fits"
+            write_cube(path, truth.cube(axes), "table")
+    compare_paths(root / "a", root / "b", out=root / "page")
+    return Reader((root / "page" / "index.html").read_text()), root
+
+
+def test_a_section_a_group(page):
+    """Groups on one side are named; other binnings are said, exact or not."""
+    page, root = page
+    sections = [attrs["id"] for attrs in page.all("section")]
+    links = [attrs["href"] for attrs in page.all("a")]
+    assert links == [f"#{name}" for name in sections]
+    assert len(sections) == 6
+    assert "2 of 3 groups agree, 3 could not be compared" in page.text
+    assert page.text.count(f"only in {root / 'a'}") == 2 * 2
+    assert page.text.count(f"only in {root / 'b'}") == 2
+    exact, other = (
+        re.findall(r"Compared (on [^.]*: edges coincide[^.]*)", page.text),
+        re.findall(r"Compared (on [^.]*: edges do not coincide[^.]*)", page.text),
+    )
+    assert exact == [
+        "on 4 × 6 × 12 common bins (A has 8 × 12 × 12, B has 4 × 6 × 12): edges coincide, exact"
+    ]
+    assert len(other) == 1
+    assert "The cubes differ (no counts: margin 0.5%): norm × 1.05" in page.text
+
+
+def test_it_opens_anywhere(page):
+    """Pictures are inside, described, and nothing is asked of any network."""
+    page, root = page
+    images = page.all("img")
+    assert len(images) == 3
+    assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in images)
+    assert all("images of A and B" in attrs["alt"] for attrs in images)
+    for tag, attrs in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        for name in ("src", "href"):
+            assert attrs.get(name, "#").startswith(("#", "data:image/png"))
+    assert sorted(path.name for path in (root / "page").iterdir()) == [
+        "bg_cube_model_group0.png",
+        "bg_cube_model_group1.png",
+        "bg_cube_model_group4.png",
+        "index.html",
+    ]
+
+
+def test_names_are_text(page):
+    page, _ = page
+    assert EVIL.replace("/", "") in page.text
+    assert not page.all("script")
+
+
+def test_same_bytes_and_nothing_replaced_unasked(page, tmp_path):
+    _, root = page
+    compare_paths(root / "a", root / "b", out=tmp_path / "page")
+    for path in (root / "page").iterdir():
+        assert path.read_bytes() == (tmp_path / "page" / path.name).read_bytes()
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        compare_paths(root / "a", root / "b", out=tmp_path / "page")
+    (tmp_path / "page" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"notes\.txt"):
+        compare_paths(root / "a", root / "b", out=tmp_path / "page", overwrite=True)
+
+
+def test_two_files(tmp_path):
+    """A name with a formula in it, counts in both, and other bins."""
+    names = [tmp_path / "a$x_$<i>.fits", tmp_path / "b.fits"]
+    for path, axes in zip(names, (FINE, COARSE), strict=True):
+        cube = TRUTH.cube(axes)
+        time = np.full(axes.shape, 6e4)
+        counts = np.round(cube.rate * axes.volume * time)
+        write_cube(path, replace(cube, counts=counts, livetime=time), "table")
+    compare_paths(*names, out=tmp_path / "page", normalize="image")
+    page = Reader((tmp_path / "page" / "index.html").read_text())
+    assert "the cubes agree" in page.text
+    assert "a$x_$<i>.fits, b.fits" in page.text
+    assert "standard error" in page.text
+    assert "each energy of A scaled to that of B" in page.text
+    assert not page.all("i")
+    assert (tmp_path / "page" / "a$x_$<i>.png").is_file()
+
+
+def test_identical_cubes_over_a_threshold(tmp_path):
+    """Nothing below 1 TeV: images of what there is, no remains of rounding, no warnings."""
+    axes = Axes(np.geomspace(0.1, 50, 9), FINE.fov_lon, FINE.fov_lat)
+    cube = TRUTH.cube(axes)
+    time = np.full(axes.shape, 6e4)
+    counts = np.random.default_rng(4).poisson(cube.rate * axes.volume * time)
+    counts[axes.energy[:-1] < 1] = 0
+    cube = replace(cube, rate=counts / axes.volume / time, counts=counts, livetime=time)
+    for name in ("a.fits", "b.fits"):
+        write_cube(tmp_path / name, cube, "table")
+    (found,) = compare_paths(tmp_path / "a.fits", tmp_path / "b.fits", out=tmp_path / "page")
+    assert found.agree
+    assert "better than chance" in found.verdict
+    page = Reader((tmp_path / "page" / "index.html").read_text())
+    assert "better than chance" in page.text
+    assert not re.search(r"e-1[5-9]", page.text)
+    figure = compare_figure(cube, cube)
+    images = [axis.collections[0].get_array() for axis in figure.axes if axis.get_aspect() == 1]
+    assert len(images) == 6
+    assert all(np.isfinite(np.ma.filled(image, np.nan)).any() for image in images)
+    lines = [line for axis in figure.axes for line in axis.lines if "Γ = " in line.get_label()]
+    # 2.7 at the centre: a fit of noughts below the threshold gives less than 2.
+    assert len(lines) == 2
+    assert float(lines[0].get_label().split("=")[1]) > 2.3
+
+
+def test_one_bin_agrees_with_itself():
+    """No widths, no indices, nothing to turn: what is there is the same."""
+    axes = Axes([0.1, 100], [-2, 2], [-3, 2])
+    cube = TRUTH.cube(axes)
+    assert compare(cube, cube).agree
+    assert not compare(cube, replace(cube, rate=1.1 * cube.rate)).agree
+
+
+def test_points_without_neighbours_are_drawn():
+    """Of the reference, too, which is a line: or a bin would seem to be in the other alone."""
+    cube = TRUTH.cube(FINE)
+    rate = cube.rate.copy()
+    rate[[1, 3]] = 0
+    figure = compare_figure(replace(cube, rate=rate), cube)
+    for axis in (axis for axis in figure.axes if axis.get_title().startswith("at (")):
+        (alone,) = (line for line in axis.lines if line.get_marker() == "_")
+        assert list(alone.get_xdata()) == list(FINE.energy_center[[0, 2]])

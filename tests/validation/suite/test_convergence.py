@@ -1,0 +1,106 @@
+"""Loss against exposure: what the fit recovers, and the exponents that theory wants."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from simbg.parallel import Inline
+from simbg.reconstruction.registry import METHODS
+from simbg.simulation.scenarios import SCENARIOS
+from simbg.validation.suite import convergence
+from simbg.validation.suite.convergence import EXPOSURES, TARGETS, Convergence, converge
+
+NIGHT = replace(SCENARIOS["night"], n_obs=2)
+
+
+def synthetic(cost, floor, exposures=EXPOSURES, rate=2e4):
+    events = rate * np.array(exposures)
+    loss = cost + floor * events
+    return Convergence("s", "m", exposures, tuple(events), tuple(loss), tuple(0 * loss))
+
+
+@pytest.mark.parametrize(("cost", "floor"), [(72000, 0), (2500, 1.5e-4), (4, 0), (300, 0.2)])
+def test_fit_recovers_cost_and_floor(cost, floor):
+    assert_allclose(synthetic(cost, floor).fit, (cost, floor), rtol=1e-9, atol=1e-12 * cost)
+
+
+def test_fit_of_scattered_losses():
+    """2 % of scatter: cost and floor to 5 % and 10 %, about five of their errors."""
+    clean = synthetic(2500, 1.5e-4)
+    rng = np.random.default_rng(64)
+    noisy = replace(clean, loss=tuple(np.array(clean.loss) * (1 + 0.02 * rng.standard_normal(9))))
+    cost, floor = noisy.fit
+    assert_allclose(cost, 2500, rtol=0.05)
+    assert_allclose(floor, 1.5e-4, rtol=0.1)
+
+
+def test_fit_is_never_negative():
+    falling = synthetic(2500, 0)
+    falling = replace(falling, loss=tuple(np.geomspace(2600, 2400, 9)))
+    assert min(falling.fit) >= 0
+
+
+def test_exponents():
+    """Noise alone −1/2; nothing but a floor 0; both in between."""
+    assert_allclose(synthetic(100, 0).exponent, -0.5)
+    assert_allclose(synthetic(0, 1e-4).exponent, 0, atol=1e-9)
+    assert -0.4 < synthetic(2500, 1.5e-4).exponent < -0.1
+
+
+def test_hours():
+    """p_eff / N + b = accuracy², solved by hand; what lies below the floor takes forever."""
+    made = synthetic(2500, 1e-4, rate=2e4)
+    assert_allclose(made.hours_for(0.05), 2500 / (0.0025 - 1e-4) / 2e4)
+    assert made.hours_for(0.0099) == np.inf
+    assert made.hours_for(0.01) == np.inf or made.hours_for(0.01) > 1e9
+    assert [made.hours_for(t) for t in TARGETS] == sorted(made.hours_for(t) for t in TARGETS)
+    assert_allclose(np.interp(made.hours_for(0.05), made.hours, made.accuracy), 0.05, rtol=0.3)
+
+
+def test_histogram_falls_as_the_root_and_costs_its_bins():
+    """E[Q] = 72,000 bins at any exposure, to 5 of its errors: −1/2, and no floor.
+
+    Single counts in bins that expect next to none make the loss at small exposures
+    scatter; √Σ(2 + 1/λ)/4 says by how much.
+    """
+    found = converge(
+        NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4, exposures=(30, 3000, 10000)
+    )
+    assert_allclose(found.loss, 72_000, rtol=0.05)
+    assert_allclose(found.exponent, -0.5, atol=0.01)
+    cost, floor = found.fit
+    assert_allclose(cost, 72_000, rtol=0.05)
+    assert floor * found.events[-1] < 0.05 * 72_000
+    assert_allclose(found.hours_for(0.05) * found.events[0] / 30, 72_000 / 0.0025, rtol=0.1)
+
+
+def test_events_are_proportional_to_hours():
+    found = converge(
+        NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4, exposures=(1, 7)
+    )
+    assert_allclose(found.events[1] / found.events[0], 7, rtol=1e-9)
+    table = NIGHT.table(2)
+    rate = [NIGHT.truth.total_rate(z) for z in table["ZEN_PNT"]]
+    total = np.average(rate, weights=table["LIVETIME"]) * 3600
+    assert 0.3 * total < found.events[0] < total  # what falls inside the axes
+
+
+def test_smoothing_has_a_floor(monkeypatch):
+    """`default` loses less than the histogram, but its accuracy stops improving."""
+    monkeypatch.setattr(convergence, "N_REPLICATES", 2)
+    found = converge(
+        NIGHT, "default", METHODS["default"](), NIGHT.table(2), 4, exposures=(100, 10000)
+    )
+    assert found.loss[0] < 20_000
+    assert found.exponent > -0.45
+    assert found.fit[1] > 0
+    assert found.hours_for(0.5 * np.sqrt(found.fit[1])) == np.inf
+
+
+def test_results_do_not_depend_on_the_executor():
+    job = NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4
+    alone, inline = (converge(*job, executor, exposures=(3, 40)) for executor in (None, Inline()))
+    assert_array_equal(alone.loss, inline.loss)
+    assert alone.loss != converge(*job[:-1], 5, exposures=(3, 40)).loss

@@ -1,0 +1,163 @@
+"""Running the suite: what a method may do wrong is a result, and never a pass."""
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from simbg.parallel import Inline
+from simbg.reconstruction.registry import METHODS
+from simbg.simulation.scenarios import SCENARIOS
+from simbg.validation.metrics.metrics import METRICS
+from simbg.validation.suite import runner as run
+from simbg.validation.suite.criteria import DIRECTED
+from simbg.validation.suite.replicates import SUMMARY
+from simbg.validation.suite.runner import run_scenario, run_suite
+
+# In memory, since its name has no path; and as a 2015 store on disk.
+TINY = replace(SCENARIOS["night"], name="tiny", n_obs=2, ontime=600.0)
+ON_DISK = replace(TINY, name="night")
+SEED = 71
+
+# What the error says, for each.
+WRONG = {
+    "Raises": "RuntimeError: no such thing",
+    "Exits": "SystemExit: 3",
+    "NotANumber": "without any finite rate",
+    "OneNotANumber": "got 1 rates of 350 that are negative or no number",
+    "Infinite": "without any finite rate",
+    "Negative": "negative or no number",
+    "Huge": "negative or no number",
+    "OtherAxes": "expected the axes that it was given",
+    "Narrow": "of the events that 2015's axes hold, expected 50% or more",
+    "WrongShape": "rate of the cube: got shape (5, 9, 7), expected (5, 10, 7)",
+    "ZeroLivetime": "without livetime",
+    "NoCube": "returned NoneType, expected a BackgroundCube or what has a rate",
+    "Array": "returned ndarray, expected a BackgroundCube or what has a rate",
+    "NeedsArguments": "cannot be loaded: TypeError",
+    "NO_METHOD": "got int, expected a name and a reconstruct()",
+    "NOTHING": "cannot be loaded: AttributeError",
+}
+
+
+def odd(name):
+    return f"support.odd_methods:{name}"
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_method_that_fails_is_an_error_and_no_abort(name):
+    """One result with the reason in one line."""
+    (bad,) = run_scenario(TINY, [odd(name)], SEED)
+    (result,) = bad.results
+    assert (result.metric, result.status, result.method) == ("run", "error", odd(name))
+    assert WRONG[name] in result.reason
+    assert "\n" not in result.reason
+    assert bad.pair is None
+
+
+def test_module_that_does_not_exist():
+    (outcome,) = run_scenario(TINY, ["no_such_module_at_all:Method"], SEED)
+    assert outcome.results[0].status == "error"
+    assert "ModuleNotFoundError" in outcome.results[0].reason
+
+
+def test_errors_are_kept_by_the_judge():
+    """Together with others: error, fail and ok side by side; what comes after an error runs."""
+    methods = [odd("Raises"), odd("Louder"), odd("Foreign")]
+    outcomes = run_suite([TINY], methods, SEED)
+    statuses = [{r.metric: r.status for r in outcome.results} for outcome in outcomes]
+    assert statuses[0] == {"run": "error"}
+    assert statuses[1]["norm"] == "fail"
+    assert statuses[2]["norm"] == "ok"
+    assert "fail" not in statuses[2].values()
+
+
+def test_through_files():
+    """A store, `simbg reconstruct`, the files it writes: ours holds, and a bad one is an error."""
+    assert run.PATHS[ON_DISK.name] == "hess"
+    good, bad = run_scenario(ON_DISK, ["histogram", odd("Raises")], SEED)
+    measured = {r.metric: r for r in good.results}
+    assert measured.keys() == METRICS.keys() | SUMMARY.keys()
+    assert abs(measured["norm"].value - 1) < 6 * measured["norm"].error
+    assert bad.results[0].status == "error"
+    assert "no such" in bad.results[0].reason
+
+
+def test_files_and_memory_agree():
+    """The same runs by either path: the same cube, but for the names that seed them."""
+    (memory,) = run_scenario(replace(TINY, name="tiny"), ["histogram"], SEED)
+    (disk,) = run_scenario(ON_DISK, ["histogram"], SEED)
+    for outcome in (memory, disk):
+        value = {r.metric: r for r in outcome.results}
+        assert value["count_deviance"].value != 0
+        assert abs(value["count_deviance"].value) < 6
+        assert abs(value["run_dispersion"].value) < 6
+
+
+def test_results_do_not_depend_on_the_executor():
+    methods = ["histogram", "default", odd("Foreign"), odd("Exits")]
+
+    def results(executor):
+        return [
+            (
+                r.method,
+                r.metric,
+                r.status,
+                repr(r.value),
+                repr(r.error),
+                repr(r.predicted),
+                r.reason,
+            )
+            for outcome in run_suite([TINY], methods, SEED, executor)
+            for r in outcome.results
+        ]
+
+    alone = results(None)
+    assert results(Inline()) == alone
+    with ProcessPoolExecutor(2) as pool:
+        assert results(pool) == alone
+
+
+def test_another_seed_is_another_result():
+    values = [
+        run_scenario(TINY, ["histogram"], seed)[0].pair.reco.counts for seed in (SEED, SEED + 1)
+    ]
+    assert not np.array_equal(*values)
+
+
+def test_same_seed_is_the_same_result():
+    values = [run_scenario(TINY, ["histogram"], SEED)[0].pair.reco.rate for _ in range(2)]
+    assert_array_equal(*values)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_our_methods_are_measured_and_predicted(name):
+    """Directed metrics come with what the method gives without noise, its calculated bias."""
+    (outcome,) = run_scenario(TINY, [name], SEED)
+    results = {r.metric: r for r in outcome.results}
+    # Without masks there is nothing to measure of them.
+    directed = set(DIRECTED) - {"masked_norm"}
+    assert all(np.isfinite(results[metric].predicted) for metric in directed)
+    bias = abs(results["width"].predicted - 1)
+    assert bias < 1e-9 if name == "histogram" else bias > 0.01
+
+
+def test_results_say_where_they_come_from():
+    (outcome,) = run_scenario(TINY, [odd("Foreign")], SEED)
+    for result in outcome.results:
+        assert result.scenario == "tiny"
+        assert result.digest == TINY.digest
+        assert result.method == odd("Foreign")
+        assert result.seed == SEED
+
+
+def test_convergence_once_a_truth(monkeypatch):
+    """Scenarios of one truth lose alike: the first has it, the second does not need it."""
+    seen = []
+    monkeypatch.setattr(run, "CONVERGENCE", ("tiny", "again", "other"))
+    monkeypatch.setattr(run, "converge", lambda scenario, *args: seen.append(scenario.name))
+    other = replace(TINY, name="other", truth=replace(TINY.truth, index=2.4))
+    run_suite([TINY, replace(TINY, name="again"), other], ["histogram"], SEED)
+    assert seen == ["tiny", "other"]

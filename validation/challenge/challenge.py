@@ -1,0 +1,221 @@
+"""Blind challenges: stores of truths that nobody knows, a sealed answer, and its opening.
+
+Truths are drawn with the entropy of the system. What is handed out holds the stores and the
+SHA-256 of the answer, which a salt keeps from being guessed. The answer makes the stores again,
+so nobody can change it later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+import astropy
+import numpy as np
+import scipy
+from astropy.io import fits
+
+from simbg import __version__
+from simbg.axes import edition2015_axes
+from simbg.io import gadf
+from simbg.io.cubes import write_cube
+from simbg.io.files import new_directory, new_file
+from simbg.simulation.simulate import REGIONS, write_dataset
+from simbg.validation.challenge.draw import RANGES, SCHEMA, draw_answer, scenarios_of
+from simbg.validation.challenge.score import (
+    LIMITS,
+    find_groups,
+    markdown,
+    ranking,
+    score_model,
+    true_cube,
+)
+
+__all__ = ["draw_answer", "make_challenge", "reveal_challenge"]
+
+OURS = (
+    *(rf"public/field-\d+/(?:{name})" for name in (*gadf.FILES, REGIONS)),
+    r"(public|secret)/(seal|answer|scores)\.json",
+    r"public/(README|scores)\.md",
+    r"public/truth-field-\d+\.fits\.gz",
+)
+# What another machine or version may differ by, in its last digits: of doubles, of which times of
+# 1e8 s have the fewest digits, and of angles near 0. An event that differs differs by far more.
+ROUNDING = {"rtol": 1e-13, "atol": 1e-9}
+
+
+def make_challenge(outdir, answer, executor=None, overwrite=False):
+    """Write the stores and the seal of an answer, and, for its owner alone, the answer.
+
+    Parameters
+    ----------
+    outdir : path-like
+    answer : dict
+        From `draw_answer`. The same makes the same bytes, with any executor.
+    executor : concurrent.futures.Executor, optional
+    overwrite : bool
+
+    Returns
+    -------
+    digest : str
+        SHA-256 of the file of the answer.
+    """
+    text = json.dumps(answer, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    digest = sha256(text).hexdigest()
+    with new_directory(outdir, overwrite, OURS) as folder:
+        public, secret = folder / "public", folder / "secret"
+        public.mkdir()
+        secret.mkdir(mode=0o700)
+        handle = os.open(secret / "answer.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "wb") as file:
+            file.write(text)
+        _simulate(public, answer, executor)
+        seal = {"schema": SCHEMA, "sha256": digest, "versions": _versions()}
+        (public / "seal.json").write_text(_json(seal | {"files": _digests(public)}))
+        (public / "README.md").write_text(_handout(len(answer["fields"]), digest), "utf-8")
+    return digest
+
+
+def reveal_challenge(outdir, models=(), executor=None, overwrite=False):
+    """Check the answer against its seal and the stores, write the truths, and score models.
+
+    Parameters
+    ----------
+    outdir : path-like
+        Of `make_challenge`, or what was handed out, with the answer in it.
+    models : sequence of path-like
+        A folder for each group, with its name.
+    executor : concurrent.futures.Executor, optional
+    overwrite : bool
+        Replace what an earlier reveal wrote and is not the same now.
+
+    Returns
+    -------
+    scores : dict
+        What scores.json has: "ranking" and "scores".
+
+    Raises
+    ------
+    ValueError
+        If the answer is not the one that was sealed, or a store is not its.
+    """
+    public = Path(outdir, "public") if Path(outdir, "public").is_dir() else Path(outdir)
+    groups = find_groups(models)
+    text, seal = _opened(Path(outdir), public)
+    with tempfile.TemporaryDirectory() as temporary:
+        fields = _simulate(Path(temporary), json.loads(text), executor)
+        _check_stores(public, seal, Path(temporary))
+        truths = [_truth_file(Path(temporary), *field) for field in fields]
+    jobs = [(*group, *field) for group in groups.items() for field in fields]
+    rows = list((map if executor is None else executor.map)(_score, jobs))
+    scores = {"ranking": ranking(rows), "scores": rows}
+    written = dict(truths) | {"answer.json": text}
+    if groups:
+        table = markdown(scores["ranking"], rows).encode()
+        written |= {"scores.json": _json(scores).encode(), "scores.md": table}
+    _put(public, written, overwrite)
+    return scores
+
+
+def _simulate(folder, answer, executor):
+    """Write the stores of an answer; returns its scenarios and their runs."""
+    scenarios, run_seed, event_seed = scenarios_of(answer)
+    fields = []
+    for scenario in scenarios:
+        table = scenario.table(run_seed)
+        about = scenario.truth, table, scenario.site, event_seed, scenario.name
+        sky = {"sources": scenario.sources, "regions": scenario.regions}
+        write_dataset(folder / scenario.name, *about, executor=executor, **sky)
+        fields.append((scenario, table))
+    return fields
+
+
+def _handout(n_fields, digest):
+    """The README of what is handed out."""
+    ranges = "\n".join(f"| {name} | {a:g} | {b:g} |" for name, (a, b) in RANGES.items())
+    text = Path(__file__).with_name("handout.md").read_text(encoding="utf-8")
+    return text.format(n=n_fields, digest=digest, ranges=ranges, **LIMITS)
+
+
+def _digests(folder):
+    """SHA-256 of each file of the stores."""
+    files = (path for path in Path(folder).glob("field-*/**/*") if path.is_file())
+    return {p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def _versions():
+    ours = {"simbg": __version__, "python": platform.python_version()}
+    return ours | {module.__name__: module.__version__ for module in (np, scipy, astropy)}
+
+
+def _json(value):
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _opened(outdir, public):
+    """The text of the answer, which is the one that was sealed, and the seal."""
+    path = public / "seal.json"
+    try:
+        seal = json.loads(path.read_text())
+        schema, sealed = seal["schema"], seal["sha256"]
+        dict(seal["files"]), dict(seal["versions"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: got no seal ({error!r}), expected that of a challenge"
+        ) from error
+    if schema != SCHEMA:
+        raise ValueError(f"{path}: got schema {schema}, expected {SCHEMA}")
+    paths = outdir / "secret" / "answer.json", public / "answer.json"
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"answer: got no {paths[0]} and no {paths[1]}, expected one")
+    text = path.read_bytes()
+    if (digest := sha256(text).hexdigest()) != sealed:
+        raise ValueError(f"{path}: got SHA-256 {digest}, expected that of the seal, {sealed}")
+    return text, seal
+
+
+def _check_stores(public, seal, made):
+    """Refuse stores that are not those that were sealed, or that the answer does not make."""
+    there, sealed, again = _digests(public), seal["files"], _digests(made)
+    for name in sorted(there.keys() | sealed.keys() | again.keys()):
+        if there.get(name) != sealed.get(name):
+            raise ValueError(f"{public / name}: got other bytes than were sealed, or none")
+        if again.get(name) != sealed[name] and not _same(public / name, made / name):
+            raise ValueError(
+                f"answer: it makes another {name} than was sealed with {seal['versions']}; "
+                f"here are {_versions()}"
+            )
+
+
+def _same(a, b):
+    """Whether two files differ by rounding at most, and by who compressed them."""
+    if not (a.is_file() and b.is_file() and a.name.endswith(".fits.gz")):
+        return False
+    return fits.FITSDiff(a, b, ignore_keywords=["CREATOR"], **ROUNDING).identical
+
+
+def _truth_file(folder, scenario, table):
+    path = folder / f"truth-{scenario.name}.fits.gz"
+    write_cube(path, true_cube(scenario, table, edition2015_axes()))
+    return path.name, path.read_bytes()
+
+
+def _score(job):
+    return score_model(*job)
+
+
+def _put(folder, written, overwrite):
+    """Write what is not there yet; nothing, if some of it may not be replaced."""
+    paths = {folder / name: content for name, content in written.items()}
+    for path in [p for p in paths if p.is_file() and p.read_bytes() == paths[p]]:
+        paths.pop(path)
+    if there := [path for path in paths if path.exists() and not overwrite]:
+        raise FileExistsError(f"{there[0]} exists and differs; --overwrite replaces it")
+    for path, content in paths.items():
+        with new_file(path, overwrite) as temporary:
+            temporary.write_bytes(content)

@@ -1,0 +1,1 @@
+"""Commands of the suite, which ``simbg`` finds as entry points."""

@@ -1,0 +1,67 @@
+"""``simbg compare`` and ``simbg plot``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from simbg.cli.console import overwrite_option
+
+__all__ = ["compare", "plot"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("a", type=click.Path())
+@click.argument("b", type=click.Path())
+@click.option(
+    "--normalize",
+    type=click.Choice(["none", "cube", "image"]),
+    default="none",
+    show_default=True,
+    help="Scale A to B: not, by the whole cube, or by each energy's image.",
+)
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="Write a page, index.html, and a figure a pair into this folder.",
+)
+@click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
+@overwrite_option
+def compare(a, b, normalize, out, json_, overwrite):
+    """Compare two cubes, or two folders of models, A being the reference.
+
+    Cubes with other bins are compared on common ones. Ends with 0 if they agree and 1 if they
+    differ.
+
+    \b
+    simbg compare true.fits.gz reco.fits.gz
+    simbg compare models_a models_b --normalize cube --out comparison --json result.json
+    """
+    from simbg.validation.comparison.compare import compare_paths
+
+    comparisons = compare_paths(a, b, normalize, out, json_, overwrite)
+    for comparison in comparisons:
+        click.echo(comparison.text)
+    sys.exit(0 if all(comparison.agree for comparison in comparisons) else 1)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("file", type=click.Path())
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="PICTURE",
+    help="A .png or .pdf; default: a .png here, called as FILE.",
+)
+@overwrite_option
+def plot(file, out, overwrite):
+    """Draw a background FILE of any kind: images, spectra and radial profiles.
+
+    \b
+    simbg plot models/bg_cube_model_group27_gadf.fits.gz
+    simbg plot irf_file.fits --out background.pdf
+    """
+    from simbg.validation.figures.plot_cube import plot_file
+
+    click.echo(plot_file(file, out, overwrite))

@@ -1,0 +1,117 @@
+"""The conformance suite: whether a method keeps the contract.
+
+A method sees stores alone (`simbg.validation.conformance.trials`), in processes of its own; then each promise is
+judged by the cubes that it made of them (`simbg.validation.conformance.promises`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from tempfile import TemporaryDirectory
+
+from simbg import __version__
+from simbg.io.files import new_file
+from simbg.validation.conformance.case import Case
+from simbg.validation.conformance.promises import CHECKS, FIRST, LAST, is_error
+from simbg.validation.conformance.trials import AXES, TRIALS, write_trial
+from simbg.validation.methods.isolation import run_command, run_method
+
+__all__ = ["Finding", "conformance", "judge", "write_findings"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Parameters
+    ----------
+    name, about : str
+    status : {"ok", "fail", "note"}
+        A note is worth knowing and breaks no promise.
+    text : str
+    """
+
+    name: str
+    about: str
+    status: str
+    text: str
+
+
+def conformance(way, seed=0, executor=None):
+    """Run all checks on a method.
+
+    Parameters
+    ----------
+    way : Way
+        A method or a command.
+    seed : int
+    executor : concurrent.futures.Executor, optional
+
+    Returns
+    -------
+    findings : list of Finding
+        Only the first few if the method makes no cube of the plain store.
+    """
+    if way.kind == "files":
+        raise ValueError(f"conformance: got the files of {way.name}, expected a method or command")
+    made = {"plain": _rebuild(way, seed, "plain")}
+    if not made["plain"].reason:
+        others = [name for name in (*TRIALS, "again") if name != "plain"]
+        found = (executor.map if executor else map)(partial(_rebuild, way, seed), others)
+        made |= dict(zip(others, found, strict=True))
+    return judge(made, seed, way.kind)
+
+
+def _rebuild(way, seed, name):
+    trial = "plain" if name == "again" else name
+    with TemporaryDirectory(prefix="simbg-") as folder:
+        store = write_trial(folder, seed, trial)
+        if way.kind == "command":
+            return run_command(way.text, store, way.timeout)
+        return run_method(way.name, store, AXES, TRIALS[trial].regions, way.timeout)
+
+
+def judge(made, seed, kind="method"):
+    """Judge what a method made.
+
+    Parameters
+    ----------
+    made : dict of str to Isolated
+        For each of the `TRIALS` and "again", or for some; checks of others are left out.
+    seed : int
+    kind : {"method", "command"}
+        Nobody watches which files a command opens.
+
+    Returns
+    -------
+    findings : list of Finding
+    """
+    case = Case(made, seed)
+    checks = FIRST if made["plain"].reason else CHECKS
+    checks = [check for check in checks if check.trial in made]
+    checks = [check for check in checks if kind == "method" or check.name != "blind"]
+    return [Finding(check.name, check.about, *_judged(case, check)) for check in checks]
+
+
+def _judged(case, check):
+    reason = case.made[check.trial].reason
+    if reason and check not in (*FIRST, *LAST):
+        # A method need not know how to mask.
+        masks = check.trial in TRIALS and TRIALS[check.trial].regions
+        return ("note" if masks and is_error(reason) else "fail"), reason
+    try:
+        if check.by_energy and case.off_in_energy:
+            return "note", "not judged: energy is off"
+        return check.judge(case)
+    except ValueError as error:
+        return "fail", str(error)
+
+
+def write_findings(path, method, seed, findings):
+    """Write what was found as JSON; a file that is there is replaced."""
+    content = {"simbg": __version__, "method": method, "seed": seed}
+    content["findings"] = [asdict(finding) for finding in findings]
+    with new_file(path, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,114 @@
+"""Figures of the suite as a whole: convergence, masks, and its check of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+
+from simbg.validation.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    label,
+    look,
+    new_figure,
+    number_text,
+    set_log,
+    styled,
+)
+
+__all__ = ["convergence_figure", "response_figure", "self_check_figure"]
+
+
+@styled
+def convergence_figure(curves, looks=None):
+    """Relative accuracy of the rebuilt rate against exposure, a line a method.
+
+    Parameters
+    ----------
+    curves : sequence of Convergence
+    looks : dict of str to dict, optional
+        Colour and marker of each method.
+    """
+    figure = new_figure(4.4, 3.3)
+    axes = figure.add_axes((0.17, 0.145, 0.805, 0.77))
+    for number, c in enumerate(curves):
+        error = 0.5 * c.accuracy * np.array(c.loss_error) / c.loss
+        style = looks[c.method] if looks else look(number)
+        text = f"{c.method}, exponent {c.exponent:.2f}"
+        axes.errorbar(
+            c.hours, c.accuracy, error, ls="none", ms=4.5, mfc="none", label=label(text), **style
+        )
+        cost, floor = c.fit
+        hours = np.geomspace(c.hours[0], c.hours[-1], 100)
+        events = hours * c.events[0] / c.hours[0]
+        fitted = np.sqrt(cost / events + floor)
+        axes.plot(hours, fitted, ":", color=style["color"], lw=1.2)
+    axes.axhline(0.01, color=INK, lw=0.8, ls="--")
+    for which in "xy":
+        set_log(axes, which, plain=True)
+    axes.set(xlabel="livetime / h", ylabel="relative rms error of the rate")
+    axes.legend()
+    return figure
+
+
+@styled
+def response_figure(response, fluxes):
+    """Bias of the rate against the radius of a source's mask, for some fluxes."""
+    figure = new_figure(4.4, 3.3)
+    axes = figure.add_axes((0.17, 0.145, 0.805, 0.77))
+    radii = np.array(response.radii)
+    for number, (flux, color) in enumerate(zip(fluxes, (BLUE, ORANGE, GREEN), strict=True)):
+        for bias, style, name in (
+            (response.sector, "-", "its track"),
+            (response.total, ":", "all"),
+        ):
+            axes.plot(
+                radii,
+                flux * np.array(bias),
+                style,
+                marker="os^"[number],
+                mfc="none",
+                color=color,
+                label=f"{flux:g} Crab, {name}",
+            )
+    axes.axhline(0.002, color=INK, lw=0.8, ls="--")
+    axes.set(
+        xlabel="radius of the mask / deg",
+        ylabel="relative bias of the rate",
+        title=f"point spread function {response.psf:g} deg; dashed: 0.2 %",
+    )
+    axes.set_yscale("symlog", linthresh=1e-4)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: number_text(x)))
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper right")
+    return figure
+
+
+@styled
+def self_check_figure(found, probes):
+    """Which metric finds which defect at its full size, and how near to the limit sizes get."""
+    height = 0.24 * len(found) + 1.9
+    figure = new_figure(11, height)
+    place = {"left": 0.15, "right": 0.97, "bottom": 1.25 / height, "top": 1 - 0.35 / height}
+    left, right = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
+    figure.subplots_adjust(**place, wspace=0.18)
+    sizes = np.abs(np.nan_to_num([f.pulls for f in found], posinf=1e9, neginf=1e9))
+    mesh = left.imshow(np.clip(sizes, 0, 12), cmap="Blues", aspect="auto", vmin=0, vmax=12)
+    left.set_xticks(range(len(probes)), probes, rotation=60, ha="right", rotation_mode="anchor")
+    left.set_yticks(range(len(found)), [f.name for f in found])
+    left.set(title="mean |pull| at full size, in σ", ylabel="defect")
+    for (i, j), value in np.ndenumerate(sizes):
+        if value >= 4:
+            text = f"{value:.0f}" if value < 1000 else ">999"
+            color = "w" if value > 7 else "k"
+            left.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
+    bar = figure.colorbar(mesh, ax=left, extend="max", fraction=0.03, pad=0.02)
+    bar.solids.set_rasterized(True)
+    right.barh(range(len(found)), np.nan_to_num([f.ratio for f in found]), color=BLUE)
+    right.axvline(1, color=GREY, lw=1)
+    right.axvline(2, color=ORANGE, lw=1, ls="--")
+    right.set(xlabel="smallest size found / Cramér–Rao limit", title="no bar: no such limit")
+    return figure

@@ -1,0 +1,287 @@
+"""The bench: every method on the same stores, and where it then stands in one scenario.
+
+The replicates of a scenario have the same runs and other events. With d = m − λ for the
+counts m that a cube predicts, E[Σ d²/λ] is noise and bias together, and between two
+replicates E[Σ d d'/λ] is bias alone: no noise is in common. So cost and floor need nothing
+of a method but its cubes.
+
+Errors are those of a jackknife over replicates. Its variance is right on average for E[Q], and
+so for accuracy and efficiency; for a floor and what depends on it, it is never too small on average
+(Efron & Stein 1981): right where bias dominates, 4 times too large for an unbiased method of
+three replicates, and twice for one of many. So an error of three is twice what it need be there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from simbg.cube import BackgroundCube
+from simbg.simulation.simulate import write_dataset
+from simbg.truth.from_file import CubeTruth
+from simbg.validation.cross_validation.empty_field import significance_width
+from simbg.validation.metrics.metrics import METRICS
+from simbg.validation.metrics.pair import Pair
+from simbg.validation.suite.replicates import N_PARAMETERS
+
+__all__ = ["Standing", "check_rates", "make_standing", "rebuild_stores", "with_exposure"]
+
+# Relative accuracy for which hours are stated.
+TARGET = 0.01
+# A floor is seen if it is so many standard errors above 0.
+SEEN = 2.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a method stands in a scenario; NaN where nothing is known, errors for each.
+
+    Parameters
+    ----------
+    scenario, method : str
+    reason : str
+        Why the method has no cube; then there are no numbers but the time.
+    norm, index : float
+        Bias of norm (relative) and of the index, mean over replicates.
+    noise_cost, floor : float
+        What noise and bias cost, in 2 ln L: p_eff parameters, and T b.
+    efficiency : float
+        Parameters of a perfect fit over E[Q].
+    accuracy : float
+        Relative rms error of the rate, √(E[Q] / N).
+    hours : float
+        Livetime for an accuracy of 1 %; infinite if bias alone is more.
+    at_least : bool
+        Whether that is a lower limit, from noise alone: the floor is not seen above its error.
+    significance_width : float
+        Of pixels of held-out runs on an empty field, after a norm for each; 1 is right.
+    seconds, megabytes : float
+        Of its process, mean and largest.
+    known : dict of str to str
+        What the method says of itself.
+    stores : int
+        How many it rebuilt.
+    """
+
+    scenario: str
+    method: str
+    reason: str = ""
+    norm: float = math.nan
+    norm_error: float = math.nan
+    index: float = math.nan
+    index_error: float = math.nan
+    noise_cost: float = math.nan
+    noise_cost_error: float = math.nan
+    floor: float = math.nan
+    floor_error: float = math.nan
+    efficiency: float = math.nan
+    efficiency_error: float = math.nan
+    accuracy: float = math.nan
+    accuracy_error: float = math.nan
+    hours: float = math.nan
+    at_least: bool = False
+    significance_width: float = math.nan
+    significance_width_error: float = math.nan
+    seconds: float = math.nan
+    megabytes: float = math.nan
+    known: dict = None
+    stores: int = 0
+
+
+def rebuild_stores(scenario, table, seed, ways, replicates, folder, executor=None):
+    """Write the stores that methods need, and let each rebuild them in its own process.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    table : Table
+        Its runs.
+    seed : int
+    ways : sequence of Way
+    replicates : int
+        Stores for all methods; those that are not ours get one in any case.
+    folder : Path
+        Where the stores are written.
+    executor : concurrent.futures.Executor, optional
+
+    Returns
+    -------
+    isolated : dict
+        Way → list of Isolated, one a replicate; a folder of finished files has one.
+    """
+    number = {way: replicates if way.ours else max(1, replicates) for way in ways}
+    number |= {way: 1 for way in ways if way.kind == "files"}
+    written = max((number[way] for way in ways if way.kind != "files"), default=0)
+    for replicate in range(written):
+        write_dataset(
+            folder / f"bench-{replicate}",
+            *(scenario.truth, table, scenario.site, seed, scenario.name),
+            executor=executor,
+            sources=scenario.sources,
+            regions=scenario.regions,
+            replicate=replicate,
+        )
+    jobs = [(way, replicate) for way in ways for replicate in range(number[way])]
+    job = partial(_rebuild, scenario, folder)
+    done = list((executor.map if executor else map)(job, jobs))
+    isolated = {way: [] for way in ways}
+    for (way, _), result in zip(jobs, done, strict=True):
+        isolated[way].append(result)
+    return isolated
+
+
+def _rebuild(scenario, folder, job):
+    way, replicate = job
+    return way.rebuild(folder / f"bench-{replicate}", scenario)
+
+
+def with_exposure(cube, stack, own=True):
+    """A cube that may not know its exposure, or not its ``own``, with that of the runs."""
+    if cube.axes.align != "ALTAZ":
+        raise ValueError(f"got a cube aligned with {cube.axes.align}, expected ALTAZ")
+    # One clock without the other converts nothing.
+    if own and cube.livetime is not None and cube.ontime is not None:
+        return cube
+    counts = cube.counts if own else None
+    return replace(cube, counts=counts, livetime=stack.livetime, ontime=stack.ontime)
+
+
+def check_rates(reco, true):
+    """Refuse a cube that would pass for want of anything to measure."""
+    if reco.livetime is None or not np.any(reco.livetime > 0):
+        raise ValueError("got a cube without livetime, expected that of each bin")
+    longest, runs = reco.livetime.max(), true.livetime.max()
+    # Sums of the same seconds in another order.
+    if abs(longest - runs) > 1e-9 * runs:
+        raise ValueError(
+            f"got {longest:.0f} s of livetime, expected that of the runs, {runs:.0f} s"
+        )
+    exposed = true.livetime > 0
+    rate = reco.rate[exposed]
+    # No double of a rate that is no nonsense overflows when it is squared.
+    bad = np.count_nonzero(~((rate >= 0) & (rate < 1e100)))
+    if bad:
+        raise ValueError(
+            f"got {bad} rates of {rate.size} that are negative or no number, "
+            "expected 0 or more wherever there is exposure"
+        )
+
+
+def make_standing(scenario, method, setting, isolated, table, seed, own=True, common=None):
+    """Where a method stands.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    method : str
+        Its name in the results.
+    setting : Setting
+        The exact stacks over the axes of its cubes.
+    isolated : sequence of Isolated
+        One a replicate.
+    table : Table
+    seed : int
+    own : bool
+        Whether its cubes know their own exposure, if they say one.
+    common : Setting, optional
+        Over the axes that all methods are held to, if its cubes are over others: few large bins
+        cost little and see nothing. Norm and index are those over its own.
+
+    Returns
+    -------
+    standing : Standing
+    """
+    cubes, reasons = _cubes(setting, isolated, own)
+    cost = {
+        "seconds": float(np.mean([one.seconds for one in isolated])),
+        "megabytes": float(np.max([one.megabytes for one in isolated])),
+        "known": next((one.known for one in isolated if one.known), None),
+    }
+    if reasons:
+        return Standing(scenario.name, method, reasons[0], **cost)
+    pairs = [Pair(setting.true, cube) for cube in cubes]
+    numbers = {"stores": len(pairs)} | _biases(pairs)
+    if common is not None:
+        setting, cubes = common, [_resampled(cube, common) for cube in cubes]
+        pairs = [Pair(setting.true, cube) for cube in cubes]
+    numbers |= _accuracies(pairs, setting, float(np.sum(table["LIVETIME"])))
+    width = significance_width(scenario, pairs[0].reco, table, seed, len(isolated))
+    return Standing(scenario.name, method, "", **numbers, **width, **cost)
+
+
+def _biases(pairs):
+    """Mean bias of norm and index, and their errors."""
+    numbers = {}
+    for name in ("norm", "index"):
+        measures = [METRICS[name](pair) for pair in pairs]
+        values = np.array([m.value - m.ideal for m in measures])
+        error = values.std(ddof=1) / math.sqrt(values.size) if values.size > 1 else math.nan
+        numbers |= {name: float(values.mean()), f"{name}_error": float(error)}
+    return numbers
+
+
+def _accuracies(pairs, setting, livetime):
+    """What noise and bias cost, and the hours that 1 % takes."""
+    losses, expected = _losses(pairs), float(setting.true.counts.sum())
+    numbers = _of_losses("noise_cost", losses, lambda q, floor: q - floor)
+    numbers |= _of_losses("floor", losses, lambda q, floor: floor)
+    numbers |= _of_losses("efficiency", losses, lambda q, floor: N_PARAMETERS / q)
+    numbers |= _of_losses("accuracy", losses, lambda q, floor: np.sqrt(q / expected))
+    seen = numbers["floor"] > SEEN * numbers["floor_error"]
+    gain = TARGET**2 - (numbers["floor"] / expected if seen else 0.0)
+    hours = livetime / 3600 * max(numbers["noise_cost"], 0.0) / expected
+    if not math.isfinite(numbers["floor_error"]):
+        return numbers  # whether there is a floor decides the hours
+    return numbers | {"hours": hours / gain if gain > 0 else math.inf, "at_least": not seen}
+
+
+def _cubes(setting, isolated, own):
+    """The cubes, and why there are fewer than stores."""
+    cubes, reasons = [], []
+    for number, one in enumerate(isolated):
+        try:
+            if one.reason:
+                raise ValueError(one.reason)
+            cube = with_exposure(one.cube, setting.claimed, own)
+            check_rates(cube, setting.true)
+            cubes.append(cube)
+        except ValueError as error:
+            reasons.append(f"store {number}: {error}")
+    return cubes, reasons
+
+
+def _resampled(cube, common):
+    """A cube over other axes, taken as any file: constant over pixels, a power law over bins."""
+    axes = common.claimed.axes
+    rate = CubeTruth.from_cube(cube).integrate(axes) / axes.volume
+    return with_exposure(BackgroundCube(axes, rate), common.claimed)
+
+
+def _losses(pairs):
+    """Σ d d'/λ of all pairs of replicates, a symmetric matrix."""
+    used = np.all([pair.expected > 0 for pair in pairs], axis=0)
+    scale = np.sqrt(pairs[0].expected[used])
+    d = np.array([(pair.predicted - pair.expected)[used] / scale for pair in pairs])
+    return d @ d.T
+
+
+def _cost_and_floor(losses):
+    """E[Q] and floor: of all replicates first, then without each of them."""
+    n, own, row = len(losses), np.diag(losses), losses.sum(axis=1)
+    size = np.append(n, np.full(n, n - 1))
+    trace = np.append(own.sum(), own.sum() - own)
+    cross = np.append(row.sum(), row.sum() - 2 * row + own) - trace
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return trace / size, cross / (size * (size - 1))
+
+
+def _of_losses(name, losses, function):
+    """A function of E[Q] and the floor, with its jackknife error."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value, *left_out = function(*_cost_and_floor(losses))
+        n = len(left_out)
+        error = math.sqrt(n - 1) * np.std(left_out) if n > 2 else math.nan
+    return {name: float(value), f"{name}_error": float(error)}

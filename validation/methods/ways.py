@@ -1,0 +1,113 @@
+"""Ways in: how a user names a method, and how each is brought to rebuild a store."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from simbg.reconstruction.registry import METHODS
+from simbg.truth.from_file import read_model
+from simbg.validation.methods.isolation import TIMEOUT, Isolated, run_command, run_method
+
+__all__ = ["Way", "as_way"]
+
+# What the runner calls models of single runs.
+PER_RUN = "per-run"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A method to validate.
+
+    Parameters
+    ----------
+    name : str
+        What results call it.
+    kind : {"method", "command", "files"}
+        A name that `simbg.reconstruction.registry.find_method` takes; a command that reads a GADF store
+        and writes a file; a folder of finished files, ``SCENARIO.fits`` or ``.fits.gz``.
+    text : str
+        The name, the template of the command, or the folder.
+    timeout : float
+        s, for each store.
+    """
+
+    name: str
+    kind: str = "method"
+    text: str = ""
+    timeout: float = TIMEOUT
+
+    def __post_init__(self):
+        if not (self.name and self.name.isprintable()):
+            raise ValueError(f"methods: got one called {self.name!r}, expected what can be shown")
+        # Results of that name are judged as ours, with what is known of ours.
+        if self.kind != "method" and self.name in (*METHODS, PER_RUN):
+            raise ValueError(f"methods: got {self.name!r}, which is ours, expected another name")
+
+    @classmethod
+    def command(cls, template, timeout=TIMEOUT):
+        """A command, called by its words up to {store} or {output}.
+
+        It runs in a folder of its own, so words that name a file here become whole paths; a
+        program without a slash is looked for as shells do.
+        """
+        try:
+            words = shlex.split(template)
+        except ValueError as error:
+            raise ValueError(
+                f"command: got {template!r} ({error}), expected words as a shell has them"
+            ) from None
+        if not words or not any("{output}" in word for word in words):
+            raise ValueError(f"command: got {template!r}, expected one with {{output}} in it")
+        name = " ".join(Path(word).name for word in takewhile(lambda word: "{" not in word, words))
+        if not name:
+            raise ValueError(f"command: got {template!r}, expected a program before all else")
+        whole = [os.path.abspath(word) if os.path.isfile(word) else word for word in words]
+        if "/" not in words[0]:
+            whole[0] = words[0]
+        return cls(name, "command", shlex.join(whole), timeout)
+
+    @classmethod
+    def files(cls, folder):
+        """A folder of finished files, called by its name."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"models: got {folder}, expected a folder")
+        return cls(folder.resolve().name, "files", str(folder))
+
+    @property
+    def ours(self):
+        """Whether it is one of our own methods, which need no process of their own."""
+        return self.kind == "method" and self.name in METHODS
+
+    def rebuild(self, store, scenario):
+        """The cube of a GADF store.
+
+        Returns
+        -------
+        isolated : Isolated
+        """
+        if self.kind == "command":
+            return run_command(self.text, store, self.timeout)
+        if self.kind == "files":
+            return _finished(Path(self.text), scenario.name)
+        return run_method(self.name, store, None, scenario.regions, self.timeout)
+
+
+def as_way(method):
+    """A `Way`, or the one that a name stands for."""
+    return method if isinstance(method, Way) else Way(method)
+
+
+def _finished(folder, name):
+    paths = [folder / f"{name}.fits", folder / f"{name}.fits.gz"]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        return Isolated(None, f"{paths[0]}[.gz]: no such file")
+    try:
+        return Isolated(read_model(found[0], inside=True))
+    except (ValueError, OSError) as error:
+        return Isolated(None, " ".join(str(error).split()))

@@ -1,0 +1,256 @@
+"""The report: results and figures in one HTML page that opens anywhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from simbg.io.files import new_file
+from simbg.validation.figures.plots import leaderboard_figure
+from simbg.validation.figures.rendering import slug, write_pictures
+from simbg.validation.leaderboard.ranking import (
+    ABSENT,
+    COLUMNS,
+    about,
+    ranking,
+    rows,
+    said,
+    why,
+    write_leaderboard,
+)
+from simbg.validation.metrics.metrics import METRICS, SOURCES
+from simbg.validation.pages.junit import write_junit
+from simbg.validation.pages.summary import MARKS, key_numbers, write_summary
+from simbg.validation.suite.convergence import TARGETS
+from simbg.validation.suite.criteria import BUDGET
+from simbg.validation.suite.mask_response import FLUXES
+from simbg.validation.suite.replicates import SUMMARY
+from simbg.validation.suite.results import versions, write_results
+from simbg.validation.suite.single_runs import SUMMARY as RUN_SUMMARY
+from simbg.validation.suite.suite import WORDS, self_check_lines, worst
+
+__all__ = ["commit", "write_page", "write_reports"]
+
+ROOT = Path(__file__).resolve().parents[2]
+# Changes since the baseline that stand open.
+N_CHANGES = 8
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One method in one scenario, as the page has it."""
+
+    method: str
+    status: str
+    short: str
+    counts: str
+    notable: list
+    results: tuple
+    picture: object
+
+
+def write_reports(folder, suite, pictures):
+    """Write all there is of a run: page, summary, results, JUnit XML, figures, leaderboard."""
+    write_results(folder / "results.jsonl", suite.results)
+    write_junit(folder / "junit.xml", suite)
+    write_summary(folder / "summary.md", suite)
+    write_page(folder / "index.html", suite, pictures)
+    write_pictures(folder, pictures)
+    if suite.replicates:
+        write_leaderboard(folder, suite.outcomes, suite.seed, suite.replicates)
+
+
+def write_page(path, suite, pictures):
+    """Write the page: one file, which loads nothing.
+
+    Parameters
+    ----------
+    path : path-like
+    suite : Suite
+    pictures : Pictures
+        From `simbg.validation.figures.rendering.render`.
+    """
+    environment = Environment(
+        loader=PackageLoader("simbg.validation.pages", "."),
+        autoescape=select_autoescape(["html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "size": _size,
+        "hours": lambda value: f"{value:.3g}" if math.isfinite(value) else "never",
+        "uri": _uri,
+    }
+    environment.globals |= {"slug": slug, "hash": lambda name: _hash(environment, name)}
+    page = environment.get_template("report.html").render(
+        **_about(suite),
+        pictures=pictures,
+        parts=_parts(suite.outcomes, pictures),
+        seed=suite.seed,
+        versions=versions(),
+        commit=commit(),
+        stamp=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    with new_file(path, overwrite=True) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def commit():
+    """The commit of the sources that run, if they are those of a repository; else ""."""
+    try:
+        top, head, changed = (
+            subprocess.run(
+                ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10
+            ).stdout.strip()
+            for words in (
+                ("rev-parse", "--show-toplevel"),
+                ("rev-parse", "--short=12", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no", "--", "simbg", "validation"),
+            )
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    # An environment in another project's repository is none of its sources.
+    if not top or Path(top).resolve() != ROOT:
+        return ""
+    return head + (", with changes" if changed else "")
+
+
+def _about(suite):
+    """What the page says of the run."""
+    return {
+        "good": suite.good,
+        "sound": suite.sound,
+        "verdict": suite.text,
+        "budget": BUDGET,
+        "numbers": key_numbers(suite.outcomes),
+        "scenarios": suite.scenarios,
+        "methods": suite.methods,
+        "words": WORDS,
+        "marks": MARKS,
+        "about": {name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()}
+        | SUMMARY
+        | RUN_SUMMARY,
+        "sources": SOURCES,
+        "changes": suite.changes,
+        "n_changes": N_CHANGES,
+        "convergence": _convergence(suite.outcomes),
+        "targets": TARGETS,
+        "leaderboard": _leaderboard(suite.outcomes) if suite.replicates else None,
+        "self_check": None if suite.self_check is None else _self_check(*suite.self_check),
+        "response": None if suite.response is None else _response(suite.response),
+    }
+
+
+def _parts(outcomes, pictures):
+    """(scenario, method) → what stands there."""
+    parts = {}
+    for outcome in outcomes:
+        key = outcome.scenario.name, outcome.method
+        counts = Counter(result.status for result in outcome.results)
+        # A reason is given once, with the metrics that it holds for.
+        reasons = {}
+        for result in outcome.results:
+            if result.status in ("fail", "error", "known"):
+                reasons.setdefault((result.status, result.reason), []).append(result.metric)
+        parts[key] = _Part(
+            outcome.method,
+            status := worst(outcome.results),
+            f"{MARKS[status]} {SHORT[status].format(counts[status])}",
+            ", ".join(f"{counts[s]} {COUNTED[s]}" for s in COUNTED if counts[s]),
+            [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
+            outcome.results,
+            pictures.maps.get(key),
+        )
+    return parts
+
+
+SHORT = {"error": "ERROR", "fail": "{} FAIL", "known": "{} known", "ok": "holds", "info": "–"}
+COUNTED = {
+    "error": "error",
+    "fail": "FAIL",
+    "known": "fail as calculated",
+    "ok": "hold",
+    "info": "without a criterion",
+}
+
+
+def _convergence(outcomes):
+    """Scenario → curves of its methods."""
+    curves = {}
+    for outcome in outcomes:
+        if outcome.convergence:
+            curves.setdefault(outcome.scenario.name, []).append(outcome.convergence)
+    return curves
+
+
+def _self_check(found, clean):
+    *_, about, summary = self_check_lines(found, clean)
+    return {"found": found, "summary": summary, "clean": about}
+
+
+def _leaderboard(outcomes):
+    """Ranks, rows of the table, methods that are not here, and the figure."""
+    points = {}
+    for outcome in outcomes:
+        if (s := outcome.standing) and s.noise_cost > 0:
+            # Relative, as the accuracy: √(b / N), and N = E[Q] / accuracy².
+            scale = s.accuracy / math.sqrt(s.noise_cost + s.floor)
+            limit = math.sqrt(2 * s.floor_error) * scale
+            floor = math.sqrt(max(s.floor, 0.0)) * scale
+            points.setdefault(outcome.method, []).append((floor, limit, s.noise_cost))
+    return {
+        "ranks": ranking(outcomes),
+        "rows": rows(outcomes),
+        "columns": list(COLUMNS),
+        "why": why,
+        "said": said(outcomes),
+        "about": about(outcomes),
+        "absent": ABSENT,
+        "png": base64.b64encode(_png(leaderboard_figure(points))).decode(),
+    }
+
+
+def _response(response):
+    """Rows (flux, smallest adequate radius)."""
+    return {"rows": [(flux, response.adequate(flux)) for flux in FLUXES], "psf": response.psf}
+
+
+def _png(figure):
+    buffer = io.BytesIO()
+    # No software version inside: the same figure has the same bytes.
+    figure.savefig(buffer, dpi=80, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _uri(picture):
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.svg).decode()
+
+
+def _hash(environment, name):
+    """By which the page lets only its own script run."""
+    source = environment.get_template(name).render()
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+
+
+def _number(value):
+    # What is zero but for rounding is zero.
+    return "" if not math.isfinite(value) else f"{value if abs(value) > 1e-12 else 0:.5g}"
+
+
+def _size(result):
+    """Deviation from the ideal in standard errors, where that is a test."""
+    if not math.isfinite(result.limit):
+        return ""
+    size = (result.value - result.ideal) / result.error if result.error else math.nan
+    return "" if not math.isfinite(size) else f"{size:+.1f}"

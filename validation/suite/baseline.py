@@ -1,0 +1,223 @@
+"""The gate: accuracy now against accuracy in reports/baseline, replicate by replicate.
+
+Both see the same counts, so what the draws have in common cancels. Counts come
+from the bits of a generator through the inverse of Poisson's cumulative: they
+are the same with any release of numpy, and hardly change with the truth.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import click
+import numpy as np
+from scipy import special, stats
+
+from simbg.axes import edition2015_axes
+from simbg.io.files import new_file
+from simbg.parallel import workers
+from simbg.reconstruction.registry import METHODS
+from simbg.simulation.scenarios import SCENARIOS
+from simbg.validation.metrics.metrics import METRICS
+from simbg.validation.metrics.pair import Pair
+from simbg.validation.suite.criteria import BUDGET
+from simbg.validation.suite.replicates import make_setting
+from simbg.validation.suite.results import read_records
+
+__all__ = ["FILE", "Change", "changes", "describe", "measure", "read_losses", "write_losses"]
+
+FILE = "losses.jsonl"
+SCHEMA = 1
+KEY = ("scenario", "digest", "method", "metric")
+N_REPLICATES = 20
+SEED = 2015
+# A loss of this much is accepted: a tenth of a standard error, or 1 % of information.
+MARGIN_PULL, MARGIN_Q = 0.1, 0.01
+
+
+FAILURES = ("worse", "lost", "unkept")
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one metric of one method in one scenario changed.
+
+    Parameters
+    ----------
+    scenario, method, metric : str
+    status : str
+        "same", "better", "worse" (a loss beyond the margin), "lost" (no longer measured, though
+        the scenario is the same), "unkept" (missing in a baseline that has the rest of the
+        scenario and method), "new" or "gone". Worse, lost and unkept fail.
+    size, error : float
+        Mean of the paired differences of the loss and its error.
+    old, new : float
+        Mean losses.
+    """
+
+    scenario: str
+    method: str
+    metric: str
+    status: str
+    size: float = np.nan
+    error: float = np.nan
+    old: float = np.nan
+    new: float = np.nan
+
+    @property
+    def text(self):
+        """In words."""
+        where = f"{self.scenario} {self.method} {self.metric}"
+        if self.status in ("new", "gone", "lost", "unkept"):
+            return f"{where}: {self.status}"
+        significance = f", {self.size / self.error:+.1f} σ" if self.error > 0 else ""
+        return f"{where}: {self.status}, loss {self.old:.4g} → {self.new:.4g}{significance}"
+
+
+def measure(executor=None):
+    """Losses of all our methods: |pull| of a metric with a criterion, Q of the information.
+
+    Returns
+    -------
+    losses : dict
+        (scenario, digest, method, metric) → list of float, one a replicate.
+    """
+    # What a scenario ignores is no loss of a method.
+    jobs = [(name, method) for name, s in SCENARIOS.items() if not s.ignored for method in METHODS]
+    rows = (executor.map if executor else map)(_measure, jobs)
+    return {key: values for row in rows for key, values in row.items()}
+
+
+def changes(old, new):
+    """Compare two sets of losses.
+
+    A scenario that was edited has a new digest, and so no baseline instead of a failure.
+
+    Returns
+    -------
+    changes : list of Change
+    """
+    k = stats.t.isf(BUDGET / max(1, len(new)), N_REPLICATES - 1)
+    scenarios, kept, found = {key[:2] for key in new}, {key[:3] for key in old}, []
+    for key in sorted(old.keys() | new.keys()):
+        scenario, _, method, metric = key
+        if key not in old:
+            # Nothing of a new scenario or method is kept yet; a hole in what is kept is not new.
+            status = "unkept" if key[:3] in kept else "new"
+            found.append(Change(scenario, method, metric, status))
+        elif key not in new:
+            status = "lost" if key[:2] in scenarios else "gone"
+            found.append(Change(scenario, method, metric, status))
+        else:
+            found.append(_change(scenario, method, metric, old[key], new[key], k))
+    return found
+
+
+def describe(found):
+    """Whether nothing got worse, and lines that say what changed."""
+    moved = [change for change in found if change.status != "same"]
+    failed = [change for change in moved if change.status in FAILURES]
+    lines = [change.text for change in sorted(moved, key=lambda c: c not in failed)]
+    if all(change.status in ("new", "gone") for change in found):
+        return False, ["nothing of this suite is kept there; nox -s regenerate keeps it", *lines]
+    return not failed, lines or [f"no change in {len(found)} losses"]
+
+
+def read_losses(folder):
+    """The losses of a baseline folder."""
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no baseline there; nox -s regenerate makes one")
+    losses = {}
+    for number, record in read_records(path, SCHEMA):
+        try:
+            values = np.array(record["losses"], float)
+            key = tuple(record[name] for name in KEY)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: got {error!r}, expected losses") from None
+        if values.shape != (N_REPLICATES,) or not np.all(np.isfinite(values)):
+            raise ValueError(f"{path}, line {number}: expected {N_REPLICATES} finite losses")
+        losses[key] = values.tolist()
+    if not losses:
+        raise ValueError(f"{path}: got an empty file, expected losses")
+    return losses
+
+
+def write_losses(folder, losses):
+    """Replace the losses of a baseline folder."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with new_file(Path(folder) / FILE, overwrite=True) as temporary, open(temporary, "w") as file:
+        for key, values in sorted(losses.items()):
+            record = {"schema": SCHEMA, **dict(zip(KEY, key, strict=True))}
+            # Ten digits are more than the margins need, and the same on any machine.
+            file.write(
+                json.dumps({**record, "losses": [float(f"{v:.10g}") for v in values]}) + "\n"
+            )
+
+
+def _measure(job):
+    name, method = job
+    scenario = SCENARIOS[name]
+    setting = make_setting(scenario, METHODS[method](), scenario.table(SEED), edition2015_axes(8))
+    rows = []
+    for number in range(N_REPLICATES):
+        counts = _stable_poisson(setting.expected.counts, f"{name} gate", number)
+        cube = setting.estimate(setting.expected.with_counts(counts))
+        pair = Pair(setting.true, cube, setting.perfect.rate_error)
+        rows.append({metric: function(pair) for metric, function in METRICS.items()})
+    losses = {}
+    for metric in METRICS:
+        values = [
+            row[metric].value if metric == "lost_information" else abs(row[metric].pull)
+            for row in rows
+        ]
+        if np.all(np.isfinite(values)):
+            losses[name, scenario.digest, method, metric] = [float(v) for v in values]
+    return losses
+
+
+def _stable_poisson(expected, name, number):
+    """Poisson counts that depend on nothing but their expectation and these names."""
+    bits = np.random.PCG64(np.random.SeedSequence(SEED, spawn_key=(crc32(name.encode()), number)))
+    uniform = (bits.random_raw(expected.size) >> np.uint64(11)) * 2.0**-53
+    uniform = uniform.reshape(expected.shape)
+    guess = np.maximum(
+        np.ceil(special.pdtrik(np.clip(uniform, 1e-16, 1 - 1e-16), np.maximum(expected, 1e-12))), 0
+    )
+    lower = np.maximum(guess - 1, 0)
+    counts = np.where(special.pdtr(lower, expected) >= uniform, lower, guess)
+    return np.where(expected > 0, counts, 0).astype(np.int64)
+
+
+def _change(scenario, method, metric, old, new, k):
+    old, new = np.array(old), np.array(new)
+    difference = new - old
+    size, error = difference.mean(), difference.std(ddof=1) / np.sqrt(difference.size)
+    margin = MARGIN_Q * old.mean() if metric == "lost_information" else MARGIN_PULL
+    status = "same"
+    if size - k * error > margin:
+        status = "worse"
+    elif size + k * error < 0 and not np.allclose(old, new, rtol=1e-6, atol=1e-9):
+        status = "better"
+    return Change(scenario, method, metric, status, size, error, old.mean(), new.mean())
+
+
+def main(folder="reports/baseline"):
+    """Renew the baseline and print what changed."""
+    with workers(label="baseline") as executor:
+        new = measure(executor)
+    try:
+        _, lines = describe(changes(read_losses(folder), new))
+    except (FileNotFoundError, ValueError) as error:
+        lines = [f"nothing to compare with: {error}"]
+    click.echo("\n".join(lines))
+    write_losses(folder, new)
+    click.echo(f"{folder}: {len(new)} losses of {N_REPLICATES} replicates")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

@@ -1,0 +1,87 @@
+"""Exclusion response: what a source leaves in the background, by its mask and its flux."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from simbg.axes import edition2015_axes
+from simbg.sky.regions import circle
+
+__all__ = ["FLUXES", "RADII", "Response", "exclusion_response"]
+
+# deg; the point spread function is 0.08 wide.
+RADII = (0.0, 0.08, 0.12, 0.16, 0.2, 0.24, 0.3, 0.4)
+# Crab nebulae.
+FLUXES = (0.1, 1.0, 10.0)
+CRAB = 3.8e-11  # cm-2 s-1 TeV-1 at 1 TeV
+# The sector: pixels that this circle round the source passes through, deg.
+SECTOR = 0.4
+N_OBS = 8
+
+
+@dataclass(frozen=True)
+class Response:
+    """Relative bias of the rate for a source of one Crab; it goes with the flux.
+
+    Parameters
+    ----------
+    radii : tuple of float
+        deg, of the mask; 0 is none.
+    total, sector : tuple of float
+        Of all events, and of those in pixels that the source passes through.
+    psf : float
+        deg
+    """
+
+    radii: tuple
+    total: tuple
+    sector: tuple
+    psf: float
+
+    def adequate(self, flux=1.0, limit=0.002):
+        """Smallest radius at which both biases are below ``limit``; NaN if there is none."""
+        good = [
+            radius
+            for radius, *biases in zip(self.radii, self.total, self.sector, strict=True)
+            if max(biases) * flux < limit
+        ]
+        return min(good, default=np.nan)
+
+
+def exclusion_response(scenario, seed, executor=None, radii=RADII):
+    """Biases by exact expectations, without noise: with the source less without it.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With a target: a point source of one Crab is put there, and nothing else.
+    seed : int
+        Of its runs.
+    executor : concurrent.futures.Executor, optional
+    radii : sequence of float
+
+    Returns
+    -------
+    response : Response
+    """
+    source = replace(scenario.sources[0], flux=CRAB, extension=0.0)
+    table, axes = scenario.table(seed, N_OBS), edition2015_axes(N_OBS)
+    wide = replace(scenario, sources=(), regions=(circle(*scenario.target, SECTOR),))
+    seen = wide.expected(table, axes, "drop").livetime
+    sector = seen < seen.max(axis=(1, 2), keepdims=True)
+    job = partial(_biases, replace(scenario, sources=(source,)), table, axes, sector)
+    biases = list((executor.map if executor else map)(job, radii))
+    return Response(tuple(radii), *map(tuple, zip(*biases, strict=True)), source.psf)
+
+
+def _biases(scenario, table, axes, sector, radius):
+    """Bias in total and in the sector, of the rates, weighted with the true counts."""
+    regions = (circle(*scenario.target, radius),) if radius else ()
+    shining = replace(scenario, regions=regions)
+    dark = replace(shining, sources=())
+    with_source, without = (s.expected(table, axes, "drop").counts for s in (shining, dark))
+    excess = with_source - without
+    return tuple(float(excess[part].sum() / without[part].sum()) for part in (..., sector))

@@ -1,0 +1,150 @@
+"""How well models of single runs predict other events of the same runs: norms and spectra.
+
+A cube of many runs may be right on average and wrong for each. Here every run's model
+is held against events that it has not seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simbg.reconstruction.zenith import predict
+from simbg.validation.metrics.metrics import chi2_z
+from simbg.validation.metrics.pair import Measure
+
+__all__ = [
+    "SUMMARY",
+    "RunCounts",
+    "expected_measures",
+    "held_out_measures",
+    "run_counts",
+    "run_measures",
+]
+
+SUMMARY = {
+    "run_norms": "Scatter of the runs' events about what their models predict, χ² as σ.",
+    "run_spectra": "Scatter of the runs' spectra, at their own norms, about their models', as σ.",
+}
+# Energy bands of a run, and the fewest counts that make one.
+N_BANDS, FEWEST = 5, 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class RunCounts:
+    """Counts of one run in energy bands, and what a model predicts for them.
+
+    Parameters
+    ----------
+    counts, predicted, variance : ndarray, shape (n_band,)
+        The variance is that of the prediction, without a common norm.
+    norm_variance : float
+        Relative variance of a norm that was fitted to other events of the run.
+    """
+
+    counts: np.ndarray
+    predicted: np.ndarray
+    variance: np.ndarray
+    norm_variance: float = 0.0
+
+
+def run_counts(cube, observation, counts=None, norm_variance=0.0):
+    """Compare a run with a model.
+
+    Parameters
+    ----------
+    cube : BackgroundCube
+        The model, per livetime.
+    observation : Observation
+        With events that the model has not seen.
+    counts : ndarray, full shape, optional
+        Instead of the observation's own events: expected ones.
+    norm_variance : float
+    """
+    axes = cube.axes
+    events = observation.events() if counts is None or observation.excluded else None
+    predicted = predict(cube, observation, events)
+    known = np.isfinite(predicted)
+    if counts is None:
+        counts = axes.fill(events.energy, events.fov_lon, events.fov_lat)
+    relative = np.zeros(axes.shape)
+    if cube.rate_error is not None:
+        has = known & (cube.rate > 0)
+        np.divide(cube.rate_error, cube.rate, out=relative, where=has)
+    variance = (np.where(known, predicted, 0.0) * relative) ** 2
+    bands = np.arange(axes.shape[0]) * N_BANDS // axes.shape[0]
+    sums = [
+        np.bincount(bands, np.where(known, values, 0.0).sum(axis=(1, 2)), N_BANDS)
+        for values in (counts, predicted, variance)
+    ]
+    return RunCounts(*sums, norm_variance)
+
+
+def run_measures(runs, noise_free=False):
+    """Both measures of `SUMMARY`.
+
+    χ² of about normal numbers; its mean is the number of runs, or of bands less one a run.
+
+    Parameters
+    ----------
+    runs : sequence of RunCounts
+    noise_free : bool
+        Whether counts are expected ones: the mean that noise would add is then put in.
+    """
+    norms, spectra, n_spectra = 0.0, 0.0, 0
+    for run in runs:
+        total, predicted = run.counts.sum(), run.predicted.sum()
+        variance = predicted + run.variance.sum() + run.norm_variance * predicted**2
+        norms += (total - predicted) ** 2 / variance + noise_free
+        factor = total / predicted
+        expected = factor * run.predicted
+        rich = expected >= FEWEST
+        if np.count_nonzero(rich) < 2:
+            continue
+        # Poorer bands are left out, and the norm is that of the others.
+        expected = expected * run.counts[rich].sum() / expected[rich].sum()
+        spread = expected + factor**2 * run.variance
+        spectra += np.sum((run.counts - expected)[rich] ** 2 / spread[rich])
+        free = np.count_nonzero(rich) - 1
+        spectra += free * noise_free
+        n_spectra += free
+    return {
+        "run_norms": Measure(chi2_z(norms, len(runs), 2 * len(runs)), 1.0, 0.0, "σ"),
+        "run_spectra": Measure(
+            chi2_z(spectra, n_spectra, 2 * n_spectra) if n_spectra else np.nan,
+            1.0 if n_spectra else np.nan,
+            0.0,
+            "σ",
+        ),
+    }
+
+
+def held_out_measures(models, observations):
+    """Measures of runs' models against events that they have not seen.
+
+    Parameters
+    ----------
+    models : sequence of (BackgroundCube, float)
+        Each run's cube, per livetime, and the relative variance of its norm.
+    observations : sequence of Observation
+    """
+    return run_measures(
+        [
+            run_counts(cube, observation, norm_variance=variance)
+            for (cube, variance), observation in zip(models, observations, strict=True)
+        ]
+    )
+
+
+def expected_measures(scenario, table, cube, seed):
+    """What one cube for all runs gives with expected counts: how wrong it is for each."""
+    observations = scenario.observe(table, seed)
+    counts = (
+        scenario.expected(table[row : row + 1], cube.axes, "drop").counts
+        for row in range(len(table))
+    )
+    return run_measures(
+        [run_counts(cube, run, n) for run, n in zip(observations, counts, strict=True)],
+        noise_free=True,
+    )

@@ -1,0 +1,140 @@
+"""What a run of the suite found, all of it in one: what reports are made from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from simbg.validation.suite.criteria import BUDGET
+
+__all__ = ["ORDER", "WORDS", "Suite", "self_check_lines", "verdict", "worst"]
+
+# The worst first: a cell of the matrix shows the worst status of its metrics.
+ORDER = ("error", "fail", "known", "ok", "info")
+WORDS = {
+    "ok": "holds",
+    "known": "known failure",
+    "fail": "FAILS",
+    "error": "ERROR",
+    "info": "no criterion",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Suite:
+    """One run of the suite.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+    seed : int
+    changes : sequence of str, optional
+        What changed since the baseline.
+    kept : bool
+        Whether nothing got worse since then.
+    self_check : tuple, optional
+        What `simbg.validation.self_check.search.self_check` returned.
+    response : Response, optional
+        What `simbg.validation.suite.mask_response.exclusion_response` returned.
+    replicates : int
+        Stores of each scenario that rank the methods; 0 if they are not ranked.
+    """
+
+    outcomes: tuple
+    seed: int
+    changes: tuple | None = None
+    kept: bool = True
+    self_check: tuple | None = None
+    response: object = None
+    replicates: int = 0
+
+    @property
+    def results(self):
+        """Of all outcomes."""
+        return [result for outcome in self.outcomes for result in outcome.results]
+
+    @property
+    def methods(self):
+        """Their names, in the order in which they were asked for."""
+        return list(dict.fromkeys(outcome.method for outcome in self.outcomes))
+
+    @property
+    def scenarios(self):
+        """Name → scenario."""
+        return {outcome.scenario.name: outcome.scenario for outcome in self.outcomes}
+
+    @property
+    def sound(self):
+        """Whether the self-check, if there was one, found every defect and was else quiet."""
+        if self.self_check is None:
+            return True
+        found, clean = self.self_check
+        return all(f.found for f in found) and clean.consistent
+
+    @property
+    def good(self):
+        """Whether all is as it should be: the exit code."""
+        return verdict(self.results)[0] and self.kept and self.sound
+
+    @property
+    def text(self):
+        """The verdict in words."""
+        text = verdict(self.results)[1]
+        text += "" if self.kept else "; worse than the baseline"
+        return text + ("" if self.sound else "; the self-check fails")
+
+
+def verdict(results):
+    """Whether all criteria hold, and that in words."""
+    counts = {status: sum(r.status == status for r in results) for status in ORDER}
+    bad = [
+        f"{n} {one if n == 1 else more}"
+        for n, one, more in (
+            (counts["fail"], "criterion fails", "criteria fail"),
+            (counts["error"], "error", "errors"),
+        )
+        if n
+    ]
+    tested = counts["ok"] + counts["known"] + counts["fail"]
+    text = f"{counts['ok']} of {tested} criteria hold"
+    if counts["known"]:
+        text += f", {counts['known']} fail as is known and calculated"
+    # What is wrong stands first.
+    return not bad, f"{', '.join(bad)}; {text}" if bad else text
+
+
+def worst(results):
+    """The status that stands for some results."""
+    return next(status for status in ORDER if any(r.status == status for r in results))
+
+
+def self_check_lines(found, clean):
+    """The self-check in words; last but one about clean runs, the summary last."""
+    lines = []
+    for f in found:
+        size = f"smallest {f.smallest:.3g}" if math.isfinite(f.smallest) else "no smaller size"
+        limit = f" = {f.ratio:.2f} × limit" if math.isfinite(f.ratio) else ""
+        lines.append(
+            f"{'found ' if f.found else 'MISSED'} {f.name:20s} {f.full:.3g} {f.unit}: "
+            f"{size}{limit}, by {f.first or '–'}"
+        )
+    lines.append(_clean_line(clean))
+    n_found = sum(f.found for f in found)
+    lines.append(
+        f"{n_found} of {len(found)} defects found; "
+        f"{clean.alarms} false alarms in {clean.n} clean runs"
+    )
+    return lines
+
+
+def _clean_line(clean):
+    """Whether clean runs alarm as often as is stated: neither more nor less."""
+    share = [float((column < 0.05).mean()) for column in clean.pvalues.T]
+    text = (
+        f"clean runs below p = 5 %: {min(share):.1%} to {max(share):.1%}, metric by metric; "
+        f"{clean.alarms} alarms where {clean.n * BUDGET:.1f} are stated"
+    )
+    if clean.consistent:
+        return text + ": consistent, both sides"
+    name = min(clean.tests, key=clean.tests.get)
+    return text + f": NOT consistent, {name} by a binomial test (p = {clean.tests[name]:.1g})"
