@@ -14,7 +14,7 @@ __all__ = ["write_bkg_2d"]
 
 
 def write_bkg_2d(path, energy, offset, rate, meta=None, overwrite=False):
-    """Write a BKG_2D file; a name in .gz is compressed. `simbg.truth.from_file.read_bkg_2d` reads it.
+    """Write a BKG_2D file; a name in .gz is compressed.
 
     Parameters
     ----------

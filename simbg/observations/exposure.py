@@ -37,7 +37,8 @@ class Stack:
         ``n_selected`` of each run.
     shared : ndarray, shape (n_index, 2, \\*axes.shape), optional
         Livetime and ontime of the parts of bins above the runs' thresholds, for spectra
-        of the indices `simbg.observations.threshold.INDICES`; `simbg.observations.threshold.resolve` adds them up.
+        of the indices `simbg.observations.threshold.INDICES`;
+        `simbg.observations.threshold.resolve` adds them up.
     above : ndarray, shape (2, \\*axes.shape), optional
         For each bin that holds thresholds, the events of just these runs in the two bins
         above it: what the index is taken from.

@@ -193,7 +193,7 @@ class Groups:
 
 
 def good_time(row):
-    """Good time intervals of a row of `simbg.simulation.schedule.make_observation_table`, (n, 2), s.
+    """Good time intervals of a row of a table of runs, (n, 2), s.
 
     ``N_GTI`` of equal length in TSTART to TSTOP, ``GTI_GAP`` s apart; without these one.
     """

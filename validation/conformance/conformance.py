@@ -1,7 +1,7 @@
 """The conformance suite: whether a method keeps the contract.
 
-A method sees stores alone (`simbg.validation.conformance.trials`), in processes of its own; then each promise is
-judged by the cubes that it made of them (`simbg.validation.conformance.promises`).
+A method sees stores alone, in processes of its own; then each promise is judged by the cubes
+that it made of them.
 """
 
 from __future__ import annotations

@@ -155,8 +155,8 @@ class CrossValidation:
 def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXES, executor=None):
     """Make models of four fifths of the runs, in turn, and predict the source-free others.
 
-    Models are `simbg.reconstruction.zenith.ZenithModel` of groups in altitude and azimuth. Runs near known
-    sources take part in the models only, with regions masked if the selection says so.
+    Models are `simbg.reconstruction.zenith.ZenithModel` of groups in altitude and azimuth. Runs
+    near known sources take part in the models only, with regions masked if the selection says so.
 
     Parameters
     ----------

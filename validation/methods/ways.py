@@ -27,8 +27,8 @@ class Way:
     name : str
         What results call it.
     kind : {"method", "command", "files"}
-        A name that `simbg.reconstruction.registry.find_method` takes; a command that reads a GADF store
-        and writes a file; a folder of finished files, ``SCENARIO.fits`` or ``.fits.gz``.
+        A name that `simbg.reconstruction.registry.find_method` takes; a command that reads a
+        GADF store and writes a file; a folder of finished files, ``SCENARIO.fits`` or ``.fits.gz``.
     text : str
         The name, the template of the command, or the folder.
     timeout : float
