@@ -4,10 +4,8 @@ import gzip
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from support.processes import interrupt
 
 from simbg import __version__
 from simbg.axes import edition2015_axes
@@ -596,33 +595,27 @@ def test_interrupt_while_writing(place, cube, run, monkeypatch, command, where):
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_interrupt_leaves_nothing(place, scheme, jobs):
     """Ctrl-C goes to all processes of the terminal: to the workers, too."""
-    # Whoever starts the tests in the background has it ignore interrupts, and its children do.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    script = f"{heed}; from simbg.cli.commands import main; main()"
     options = ["--runs", "2000", "--jobs", jobs, "--scheme", scheme]
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, "simulate", "out", *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while not any(name.startswith(".simbg-") for name in left()) or not written():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    finally:
-        if process.poll() is None:
-            process.kill()
-    assert process.returncode == 130
-    # After a line break, since a terminal shows ^C.
-    assert err.strip("\n") == "simbg: interrupted; nothing was left half-written"
+    program = f"from simbg.cli.commands import main; main({['simulate', 'out', *options]})"
+    code, err, _ = interrupt(program, run_is_written, Path.cwd())
+    assert (code, err) == (130, "simbg: interrupted; nothing was left half-written")
     assert left() == []
 
 
-def written():
+def run_is_written():
     """Whether a run has been written to the temporary folder."""
-    return any(name.endswith(".fits.gz") for _, _, names in os.walk(".") for name in names)
+    begun = any(name.startswith(".simbg-") for name in left())
+    return begun and any(
+        name.endswith(".fits.gz") for _, _, names in os.walk(".") for name in names
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal to a process group")
+def test_interrupted_fixtures_leave_nothing(tmp_path):
+    def ready():
+        return any(path.name.startswith(".simbg-") for path in tmp_path.iterdir())
+
+    program = "from simbg.cli.commands import main; main(['fixtures', 'out'])"
+    code, err, _ = interrupt(program, ready, tmp_path)
+    assert (code, err) == (130, "simbg: interrupted; nothing was left half-written")
+    assert not list(tmp_path.iterdir())

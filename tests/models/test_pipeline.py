@@ -149,18 +149,6 @@ def test_same_bytes_with_any_executor(tmp_path, store, method):
     assert found[None] == found[1] == found[2] == found[3]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_results_come_in_order_and_errors_as_they_are(jobs):
-    numbers = list(range(40))
-    with workers(jobs) as executor:
-        assert list(executor.map(pow, numbers, [2] * 40)) == [n * n for n in numbers]
-        assert list(executor.map(pow, [], [])) == []
-        assert executor.submit(pow, 2, 3).result() == 8
-        with pytest.raises(ValueError, match="invalid literal"):
-            list(executor.map(int, ["1"] * 20 + ["x"] + ["2"] * 20))
-        assert list(executor.map(int, ["3"])) == [3]
-
-
 def test_michi_starts_at_the_lowest_threshold_of_the_group(tmp_path):
     table = SCENARIO.table(8)[:3]
     table["ALT_PNT"] = 80.0

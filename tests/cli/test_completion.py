@@ -1,0 +1,60 @@
+"""What a shell completes on TAB, and examples in every help."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from simbg.cli.commands import main, simbg
+from simbg.simulation.scenarios import SCENARIOS
+
+
+def complete(monkeypatch, capsys, words):
+    """What bash is given for TAB at the end of a line."""
+    for name, value in (
+        ("COMP_WORDS", words),
+        ("COMP_CWORD", str(len(words.split(" ")) - 1)),
+        ("_SIMBG_COMPLETE", "bash_complete"),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main([])
+    lines = capsys.readouterr().out.splitlines()
+    return [line.split(",")[1] for line in lines if line]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("simbg validate --scenario ni", ["night"]),
+        ("simbg validate --method hi", ["histogram"]),
+        ("simbg validate --method baccmod-r", ["baccmod-radial"]),
+        ("simbg validate --qui", ["--quiet"]),
+        ("simbg simulate --scenario seed", ["seed-2015"]),
+        ("simbg truth --model ni", ["night"]),
+        ("simbg reconstruct --method mi", ["michi"]),
+        ("simbg pl", ["plot"]),
+        ("simbg validate --scenario xyz", []),
+    ],
+)
+def test_completion(monkeypatch, capsys, words, found):
+    assert complete(monkeypatch, capsys, words) == found
+
+
+def test_all_scenarios_are_offered(monkeypatch, capsys):
+    words = "simbg validate --scenario "
+    assert complete(monkeypatch, capsys, words) == list(SCENARIOS)
+
+
+def test_readme_says_how():
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert 'eval "$(_SIMBG_COMPLETE=bash_source simbg)"' in text
+
+
+def test_help_has_examples():
+    """Of every command: a line that begins as one would type it."""
+    for name in simbg.commands:
+        name, chosen, _ = simbg.resolve_command(click.Context(simbg), [name])
+        text = chosen.get_help(click.Context(chosen, info_name=f"simbg {name}"))
+        examples = [line for line in text.splitlines() if line.strip().startswith(f"simbg {name} ")]
+        assert examples, name
