@@ -1,4 +1,4 @@
-"""Writing GADF's BKG_2D: a rate over energy and the offset from the pointing."""
+"""GADF's BKG_2D, a rate over energy and the offset from the pointing: reading and writing."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ import numpy as np
 from astropy.io import fits
 
 from simbg import __version__
-from simbg.io.columns import one_row_hdu
-from simbg.io.cubes import GADF_BKG
-from simbg.io.files import write_fits
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+from simbg.io.safe_files import write_fits
+from simbg.io.tables import (
+    GADF_BKG,
+    RATE_UNIT,
+    edge_columns,
+    one_row_hdu,
+    read_edges,
+    read_rate,
+)
 
 __all__ = ["write_bkg_2d"]
 
+# Pixels are half as wide as the narrowest ring; their least and largest number along a side.
+PIXELS = 64, 160
+# Points along each side of a pixel, over which its rate is averaged.
+SAMPLES = 16
+
 
 def write_bkg_2d(path, energy, offset, rate, meta=None, overwrite=False):
-    """Write a BKG_2D file; a name in .gz is compressed.
+    """Write a BKG_2D file; a name in .gz is compressed. `simbg.io.cubes.read_model` reads it.
 
     Parameters
     ----------
@@ -38,10 +51,10 @@ def write_bkg_2d(path, energy, offset, rate, meta=None, overwrite=False):
     energy, offset, rate = (np.asarray(values, float) for values in (energy, offset, rate))
     if rate.shape != (expected := (energy.size - 1, offset.size - 1)):
         raise ValueError(f"rate: got shape {rate.shape}, expected {expected}")
+    # FITS counts axes from the fastest: its (ENERG, THETA) is (THETA, ENERG) here.
     columns = [
-        (f"{name}_{end}", edges[part], unit)
-        for name, edges, unit in (("ENERG", energy, "TeV"), ("THETA", offset, "deg"))
-        for end, part in (("LO", slice(None, -1)), ("HI", slice(1, None)))
+        *edge_columns(("ENERG", energy, "TeV"), ("THETA", offset, "deg")),
+        ("BKG", rate.T, RATE_UNIT),
     ]
     header = {
         **GADF_BKG,
@@ -50,6 +63,65 @@ def write_bkg_2d(path, energy, offset, rate, meta=None, overwrite=False):
         "CREATOR": f"simbg {__version__}",
         **(meta or {}),
     }
-    # FITS counts axes from the fastest: its (ENERG, THETA) is (THETA, ENERG) here.
-    hdu = one_row_hdu("BACKGROUND", [*columns, ("BKG", rate.T, "s-1 MeV-1 sr-1")], header)
+    hdu = one_row_hdu("BACKGROUND", columns, header)
     write_fits(path, [fits.PrimaryHDU(), hdu], overwrite)
+
+
+def read_bkg_2d(hdu, column, inside=False):
+    """The BKG_2D of a table as a cube over a square grid.
+
+    Each ring has one rate, constant between its edges; outside of the last ring the rate is 0.
+    A pixel has the average of the rates at 16 × 16 points in it, evenly spread in solid angle;
+    pixels are half as wide as the narrowest ring, 64 to 160 on a side. So the whole is kept to
+    0.1 %.
+
+    Parameters
+    ----------
+    hdu : BinTableHDU
+    column : str
+        Name of the column of rates.
+    inside : bool
+        Take the square inside of the last ring, of which the file says everything, in place
+        of that around it.
+
+    Returns
+    -------
+    cube : BackgroundCube
+        Per ontime, as GADF has it; ALTAZ. Unknown rates, NaN, are 0.
+
+    Raises
+    ------
+    ValueError
+        If the table is not as it should be.
+    """
+    energy, offset = read_edges(hdu, "ENERG", "TeV"), read_edges(hdu, "THETA", "deg")
+    if offset[0] < 0 or not np.all(np.diff(offset) > 0):
+        raise ValueError(f"THETA edges: got {offset}, expected deg from 0, increasing")
+    lengths = {"ENERG": energy.size - 1, "THETA": offset.size - 1}
+    rate = np.nan_to_num(read_rate(hdu, column, lengths))
+    # On the sphere the corners of a square are nearer than on a plane.
+    widest = offset[-1] / np.sqrt(2) if inside else offset[-1]
+    number = int(np.clip(np.ceil(4 * widest / np.diff(offset).min()), *PIXELS))
+    angle = np.linspace(-widest, widest, number + 1)
+    axes = Axes(energy, angle, angle)
+    return BackgroundCube(axes, _in_pixels(axes, offset, rate), clock="ontime")
+
+
+def _in_pixels(axes, offset, rate):
+    """Averages of ring profiles over pixels."""
+    fractions = (np.arange(SAMPLES) + 0.5) / SAMPLES
+    lon, sin_lat = (
+        (edges[:-1, None] + np.diff(edges)[:, None] * fractions).ravel()
+        for edges in (np.deg2rad(axes.fov_lon), np.sin(np.deg2rad(axes.fov_lat)))
+    )
+    cosine = np.cos(lon)[:, None] * np.sqrt(1 - sin_lat**2)
+    ring = np.searchsorted(offset, np.rad2deg(np.arccos(cosine)), side="right") - 1
+    # Inside of the first ring, and outside of the last, the rate is 0.
+    ring[(ring < 0) | (ring == rate.shape[1])] = rate.shape[1]
+    _, n_lon, n_lat = axes.shape
+    return np.array(
+        [
+            profile[ring].reshape(n_lon, SAMPLES, n_lat, SAMPLES).mean(axis=(1, 3))
+            for profile in np.pad(rate, ((0, 0), (0, 1)))
+        ]
+    )

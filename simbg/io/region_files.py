@@ -10,7 +10,7 @@ from astropy.coordinates import SkyCoord
 from astropy.utils.exceptions import AstropyUserWarning
 
 from simbg.errors import in_one_line
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle
 
 __all__ = ["read_regions", "write_regions"]

@@ -18,7 +18,7 @@ from astropy.table import Table, vstack
 
 from simbg.cube import CLOCKS
 from simbg.io.cubes import write_cube
-from simbg.io.files import write_fits
+from simbg.io.safe_files import write_fits
 from simbg.observations.exposure import first_bin
 from simbg.reconstruction.zenith import fit_norm, scaled, zenith_models
 

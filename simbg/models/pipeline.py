@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from simbg.errors import in_one_line
 from simbg.io.cubes import write_cube
-from simbg.io.files import new_directory, write_fits
+from simbg.io.safe_files import new_directory, write_fits
 from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.selection import Selection, open_store, runs_of
 from simbg.observations.exposure import first_bin, stack_observations

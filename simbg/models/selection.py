@@ -10,8 +10,8 @@ import numpy as np
 from astropy.coordinates import angular_separation
 from astropy.table import Table
 
-from simbg.io.gadf import GadfStore
-from simbg.io.hess import HessStore
+from simbg.io.gadf_reader import GadfStore
+from simbg.io.hess2015 import HessStore
 from simbg.io.region_files import read_regions
 from simbg.models.known_sources import known_sources, near_source
 from simbg.observations.observation import Groups

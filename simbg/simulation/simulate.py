@@ -9,9 +9,10 @@ from zlib import crc32
 
 import numpy as np
 
-from simbg.io import gadf, hess
-from simbg.io.files import new_directory
+from simbg.io import gadf_reader as gadf
+from simbg.io import hess2015 as hess
 from simbg.io.region_files import write_regions
+from simbg.io.safe_files import new_directory
 from simbg.observations.exposure import Exposure
 from simbg.observations.masking import kept_fraction
 from simbg.observations.observation import Events, Observation, good_time, pointing_of

@@ -6,32 +6,23 @@ every bin's average and has closed forms, so that integrals and events are exact
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
 
 import numpy as np
-from astropy import units as u
-from astropy.io import fits
 
 from simbg.axes import Axes
-from simbg.cube import BackgroundCube
-from simbg.io.cubes import RATE_COLUMNS, _cref, _in_rate_unit, read_cube
-from simbg.io.files import open_fits
+from simbg.io.cubes import read_model
 from simbg.truth.gaussian import GaussianTruth
 
-__all__ = ["CubeTruth", "read_bkg_2d", "read_model"]
+__all__ = ["CubeTruth"]
 
 # Steeper is no spectrum but the edge of one: a threshold, or the last events.
 INDEX_MAX = 10.0
 # Events drawn at a time: their arrays stay in the cache of one core.
 CHUNK = 1 << 14
-# BKG_2D: pixels are half as wide as the narrowest ring, but no more than this to a side, and
-# offsets are looked at in so many places along each side of a pixel.
-PIXELS = 64, 160
-SAMPLES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +94,7 @@ class CubeTruth:
 
     @classmethod
     def read(cls, path, deadc=1.0):
-        """From a file that `read_model` reads. See `from_cube`."""
+        """From a file that `simbg.io.cubes.read_model` reads. See `from_cube`."""
         return cls.from_cube(read_model(path), deadc)
 
     @cached_property
@@ -224,110 +215,6 @@ class CubeTruth:
         """∫ (E / E₁)^s d ln E over each energy bin, full shape."""
         log_width = np.diff(np.log(self.axes.energy))[:, None, None]
         return _growth(self._steepness, log_width)
-
-
-def read_model(path, inside=False):
-    """The cube of any background file: BKG_2D, or what `simbg.io.cubes.read_cube` reads.
-
-    See `read_bkg_2d` for ``inside``.
-    """
-    with open_fits(path) as file:
-        radial = _radial(file)
-    return read_bkg_2d(path, inside) if radial else read_cube(path)
-
-
-def read_bkg_2d(path, inside=False):
-    """A BKG_2D file as a cube over a square grid.
-
-    Rings are taken as they stand, constant between their edges, with nothing between
-    their centres interpolated and nothing outside of the last. A pixel has the average of the
-    rates at 16 × 16 places in it, evenly spread in solid angle; pixels are half as wide as
-    the narrowest ring, 64 to 160 on a side. So the whole is kept to 0.1 %.
-
-    Parameters
-    ----------
-    path : path-like
-    inside : bool
-        Take the square inside of the last ring, of which the file says everything, in place
-        of that around it.
-
-    Returns
-    -------
-    cube : BackgroundCube
-        Per ontime, as GADF has it; ALTAZ. Unknown rates, NaN, are 0.
-
-    Raises
-    ------
-    ValueError
-        If the file holds no BKG_2D, or not as it should be.
-    """
-    with open_fits(path) as file:
-        if not (found := _radial(file)):
-            names = [hdu.name for hdu in file]
-            raise ValueError(f"{path}: got HDUs {names}, expected a BKG_2D HDU")
-        energy, offset, rate = _rings(*found)
-    # On the sphere the corners of a square are nearer than on a plane.
-    widest = offset[-1] / np.sqrt(2) if inside else offset[-1]
-    number = int(np.clip(np.ceil(4 * widest / np.diff(offset).min()), *PIXELS))
-    angle = np.linspace(-widest, widest, number + 1)
-    axes = Axes(energy, angle, angle)
-    return BackgroundCube(axes, _in_pixels(axes, offset, rate), clock="ontime")
-
-
-def _radial(file):
-    """The HDU and the name of the column of rates, if the first rates are over offsets."""
-    for hdu in file:
-        columns = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
-        for name in RATE_COLUMNS & set(columns):
-            return (hdu, name) if "THETA_LO" in columns else None
-    return None
-
-
-def _rings(hdu, name):
-    """Edges in TeV and deg, and rates (n_energy, n_ring)."""
-    edges, columns = [], hdu.columns.names
-    needed = ["ENERG_LO", "ENERG_HI", "THETA_LO", "THETA_HI"]
-    if not set(needed) <= set(columns):
-        raise ValueError(f"{hdu.name}: got columns {columns}, expected {needed}")
-    for axis, unit in (("ENERG", "TeV"), ("THETA", "deg")):
-        low, high = (
-            np.array(hdu.data[f"{axis}_{end}"][0], float)
-            * u.Unit(hdu.columns[f"{axis}_{end}"].unit or unit).to(unit)
-            for end in ("LO", "HI")
-        )
-        edges.append(np.append(low, high[-1]))
-        if edges[-1][0] < 0 or not np.all(np.diff(edges[-1]) > 0):
-            raise ValueError(f"{axis} edges: got {edges[-1]}, expected {unit} from 0, increasing")
-    data = np.nan_to_num(np.array(hdu.data[name][0], float)) * _in_rate_unit(hdu, name)
-    shape = tuple(e.size - 1 for e in edges)
-    said = re.findall("(ENERG|THETA)_LO", str(hdu.header.get(_cref(hdu, name), "")))
-    # Fastest first: GADF recommends the energy, which numpy has last.
-    if data.shape == shape[::-1] and (said != ["THETA", "ENERG"] or shape[0] != shape[1]):
-        data = data.T
-    if data.shape != shape:
-        raise ValueError(f"{name} of shape {data.shape}, expected {shape[::-1]}")
-    return *edges, data
-
-
-def _in_pixels(axes, offset, rate):
-    """Averages of ring profiles over pixels."""
-    places = (np.arange(SAMPLES) + 0.5) / SAMPLES
-    lon, sin_lat = (
-        (edges[:-1, None] + np.diff(edges)[:, None] * places).ravel()
-        for edges in (np.deg2rad(axes.fov_lon), np.sin(np.deg2rad(axes.fov_lat)))
-    )
-    cosine = np.cos(lon)[:, None] * np.sqrt(1 - sin_lat**2)
-    ring = np.searchsorted(offset, np.rad2deg(np.arccos(cosine)), side="right") - 1
-    # Inside of the first ring, and outside of the last, is the dark.
-    ring[(ring < 0) | (ring == rate.shape[1])] = rate.shape[1]
-    with_dark = np.pad(rate, ((0, 0), (0, 1)))
-    _, n_lon, n_lat = axes.shape
-    return np.array(
-        [
-            profile[ring].reshape(n_lon, SAMPLES, n_lat, SAMPLES).mean(axis=(1, 3))
-            for profile in with_dark
-        ]
-    )
 
 
 def _growth(s, x):

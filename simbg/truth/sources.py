@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simbg.io.gadf_write import EFFECTIVE_AREA
+from simbg.io.gadf_writer import EFFECTIVE_AREA
 
 __all__ = ["GammaSource", "offset_by"]
 

@@ -18,7 +18,8 @@ from support.processes import interrupt
 from simbg import __version__
 from simbg.axes import edition2015_axes
 from simbg.cli.commands import main, make_bg_cube_models
-from simbg.io import gadf, hess
+from simbg.io import gadf_reader as gadf
+from simbg.io import hess2015 as hess
 from simbg.io.cubes import read_cube, write_cube
 from simbg.observations.observation import Events
 from simbg.simulation.scenarios import SCENARIOS

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import Axes, edition2015_axes
 from simbg.cube import BackgroundCube
-from simbg.io.cubes import FORMATS, read_cube, write_cube
+from simbg.io.cubes import read_cube, write_cube
 
 # Values pass one or two multiplications in double precision on their way.
 ROUNDING = 4e-16
@@ -328,7 +328,7 @@ def test_image_of_uneven_pixels_is_refused(tmp_path, cube):
 
 
 @pytest.mark.parametrize("energy_unit", ["MeV", "TeV"])
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ["gadf", "table", "image"])
 @pytest.mark.parametrize("name", ["cube.fits", "cube.fits.gz"])
 def test_round_trip(tmp_path, cube, format, energy_unit, name):
     write_cube(tmp_path / name, cube, format, energy_unit)
@@ -338,7 +338,7 @@ def test_round_trip(tmp_path, cube, format, energy_unit, name):
     assert read.clock == ("ontime" if format == "gadf" else "livetime")
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ["gadf", "table", "image"])
 @pytest.mark.parametrize("shape", [(1, 3, 2), (3, 1, 2), (3, 2, 1), (1, 1, 1)])
 def test_axes_of_one_bin(tmp_path, format, shape):
     """What a table gives as a number is an axis all the same."""
@@ -433,7 +433,7 @@ def test_what_is_no_cube_is_one_error_that_names_the_file(tmp_path, cube, write)
         read_cube(path)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ["gadf", "table", "image"])
 @pytest.mark.parametrize("name", ["cube.fits", "cube.fits.gz"])
 def test_a_cut_file_is_an_error_wherever_it_is_cut(tmp_path, cube, format, name):
     write_cube(tmp_path / name, cube, format)

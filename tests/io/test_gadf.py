@@ -13,7 +13,7 @@ from astropy.table import Table
 from astropy.time import Time
 from numpy.testing import assert_allclose, assert_array_equal
 
-from simbg.io.gadf import GadfStore
+from simbg.io.gadf_reader import GadfStore
 from simbg.models.selection import Selection, select
 from simbg.observations.observation import MJDREF
 from simbg.simulation.scenarios import SCENARIOS

@@ -9,7 +9,7 @@ from astropy.table import Table
 from numpy.testing import assert_allclose
 
 from simbg.io.cubes import read_cube
-from simbg.io.gadf import GadfStore
+from simbg.io.gadf_reader import GadfStore
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection, runs_of
 from simbg.simulation.scenarios import SCENARIOS

@@ -7,14 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chi2
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.io.cubes import write_cube
-from simbg.truth.from_file import CubeTruth, read_bkg_2d
+from simbg.io.bkg_2d import write_bkg_2d
+from simbg.io.cubes import read_model, write_cube
+from simbg.truth.from_file import CubeTruth
 from simbg.validation.metrics.statistics import deviance
 
 # Sums of some tens of products of doubles.
@@ -355,90 +355,8 @@ def test_events_of_cta_1dc(gammapy_data):
     assert p_value(counts, 10_000 * truth.integrate(axes)) > FALSE_ALARM
 
 
-RING_ENERGY = np.geomspace(0.1, 10, 4)
-RINGS = np.array([0.0, 0.5, 1.0, 2.0, 2.75, 4.0])
-PROFILE = 1e-6 * np.array([[9.0, 8, 6, 3, 1], [5, 5, 4, 2, 2], [1, 1, 2, 3, 0]])
-
-
-def write_rings(path, irf, energy=RING_ENERGY, rings=RINGS, profile=PROFILE):
-    from gammapy.maps import MapAxis
-
-    axes = [
-        MapAxis.from_energy_edges(energy, unit="TeV"),
-        MapAxis.from_edges(rings, unit="deg", name="offset"),
-    ]
-    background = irf.Background2D(axes=axes, data=profile, unit="s-1 MeV-1 sr-1")
-    fits.HDUList([fits.PrimaryHDU(), background.to_table_hdu()]).writeto(path)
-
-
-@pytest.mark.gammapy
-def test_rings_of_gammapy_are_read(tmp_path, irf):
-    write_rings(tmp_path / "rings.fits", irf)
-    cube = read_bkg_2d(tmp_path / "rings.fits")
-    assert cube.clock == "ontime"
-    assert cube.axes.shape == (3, 64, 64)
-    assert_allclose(cube.axes.energy, RING_ENERGY, rtol=1e-14)
+def test_rings_are_a_truth_per_livetime(tmp_path):
+    write_bkg_2d(tmp_path / "rings.fits", [1, 2, 5], [0, 1, 2], [[1e-6, np.nan], [2e-7, 1e-7]])
     truth = CubeTruth.read(tmp_path / "rings.fits", deadc=0.9)
-    assert_allclose(truth.average, cube.rate / 0.9, rtol=1e-15)
-    # A pixel that lies in one ring has its rate; offsets on the sphere, of all four corners.
-    lon, lat = (np.deg2rad(e) for e in (cube.axes.fov_lon, cube.axes.fov_lat))
-    corner = np.rad2deg(np.arccos(np.cos(lon)[:, None] * np.cos(lat)))
-    ring = np.searchsorted(RINGS, corner, side="right") - 1
-    corners = np.array([ring[i : 64 + i, j : 64 + j] for i in (0, 1) for j in (0, 1)])
-    pure = (corners == corners[0]).all(axis=0)
-    assert pure.sum() > 2500
-    profile = np.pad(PROFILE, ((0, 0), (0, 1)))
-    expected = profile[:, corners[0]]
-    # Values of gammapy's in single or double precision: a rounding.
-    assert_allclose(cube.rate[:, pure], expected[:, pure], rtol=1e-12, atol=0)
-    # Others lie between.
-    around = profile[:, corners]
-    assert np.all(cube.rate <= around.max(axis=1) * (1 + 1e-12))
-
-
-@pytest.mark.gammapy
-def test_rings_keep_their_events(tmp_path, irf):
-    """Σ rate · 2π (cos θ₁ − cos θ₂) · ΔE; 256 places a pixel leave less than 0.1 %."""
-    write_rings(tmp_path / "rings.fits", irf)
-    cube = read_bkg_2d(tmp_path / "rings.fits")
-    sr = -2 * np.pi * np.diff(np.cos(np.deg2rad(RINGS)))
-    expected = PROFILE @ sr * np.diff(RING_ENERGY) * 1e6
-    assert_allclose(cube.spectrum, expected, rtol=1e-3)
-
-
-@pytest.mark.gammapy
-def test_as_many_rings_as_energies(tmp_path, irf):
-    """Where no length tells the axes apart: the energy is the fastest, unless it is said."""
-    write_rings(tmp_path / "a.fits", irf, rings=RINGS[:4], profile=PROFILE[:, :3])
-    first = read_bkg_2d(tmp_path / "a.fits")
-    center = np.array(first.axes.shape[1:]) // 2
-    assert_allclose(first.rate[:, center[0], center[1]], PROFILE[:, 0], rtol=1e-12)
-    with fits.open(tmp_path / "a.fits") as file:
-        column = file[1].columns.names.index("BKG") + 1
-        file[1].header[f"CREF{column}"] = "(THETA_LO:THETA_HI,ENERG_LO:ENERG_HI)"
-        file.writeto(tmp_path / "b.fits")
-    second = read_bkg_2d(tmp_path / "b.fits")
-    assert_allclose(second.rate[:, center[0], center[1]], PROFILE[0, :3], rtol=1e-12)
-
-
-@pytest.mark.gammapy
-def test_unknown_rings_are_dark(tmp_path, irf):
-    profile = PROFILE.copy()
-    profile[1, 0] = np.nan
-    write_rings(tmp_path / "rings.fits", irf, profile=profile)
-    truth = CubeTruth.read(tmp_path / "rings.fits")
-    assert truth.rate(1.0, 0.1, 0.1) == 0 < truth.rate(1.0, 0.1, 1.5)
-
-
-def test_other_files_are_refused(tmp_path, cube):
-    write_cube(tmp_path / "cube.fits", cube)
-    with pytest.raises(ValueError, match=r"cube.fits: got HDUs .*BACKGROUND.*expected a BKG_2D"):
-        read_bkg_2d(tmp_path / "cube.fits")
-    columns = [
-        fits.Column(name, "2D", unit, array=[[1.0, 2.0]])
-        for name, unit in (("THETA_LO", "deg"), ("THETA_HI", "deg"), ("BKG", "s-1 MeV-1 sr-1"))
-    ]
-    hdus = fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="BKG")])
-    hdus.writeto(tmp_path / "rings.fits")
-    with pytest.raises(ValueError, match=r"BKG: got columns .*expected \['ENERG_LO'"):
-        CubeTruth.read(tmp_path / "rings.fits")
+    assert_allclose(truth.average, read_model(tmp_path / "rings.fits").rate / 0.9, rtol=1e-15)
+    assert truth.rate(1.5, 0.1, 1.5) == 0 < truth.rate(2.5, 0.1, 1.5)

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.io.bkg_2d import write_bkg_2d
+from simbg.io.cubes import read_model
 from simbg.truth import rings
-from simbg.truth.from_file import read_bkg_2d
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.rings import ring_average, ring_solid_angle
 
@@ -75,10 +75,10 @@ def test_bkg_2d_is_as_gadf_has_it(tmp_path):
 
 
 def test_bkg_2d_is_read_again(tmp_path):
-    """`read_bkg_2d` keeps the whole to 0.1 %, as it says."""
+    """`read_model` keeps the whole to 0.1 %, as it says."""
     rate = ring_average(TRUTH, ENERGY, OFFSET)
     write_bkg_2d(tmp_path / "bkg.fits.gz", ENERGY, OFFSET, rate)
-    cube = read_bkg_2d(tmp_path / "bkg.fits.gz")
+    cube = read_model(tmp_path / "bkg.fits.gz")
     assert cube.clock == "ontime"
     assert_allclose(cube.spectrum, events_of(rate).sum(axis=1), rtol=1e-3)
 

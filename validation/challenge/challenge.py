@@ -21,9 +21,9 @@ from astropy.io import fits
 
 from simbg import __version__
 from simbg.axes import edition2015_axes
-from simbg.io import gadf
+from simbg.io import gadf_reader as gadf
 from simbg.io.cubes import write_cube
-from simbg.io.files import new_directory, new_file
+from simbg.io.safe_files import new_directory, new_file
 from simbg.simulation.simulate import REGIONS, write_dataset
 from simbg.validation.challenge.draw import RANGES, SCHEMA, draw_answer, scenarios_of
 from simbg.validation.challenge.score import (

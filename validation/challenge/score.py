@@ -9,7 +9,7 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.truth.from_file import read_model
+from simbg.io.cubes import read_model
 from simbg.validation.metrics.metrics import METRICS
 from simbg.validation.metrics.pair import Pair
 

@@ -10,7 +10,7 @@ import click
 
 from simbg.cli.completion import complete_method, complete_scenario
 from simbg.cli.console import jobs_option, seed_option
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.models.selection import Selection, parse_group_by
 from simbg.parallel import announce, workers
 from simbg.reconstruction.registry import method_names

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from simbg.io.cubes import read_cube
-from simbg.io.files import new_directory, new_file
+from simbg.io.safe_files import new_directory, new_file
 from simbg.validation.comparison.conventions import find_fault
 from simbg.validation.comparison.differences import (
     bin_by_bin,

@@ -12,7 +12,7 @@ from functools import partial
 from tempfile import TemporaryDirectory
 
 from simbg import __version__
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.validation.conformance.case import Case
 from simbg.validation.conformance.promises import CHECKS, FIRST, LAST, is_error
 from simbg.validation.conformance.trials import AXES, TRIALS, write_trial

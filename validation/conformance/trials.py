@@ -15,7 +15,7 @@ import numpy as np
 from astropy.table import Table
 
 from simbg.axes import Axes
-from simbg.io.gadf import write_events, write_index
+from simbg.io.gadf_reader import write_events, write_index
 from simbg.io.region_files import write_regions
 from simbg.observations.observation import Events, good_time
 from simbg.simulation.scenarios import HESS_SITE

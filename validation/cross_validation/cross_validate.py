@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from simbg.axes import Axes
-from simbg.io.files import new_directory
+from simbg.io.safe_files import new_directory
 from simbg.models.known_sources import known_sources, near_source
 from simbg.models.selection import open_store, runs_of
 from simbg.reconstruction.registry import check_cube, find_method

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from simbg.io.files import new_file
-from simbg.truth.from_file import read_model
+from simbg.io.cubes import read_model
+from simbg.io.safe_files import new_file
 
 __all__ = ["cube_figure", "plot_file", "save_figure"]
 
@@ -35,7 +35,7 @@ def plot_file(path, out=None, overwrite=False):
     Parameters
     ----------
     path : path-like
-        What `simbg.truth.from_file.read_model` reads: BKG_3D, BKG_2D, 2015's table or image.
+        What `simbg.io.cubes.read_model` reads: BKG_3D, BKG_2D, 2015's table or image.
     out : path-like, optional
         PNG or PDF, by its ending; default: a PNG in the working directory, named as the file.
     overwrite : bool

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 
-from simbg.io.files import new_directory, new_file
+from simbg.io.safe_files import new_directory, new_file
 from simbg.validation.figures.distributions import coverage_figure, pit_figure, pull_figure
 from simbg.validation.figures.maps import maps_figure, residual_limit
 from simbg.validation.figures.plots import compare_figure

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from scipy import stats
 
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.validation.suite.results import versions
 
 __all__ = ["ABSENT", "Rank", "leaderboard_lines", "ranking", "write_leaderboard"]

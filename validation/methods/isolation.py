@@ -30,6 +30,7 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
+from simbg.io.cubes import read_model
 from simbg.parallel import interruptible
 
 __all__ = ["TIMEOUT", "Isolated", "knows_truth", "run_command", "run_method"]
@@ -176,8 +177,6 @@ def run_command(template, store, timeout=TIMEOUT):
         done = place.run(words, timeout)
         if done.reason:
             return done
-        from simbg.truth.from_file import read_model  # never in the process of a method
-
         try:
             return replace(done, cube=read_model(output, inside=True))
         except (ValueError, OSError) as error:

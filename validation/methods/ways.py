@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from simbg.io.cubes import read_model
 from simbg.reconstruction.registry import METHODS
-from simbg.truth.from_file import read_model
 from simbg.validation.methods.isolation import TIMEOUT, Isolated, run_command, run_method
 
 __all__ = ["Way", "as_way"]

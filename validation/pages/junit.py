@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.validation.suite.suite import self_check_lines
 
 __all__ = ["write_junit"]

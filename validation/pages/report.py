@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.validation.figures.plots import leaderboard_figure
 from simbg.validation.figures.rendering import slug, write_pictures
 from simbg.validation.leaderboard.ranking import (

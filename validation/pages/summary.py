@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.validation.suite.suite import self_check_lines, worst
 
 __all__ = ["MARKS", "KeyNumber", "key_numbers", "write_summary"]

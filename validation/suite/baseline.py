@@ -18,7 +18,7 @@ import numpy as np
 from scipy import special, stats
 
 from simbg.axes import edition2015_axes
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.parallel import workers
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.scenarios import SCENARIOS

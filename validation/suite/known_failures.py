@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 from simbg.reconstruction.registry import METHODS, axes_for
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.metrics.metrics import METRICS

@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from simbg import __version__
-from simbg.io.files import new_file
+from simbg.io.safe_files import new_file
 
 __all__ = [
     "SCHEMA",

@@ -20,8 +20,8 @@ from numpy.testing import assert_allclose
 from simbg.axes import Axes
 from simbg.cli.commands import main
 from simbg.io.cubes import read_cube, write_cube
-from simbg.io.files import write_fits
-from simbg.io.gadf import GadfStore
+from simbg.io.gadf_reader import GadfStore
+from simbg.io.safe_files import write_fits
 from simbg.reconstruction.registry import Histogram
 from simbg.validation.challenge.challenge import draw_answer, make_challenge, reveal_challenge
 from simbg.validation.challenge.draw import RANGES, scenarios_of

@@ -15,7 +15,7 @@ from support import odd_methods
 from simbg.axes import MEV_PER_TEV
 from simbg.cli.commands import main
 from simbg.io.cubes import write_cube
-from simbg.io.gadf import GadfStore
+from simbg.io.gadf_reader import GadfStore
 from simbg.observations.observation import Events
 from simbg.reconstruction.registry import Default, Histogram, Michi, check_cube
 from simbg.validation.conformance.conformance import conformance, judge

@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from simbg.axes import Axes
 from simbg.cli.commands import main
 from simbg.cube import BackgroundCube
-from simbg.io.columns import one_row_hdu
 from simbg.io.cubes import read_cube, write_cube
+from simbg.io.tables import one_row_hdu
 from simbg.validation.figures.plot_cube import (
     choose_energies,
     cube_figure,

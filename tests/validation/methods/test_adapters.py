@@ -12,7 +12,7 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
 from simbg.axes import Axes
-from simbg.io.gadf import GadfStore
+from simbg.io.gadf_reader import GadfStore
 from simbg.observations.observation import Events, Observation
 from simbg.reconstruction.registry import Reconstructor, check_cube, find_method
 from simbg.simulation.scenarios import SCENARIOS

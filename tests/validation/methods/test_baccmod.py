@@ -14,7 +14,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table, vstack
 
 from simbg.axes import Axes
-from simbg.io.gadf import GadfStore, write_events, write_index
+from simbg.io.gadf_reader import GadfStore, write_events, write_index
 from simbg.observations.observation import Events, pointing_of
 from simbg.reconstruction.registry import check_cube
 from simbg.simulation.scenarios import HESS_SITE

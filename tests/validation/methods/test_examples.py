@@ -18,7 +18,7 @@ import simbg
 from simbg.axes import edition2015_axes
 from simbg.cli.commands import _make_bg_cube_models as make_bg_cube_models_command
 from simbg.cli.commands import simbg as simbg_command
-from simbg.io.gadf import GadfStore
+from simbg.io.gadf_reader import GadfStore
 from simbg.reconstruction.registry import check_cube
 from simbg.validation.commands.validate import validate
 from simbg.validation.metrics.metrics import METRICS, N_TOYS

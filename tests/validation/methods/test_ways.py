@@ -15,9 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.odd_methods import AXES
 
 from simbg.cli.commands import main
-from simbg.io.cubes import write_cube
+from simbg.io.cubes import read_model, write_cube
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.truth.from_file import read_model
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.methods.ways import Way
 

@@ -16,9 +16,9 @@ from astropy import units as u
 from astropy.coordinates import angular_separation
 from astropy.time import Time
 
-from simbg.io.columns import column, keyword, read_index
-from simbg.io.files import open_fits
-from simbg.io.gadf_write import FILES, write_events, write_index
+from simbg.io.gadf_writer import FILES, write_events, write_index
+from simbg.io.safe_files import open_fits
+from simbg.io.tables import column, keyword, read_index
 from simbg.observations.observation import Events, Observation
 from simbg.sky.pointing import Drift, Site, Tracking
 

@@ -8,8 +8,8 @@ import numpy as np
 from astropy.io import fits
 
 from simbg import __version__
-from simbg.io.columns import one_row_hdu, table_hdu
-from simbg.io.files import write_fits
+from simbg.io.safe_files import write_fits
+from simbg.io.tables import one_row_hdu, table_hdu
 from simbg.observations.observation import MJDREF, good_time, pointing_of
 
 __all__ = ["EFFECTIVE_AREA", "FILES", "write_events", "write_index"]

@@ -1,15 +1,30 @@
-"""Columns and keywords of FITS tables, checked: there, in the right unit, and finite."""
+"""FITS tables: columns, edges of bins, rates and keywords, checked for presence, unit and value."""
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
 
-from simbg.io.files import open_fits
+from simbg.axes import Axes
+from simbg.io.safe_files import open_fits
 
-__all__ = ["column", "keyword", "one_row_hdu", "read_index", "table_hdu"]
+__all__ = []
+
+RATE_UNIT = "s-1 MeV-1 sr-1"
+# Columns of rates: GADF's name, and that of CTA's first data challenge.
+RATE_COLUMNS = {"BKG", "BGD"}
+GADF_BKG = {
+    "HDUCLASS": "GADF",
+    "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
+    "HDUVERS": "0.3",
+    "HDUCLAS1": "RESPONSE",
+    "HDUCLAS2": "BKG",
+    "HDUCLAS3": "FULL-ENCLOSURE",
+}
 
 
 def column(hdu, name, unit, path, positive=False, default_unit=None):
@@ -100,6 +115,85 @@ def read_index(path, needed, units=None):
                 factor = _factor(str(got.unit or unit), unit, f"{path}: {name}")
                 table[name] = u.Quantity(np.asarray(got, float) * factor, unit)
     return Table(table)
+
+
+def find_rate(file):
+    """The first HDU with a column of background rates, and the column's name; or None."""
+    for hdu in file:
+        columns = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
+        for name in RATE_COLUMNS.intersection(columns):
+            return hdu, name
+    return None
+
+
+def read_rate(hdu, name, lengths):
+    """Rates in s-1 MeV-1 sr-1, their axes in the order of ``lengths``.
+
+    Parameters
+    ----------
+    hdu : BinTableHDU
+        Of one row.
+    name : str
+        Column.
+    lengths : dict
+        Name of an axis → number of its bins.
+    """
+    data, axes = read_array(hdu, name, len(lengths)), list(lengths)
+    said = str(hdu.header.get(f"CREF{hdu.columns.names.index(name) + 1}", ""))
+    # Fastest first: as the file says, or else as GADF recommends, or as older files are.
+    for order in (re.findall(f"({'|'.join(axes)})_LO", said), axes, [*axes[1:], axes[0]]):
+        slowest_first = order[::-1]
+        if set(order) == set(axes) and data.shape == tuple(lengths[a] for a in slowest_first):
+            data = data.transpose([slowest_first.index(axis) for axis in axes])
+            return data * rate_factor(hdu.columns[name].unit)
+    raise ValueError(f"{name} of shape {data.shape}, expected {tuple(lengths.values())[::-1]}")
+
+
+def rate_factor(unit):
+    """Factor to our unit. More than one slash, as in CTA's 1/s/MeV/sr, is read from the left."""
+    first, *others = (unit or "").replace(" ", "").split("/")
+    if len(others) < 2:
+        return u.Unit(unit or "").to(RATE_UNIT)
+    return (u.Unit(first) / np.prod([u.Unit(other) for other in others])).to(RATE_UNIT)
+
+
+def read_array(hdu, name, ndim):
+    """The array in the one row of a table; a single value comes without its dimensions."""
+    data = np.array(hdu.data[name][0], float)
+    return data if data.ndim else data.reshape((1,) * ndim)
+
+
+def read_axes(hdu, align):
+    """The axes of a cube from the edges in its table."""
+    units = {"ENERG": "TeV", "DETX": "deg", "DETY": "deg"}
+    return Axes(*(read_edges(hdu, name, unit) for name, unit in units.items()), align=align)
+
+
+def read_edges(hdu, name, unit):
+    """Edges of the bins of an axis in ``unit``, which is also that of a column without one."""
+    ends = f"{name}_LO", f"{name}_HI"
+    if not set(ends) <= set(hdu.columns.names):
+        raise ValueError(f"{hdu.name}: got columns {hdu.columns.names}, expected {ends}")
+    low, high = (
+        read_array(hdu, end, 1) * u.Unit(hdu.columns[end].unit or unit).to(unit) for end in ends
+    )
+    return np.append(low, high[-1])
+
+
+def cube_edge_columns(axes):
+    """As `edge_columns`, of the axes of a cube."""
+    return edge_columns(
+        ("DETX", axes.fov_lon, "deg"), ("DETY", axes.fov_lat, "deg"), ("ENERG", axes.energy, "TeV")
+    )
+
+
+def edge_columns(*axes):
+    """Columns, for `one_row_hdu`, of lower and upper edges; of each axis a name, edges, a unit."""
+    return [
+        (f"{name}_{end}", edges[part], unit)
+        for name, edges, unit in axes
+        for end, part in (("LO", slice(None, -1)), ("HI", slice(1, None)))
+    ]
 
 
 def table_hdu(name, columns, header=()):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from astropy.io import fits
 
-from simbg.io.columns import column, keyword, read_index, table_hdu
-from simbg.io.files import open_fits, write_fits
+from simbg.io.safe_files import open_fits, write_fits
+from simbg.io.tables import column, keyword, read_index, table_hdu
 from simbg.observations.observation import Events, Observation
 
 __all__ = ["FILES", "HessStore", "write_events", "write_index"]
@@ -84,7 +84,7 @@ def file_of(folder, obs_id, kind):
 def write_events(folder, row, events, site):
     """Write one run: events with DETX, DETY, ENERGY, and a header with the threshold.
 
-    Parameters as `simbg.io.gadf.write_events`; the scheme has no place for ``site``.
+    Parameters as `simbg.io.gadf_reader.write_events`; the scheme has no place for ``site``.
     """
     obs_id = int(row["OBS_ID"])
     columns = (

@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.testing import assert_array_equal
 
-from simbg.io.hess import HessStore, file_of, write_events
+from simbg.io.hess2015 import HessStore, file_of, write_events
 from simbg.observations.observation import Events
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.simulation.simulate import observe, write_dataset

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from simbg.io.files import new_directory, new_file, open_fits, write_fits
+from simbg.io.safe_files import new_directory, new_file, open_fits, write_fits
 
 OURS = (r"data/run\d+\.txt", r"index\.txt")
 

@@ -1,0 +1,108 @@
+"""2015's cube files, a table and an image for DS9: reading and writing.
+
+Their arrays are (energy, fov_lat, fov_lon) and are transposed here; rates are per livetime.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+
+from simbg.axes import MEV_PER_TEV, Axes
+from simbg.cube import BackgroundCube
+from simbg.io.tables import (
+    RATE_UNIT,
+    cube_edge_columns,
+    one_row_hdu,
+    rate_factor,
+    read_array,
+    read_axes,
+)
+
+__all__ = []
+
+UNIT = {"MeV": "1 / (s sr MeV)", "TeV": "1 / (s sr TeV)"}
+# The rate in MeV-1, times this, is that in the other unit.
+SCALE = {"MeV": 1.0, "TeV": MEV_PER_TEV}
+# HDU, column and attribute.
+HDUS = (
+    ("COUNTS", "COUNTS", "counts"),
+    ("LIVETIME", "LIVETIME", "livetime"),
+    ("BACKGROUND", "Bgd", "rate"),
+)
+
+
+def table_hdus(cube, energy_unit):
+    """The HDUs of 2015's table file of a cube; ``energy_unit`` of the rate is MeV or TeV."""
+    cube = cube.per("livetime")
+    hdus = [fits.PrimaryHDU()]
+    for extension, name, attribute in HDUS:
+        if (values := getattr(cube, attribute)) is not None:
+            unit = {"counts": "", "livetime": "s"}.get(attribute, UNIT[energy_unit])
+            if attribute == "rate":
+                values = values * SCALE[energy_unit]
+            columns = [*cube_edge_columns(cube.axes), (name, values.swapaxes(1, 2), unit)]
+            hdus.append(one_row_hdu(extension, columns))
+    return hdus
+
+
+def read_table(file):
+    """The cube of 2015's table file, an open HDU list."""
+    arrays = {
+        attribute: read_array(file[extension], name, 3).swapaxes(1, 2)
+        for extension, name, attribute in HDUS
+        if extension in file
+    }
+    hdu = file["BACKGROUND"]
+    arrays["rate"] *= rate_factor(hdu.columns["Bgd"].unit)
+    return BackgroundCube(read_axes(hdu, "ALTAZ"), **arrays)
+
+
+def image_hdus(cube, energy_unit):
+    """The HDUs of 2015's image of the rate; ``energy_unit`` of the rate is MeV or TeV."""
+    cube = cube.per("livetime")
+    image = fits.PrimaryHDU(cube.rate.swapaxes(1, 2) * SCALE[energy_unit])
+    field = []
+    for name, edges in (("DETX", cube.axes.fov_lon), ("DETY", cube.axes.fov_lat)):
+        step = (edges[-1] - edges[0]) / (edges.size - 1)
+        if not _even(edges):
+            raise ValueError(f"{name} bins are not evenly spaced: no linear WCS can describe them")
+        field.append((name, "deg", 0.5, edges[0], step))
+    energy = cube.axes.energy_center
+    step = (energy[-1] - energy[0]) / max(energy.size - 1, 1) or np.diff(cube.axes.energy)[0]
+    # The name and the unit are those of 2015, and no linear axis is right for them in between.
+    _describe(image.header, [*field, ("ENERG", "TeV", 1.0, energy[0], step)])
+    if _even(log_edges := np.log(cube.axes.energy)):
+        step = energy[0] * (log_edges[-1] - log_edges[0]) / energy.size
+        image.header["WCSNAMEA"] = "LOGARITHMIC"
+        _describe(image.header, [*field, ("ENER-LOG", "TeV", 1.0, energy[0], step)], "A")
+    image.header["DATAUNIT"] = UNIT[energy_unit]
+    bounds = [fits.Column("ENERGY", "D", unit="TeV", array=cube.axes.energy)]
+    return [image, fits.BinTableHDU.from_columns(bounds, name="EBOUNDS")]
+
+
+def read_image(file):
+    """The cube of 2015's image, an open HDU list."""
+    (image, header), bounds = (file[0].data, file[0].header), file["EBOUNDS"]
+    edges = []
+    for i in (1, 2):
+        number = np.arange(header[f"NAXIS{i}"] + 1) + 0.5
+        edges.append(header[f"CRVAL{i}"] + (number - header[f"CRPIX{i}"]) * header[f"CDELT{i}"])
+    unit = u.Unit(bounds.columns["ENERGY"].unit)
+    energy = np.array(bounds.data["ENERGY"], float) * unit.to("TeV")
+    rate = np.array(image, float).swapaxes(1, 2) * u.Unit(header["DATAUNIT"]).to(RATE_UNIT)
+    return BackgroundCube(Axes(energy, *edges), rate)
+
+
+def _describe(header, axes, key=""):
+    """Say what the axes are: name, unit, a pixel, its value, and the step of each."""
+    for number, values in enumerate(axes, 1):
+        for word, value in zip(("CTYPE", "CUNIT", "CRPIX", "CRVAL", "CDELT"), values, strict=True):
+            header[f"{word}{number}{key}"] = value
+
+
+def _even(edges):
+    """Whether edges are evenly spaced."""
+    steps = np.diff(edges)
+    return np.allclose(steps, steps.mean(), rtol=1e-6, atol=0)
