@@ -14,8 +14,7 @@ from simbg.io.gadf_reader import GadfStore
 from simbg.io.hess2015 import HessStore
 from simbg.io.region_files import read_regions
 from simbg.models.known_sources import known_sources, near_source
-from simbg.observations.observation import Groups
-from simbg.reconstruction.zenith import group_by_exposure
+from simbg.observations.groups import Groups
 from simbg.sky.regions import circles
 
 __all__ = [
@@ -225,10 +224,9 @@ def groups_of(observations, selection):
     if selection.group_by is None:
         return selection.groups
     kind, least = selection.group_by
-    amount = [o.livetime / 3600 if kind == "livetime" else 1.0 for o in observations]
-    edges = group_by_exposure([o.alt for o in observations], amount, least)
     # Split by azimuth, too, a group would hold less.
-    return Groups(edges, (selection.groups.azimuth_edges[0], selection.groups.azimuth_edges[-1]))
+    first, *_, last = selection.groups.azimuth_edges
+    return Groups.by_exposure(observations, kind, least, (first, last))
 
 
 def parse_group_by(text):

@@ -1,4 +1,4 @@
-"""Observations, their events, and groups of them."""
+"""One observation and its events."""
 
 from __future__ import annotations
 
@@ -7,27 +7,14 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
-from astropy import units as u
-from astropy.table import Table
 
 from simbg.sky.pointing import Drift, Tracking
 from simbg.sky.regions import excluded
 
-__all__ = [
-    "ALTITUDE_EDGES",
-    "AZIMUTH_EDGES",
-    "MJDREF",
-    "Events",
-    "Groups",
-    "Observation",
-    "good_time",
-    "pointing_of",
-]
+__all__ = ["MJDREF", "Events", "Observation", "good_time", "pointing_of"]
 
 # Zero of event times in our own stores, as in 2015: 2010-01-01 UTC, which is this MJD in TT.
 MJDREF = 55197 + 66.184 / 86400
-ALTITUDE_EDGES = (0, 20, 23, 27, 30, 33, 37, 40, 44, 49, 53, 58, 64, 72, 90)
-AZIMUTH_EDGES = (-90, 90, 270)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,57 +126,6 @@ class Observation:
     def in_memory(cls, events, **kwargs):
         """An observation whose events are at hand."""
         return cls(load=partial(_same, events), **kwargs)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Altitude × azimuth bins; ``GROUP_ID`` counts from 0, altitude slowest.
-
-    A bin holds its lower edge and not its upper, but for altitude 90 deg, which
-    lies in the last. Azimuth is wrapped into the range of its edges.
-
-    Parameters
-    ----------
-    altitude_edges, azimuth_edges : tuple of float
-        deg, increasing.
-    """
-
-    altitude_edges: tuple[float, ...] = ALTITUDE_EDGES
-    azimuth_edges: tuple[float, ...] = AZIMUTH_EDGES
-
-    def assign(self, alt, az):
-        """GROUP_ID of each pointing, −1 outside; alt and az in deg, shape (n,).
-
-        Examples
-        --------
-        >>> Groups().assign([80.0, 60.0, 45.0], [180.0, 0.0, 359.0])
-        array([27, 22, 16])
-        """
-        alt, az = np.asarray(alt, float), np.asarray(az, float)
-        start = self.azimuth_edges[0]
-        wrapped = (az - start) % 360 + start
-        n_az = len(self.azimuth_edges) - 1
-        i_alt = np.searchsorted(self.altitude_edges, alt, side="right") - 1
-        i_alt = np.where(alt == self.altitude_edges[-1], len(self.altitude_edges) - 2, i_alt)
-        i_az = np.searchsorted(self.azimuth_edges, wrapped, side="right") - 1
-        inside = (i_alt >= 0) & (i_alt < len(self.altitude_edges) - 1) & (i_az < n_az)
-        return np.where(inside & np.isfinite(alt + az), i_alt * n_az + i_az, -1)
-
-    @property
-    def table(self):
-        """The definitions: GROUP_ID, ALT_MIN, ALT_MAX, AZ_MIN, AZ_MAX (deg)."""
-        alt, az = np.array(self.altitude_edges, float), np.array(self.azimuth_edges, float)
-        n_alt, n_az = alt.size - 1, az.size - 1
-        columns = {
-            "ALT_MIN": np.repeat(alt[:-1], n_az),
-            "ALT_MAX": np.repeat(alt[1:], n_az),
-            "AZ_MIN": np.tile(az[:-1], n_alt),
-            "AZ_MAX": np.tile(az[1:], n_alt),
-        }
-        table = Table({"GROUP_ID": np.arange(n_alt * n_az)})
-        for name, values in columns.items():
-            table[name] = values * u.deg
-        return table
 
 
 def good_time(row):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +14,6 @@ __all__ = [
     "RunNorm",
     "ZenithModel",
     "fit_norm",
-    "group_by_exposure",
     "predict",
     "scaled",
     "zenith_models",
@@ -180,36 +178,6 @@ def scaled(cube, factor):
     """A cube with its rate times a factor."""
     error = None if cube.rate_error is None else cube.rate_error * factor
     return replace(cube, rate=cube.rate * factor, rate_error=error)
-
-
-def group_by_exposure(alt, amount, least):
-    """Edges in altitude between groups that hold ``least`` or more each.
-
-    Parameters
-    ----------
-    alt : array_like, shape (n_obs,)
-        deg
-    amount : array_like, shape (n_obs,)
-        Of each run: its livetime, or 1 to count runs.
-    least : float
-        Of a group. The last takes what is left over, so all have enough, if all runs do.
-
-    Returns
-    -------
-    edges : tuple of float
-        deg, from 0 to 90, for `simbg.observations.observation.Groups`.
-    """
-    alt, amount = np.asarray(alt, float), np.asarray(amount, float)
-    if not least > 0:
-        raise ValueError(f"least exposure of a group: got {least}, expected more than 0")
-    order = np.argsort(alt, kind="stable")
-    edges, held, left = [0.0], 0.0, amount.sum()
-    for this, following in pairwise(order):
-        held, left = held + amount[this], left - amount[this]
-        if held >= least and left >= least and alt[following] > alt[this]:
-            edges.append(float(0.5 * (alt[this] + alt[following])))
-            held = 0.0
-    return (*edges, 90.0)
 
 
 def _mean_cosine(observations, axes):

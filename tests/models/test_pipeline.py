@@ -20,7 +20,7 @@ from simbg.cli.commands import make_bg_cube_models
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection, open_store, select
-from simbg.observations.observation import Groups
+from simbg.observations.groups import Groups
 from simbg.parallel import workers
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.simulation.simulate import write_dataset

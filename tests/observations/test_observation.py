@@ -1,4 +1,4 @@
-"""Observation tables are distributed as in 2015, and groups are 2015's."""
+"""Observation tables are distributed as in 2015, and impossible observations are refused."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,8 @@ from numpy.testing import assert_array_equal
 from scipy.stats import chisquare, kstest
 
 from simbg.observations.observation import (
-    ALTITUDE_EDGES,
     MJDREF,
     Events,
-    Groups,
     Observation,
 )
 from simbg.simulation.scenarios import HESS_SITE
@@ -160,67 +158,6 @@ def test_impossible_ranges(wrong):
         make_observation_table(
             **{"n_obs": 1, "rng": np.random.default_rng(0), "site": HESS_SITE} | wrong
         )
-
-
-def test_groups_of_2015():
-    table = Groups().table
-    assert table["GROUP_ID"].tolist() == list(range(28))
-    edges = [0, 20, 23, 27, 30, 33, 37, 40, 44, 49, 53, 58, 64, 72, 90]
-    assert table["ALT_MIN"].tolist() == [alt for alt in edges[:-1] for _ in range(2)]
-    assert table["ALT_MAX"].tolist() == [alt for alt in edges[1:] for _ in range(2)]
-    assert table["AZ_MIN"].tolist() == [-90, 90] * 14
-    assert table["AZ_MAX"].tolist() == [90, 270] * 14
-    assert {table[name].unit for name in table.colnames[1:]} == {u.deg}
-
-
-@pytest.mark.parametrize(
-    ("alt", "az", "group"),
-    [
-        (0, 0, 0),
-        (19.999, 180, 1),
-        (20, 0, 2),  # an edge belongs to the bin above
-        (np.nextafter(23, 0), 90, 3),
-        (23, 90, 5),
-        (72, 0, 26),
-        (81, 180, 27),
-        (90, 180, 27),  # but for the zenith, which has none
-        (90, 0, 26),
-        (81, 90 - 1e-9, 26),
-        (81, 90, 27),
-        (81, 270 - 1e-9, 27),
-        (81, 270, 26),  # wrapped to −90
-        (81, 359.9, 26),
-        (81, 360, 26),
-        (81, -90, 26),
-        (81, -91, 27),
-        (-0.1, 0, -1),
-        (90.1, 0, -1),
-        (np.nan, 0, -1),
-        (50, np.nan, -1),
-    ],
-)
-def test_group_of_a_pointing(alt, az, group):
-    assert Groups().assign([alt], [az]).tolist() == [group]
-
-
-def test_every_pointing_lies_within_its_group():
-    rng = np.random.default_rng(5)
-    alt, az = rng.uniform(0, 90, 2000), rng.uniform(0, 360, 2000)
-    groups = Groups()
-    rows = groups.table[groups.assign(alt, az)]
-    assert np.all((rows["ALT_MIN"] <= alt) & (alt < rows["ALT_MAX"]))
-    wrapped = np.where(az >= 270, az - 360, az)
-    assert np.all((rows["AZ_MIN"] <= wrapped) & (wrapped < rows["AZ_MAX"]))
-    assert set(rows["GROUP_ID"]) == set(range(28))
-
-
-def test_groups_that_leave_azimuths_out():
-    groups = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(90, 270))
-    assert groups.assign([30, 60, 60, 60], [100, 100, 80, 270]).tolist() == [0, 1, -1, -1]
-
-
-def test_edges_are_those_of_2015():
-    assert len(ALTITUDE_EDGES) == 15
 
 
 @pytest.mark.parametrize(("livetime", "ontime"), [(0, 10), (11, 10), (-1, 10), (np.nan, 10)])

@@ -11,11 +11,10 @@ from scipy.stats import chi2, norm
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.models.per_run import model_of_run
-from simbg.observations.observation import MJDREF, Events, Groups, Observation
+from simbg.observations.observation import MJDREF, Events, Observation
 from simbg.reconstruction.zenith import (
     ZenithModel,
     fit_norm,
-    group_by_exposure,
     predict,
     zenith_models,
 )
@@ -290,41 +289,3 @@ def test_model_of_a_run_has_its_norm_and_its_dead_time():
     assert not cube.livetime[0].any()
     assert_array_equal(cube.livetime[1:], np.full((3, 5, 7), run.livetime))
     assert_allclose(cube.per("ontime").rate[1:], cube.rate[1:] / 1.1, rtol=1e-14)
-
-
-# Groups.
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_groups_hold_enough_and_all_runs(seed):
-    rng = np.random.default_rng(seed)
-    alt = np.round(rng.uniform(20, 90, 80), rng.integers(0, 3))  # with runs at the same altitude
-    amount = rng.uniform(0.2, 0.6, 80)
-    least = rng.uniform(0.5, 8)
-    edges = group_by_exposure(alt, amount, least)
-    assert (edges[0], edges[-1]) == (0, 90)
-    assert np.all(np.diff(edges) > 0)
-    group = Groups(edges, (0, 360)).assign(alt, np.zeros(80))
-    held = np.bincount(group, amount, len(edges) - 1)
-    assert held.min() >= least
-    # No group could be halved but for runs of one altitude, and what the last takes.
-    most = max(np.sum(amount[alt == value]) for value in alt)
-    assert held[:-1].max(initial=0) < least + most
-    order = rng.permutation(80)
-    assert group_by_exposure(alt[order], amount[order], least) == pytest.approx(edges, rel=1e-15)
-
-
-def test_groups_by_number():
-    alt = [80.0, 30.0, 50.0, 40.0, 60.0, 70.0, 20.0]
-    assert group_by_exposure(alt, np.ones(7), 2) == (0, 35, 55, 90)
-    assert group_by_exposure(alt, np.ones(7), 3) == (0, 45, 90)
-    assert group_by_exposure(alt, np.ones(7), 4) == (0, 90)
-    assert group_by_exposure(alt, np.ones(7), 99) == (0, 90)
-    assert group_by_exposure([45.0] * 6, np.ones(6), 2) == (0, 90)
-    assert group_by_exposure([45.0], [1.0], 1) == (0, 90)
-
-
-@pytest.mark.parametrize("least", [0.0, -1.0, np.nan])
-def test_groups_of_nothing(least):
-    with pytest.raises(ValueError, match=f"got {least}, expected more than 0"):
-        group_by_exposure([50.0, 60.0], [1.0, 1.0], least)

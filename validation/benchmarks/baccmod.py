@@ -27,7 +27,8 @@ from simbg.axes import Axes
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
-from simbg.observations.observation import MJDREF, Groups
+from simbg.observations.groups import Groups
+from simbg.observations.observation import MJDREF
 from simbg.parallel import workers
 from simbg.reconstruction.registry import Histogram
 from simbg.simulation.scenarios import HESS_SITE

@@ -28,7 +28,8 @@ from astropy.utils import iers
 from simbg.axes import edition2015_axes
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
-from simbg.observations.observation import MJDREF, Groups
+from simbg.observations.groups import Groups
+from simbg.observations.observation import MJDREF
 from simbg.parallel import workers
 from simbg.simulation.scenarios import HESS_SITE, SCENARIOS, Scenario
 from simbg.simulation.simulate import REGIONS, write_dataset

@@ -14,7 +14,7 @@ from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection, open_store
 from simbg.observations.exposure import stack_observations
-from simbg.observations.observation import Groups
+from simbg.observations.groups import Groups
 from simbg.parallel import announce
 from simbg.reconstruction.registry import axes_for, check_cube, find_method
 from simbg.simulation.simulate import write_dataset
