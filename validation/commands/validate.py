@@ -21,13 +21,14 @@ from simbg.validation.figures.rendering import render
 from simbg.validation.leaderboard.ranking import leaderboard_lines
 from simbg.validation.methods.isolation import TIMEOUT
 from simbg.validation.methods.ways import Way
+from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import keeps_what_is_there, plan, result_document, result_table
 from simbg.validation.self_check.search import self_check
 from simbg.validation.suite import baseline as gate
 from simbg.validation.suite.mask_response import exclusion_response
 from simbg.validation.suite.runner import run_suite
-from simbg.validation.suite.suite import WORDS, Suite, self_check_lines
+from simbg.validation.suite.suite import Suite, self_check_lines
 
 __all__ = ["validate"]
 
@@ -212,7 +213,7 @@ def validate(
         pictures = render(suite, executor)
     write_reports(out, suite, pictures)
     for result in suite.results:
-        if result.status in ("fail", "error", "known"):
+        if result.status.fails:
             _say(_line(result))
     for line in leaderboard_lines(outcomes) if replicates else ():
         _say(line)
@@ -242,7 +243,7 @@ def _say_conformance(way, seed, jobs, out):
     write_findings(out / "conformance.json", way.name, seed, findings)
     for finding in findings:
         _say(f"{finding.status:4s} {finding.name}: {finding.about}: {finding.text}")
-    failed = sum(finding.status == "fail" for finding in findings)
+    failed = sum(finding.status == Status.FAIL for finding in findings)
     _say(f"{failed or 'none'} of {len(findings)} checks failed: {out / 'conformance.json'}")
     return 1 if failed else 0
 
@@ -303,9 +304,9 @@ def _say(line):
 
 
 def _line(result):
-    if result.status == "error":
-        return f"{WORDS['error']:14s} {result.scenario} {result.method}: {result.reason}"
+    if result.status == Status.ERROR:
+        return f"{result.status.word:14s} {result.scenario} {result.method}: {result.reason}"
     return (
-        f"{WORDS[result.status]:14s} {result.scenario} {result.method} {result.metric}: "
+        f"{result.status.word:14s} {result.scenario} {result.method} {result.metric}: "
         f"{result.value:.5g} for {result.ideal:.5g} ({result.reason})"
     )

@@ -17,6 +17,7 @@ from simbg.validation.conformance.case import Case
 from simbg.validation.conformance.promises import CHECKS, FIRST, LAST, is_error
 from simbg.validation.conformance.trials import AXES, TRIALS, write_trial
 from simbg.validation.methods.isolation import run_command, run_method
+from simbg.validation.metrics.status import Status
 
 __all__ = ["Finding", "conformance", "judge", "write_findings"]
 
@@ -28,15 +29,19 @@ class Finding:
     Parameters
     ----------
     name, about : str
-    status : {"ok", "fail", "note"}
+    status : Status or str
+        "ok", "fail" or "note".
         A note is worth knowing and breaks no promise.
     text : str
     """
 
     name: str
     about: str
-    status: str
+    status: Status
     text: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "status", Status(self.status))
 
 
 def conformance(way, seed=0, executor=None):

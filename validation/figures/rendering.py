@@ -18,6 +18,7 @@ from simbg.validation.figures.suite_plots import (
     self_check_figure,
 )
 from simbg.validation.metrics.metrics import pulls
+from simbg.validation.metrics.status import Status
 from simbg.validation.suite.mask_response import FLUXES
 
 __all__ = ["Pictures", "render", "slug", "write_pictures"]
@@ -132,7 +133,7 @@ class _Drawn:
     def of(cls, outcomes):
         scenario = outcomes[0].scenario
         pairs = {outcome.method: outcome.pair for outcome in outcomes if outcome.pair is not None}
-        failed = {o.method for o in outcomes if any(r.status == "fail" for r in o.results)}
+        failed = {o.method for o in outcomes if any(r.status == Status.FAIL for r in o.results)}
         every = scenario.name in ALL_SHOWN
         shown = [m for n, m in enumerate(pairs) if every or n == 0 or m in failed]
         curves = [outcome.convergence for outcome in outcomes if outcome.convergence]

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from scipy import stats
 
 from simbg.io.safe_files import new_file
+from simbg.validation.metrics.status import Status
 from simbg.validation.suite.results import versions
 
 __all__ = ["ABSENT", "Rank", "leaderboard_lines", "ranking", "write_leaderboard"]
 
 SCHEMA = 2
-# The worst first: a method is as good in a scenario as its worst metric.
-ORDER = ("error", "fail", "known", "ok")
+# A method is as good in a scenario as its worst metric.
+VERDICTS = (Status.ERROR, Status.FAIL, Status.KNOWN, Status.OK)
 # Two methods are apart if their scores are, by so many standard errors of a normal.
 APART = 2.0
 # What is nearer to the truth is so by rounding, and its logarithm says nothing.
@@ -152,7 +153,7 @@ def _scored(method, rows, worst):
         score += math.log(accuracy) / len(rows)
     freedom = variances**2 / unsure if unsure else math.inf
     verdicts = [_verdict(outcome) for outcome in rows]
-    counts = {status: verdicts.count(status) for status in ORDER}
+    counts = {status: verdicts.count(status) for status in VERDICTS}
     return Rank(method, score, math.sqrt(variances), freedom, counts)
 
 
@@ -212,9 +213,9 @@ def why(outcome):
     known = outcome.standing.known or {}
     if outcome.standing.reason:
         return outcome.standing.reason
-    failed = [r for r in outcome.results if r.status in ("fail", "error")]
+    failed = [r for r in outcome.results if r.status in (Status.FAIL, Status.ERROR)]
     words = [r.metric + (f" ({known[r.metric]})" if r.metric in known else "") for r in failed]
-    reasons = {r.reason: r.metric for r in outcome.results if r.status == "known"}
+    reasons = {r.reason: r.metric for r in outcome.results if r.status == Status.KNOWN}
     words += [f"known: {reason}" for reason in reasons]
     return "; ".join(words)
 
@@ -243,15 +244,13 @@ def _by_method(outcomes):
 
 
 def _verdict(outcome):
-    statuses = {result.status for result in outcome.results}
     if outcome.standing.reason:
-        return "error"  # if only with another store
-    return next((status for status in ORDER if status in statuses), "ok")
+        return Status.ERROR  # if only with another store
+    return Status.worst([Status.OK, *(result.status for result in outcome.results)])
 
 
 def _counts(verdicts):
-    words = {"ok": "hold", "known": "fail as known", "fail": "fail", "error": "end in an error"}
-    return ", ".join(f"{verdicts[s]} {words[s]}" for s in reversed(ORDER) if verdicts[s])
+    return ", ".join(f"{verdicts[s]} {s.phrase}" for s in reversed(VERDICTS) if verdicts[s])
 
 
 def _markdown(ranks, shown):

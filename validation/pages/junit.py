@@ -6,6 +6,7 @@ import re
 from xml.etree import ElementTree
 
 from simbg.io.safe_files import new_file
+from simbg.validation.metrics.status import Status
 from simbg.validation.suite.suite import self_check_lines
 
 __all__ = ["write_junit"]
@@ -26,7 +27,7 @@ def write_junit(path, suite):
             _case(outcome, result)
             for outcome in suite.outcomes
             for result in outcome.results
-            if outcome.scenario.name == name and result.status != "info"
+            if outcome.scenario.name == name and result.status != Status.INFO
         ]
         root.append(_suite(name, cases))
     if suite.changes is not None:
@@ -59,11 +60,10 @@ def _suite(name, cases):
 def _case(outcome, result):
     where = {"classname": _text(f"{result.scenario}.{outcome.method}"), "name": result.metric}
     case = ElementTree.Element("testcase", where)
-    tag = {"fail": "failure", "error": "error", "known": "skipped"}.get(result.status)
-    if tag:
+    if tag := result.status.junit:
         about = f"{result.value:.5g} for {result.ideal:.5g} ± {result.limit:.2g} {result.unit}"
         child = ElementTree.SubElement(case, tag, message=_text(result.reason))
-        child.text = None if tag == "error" else _text(about.strip())
+        child.text = None if result.status == Status.ERROR else _text(about.strip())
     return case
 
 

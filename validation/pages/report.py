@@ -28,15 +28,16 @@ from simbg.validation.leaderboard.ranking import (
     write_leaderboard,
 )
 from simbg.validation.metrics.metrics import METRICS, SOURCES
+from simbg.validation.metrics.status import Status
 from simbg.validation.pages.junit import write_junit
-from simbg.validation.pages.summary import MARKS, key_numbers, write_summary
+from simbg.validation.pages.summary import key_numbers, write_summary
 from simbg.validation.suite.convergence import TARGETS
 from simbg.validation.suite.criteria import BUDGET
 from simbg.validation.suite.mask_response import FLUXES
 from simbg.validation.suite.replicates import SUMMARY
 from simbg.validation.suite.results import versions, write_results
 from simbg.validation.suite.single_runs import SUMMARY as RUN_SUMMARY
-from simbg.validation.suite.suite import WORDS, self_check_lines, worst
+from simbg.validation.suite.suite import self_check_lines
 
 __all__ = ["commit", "write_page", "write_reports"]
 
@@ -129,15 +130,13 @@ def commit():
 def _about(suite):
     """What the page says of the run."""
     return {
-        "good": suite.good,
+        "status": Status.OK if suite.good else Status.FAIL,
         "sound": suite.sound,
         "verdict": suite.text,
         "budget": BUDGET,
         "numbers": key_numbers(suite.outcomes),
         "scenarios": suite.scenarios,
         "methods": suite.methods,
-        "words": WORDS,
-        "marks": MARKS,
         "about": {name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()}
         | SUMMARY
         | RUN_SUMMARY,
@@ -158,31 +157,22 @@ def _parts(outcomes, pictures):
     for outcome in outcomes:
         key = outcome.scenario.name, outcome.method
         counts = Counter(result.status for result in outcome.results)
+        worst = Status.worst(counts)
         # A reason is given once, with the metrics that it holds for.
         reasons = {}
         for result in outcome.results:
-            if result.status in ("fail", "error", "known"):
+            if result.status.fails:
                 reasons.setdefault((result.status, result.reason), []).append(result.metric)
         parts[key] = _Part(
             outcome.method,
-            status := worst(outcome.results),
-            f"{MARKS[status]} {SHORT[status].format(counts[status])}",
-            ", ".join(f"{counts[s]} {COUNTED[s]}" for s in COUNTED if counts[s]),
+            worst,
+            f"{worst.mark} {worst.cell(counts[worst])}",
+            ", ".join(f"{counts[status]} {status.phrase}" for status in Status if counts[status]),
             [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
             outcome.results,
             pictures.maps.get(key),
         )
     return parts
-
-
-SHORT = {"error": "ERROR", "fail": "{} FAIL", "known": "{} known", "ok": "holds", "info": "–"}
-COUNTED = {
-    "error": "error",
-    "fail": "FAIL",
-    "known": "fail as calculated",
-    "ok": "hold",
-    "info": "without a criterion",
-}
 
 
 def _convergence(outcomes):

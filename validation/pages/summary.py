@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass
 
 from simbg.io.safe_files import new_file
-from simbg.validation.suite.suite import self_check_lines, worst
+from simbg.validation.metrics.status import Status
+from simbg.validation.suite.suite import self_check_lines
 
-__all__ = ["MARKS", "KeyNumber", "key_numbers", "write_summary"]
+__all__ = ["KeyNumber", "key_numbers", "write_summary"]
 
-MARKS = {"ok": "✓", "known": "○", "fail": "✗", "error": "‼", "info": "·"}
 # The scenario whose accuracy stands at the top, where it is in the run.
 MAIN = "realistic"
 # Of failures and of changes: more are in the page.
@@ -45,7 +45,7 @@ def key_numbers(outcomes):
 
 def write_summary(path, suite):
     """Write the summary as Markdown; whatever a name holds appears as text."""
-    lines = [f"## {'✓' if suite.good else '✗'} {_plain(suite.text)}", ""]
+    lines = [f"## {(Status.OK if suite.good else Status.FAIL).mark} {_plain(suite.text)}", ""]
     for change in (suite.changes or ())[:N_LINES]:
         lines.append(f"- since the baseline: {_plain(change)}")
     lines += _rest(suite.changes or ())
@@ -54,7 +54,8 @@ def write_summary(path, suite):
     if suite.self_check is not None:
         lines.append(f"- self-check: {_plain(self_check_lines(*suite.self_check)[-1])}")
     lines += ["", *_matrix(suite), "", *_failures(suite.results)]
-    lines += [f"✓ holds, ○ known failures, ✗ failures, ‼ errors. Seed {suite.seed}.", ""]
+    legend = ", ".join(f"{s.mark} {s.word}" for s in reversed(Status) if s.style)
+    lines += [f"{legend}. Seed {suite.seed}.", ""]
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
 
@@ -63,7 +64,7 @@ def _closest(results, titles):
     """The largest deviation in units of what is allowed."""
     shares = []
     for r in results:
-        aim = r.predicted if r.status == "known" else r.ideal
+        aim = r.predicted if r.status == Status.KNOWN else r.ideal
         if r.limit > 0 and math.isfinite(r.value - aim):
             shares.append((abs(r.value - aim) / r.limit, r))
     if not shares:
@@ -122,16 +123,16 @@ def _matrix(suite):
 
 
 def _cell(results):
-    status = worst(results)
+    status = Status.worst(result.status for result in results)
     n = sum(result.status == status for result in results)
-    return f"{MARKS[status]} {n}" if status in ("known", "fail") else MARKS[status]
+    return f"{status.mark} {n}" if status in (Status.KNOWN, Status.FAIL) else status.mark
 
 
 def _failures(results):
-    bad = [r for r in results if r.status in ("fail", "error")]
+    bad = [r for r in results if r.status in (Status.FAIL, Status.ERROR)]
     for r in bad[:N_LINES]:
         where = f"{r.scenario} {r.method} {r.metric}"
-        yield f"- {MARKS[r.status]} {_plain(where)}: {_plain(r.reason)}"
+        yield f"- {r.status.mark} {_plain(where)}: {_plain(r.reason)}"
     yield from _rest(bad)
     if bad:
         yield ""

@@ -8,16 +8,10 @@ from pathlib import Path
 
 import click
 
+from simbg.validation.metrics.status import Status
+
 __all__ = ["keeps_what_is_there", "plan", "result_document", "result_table"]
 
-# The worst first, as a cell shows it. The words are told apart without colours, too.
-CELLS = {
-    "error": ("ERROR", {"fg": "red", "bold": True}),
-    "fail": ("FAILS", {"fg": "red", "bold": True}),
-    "known": ("known failure", {"fg": "yellow"}),
-    "ok": ("holds", {"fg": "green"}),
-    "info": ("no criterion", {}),
-}
 # Shares of the work that are no scenario, in runs of one.
 FAILURES, FIGURES, BASELINE, SELF_CHECK = 6, 4, 60, 600
 
@@ -54,10 +48,10 @@ def result_table(results):
 
 
 def _cell(statuses):
-    for status, (word, style) in CELLS.items():
-        if number := statuses.count(status):
-            return (f"{word} ({number})" if status == "fail" else word), style
-    return "–", {}
+    if not statuses:
+        return "–", {}
+    worst = Status.worst(statuses)
+    return worst.cell(statuses.count(worst)), worst.style
 
 
 def result_document(out, suite):

@@ -13,6 +13,7 @@ import math
 from dataclasses import replace
 
 from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.status import Status
 
 __all__ = [
     "BUDGET",
@@ -137,11 +138,11 @@ def known_metrics(scenario, method):
 def _drifted(result, drift):
     """A known failure that is another than it was is a failure, whatever it looks like."""
     reason = drift.get((result.scenario, result.method, result.metric))
-    return replace(result, status="fail", reason=reason) if reason else result
+    return replace(result, status=Status.FAIL, reason=reason) if reason else result
 
 
 def _is_tested(result):
-    return result.status != "error" and _why_not(result) is None
+    return result.status != Status.ERROR and _why_not(result) is None
 
 
 def _why_not(result):
@@ -154,7 +155,7 @@ def _why_not(result):
 
 
 def _untested(result):
-    return result if result.status == "error" else replace(result, reason=_why_not(result))
+    return result if result.status == Status.ERROR else replace(result, reason=_why_not(result))
 
 
 def _judge(result, rate):
@@ -167,12 +168,14 @@ def _judge(result, rate):
     known = "; ".join(reason for reason in reasons if reason)
     if abs(result.value - result.ideal) <= limit:
         if result.must_fail:
-            return replace(result, status="fail", reason=f"does not show that {result.ignored}")
+            return replace(
+                result, status=Status.FAIL, reason=f"does not show that {result.ignored}"
+            )
         must_show = limit + MUST_SHOW * result.error
         if known and abs(result.predicted - result.ideal) > must_show:
-            return replace(result, status="fail", reason=f"a known failure is gone: {known}")
-        return replace(result, status="ok", reason="")
+            return replace(result, status=Status.FAIL, reason=f"a known failure is gone: {known}")
+        return replace(result, status=Status.OK, reason="")
     if known and abs(result.value - result.predicted) <= limit:
-        return replace(result, status="known", reason=known)
+        return replace(result, status=Status.KNOWN, reason=known)
     size = (result.value - result.ideal) / result.error
-    return replace(result, status="fail", reason=f"{size:+.1f} σ from its ideal value")
+    return replace(result, status=Status.FAIL, reason=f"{size:+.1f} σ from its ideal value")

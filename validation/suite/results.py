@@ -13,10 +13,10 @@ import scipy
 
 from simbg import __version__
 from simbg.io.safe_files import new_file
+from simbg.validation.metrics.status import Status
 
 __all__ = [
     "SCHEMA",
-    "STATUSES",
     "Result",
     "read_records",
     "read_results",
@@ -25,9 +25,6 @@ __all__ = [
 ]
 
 SCHEMA = 2
-# ok: within its criterion. known: fails by as much as is calculated, for a stated reason.
-# info: no criterion. fail: accuracy lost. error: the method did not get that far.
-STATUSES = ("ok", "known", "info", "fail", "error")
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,7 @@ class Result:
     smallest : float
         Smallest defect that is found with a power of 95 %, in the unit of the value.
     false_alarm_rate : float
-    status : str
-        One of `STATUSES`.
+    status : Status or str
     reason : str
     source : str
         Where the formula comes from.
@@ -72,7 +68,7 @@ class Result:
     limit: float = math.nan
     smallest: float = math.nan
     false_alarm_rate: float = math.nan
-    status: str = "info"
+    status: Status = Status.INFO
     reason: str = ""
     source: str = ""
     seed: int = 0
@@ -82,8 +78,10 @@ class Result:
     versions: dict = field(default_factory=lambda: versions())
 
     def __post_init__(self):
-        if self.status not in STATUSES:
-            raise ValueError(f"status: got {self.status!r}, expected one of {STATUSES}")
+        expected = [str(status) for status in Status]
+        if self.status not in expected:
+            raise ValueError(f"status: got {self.status!r}, expected one of {expected}")
+        object.__setattr__(self, "status", Status(self.status))
 
 
 def versions():

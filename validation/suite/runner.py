@@ -28,6 +28,7 @@ from simbg.validation.leaderboard.standing import (
 from simbg.validation.methods.ways import PER_RUN, as_way
 from simbg.validation.metrics.metrics import METRICS, SOURCES
 from simbg.validation.metrics.pair import Pair
+from simbg.validation.metrics.status import Status
 from simbg.validation.suite.convergence import converge
 from simbg.validation.suite.criteria import SHOWING, judge
 from simbg.validation.suite.known_failures import drift
@@ -179,7 +180,7 @@ class _Runner:
         return Outcome(self.scenario, name, pair, tuple(results), convergence, standing)
 
     def _failed(self, name, reason, isolated=None):
-        failure = Result(**self._about(name), metric="run", status="error", reason=reason)
+        failure = Result(**self._about(name), metric="run", status=Status.ERROR, reason=reason)
         standing = Standing(self.scenario.name, name, reason)
         if isolated is not None:
             names = ("seconds", "megabytes", "known")

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
+from simbg.validation.metrics.status import Status
 from simbg.validation.suite.criteria import BUDGET
 
-__all__ = ["ORDER", "WORDS", "Suite", "self_check_lines", "verdict", "worst"]
-
-# The worst first: a cell of the matrix shows the worst status of its metrics.
-ORDER = ("error", "fail", "known", "ok", "info")
-WORDS = {
-    "ok": "holds",
-    "known": "known failure",
-    "fail": "FAILS",
-    "error": "ERROR",
-    "info": "no criterion",
-}
+__all__ = ["Suite", "self_check_lines", "verdict"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,26 +78,21 @@ class Suite:
 
 def verdict(results):
     """Whether all criteria hold, and that in words."""
-    counts = {status: sum(r.status == status for r in results) for status in ORDER}
+    counts = Counter(result.status for result in results)
     bad = [
         f"{n} {one if n == 1 else more}"
         for n, one, more in (
-            (counts["fail"], "criterion fails", "criteria fail"),
-            (counts["error"], "error", "errors"),
+            (counts[Status.FAIL], "criterion fails", "criteria fail"),
+            (counts[Status.ERROR], "error", "errors"),
         )
         if n
     ]
-    tested = counts["ok"] + counts["known"] + counts["fail"]
+    tested = counts[Status.OK] + counts[Status.KNOWN] + counts[Status.FAIL]
     text = f"{counts['ok']} of {tested} criteria hold"
-    if counts["known"]:
+    if counts[Status.KNOWN]:
         text += f", {counts['known']} fail as is known and calculated"
     # What is wrong stands first.
     return not bad, f"{', '.join(bad)}; {text}" if bad else text
-
-
-def worst(results):
-    """The status that stands for some results."""
-    return next(status for status in ORDER if any(r.status == status for r in results))
 
 
 def self_check_lines(found, clean):

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
+from simbg.validation.metrics.status import Status
 from simbg.validation.suite.results import (
     SCHEMA,
-    STATUSES,
     Result,
     read_results,
     versions,
@@ -90,7 +90,7 @@ def test_unknown_status(status):
         Result("s", "0", "m", "norm", status=status)
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("status", list(Status))
 def test_known_status(status):
     assert Result("s", "0", "m", "norm", status=status).status == status
 
