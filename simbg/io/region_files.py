@@ -1,10 +1,11 @@
-"""Reading and writing DS9 region files."""
+"""DS9 region files: reading and writing; the one place that parses them."""
 
 import warnings
 from bisect import bisect_left
 from pathlib import Path
 
 import astropy.units as u
+import numpy as np
 import regions as ds9
 from astropy.coordinates import SkyCoord
 from astropy.utils.exceptions import AstropyUserWarning
@@ -13,10 +14,11 @@ from simbg.errors import in_one_line
 from simbg.io.safe_files import new_file
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle
 
-__all__ = ["read_regions", "write_regions"]
+__all__ = ["read_circles", "read_regions", "write_regions"]
 
 SHAPES = "circle, ellipse, box, annulus, polygon or point on the sky"
 CENTRED = {"Ellipse": Ellipse, "Rectangle": Rectangle}
+KINDS = ("Point", "Circle", "Polygon", *CENTRED)
 
 
 def read_regions(path, radius=0.4):
@@ -44,19 +46,36 @@ def read_regions(path, radius=0.4):
         If something in the file is not such a region, or there is none: a region lost would be
         a contaminated sky kept.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"regions: got {path}, expected a DS9 region file")
-    found = []
-    for number, shape in enumerate(_parse(path), start=1):
-        try:
-            if not isinstance(shape, ds9.TextSkyRegion):
-                found.append(_region(shape, radius))
-        except ValueError as error:
-            raise ValueError(f"{path}: region {number}: {error}") from error
+    found = _read(path, lambda shape, _: _region(shape, radius))
     if not found:
         raise ValueError(f"{path}: got no regions, expected {SHAPES}")
     return tuple(found)
+
+
+def read_circles(path):
+    """Read the circles around the regions of a DS9 file.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_regions`, and with the same errors; but it may hold no region.
+
+    Returns
+    -------
+    list of (name, ra, dec, radius)
+        The region's text, or else the file and the region's number; ICRS, deg. The radius of a
+        point is 0, that of a box half of its diagonal; the centre of a polygon is the mean of
+        its vertices.
+    """
+
+    def convert(shape, number):
+        ra, dec, radius = _circle(shape)
+        if not (np.isfinite(ra + dec) and 0 <= radius <= 180):
+            got = f"ra {ra}, dec {dec}, radius {radius} deg"
+            raise ValueError(f"got {got}, expected finite ones, the radius 0 to 180 deg")
+        return shape.meta.get("text") or f"{Path(path).name} region {number}", ra, dec, radius
+
+    return _read(path, convert)
 
 
 def write_regions(path, regions):
@@ -64,6 +83,24 @@ def write_regions(path, regions):
     shapes = ds9.Regions([_theirs(region) for region in regions])
     with new_file(path) as temporary:
         temporary.write_text(shapes.serialize(format="ds9", precision=9))
+
+
+def _read(path, convert):
+    """A list of ``convert(shape, number)`` for each shape of `regions` in a file, text left out."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"regions: got {path}, expected a DS9 region file")
+    found = []
+    for number, shape in enumerate(_parse(path), start=1):
+        if isinstance(shape, ds9.TextSkyRegion):
+            continue
+        try:
+            if _kind(shape) not in KINDS:
+                raise ValueError(f"got {type(shape).__name__}, expected {SHAPES}")
+            found.append(convert(shape, number))
+        except ValueError as error:
+            raise ValueError(f"{path}: region {number}: {error}") from error
+    return found
 
 
 def _parse(path):
@@ -94,29 +131,45 @@ def _trial(lines):
             return [], error
 
 
+def _kind(shape):
+    return type(shape).__name__.removesuffix("SkyRegion").removesuffix("Annulus")
+
+
+def _size(shape, name):
+    """Of a shape or, in annuli, of the outer border, deg; 0 for what the shape does not have."""
+    value = getattr(shape, name, getattr(shape, f"outer_{name}", 0 * u.deg))
+    return value.to_value(u.deg)
+
+
 def _region(shape, radius):
     """One of ours for one of theirs."""
-    kind = type(shape).__name__.removesuffix("SkyRegion").removesuffix("Annulus")
+    kind = _kind(shape)
     if kind == "Polygon":
         return Polygon(shape.vertices.icrs.ra.deg, shape.vertices.icrs.dec.deg)
-    if kind not in ("Point", "Circle", *CENTRED):
-        raise ValueError(f"got {type(shape).__name__}, expected {SHAPES}")
-    place = shape.center.icrs.ra.deg, shape.center.icrs.dec.deg
-
-    def size(name):
-        """Of the region or, in annuli, of the outer border; 0 for a hole that is not there."""
-        value = getattr(shape, name, getattr(shape, f"outer_{name}", 0 * u.deg))
-        return value.to_value(u.deg)
-
+    center = shape.center.icrs.ra.deg, shape.center.icrs.dec.deg
     if kind == "Point":
-        return circle(*place, radius)
+        return circle(*center, radius)
     if kind == "Circle":
-        return circle(*place, size("radius"), size("inner_radius"))
+        return circle(*center, _size(shape, "radius"), _size(shape, "inner_radius"))
     # Angles turn from north to east in any frame: they differ by where its north is in ICRS
     north = shape.center.directional_offset_by(0 * u.deg, 1 * u.deg).icrs
     angle = (shape.angle + shape.center.icrs.position_angle(north)).to_value(u.deg) % 360
-    hole = size("inner_width"), size("inner_height")
-    return CENTRED[kind](*place, size("width"), size("height"), angle, *hole)
+    width, height, *hole = (
+        _size(shape, name) for name in ("width", "height", "inner_width", "inner_height")
+    )
+    return CENTRED[kind](*center, width, height, angle, *hole)
+
+
+def _circle(shape):
+    """Centre and radius, deg, of a circle around one of theirs."""
+    if _kind(shape) == "Polygon":
+        vertices = shape.vertices.icrs
+        center = SkyCoord(vertices.cartesian.mean(), frame="icrs")
+        return center.ra.deg, center.dec.deg, vertices.separation(center).deg.max()
+    width, height = _size(shape, "width"), _size(shape, "height")
+    extent = np.hypot(width, height) if _kind(shape) == "Rectangle" else max(width, height)
+    radius = max(_size(shape, "radius"), extent / 2)
+    return shape.center.icrs.ra.deg, shape.center.icrs.dec.deg, radius
 
 
 def _theirs(region):

@@ -9,20 +9,18 @@ import logging
 import os
 import warnings
 from dataclasses import astuple, dataclass
-from functools import partial
 from importlib import resources
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-import regions
-from astropy.coordinates import Angle, SkyCoord, angular_separation
+from astropy.coordinates import Angle, angular_separation
 from astropy.table import Table
-from astropy.utils.exceptions import AstropyUserWarning
 
 from simbg.errors import in_one_line
+from simbg.io.region_files import read_circles
 
-__all__ = ["Sources", "far_from_sources", "known_sources", "near_source"]
+__all__ = ["Sources", "known_sources", "near_source"]
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +79,7 @@ def known_sources(exclude=(), data_dir=None, limit=None):
         DS9 region files (``.reg``) and source tables (whatever `astropy.table.Table` reads), all
         added to the catalogue; the word ``none`` among them switches the catalogue off.
 
-        A region is the circle round it, in any celestial frame; a minus sign before it changes
-        nothing, text is ignored. What `regions` cannot read, and pixel coordinates, are errors:
-        a region lost would be a contaminated run kept.
+        A region is the circle around it, see `simbg.io.region_files.read_circles`.
 
         A table has ICRS positions (RA, DEC; RAJ2000, DEJ2000; ...; in deg unless the column says
         another unit, or its strings do, as 05h34m32s) and perhaps sizes, of which the largest
@@ -114,8 +110,8 @@ def known_sources(exclude=(), data_dir=None, limit=None):
     return Sources(*(np.concatenate(values) for values in zip(*map(astuple, parts), strict=True)))
 
 
-def far_from_sources(ra, dec, sources, margin=3.0):
-    """Which pointings are farther than ``margin + 2 * radius`` from every source.
+def near_source(ra, dec, sources, margin=3.0):
+    """The source within whose ``margin + 2 * radius`` a pointing lies deepest.
 
     Parameters
     ----------
@@ -126,21 +122,9 @@ def far_from_sources(ra, dec, sources, margin=3.0):
 
     Returns
     -------
-    ndarray of bool, shape of `ra` and `dec`
-        A pointing right at the limit is near, up to rounding.
-    """
-    return near_source(ra, dec, sources, margin) < 0
-
-
-def near_source(ra, dec, sources, margin=3.0):
-    """The source within whose ``margin + 2 * radius`` a pointing lies deepest.
-
-    Parameters and errors are those of `far_from_sources`.
-
-    Returns
-    -------
     ndarray of int, shape of `ra` and `dec`
-        Index into `sources`, to say why a pointing is dropped; -1 if it is far from all.
+        Index into `sources`, to say why a pointing is dropped; -1 if it is farther from all. A
+        pointing right at the limit is near, up to rounding.
     """
     ra, dec, margin = (u.Quantity(angle, u.deg).to_value(u.rad) for angle in (ra, dec, margin))
     ra, dec = np.broadcast_arrays(ra, dec)
@@ -178,52 +162,23 @@ def _read(path, **options):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"sources: got {path}, expected a region file or a source table")
-    reader = _read_regions if path.suffix.lower() == ".reg" else _read_table
+    if path.suffix.lower() == ".reg":
+        return Sources(*np.reshape(np.array(read_circles(path), object), (-1, 4)).T)
     try:
-        return reader(path, **options)
+        return _read_table(path, **options)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _parse(parse, given, expected, on_warning="ignore"):
+def _parse(parse, given, expected):
     """What a library makes of it; complaints of whatever type become a one-line ValueError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter(on_warning, AstropyUserWarning)
         try:
             return parse(given)
         except Exception as error:
             got = in_one_line(error)[:200]
             raise ValueError(f"got {got}, expected {expected}") from error
-
-
-def _read_regions(path):
-    # it only warns when it skips what it does not know
-    parse = partial(regions.Regions.read, format="ds9")
-    shapes = _parse(parse, path, "DS9 regions on the sky", on_warning="error")
-    names, circles = [], []
-    for number, shape in enumerate(shapes, start=1):
-        if not isinstance(shape, regions.TextSkyRegion):
-            names.append(shape.meta.get("text") or f"{path.name} region {number}")
-            circles.append(_circle(shape, number))
-    return Sources(names, *np.reshape(circles, (-1, 3)).T)
-
-
-def _circle(shape, number):
-    """Centre and radius, in deg, of a circle round a region."""
-    kind = type(shape).__name__.removesuffix("SkyRegion")
-    if kind == "Polygon":
-        vertices = shape.vertices.icrs
-        center = SkyCoord(vertices.cartesian.mean(), frame="icrs")
-        return center.ra.deg, center.dec.deg, vertices.separation(center).deg.max()
-    if kind.removesuffix("Annulus") not in ("Point", "Circle", "Ellipse", "Rectangle"):
-        expected = "circle, ellipse, box, annulus, polygon or point on the sky"
-        raise ValueError(f"region {number}: got {type(shape).__name__}, expected {expected}")
-    outer = "outer_" if kind.endswith("Annulus") else ""
-    keys = [outer + key for key in ("radius", "width", "height")]
-    radius, width, height = (getattr(shape, key, 0 * u.deg).to_value(u.deg) for key in keys)
-    half = np.hypot(width, height) / 2 if kind.startswith("Rectangle") else max(width, height) / 2
-    return shape.center.icrs.ra.deg, shape.center.icrs.dec.deg, max(radius, half)
 
 
 def _read_table(path, unplaced="error"):
