@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from simbg.axes import Axes
-from simbg.observations.masking import kept_fraction
+from simbg.observations.masking import unmasked_fraction
 from simbg.observations.threshold import INDICES, share_above
 
 __all__ = ["THRESHOLD_BIN", "Exposure", "Stack", "first_bin", "stack_observations"]
@@ -223,6 +223,6 @@ def _fill(observation, axes, partial_bin):
                 f"run {observation.obs_id}: got no pointing and times, expected them where "
                 "regions are excluded"
             )
-        kept = kept_fraction(axes, events.pointing, events.gti, observation.excluded)
+        kept = unmasked_fraction(axes, events.pointing, events.gti, observation.excluded)
         counts *= kept > 0
     return threshold, (observation.livetime, observation.ontime), kept, counts, len(events)

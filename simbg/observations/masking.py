@@ -1,4 +1,4 @@
-"""How much of each pixel's exposure, time and area, excluded regions leave.
+"""The unmasked fraction of each pixel's exposure: what excluded regions leave of time and area.
 
 The border of the union of the regions is found once, in the sky. Then it is laid over the pixels
 at some times of the run, of which each is exact. These are times at which the border has moved on
@@ -12,7 +12,7 @@ from simbg.observations.raster import covered_solid_angle
 from simbg.sky.plane import from_plane, union_border, within_window
 from simbg.sky.pointing import Tracking
 
-__all__ = ["kept_fraction"]
+__all__ = ["unmasked_fraction"]
 
 MAX_OFFSET = 60.0  # deg, of the pixels' farthest corner
 MARGIN = 1.02  # the window is so much larger than the field, which aberration squeezes by 1e-4
@@ -22,13 +22,11 @@ FEWEST_STEPS = 16
 GRID = 1024  # times at which the motion is looked at
 PATH = 9  # times at which the pointing is looked at
 SOME = 6  # places of a drifting border whose motion is looked at
-# fov_lon goes west with decreasing RA, as x in the plane, but east with decreasing azimuth
-HANDED = {"RADEC": 1, "ALTAZ": -1}
 EXACT = 1e-9  # a fraction as near to 0 or 1 is that
 CHUNK = 1 << 15  # sides laid over the pixels at a time: temporaries stay in the cache
 
 
-def kept_fraction(axes, pointing, gti, regions, weight=None):
+def unmasked_fraction(axes, pointing, gti, regions, weight=None):
     """Return the part of each pixel's exposure that lies outside of all regions.
 
     Accurate to 1e-3 or better; 3e-4 is the largest error seen. For a drift the border is placed
@@ -37,7 +35,8 @@ def kept_fraction(axes, pointing, gti, regions, weight=None):
     Parameters
     ----------
     axes : Axes
-        Whose farthest corner is 60 deg or less from the centre. Energies do not matter.
+        ALTAZ-aligned; the farthest corner is 60 deg or less from the centre. Energies do not
+        matter.
     pointing : Tracking or Drift
         Where the telescopes look. What is no `Tracking` needs its methods and is taken to drift.
     gti : array_like, shape (n, 2)
@@ -68,7 +67,7 @@ def kept_fraction(axes, pointing, gti, regions, weight=None):
     if not border.size:
         return np.ones(axes.shape[1:])
     field = _Turning if isinstance(pointing, Tracking) else _Drifting
-    field = field(pointing, axes.align, times, border.reshape(2, -1), center)
+    field = field(pointing, times, border.reshape(2, -1), center)
     edges = np.radians(axes.fov_lon), np.sin(np.radians(axes.fov_lat))
     pixel = min(np.diff(edge).min() for edge in edges)
     nodes, shares = _nodes(times, exposure, field.motion / pixel)
@@ -78,23 +77,24 @@ def kept_fraction(axes, pointing, gti, regions, weight=None):
         part = slice(first, first + step)
         ends = field.at(nodes[part])
         covered += covered_solid_angle(*np.split(ends, 2, axis=2), shares[part], *edges)
-    kept = 1 - HANDED[axes.align] * covered / axes.solid_angle
-    kept[np.abs(kept) < EXACT] = 0
-    kept[np.abs(kept - 1) < EXACT] = 1
-    return kept
+    # The plane's x goes west, fov_lon east: what is to the right of a side is to its left here
+    unmasked = 1 + covered / axes.solid_angle
+    unmasked[np.abs(unmasked) < EXACT] = 0
+    unmasked[np.abs(unmasked - 1) < EXACT] = 1
+    return unmasked
 
 
 class _Turning:
     """A border (places in the plane) in the field of a tracked pointing: it turns, rigid."""
 
-    def __init__(self, pointing, align, times, border, center):
+    def __init__(self, pointing, times, border, center):
         n = border.shape[1]
         farthest = np.argmax((border**2).sum(axis=0))
         ra, dec = from_plane(*border, center)
         # In one call: the Earth's orientation takes longer than all places
         which = np.append(np.arange(n), np.full(times.size, farthest))
         when = np.append(np.full(n, (times[0] + times[-1]) / 2), times)
-        vectors = _vectors(*pointing.sky_to_fov(ra[which], dec[which], when, align))
+        vectors = _vectors(*pointing.sky_to_fov(ra[which], dec[which], when))
         self.times, self.border = times, vectors[:, :n]
         _, across, up = vectors[:, n:]
         angle = np.unwrap(np.arctan2(up, across))
@@ -114,16 +114,16 @@ class _Turning:
 class _Drifting:
     """A border (places in the plane) in any field, through which it moves as it likes."""
 
-    def __init__(self, pointing, align, times, border, center):
-        self.pointing, self.align = pointing, align
+    def __init__(self, pointing, times, border, center):
+        self.pointing = pointing
         self.ra, self.dec = from_plane(*border, center)
         some = np.linspace(0, border.shape[1] - 1, SOME).astype(int)[:, None]
-        seen = _vectors(*pointing.sky_to_fov(self.ra[some], self.dec[some], times, align))
+        seen = _vectors(*pointing.sky_to_fov(self.ra[some], self.dec[some], times))
         self.motion = np.sqrt((np.diff(seen) ** 2).sum(axis=0)).max(axis=0)
 
     def at(self, times):
         """Return fov_lon in rad and sin(fov_lat), shape (2, n_times, n)."""
-        lon, lat = self.pointing.sky_to_fov(self.ra, self.dec, times[:, None], self.align)
+        lon, lat = self.pointing.sky_to_fov(self.ra, self.dec, times[:, None])
         return np.stack([np.radians(lon), np.sin(np.radians(lat))])
 
 

@@ -7,7 +7,7 @@ of the pixels on a side a trapezoid, of those below them all.
 
 import numpy as np
 
-__all__ = ["covered_solid_angle"]
+__all__ = []
 
 
 def covered_solid_angle(starts, stops, shares, lon_edges, height_edges):

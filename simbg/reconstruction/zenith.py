@@ -8,7 +8,7 @@ import numpy as np
 
 from simbg.cube import BackgroundCube
 from simbg.observations.exposure import first_bin
-from simbg.observations.masking import kept_fraction
+from simbg.observations.masking import unmasked_fraction
 
 __all__ = [
     "RunNorm",
@@ -150,7 +150,7 @@ def predict(cube, observation, events=None):
     counts[: first_bin(axes, observation.energy_threshold, False)] = np.nan
     if observation.excluded:
         events = observation.events() if events is None else events
-        kept = kept_fraction(axes, events.pointing, events.gti, observation.excluded)
+        kept = unmasked_fraction(axes, events.pointing, events.gti, observation.excluded)
         counts *= np.where(kept > 0, kept, np.nan)
     return counts
 

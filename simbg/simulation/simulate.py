@@ -14,7 +14,7 @@ from simbg.io import hess2015 as hess
 from simbg.io.region_files import write_regions
 from simbg.io.safe_files import new_directory
 from simbg.observations.exposure import Exposure
-from simbg.observations.masking import kept_fraction
+from simbg.observations.masking import unmasked_fraction
 from simbg.observations.observation import Events, Observation, good_time, pointing_of
 from simbg.sky.pointing import Drift
 from simbg.sky.regions import excluded
@@ -208,12 +208,12 @@ def expected_stack(
             share = _true_share(truth, axes, row, first, rate)
         drift = _Drift(row, gti)
         pointing = None if site is None else pointing_of(row, site)
-        kept = _memo(kept_fraction, axes, pointing, gti, regions) if regions else None
+        kept = _memo(unmasked_fraction, axes, pointing, gti, regions) if regions else None
         events = livetime * rate * (drift.mean(gti) if vary else 1.0)
         if kept is not None:
             # A rate that changes weighs the times at which a pixel is seen.
             if drift.slope and vary:
-                kept_events = kept_fraction(axes, pointing, gti, regions, drift.norm_at)
+                kept_events = unmasked_fraction(axes, pointing, gti, regions, drift.norm_at)
             else:
                 kept_events = kept
             events *= kept_events

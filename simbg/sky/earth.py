@@ -16,9 +16,9 @@ import erfa
 import numpy as np
 from astropy.utils import iers
 
-from simbg.sky.vectors import axes_at, checked
+from simbg.sky.vectors import checked_arrays, local_axes
 
-__all__ = ["EARTH_RATE", "Site", "boosts", "earth"]
+__all__ = ["Site"]
 
 EARTH_RATE = 2 * np.pi * 1.00273781191135448 / erfa.DAYSEC  # rad/s, IERS Conventions 2010, 5.15
 
@@ -40,7 +40,7 @@ class Site:
     height: float
 
     def __post_init__(self):
-        checked(lon=(self.lon, 360), lat=(self.lat, 90), height=(self.height, 1e6))
+        checked_arrays(lon=(self.lon, 360), lat=(self.lat, 90), height=(self.height, 1e6))
 
 
 def earth(mjd, site):
@@ -56,9 +56,9 @@ def earth(mjd, site):
     """
     tt = erfa.DJM0, mjd
     place = np.deg2rad(site.lon), np.deg2rad(site.lat), site.height
-    angle, x, y = _orientation(*tt)
+    angle, x, y = orientation(*tt)
     pole = x, y, erfa.sp00(*tt)
-    horizon = axes_at(site.lon, site.lat)[[1, 2, 0]]
+    horizon = local_axes(site.lon, site.lat)[[1, 2, 0]]
     local = horizon @ erfa.pom00(*pole) @ erfa.rz(angle, np.eye(3))
     spin = erfa.pvtob(*place, *pole, angle)["v"] / erfa.CMPS
     precession = erfa.c2i06a(*tt)
@@ -78,9 +78,9 @@ def boosts(velocity):
     return np.block([[space, column], [row, np.ones_like(slowness)]])
 
 
-def _orientation(tt1, tt2):
+def orientation(tt1, tt2):
     """Return the Earth's rotation angle and the pole's x and y, rad, as arrays."""
-    table = _iers_table()
+    table = iers_table()
     with warnings.catch_warnings():
         # erfa does not know the leap seconds to come; UT1 is as uncertain then, see above
         warnings.filterwarnings("ignore", ".*dubious year", erfa.ErfaWarning)
@@ -92,6 +92,6 @@ def _orientation(tt1, tt2):
 
 
 @functools.cache
-def _iers_table():
+def iers_table():
     """Return the table of the Earth's rotation that comes with astropy."""
     return iers.IERS_A.open(iers.IERS_A_FILE)

@@ -1,9 +1,10 @@
-"""Sky <-> field of view of a pointing, tracked or drifting, aligned with ALTAZ or RADEC.
+"""Sky <-> field of view of a pointing, tracked or drifting; the field of view is ALTAZ-aligned.
 
-In a run only the Earth's rotation is fast, and it is one angle: in the field of view where the
-pointing is tracked, about the Earth's axis where the sky drifts through. All else (precession,
-nutation, aberration, polar motion; erfa's, at mid-run) is one matrix a run, which is inverted as
-a matrix. Tracking, near the zenith, takes the slow drift of the pointing into account, too.
+During a run only the Earth's rotation is fast, and it is a rotation by one angle: about the
+pointing for a tracked field of view, about the Earth's axis for a drifting one. Everything else
+(precession, nutation, aberration, polar motion; erfa's, at mid-run) is one matrix for a run, and
+the inverse transformation is the inverse matrix. For a tracked pointing the slow drift of its
+apparent place is taken into account, too, which matters near the zenith.
 
 Left out: refraction, which DL3 directions do not have, and the Sun's light deflection (4 mas at
 90 deg from the Sun, 15 mas at 30 deg). An error of a direction in ALTAZ turns the field of a
@@ -20,20 +21,27 @@ import erfa
 import numpy as np
 
 from simbg.sky.earth import EARTH_RATE, Site, boosts, earth
-from simbg.sky.vectors import angles, axes_at, checked, chunked, faced, null, turned, unfaced
+from simbg.sky.vectors import (
+    checked_arrays,
+    in_chunks,
+    local_axes,
+    null_vectors,
+    rotated_about_first,
+    to_angles,
+)
 
 __all__ = ["Drift", "Site", "Tracking", "altaz_to_radec"]
 
 DRIFT_STEP = 900.0  # s, for the derivative of what changes slowly
 MAX_SPAN = 43200.0  # s, the drift is linear to 1 mas in this
 LARGEST_TIME = 1e11  # s
-FLIP = np.array([[1.0], [-1.0], [1.0]])  # fov_lon increases with decreasing azimuth or RA
+FLIP = np.array([[1.0], [-1.0], [1.0]])  # fov_lon increases with decreasing azimuth
 
 
 class _Pointing:
     """What all pointings do; `_field` of each makes the field of view of some times."""
 
-    def sky_to_fov(self, ra, dec, time, align="ALTAZ"):
+    def sky_to_fov(self, ra, dec, time):
         """Return the places in the field of view of directions in the sky.
 
         Parameters
@@ -41,35 +49,31 @@ class _Pointing:
         ra, dec : array_like
             Directions, deg, ICRS.
         time : array_like
-            Seconds of TT since `mjdref`. The three broadcast. RADEC of a tracked pointing does
-            not depend on it.
-        align : {"ALTAZ", "RADEC"}
-            Whose north is up.
+            Seconds of TT since `mjdref`. The three broadcast.
 
         Returns
         -------
         fov_lon, fov_lat : ndarray
             Longitude (-180 to 180) and latitude about the pointing, deg. `fov_lon` increases with
-            decreasing azimuth or RA, `fov_lat` with increasing altitude or declination (GADF
-            v0.3, general/coordinates).
+            decreasing azimuth, `fov_lat` with increasing altitude (GADF v0.3,
+            general/coordinates).
 
         Raises
         ------
         ValueError
-            If a value is not finite or out of range, `align` is neither of the two, or times
-            that matter span more than 12 h.
+            If a value is not finite or out of range, or times span more than 12 h.
         """
-        ra, dec, time = checked(ra=(ra, 360), dec=(dec, 90), time=(time, LARGEST_TIME))
-        return chunked(self._field(time, align).forth, ra, dec, time)
+        ra, dec, time = checked_arrays(ra=(ra, 360), dec=(dec, 90), time=(time, LARGEST_TIME))
+        return in_chunks(self._field(time).forth, ra, dec, time)
 
-    def fov_to_sky(self, fov_lon, fov_lat, time, align="ALTAZ"):
+    def fov_to_sky(self, fov_lon, fov_lat, time):
         """Return the directions in the sky of places in the field of view.
 
         Parameters
         ----------
         fov_lon, fov_lat : array_like
             Longitude and latitude about the pointing, deg.
-        time, align
+        time
             See `sky_to_fov`, of which this is the inverse.
 
         Returns
@@ -82,10 +86,10 @@ class _Pointing:
         ValueError
             As `sky_to_fov` does.
         """
-        lon, lat, time = checked(
+        lon, lat, time = checked_arrays(
             fov_lon=(fov_lon, 360), fov_lat=(fov_lat, 90), time=(time, LARGEST_TIME)
         )
-        ra, dec = chunked(self._field(time, align).back, lon, lat, time)
+        ra, dec = in_chunks(self._field(time).back, lon, lat, time)
         return _positive(ra), dec
 
 
@@ -106,8 +110,8 @@ class Tracking(_Pointing):
     --------
     >>> site = Site(16.5, -23.27, 1835.0)
     >>> run = Tracking(83.63, 22.01, site, mjdref=55197.0)
-    >>> lon, lat = run.sky_to_fov(83.63, 23.01, time=[0.0, 3600.0], align="RADEC")
-    >>> lat.round(6)
+    >>> lon, lat = run.sky_to_fov(83.63, 23.01, time=[0.0, 3600.0])
+    >>> np.hypot(lon, lat).round(3)  # turns about the pointing
     array([1., 1.])
     """
 
@@ -117,7 +121,7 @@ class Tracking(_Pointing):
     mjdref: float
 
     def __post_init__(self):
-        checked(ra=(self.ra, 360), dec=(self.dec, 90), mjdref=(self.mjdref, 1e6))
+        checked_arrays(ra=(self.ra, 360), dec=(self.dec, 90), mjdref=(self.mjdref, 1e6))
 
     def altaz(self, time):
         """Return the pointing's altitude and azimuth.
@@ -137,29 +141,25 @@ class Tracking(_Pointing):
         ValueError
             If a time is not finite, or they span more than 12 h.
         """
-        (time,) = checked(time=(time, LARGEST_TIME))
+        (time,) = checked_arrays(time=(time, LARGEST_TIME))
         run = self._run(time)
         lag = time.ravel() - run.mid
         cos, sin = np.cos(EARTH_RATE * lag), np.sin(EARTH_RATE * lag)
         x, y, z = (run.pointing - run.spin)[:, None] + np.outer(run.drift, lag)
         moved = np.stack([x * cos + y * sin, y * cos - x * sin, z]) + run.spin[:, None]
         east, north, up = run.local @ moved
-        az, alt = angles(north, east, up)
+        az, alt = to_angles(north, east, up)
         return alt.reshape(time.shape), _positive(az).reshape(time.shape)
 
     def radec(self, time):
         """Return the pointing's RA and Dec, which are constant; as `Drift.radec`."""
         return _constant(time, self.ra % 360, self.dec)
 
-    def _field(self, time, align):
+    def _field(self, time):
         """Return the `_TrackedField` for these times."""
         matrix = np.eye(4)
-        if align == "RADEC":
-            matrix[:3, :3] = axes_at(self.ra, self.dec) * FLIP
-            return _TrackedField(matrix, np.array([[0.0] * 4, [1.0, 0, 0, 0]]), 0.0)
-        _check_align(align)
         run = self._run(time)
-        matrix[:3, :3] = axes = axes_at(*np.rad2deg(erfa.c2s(run.pointing)))
+        matrix[:3, :3] = axes = local_axes(*np.rad2deg(erfa.c2s(run.pointing)))
         # Only how zenith and pointing differ matters: we move the zenith, against the pointing
         x, y, z = run.local[2] - run.spin
         motion = np.stack([np.add(run.spin, [0, 0, z]), [x, y, 0], [-y, x, 0], -run.drift], axis=1)
@@ -170,7 +170,7 @@ class Tracking(_Pointing):
         mid = _middle(time)
         steps = DRIFT_STEP * np.array([-1, 0, 1])
         boost, local, spin = earth(self.mjdref + (mid + steps) / erfa.DAYSEC, self.site)
-        pointing = boost @ [*axes_at(self.ra, self.dec)[0], 1]
+        pointing = boost @ [*local_axes(self.ra, self.dec)[0], 1]
         pointing = pointing[:, :3] / pointing[:, 3:]
         slow = pointing - spin
         drift = (slow[2] - slow[0]) / (2 * DRIFT_STEP)
@@ -198,7 +198,7 @@ class Drift(_Pointing):
     mjdref: float
 
     def __post_init__(self):
-        checked(alt=(self.alt, 90), az=(self.az, 360), mjdref=(self.mjdref, 1e6))
+        checked_arrays(alt=(self.alt, 90), az=(self.az, 360), mjdref=(self.mjdref, 1e6))
 
     def altaz(self, time):
         """Return the pointing's altitude and azimuth, which are constant; as `Tracking.altaz`."""
@@ -224,18 +224,16 @@ class Drift(_Pointing):
         """
         return self.fov_to_sky(0.0, 0.0, time)
 
-    def _field(self, time, align):
-        """Return the `_DriftingField` or `_SkyField` for these times."""
-        _check_align(align)
+    def _field(self, time):
+        """Return the `_DriftingField` for these times."""
         mid = _middle(time)
         boost, local, spin = earth(self.mjdref + np.array([mid]) / erfa.DAYSEC, self.site)
         # Diurnal aberration turns with the Earth, so it is a boost by itself. Two boosts in turn
         # are that of the sum but for a rotation, known at mid-run, that varies by 0.03 mas
         diurnal = boosts(spin)[0]
         horizon = np.eye(4)
-        horizon[:3, :3] = (axes_at(self.az, self.alt) * FLIP) @ local[0, [1, 0, 2]]
-        field = _DriftingField(np.linalg.solve(diurnal, boost[0]), horizon @ diurnal, mid)
-        return _SkyField(field) if align == "RADEC" else field
+        horizon[:3, :3] = (local_axes(self.az, self.alt) * FLIP) @ local[0, [1, 0, 2]]
+        return _DriftingField(np.linalg.solve(diurnal, boost[0]), horizon @ diurnal, mid)
 
 
 def altaz_to_radec(alt, az, mjd, site):
@@ -260,12 +258,12 @@ def altaz_to_radec(alt, az, mjd, site):
     ValueError
         If a value is not finite or out of range.
     """
-    alt, az, mjd = checked(alt=(alt, 90), az=(az, 360), mjd=(mjd, 1e6))
+    alt, az, mjd = checked_arrays(alt=(alt, 90), az=(az, 360), mjd=(mjd, 1e6))
     boost, local, _ = earth(mjd.ravel(), site)
-    north, east, up, scale = null(az.ravel(), alt.ravel())
+    north, east, up, scale = null_vectors(az.ravel(), alt.ravel())
     seen = np.einsum("nji,jn->ni", local, np.stack([east, north, up]))
     sky = np.linalg.solve(boost, np.column_stack([seen, scale])[..., None])
-    ra, dec = angles(*sky[:, :3, 0].T)
+    ra, dec = to_angles(*sky[:, :3, 0].T)
     return _positive(ra).reshape(alt.shape), dec.reshape(alt.shape)
 
 
@@ -281,7 +279,16 @@ class _Run(NamedTuple):
 
 
 class _TrackedField(NamedTuple):
-    """The field of view of a tracked pointing during a run, which turns about its centre."""
+    """The field of view of a tracked pointing during a run, which rotates about its centre.
+
+    Notes
+    -----
+    With v an ICRS null vector, the place in the field of view is R(z(t)) M v. M (`matrix`) is
+    aberration, precession and nutation at mid-run, and the rotation to axes (pointing, larger
+    fov_lon, larger fov_lat). z(t) is the component of the zenith across the pointing; R turns
+    it to the fov_lat axis. The zenith moves about the Earth's axis by w = EARTH_RATE × lag:
+    z(t) = A (1 + T^2, 1 - T^2, 2 T, (1 + T^2) lag), T = tan(w / 2), A = `motion`.
+    """
 
     matrix: np.ndarray  # (4, 4), ICRS null vectors to (pointing, fov_lon, fov_lat, 1), not turned
     motion: np.ndarray  # (2, 4), zenith's fov_lon, fov_lat by 1, cos, sin of rotation, and lag
@@ -289,12 +296,12 @@ class _TrackedField(NamedTuple):
 
     def forth(self, ra, dec, time):
         """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
-        return turned(self.matrix @ null(ra, dec), *self.zenith(time))
+        return rotated_about_first(self.matrix @ null_vectors(ra, dec), *self.zenith(time))
 
     def back(self, lon, lat, time):
         """Return null vectors (4, n) in ICRS."""
         across, up = self.zenith(time)
-        return np.linalg.inv(self.matrix) @ turned(null(lon, lat), -across, up)
+        return np.linalg.inv(self.matrix) @ rotated_about_first(null_vectors(lon, lat), -across, up)
 
     def zenith(self, time):
         """Return the zenith's components along fov_lon, fov_lat at mid-run, to a scale."""
@@ -306,7 +313,14 @@ class _TrackedField(NamedTuple):
 
 
 class _DriftingField(NamedTuple):
-    """The field of view of a drifting pointing during a run, which turns with the Earth."""
+    """The field of view of a drifting pointing during a run, which rotates with the Earth.
+
+    Notes
+    -----
+    With v an ICRS null vector, the place in the field of view is H R(w) S v: S (`sky`) to the
+    CIRS, R the Earth's rotation by w = EARTH_RATE × lag about the third axis, H (`horizon`)
+    diurnal aberration, polar motion and the rotation to (pointing, fov_lon, fov_lat).
+    """
 
     sky: np.ndarray  # (4, 4), ICRS null vectors to CIRS, as from the Earth's centre
     horizon: np.ndarray  # (4, 4), from there, turned, to (pointing, fov_lon, fov_lat, 1)
@@ -314,19 +328,11 @@ class _DriftingField(NamedTuple):
 
     def forth(self, ra, dec, time):
         """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
-        return self.horizon @ self.rotated(self.sky @ null(ra, dec), time - self.mid)
+        return self.horizon @ self.rotated(self.sky @ null_vectors(ra, dec), time - self.mid)
 
     def back(self, lon, lat, time):
         """Return null vectors (4, n) in ICRS."""
-        return self.unturned(null(lon, lat), time)
-
-    def pointing(self, time):
-        """Return the pointing's null vectors (4, n) in ICRS."""
-        return self.unturned(np.array([1.0, 0, 0, 1]), time)
-
-    def unturned(self, vector, time):
-        """Return null vectors (4, n) in ICRS of those, (4, n) or (4,), in the field of view."""
-        turning = np.linalg.inv(self.horizon) @ vector
+        turning = np.linalg.inv(self.horizon) @ null_vectors(lon, lat)
         return np.linalg.inv(self.sky) @ self.rotated(turning, self.mid - time)
 
     def rotated(self, vector, lag):
@@ -338,31 +344,12 @@ class _DriftingField(NamedTuple):
         return np.stack([x * cos + y * sin, y * cos - x * sin, z * one, scale * one])
 
 
-class _SkyField(NamedTuple):
-    """The field of view of a drifting pointing, aligned with RA and Dec where it is."""
-
-    drifting: _DriftingField
-
-    def forth(self, ra, dec, time):
-        """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
-        return faced(null(ra, dec), self.drifting.pointing(time))
-
-    def back(self, lon, lat, time):
-        """Return null vectors (4, n) in ICRS."""
-        return unfaced(null(lon, lat), self.drifting.pointing(time))
-
-
 def _middle(time):
     """Return the middle of these times, which may span 12 h."""
     first, last = (time.min(), time.max()) if time.size else (0.0, 0.0)
     if last - first > MAX_SPAN:
         raise ValueError(f"time: got a span of {last - first} s, expected {MAX_SPAN:g} or less")
     return (first + last) / 2
-
-
-def _check_align(align):
-    if align not in ("ALTAZ", "RADEC"):
-        raise ValueError(f"align: got {align!r}, expected 'ALTAZ' or 'RADEC'")
 
 
 def _positive(lon):
@@ -372,5 +359,5 @@ def _positive(lon):
 
 def _constant(time, *values):
     """Return arrays of these values in the shape of the times."""
-    (time,) = checked(time=(time, LARGEST_TIME))
+    (time,) = checked_arrays(time=(time, LARGEST_TIME))
     return tuple(np.full(time.shape, float(value)) for value in values)
