@@ -37,7 +37,7 @@ def null_vectors(lon, lat):
 
 
 def rotated_about_first(vector, across, up):
-    """Return null vectors (4, n), rotated about the first axis: (0, across, up, 0) becomes the third.
+    """Return null vectors (4, n), rotated about the first axis: (0, across, up) to the third axis.
 
     The rotation is R = [[up, -across], [across, up]] / norm in the second and third components,
     norm = sqrt(across^2 + up^2); the scale of the result is multiplied by the norm.
