@@ -581,7 +581,7 @@ def test_interrupt_while_writing(place, cube, run, monkeypatch, command, where):
 
     # What moves whole folders does not write bytes, and pictures are written by others.
     if where == "pathlib.Path.write_bytes" and command in ("compare", "plot"):
-        where = "simbg.validation.figures.plot_cube.Figure.savefig"
+        where = "matplotlib.figure.Figure.savefig"
     if where == "os.chmod" and command == "compare":
         where = "os.replace"
     monkeypatch.setattr(where, interrupted)

@@ -11,7 +11,8 @@ class Page(HTMLParser):
     tags : list of (str, dict)
     ids, addresses, images : list of str
         Images are alternative texts.
-    text : str
+    text, words : str
+        As it stands, and with single spaces.
     """
 
     def __init__(self, path):
@@ -33,3 +34,11 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += "" if self._hidden else data
+
+    def all(self, tag):
+        """The attributes of each tag of a name."""
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    @property
+    def words(self):
+        return " ".join(self.text.split())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
 
 from simbg.cli.console import overwrite_option
+from simbg.io.safe_files import new_file
 
 __all__ = ["compare", "plot"]
 
@@ -39,8 +41,15 @@ def compare(a, b, normalize, out, json_, overwrite):
     simbg compare models_a models_b --normalize cube --out comparison --json result.json
     """
     from simbg.validation.comparison.compare import compare_paths
+    from simbg.validation.pages.comparison import write_comparison
 
-    comparisons = compare_paths(a, b, normalize, out, json_, overwrite)
+    comparisons = compare_paths(a, b, normalize)
+    if out is not None:
+        write_comparison(out, comparisons, a, b, normalize, overwrite)
+    if json_ is not None:
+        content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
+        with new_file(json_, overwrite) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
     for comparison in comparisons:
         click.echo(comparison.text)
     sys.exit(0 if all(comparison.agree for comparison in comparisons) else 1)

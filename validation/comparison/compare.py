@@ -7,7 +7,6 @@ other bins are compared on common ones.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from simbg.io.cubes import read_cube
-from simbg.io.safe_files import new_directory, new_file
 from simbg.validation.comparison.conventions import find_fault
 from simbg.validation.comparison.differences import (
     bin_by_bin,
@@ -38,7 +36,7 @@ from simbg.validation.comparison.rebinning import Incomparable, common_binning
 from simbg.validation.metrics.metrics import CENTER
 from simbg.validation.metrics.statistics import sigmas
 
-__all__ = ["Comparison", "Missing", "compare", "compare_paths"]
+__all__ = ["TESTED", "Comparison", "Missing", "compare", "compare_paths"]
 
 # Probability that two cubes of one truth are called different.
 FALSE_ALARM_RATE = 1e-3
@@ -338,24 +336,14 @@ def _causes(measures, limits):
     return sorted(found, key=lambda name: (name in OMNIBUS, -excess[name]))
 
 
-def compare_paths(a, b, normalize="none", out=None, json_path=None, overwrite=False):
+def compare_paths(a, b, normalize="none"):
     """Compare two files, or the models of two folders group by group.
 
     Returns
     -------
     comparisons : list of Comparison or Missing
     """
-    comparisons = list(_comparisons(Path(a), Path(b), normalize))
-    if out is not None:
-        from simbg.validation.pages.compare_page import OURS, write_page
-
-        with new_directory(out, overwrite, OURS) as folder:
-            write_page(folder, comparisons, a, b, normalize)
-    if json_path is not None:
-        content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
-        with new_file(json_path, overwrite) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
-    return comparisons
+    return list(_comparisons(Path(a), Path(b), normalize))
 
 
 def _comparisons(a, b, normalize):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import math
 import subprocess
@@ -12,9 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-
-from simbg.io.safe_files import new_file
 from simbg.validation.figures.plots import leaderboard_figure
 from simbg.validation.figures.rendering import slug, write_pictures
 from simbg.validation.leaderboard.ranking import (
@@ -29,6 +24,7 @@ from simbg.validation.leaderboard.ranking import (
 )
 from simbg.validation.metrics.metrics import METRICS, SOURCES
 from simbg.validation.metrics.status import Status
+from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.summary import key_numbers, write_summary
 from simbg.validation.suite.convergence import TARGETS
@@ -39,7 +35,7 @@ from simbg.validation.suite.results import versions, write_results
 from simbg.validation.suite.single_runs import SUMMARY as RUN_SUMMARY
 from simbg.validation.suite.suite import self_check_lines
 
-__all__ = ["commit", "write_page", "write_reports"]
+__all__ = ["commit", "write_report_page", "write_reports"]
 
 ROOT = Path(__file__).resolve().parents[2]
 # Changes since the baseline that stand open.
@@ -64,13 +60,13 @@ def write_reports(folder, suite, pictures):
     write_results(folder / "results.jsonl", suite.results)
     write_junit(folder / "junit.xml", suite)
     write_summary(folder / "summary.md", suite)
-    write_page(folder / "index.html", suite, pictures)
+    write_report_page(folder / "index.html", suite, pictures)
     write_pictures(folder, pictures)
     if suite.replicates:
         write_leaderboard(folder, suite.outcomes, suite.seed, suite.replicates)
 
 
-def write_page(path, suite, pictures):
+def write_report_page(path, suite, pictures):
     """Write the page: one file, which loads nothing.
 
     Parameters
@@ -80,30 +76,20 @@ def write_page(path, suite, pictures):
     pictures : Pictures
         From `simbg.validation.figures.rendering.render`.
     """
-    environment = Environment(
-        loader=PackageLoader("simbg.validation.pages", "."),
-        autoescape=select_autoescape(["html"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": _number,
-        "size": _size,
-        "hours": lambda value: f"{value:.3g}" if math.isfinite(value) else "never",
-        "uri": _uri,
-    }
-    environment.globals |= {"slug": slug, "hash": lambda name: _hash(environment, name)}
-    page = environment.get_template("report.html").render(
+    write_page(
+        path,
+        "report.html",
         **_about(suite),
         pictures=pictures,
         parts=_parts(suite.outcomes, pictures),
+        slug=slug,
+        size=_size,
+        hours=lambda value: f"{value:.3g}" if math.isfinite(value) else "never",
         seed=suite.seed,
         versions=versions(),
         commit=commit(),
         stamp=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    with new_file(path, overwrite=True) as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def commit():
@@ -207,7 +193,7 @@ def _leaderboard(outcomes):
         "said": said(outcomes),
         "about": about(outcomes),
         "absent": ABSENT,
-        "png": base64.b64encode(_png(leaderboard_figure(points))).decode(),
+        "png": _png(leaderboard_figure(points)),
     }
 
 
@@ -221,21 +207,6 @@ def _png(figure):
     # No software version inside: the same figure has the same bytes.
     figure.savefig(buffer, dpi=80, format="png", metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _uri(picture):
-    return "data:image/svg+xml;base64," + base64.b64encode(picture.svg).decode()
-
-
-def _hash(environment, name):
-    """By which the page lets only its own script run."""
-    source = environment.get_template(name).render()
-    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-
-
-def _number(value):
-    # What is zero but for rounding is zero.
-    return "" if not math.isfinite(value) else f"{value if abs(value) > 1e-12 else 0:.5g}"
 
 
 def _size(result):

@@ -34,7 +34,7 @@ def validated(monkeypatch, tmp_path, capsys):
     ]
     monkeypatch.setattr(command, "run_suite", lambda *args, **kwargs: outcomes)
     monkeypatch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
-    monkeypatch.setattr("simbg.validation.pages.report.write_page", lambda *args: None)
+    monkeypatch.setattr("simbg.validation.pages.report.write_report_page", lambda *args: None)
     monkeypatch.chdir(tmp_path)
 
     def run(*words):

@@ -32,7 +32,7 @@ from simbg.validation.leaderboard.stability import main, read_board, stability
 from simbg.validation.leaderboard.standing import Standing, make_standing
 from simbg.validation.methods.isolation import Isolated
 from simbg.validation.metrics.statistics import sigmas
-from simbg.validation.pages.report import write_page
+from simbg.validation.pages.report import write_report_page
 from simbg.validation.suite.replicates import draw, make_setting
 from simbg.validation.suite.results import Result
 from simbg.validation.suite.runner import run_suite
@@ -251,7 +251,7 @@ def test_a_crash_is_a_row_and_the_bench_goes_on(benched):
 
 def test_the_page_has_what_can_be_sorted(benched, tmp_path):
     suite = Suite(benched, 3, replicates=2)
-    write_page(tmp_path / "index.html", suite, render(suite))
+    write_report_page(tmp_path / "index.html", suite, render(suite))
     page = (tmp_path / "index.html").read_text()
     board = page[page.index('id="leaderboard"') :]
     table = board[board.index('class="sortable"') :].split("</table>")[0]
@@ -286,7 +286,7 @@ def test_tables_are_sorted_in_the_page(benched, tmp_path):
     ]
     made[-1] = replace(made[-1], standing=replace(made[-1].standing, method="other", hours=100.5))
     suite = Suite(made, 3, replicates=2)
-    write_page(tmp_path / "index.html", suite, render(suite))
+    write_report_page(tmp_path / "index.html", suite, render(suite))
     with chromium.browser(tmp_path / "profile") as browser:
         browser.open(tmp_path / "index.html", 1600, False)
         up, down = browser.evaluate(f'{SORT}("hours for 1 %")')

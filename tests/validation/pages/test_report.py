@@ -15,7 +15,7 @@ from simbg import validation
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.figures.rendering import render, slug
 from simbg.validation.metrics.status import Status
-from simbg.validation.pages.report import commit, write_page, write_reports
+from simbg.validation.pages.report import commit, write_report_page, write_reports
 from simbg.validation.pages.summary import key_numbers
 from simbg.validation.self_check.search import Clean, Found
 from simbg.validation.suite.convergence import Convergence
@@ -333,7 +333,7 @@ def test_self_check_has_its_matrix(suite, tmp_path):
     found = replace(found, pulls=tuple(np.linspace(0, 9, len(PROBES))))
     clean = Clean(20, 0, np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
     checked = replace(suite, outcomes=suite.outcomes[2:3], self_check=((found,), clean))
-    write_page(tmp_path / "index.html", checked, render(checked))
+    write_report_page(tmp_path / "index.html", checked, render(checked))
     page = Page(tmp_path / "index.html")
     assert "0 of 1 defects found" in page.text
     assert any("Cramér–Rao" in alt for alt in page.images)

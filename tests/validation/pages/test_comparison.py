@@ -2,16 +2,17 @@
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from support.pages import Page
 
 from simbg.axes import Axes
 from simbg.io.cubes import write_cube
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison.compare import compare, compare_paths
 from simbg.validation.figures.plots import compare_figure
+from simbg.validation.pages.comparison import write_comparison
 
 TRUTH = GaussianTruth(event_rate=9.0, sigma=(1.6, 2.8), peak=(0.6, -0.3))
 FINE = Axes(np.geomspace(0.1, 50, 9), np.linspace(-3, 3, 13), np.linspace(-3, 3, 13))
@@ -20,32 +21,11 @@ SHIFTED = Axes(np.geomspace(0.1, 50, 8), FINE.fov_lon, FINE.fov_lat)
 EVIL = "<script>alert(1)</script>&amp;$x_$"
 
 
-class Reader(HTMLParser):
-    """Tags with their attributes, and the text outside of style."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.tags, self.words, self.open = [], [], []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        while self.open and self.open.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, name):
-        return [attrs for tag, attrs in self.tags if tag == name]
+def written(a, b, out, normalize="none", **options):
+    """The page of a comparison, and what it is of."""
+    comparisons = compare_paths(a, b, normalize)
+    write_comparison(out, comparisons, a, b, normalize, **options)
+    return Page(out / "index.html"), comparisons
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +44,7 @@ def page(tmp_path_factory):
         for group, (truth, axes) in cubes.items():
             path = root / folder / f"bg_cube_model_{group}_table.fits"
             write_cube(path, truth.cube(axes), "table")
-    compare_paths(root / "a", root / "b", out=root / "page")
-    return Reader((root / "page" / "index.html").read_text()), root
+    return written(root / "a", root / "b", root / "page")[0], root
 
 
 def test_a_section_a_group(page):
@@ -75,18 +54,18 @@ def test_a_section_a_group(page):
     links = [attrs["href"] for attrs in page.all("a")]
     assert links == [f"#{name}" for name in sections]
     assert len(sections) == 6
-    assert "2 of 3 groups agree, 3 could not be compared" in page.text
-    assert page.text.count(f"only in {root / 'a'}") == 2 * 2
-    assert page.text.count(f"only in {root / 'b'}") == 2
+    assert "2 of 3 groups agree, 3 could not be compared" in page.words
+    assert page.words.count(f"only in {root / 'a'}") == 2 * 2
+    assert page.words.count(f"only in {root / 'b'}") == 2
     exact, other = (
-        re.findall(r"Compared (on [^.]*: edges coincide[^.]*)", page.text),
-        re.findall(r"Compared (on [^.]*: edges do not coincide[^.]*)", page.text),
+        re.findall(r"Compared (on [^.]*: edges coincide[^.]*)", page.words),
+        re.findall(r"Compared (on [^.]*: edges do not coincide[^.]*)", page.words),
     )
     assert exact == [
         "on 4 × 6 × 12 common bins (A has 8 × 12 × 12, B has 4 × 6 × 12): edges coincide, exact"
     ]
     assert len(other) == 1
-    assert "The cubes differ (no counts: margin 0.5%): norm × 1.05" in page.text
+    assert "The cubes differ (no counts: margin 0.5%): norm × 1.05" in page.words
 
 
 def test_it_opens_anywhere(page):
@@ -110,20 +89,20 @@ def test_it_opens_anywhere(page):
 
 def test_names_are_text(page):
     page, _ = page
-    assert EVIL.replace("/", "") in page.text
+    assert EVIL.replace("/", "") in page.words
     assert not page.all("script")
 
 
 def test_same_bytes_and_nothing_replaced_unasked(page, tmp_path):
     _, root = page
-    compare_paths(root / "a", root / "b", out=tmp_path / "page")
+    written(root / "a", root / "b", tmp_path / "page")
     for path in (root / "page").iterdir():
         assert path.read_bytes() == (tmp_path / "page" / path.name).read_bytes()
     with pytest.raises(FileExistsError, match="--overwrite"):
-        compare_paths(root / "a", root / "b", out=tmp_path / "page")
+        written(root / "a", root / "b", tmp_path / "page")
     (tmp_path / "page" / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"notes\.txt"):
-        compare_paths(root / "a", root / "b", out=tmp_path / "page", overwrite=True)
+        written(root / "a", root / "b", tmp_path / "page", overwrite=True)
 
 
 def test_two_files(tmp_path):
@@ -134,12 +113,11 @@ def test_two_files(tmp_path):
         time = np.full(axes.shape, 6e4)
         counts = np.round(cube.rate * axes.volume * time)
         write_cube(path, replace(cube, counts=counts, livetime=time), "table")
-    compare_paths(*names, out=tmp_path / "page", normalize="image")
-    page = Reader((tmp_path / "page" / "index.html").read_text())
-    assert "the cubes agree" in page.text
-    assert "a$x_$<i>.fits, b.fits" in page.text
-    assert "standard error" in page.text
-    assert "each energy of A scaled to that of B" in page.text
+    page, _ = written(*names, tmp_path / "page", "image")
+    assert "the cubes agree" in page.words
+    assert "a$x_$<i>.fits, b.fits" in page.words
+    assert "standard error" in page.words
+    assert "each energy of A scaled to that of B" in page.words
     assert not page.all("i")
     assert (tmp_path / "page" / "a$x_$<i>.png").is_file()
 
@@ -154,12 +132,11 @@ def test_identical_cubes_over_a_threshold(tmp_path):
     cube = replace(cube, rate=counts / axes.volume / time, counts=counts, livetime=time)
     for name in ("a.fits", "b.fits"):
         write_cube(tmp_path / name, cube, "table")
-    (found,) = compare_paths(tmp_path / "a.fits", tmp_path / "b.fits", out=tmp_path / "page")
+    page, (found,) = written(tmp_path / "a.fits", tmp_path / "b.fits", tmp_path / "page")
     assert found.agree
     assert "better than chance" in found.verdict
-    page = Reader((tmp_path / "page" / "index.html").read_text())
-    assert "better than chance" in page.text
-    assert not re.search(r"e-1[5-9]", page.text)
+    assert "better than chance" in page.words
+    assert not re.search(r"e-1[5-9]", page.words)
     figure = compare_figure(cube, cube)
     images = [axis.collections[0].get_array() for axis in figure.axes if axis.get_aspect() == 1]
     assert len(images) == 6

@@ -1,0 +1,79 @@
+"""The page of a comparison: a section a group, which opens anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simbg.io.safe_files import new_directory
+from simbg.validation.comparison.compare import TESTED, Comparison
+from simbg.validation.figures.plot_cube import save_figure
+from simbg.validation.figures.plots import compare_figure
+from simbg.validation.pages.html import write_page
+from simbg.validation.suite.results import versions
+
+__all__ = ["write_comparison"]
+
+# Names of the files that are written, as regular expressions.
+FILES = (r"index\.html", r"[^/]+\.png")
+NORMALIZED = {
+    "none": "as they are",
+    "cube": "A scaled to the integral of B",
+    "image": "each energy of A scaled to that of B: spectra are not compared",
+}
+
+
+def write_comparison(out, comparisons, a, b, normalize, overwrite=False):
+    """Write ``index.html`` and a figure of each group into a folder.
+
+    Parameters
+    ----------
+    out : path-like
+    comparisons : sequence of Comparison or Missing
+    a, b : path-like
+        What was compared, to be named.
+    normalize : {"none", "cube", "image"}
+    overwrite : bool
+        Replace what is there, if nothing but such files is.
+    """
+    with new_directory(out, overwrite, FILES) as folder:
+        write_page(
+            folder / "index.html",
+            "comparison.html",
+            headline=_headline(comparisons),
+            good=all(comparison.agree for comparison in comparisons),
+            groups=[_group(folder, *item) for item in enumerate(comparisons)],
+            a=a,
+            b=b,
+            normalized=NORMALIZED[normalize],
+            tested=TESTED,
+            versions=versions(),
+        )
+
+
+def _headline(comparisons):
+    """The result in a line."""
+    compared = [c for c in comparisons if isinstance(c, Comparison)]
+    agree, number = sum(c.agree for c in compared), len(compared)
+    text = f"{agree} of {number} groups agree"
+    if number == 1:
+        text = "the cubes agree" if agree else "the cubes differ"
+    missing = len(comparisons) - number
+    return text + (f", {missing} could not be compared" if missing else "")
+
+
+def _group(folder, number, comparison):
+    """What the page says of a group; its figure is written beside it."""
+    group = {"id": f"group-{number}", "found": comparison, "status": "none"}
+    if isinstance(comparison, Comparison):
+        # Named after the group, or after the first of two files.
+        path = folder / (Path(comparison.name.split(",")[0]).name.split(".")[0] + ".png")
+        save_figure(_figure(comparison), path, dpi=100)
+        group |= {"status": "ok" if comparison.agree else "bad", "png": path.read_bytes()}
+    return group
+
+
+def _figure(comparison):
+    figure = compare_figure(comparison.a, comparison.b, title=" ")
+    # A name is text: a dollar in it begins no formula.
+    figure.suptitle(comparison.name, parse_math=False)
+    return figure
