@@ -24,7 +24,7 @@ from simbg.validation.methods.ways import Way
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import keeps_what_is_there, plan, result_document, result_table
-from simbg.validation.self_check.search import self_check
+from simbg.validation.self_check.detection import self_check
 from simbg.validation.suite import baseline as gate
 from simbg.validation.suite.mask_response import exclusion_response
 from simbg.validation.suite.runner import run_suite

@@ -16,7 +16,7 @@ import numpy as np
 
 from simbg.io.cubes import read_cube
 from simbg.validation.comparison.conventions import find_fault
-from simbg.validation.comparison.differences import (
+from simbg.validation.comparison.measures import (
     bin_by_bin,
     common_bins,
     find_problems,

@@ -1,7 +1,7 @@
 """Which fault of convention makes two cubes differ.
 
 A fault is named if the cubes agree without it, by the comparison that says that they
-differ, if it is most of what is seen (`evidence`), and if what is no fault of convention
+differ, if it is most of what is seen (`likelihood`), and if what is no fault of convention
 does not explain as much.
 """
 
@@ -15,9 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simbg.axes import MEV_PER_TEV
-from simbg.validation.comparison.differences import is_measured, same_clock, scale_factor, scaled
-from simbg.validation.comparison.evidence import beats, explains
-from simbg.validation.comparison.undo import (
+from simbg.validation.comparison.corrections import (
     alignment_label,
     bin_centers,
     clock,
@@ -28,6 +26,8 @@ from simbg.validation.comparison.undo import (
     permuted,
     with_gradient,
 )
+from simbg.validation.comparison.likelihood import beats, explains
+from simbg.validation.comparison.measures import is_measured, same_clock, scale_factor, scaled
 
 __all__ = ["ALIGNMENTS", "HYPOTHESES", "UNITS", "Fault", "Hypothesis", "edge_units", "find_fault"]
 

@@ -16,7 +16,7 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.truth.from_file import CubeTruth
 from simbg.validation.comparison.conventions import edge_units
-from simbg.validation.comparison.differences import exposure, is_measured, same_clock
+from simbg.validation.comparison.measures import exposure, is_measured, same_clock
 
 __all__ = ["Common", "Incomparable", "common_binning"]
 

@@ -204,7 +204,7 @@ def _example(drawn):
 def _self_check(found):
     if found is None:
         return None
-    from simbg.validation.self_check.search import PROBES
+    from simbg.validation.self_check.detection import PROBES
 
     alt = "Matrix of planted defects and the metrics that find them, and ratios of the smallest "
     alt += "sizes found to the Cramér–Rao limit."

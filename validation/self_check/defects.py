@@ -1,8 +1,7 @@
 """Defects: every fault we can think of, planted in an otherwise perfect simulation or cube.
 
-The bench is a field that nothing can mirror: gradients along both directions and
-three different axis lengths. A defect of size s changes what the events come
-from, or what is made of them; nothing else is wrong.
+A defect of size s changes the expectation from which events are drawn, or the cube that is made of
+them; nothing else is wrong. The field is that of `asymmetric_field`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,12 @@ import numpy as np
 from simbg.axes import edition2015_axes
 from simbg.reconstruction.edition2015 import smooth, smoothing_variance
 from simbg.validation.metrics.metrics import PSF
-from simbg.validation.self_check.field import DEADTIME, GRADIENT, N_RUNS, bench
+from simbg.validation.self_check.asymmetric_field import (
+    DEADTIME,
+    GRADIENT,
+    N_RUNS,
+    asymmetric_field,
+)
 
 __all__ = ["DEFECTS", "Defect"]
 
@@ -33,14 +37,14 @@ class Defect:
         The size that users meet, at which it must be found.
     unit : str
     expected : callable, optional
-        (bench, size) → counts that the faulty cube predicts on average. Drives `plant`
+        (field, size) → counts that the faulty cube predicts on average. Drives `plant`
         and the Cramér–Rao limit.
     plant : callable, optional
-        (bench, size, rng) → Pair, where an expectation does not say it all.
+        (field, size, rng) → Pair, where an expectation does not say it all.
     drawn : bool
         Whether the fault lies in what the events come from, rather than in the cube made of them.
     events : float
-        Of the bench, more where physics cannot show the full size with 1e6.
+        Of the field, more where physics cannot show the full size with 1e6.
     """
 
     name: str
@@ -54,7 +58,7 @@ class Defect:
 
     def pair(self, size, rng):
         """A rebuilt cube with the defect, and the truth."""
-        b = bench(self.events)
+        b = asymmetric_field(self.events)
         if self.plant:
             return self.plant(b, size, rng)
         expected = self.expected(b, size)
@@ -69,7 +73,7 @@ class Defect:
         """Fisher information of the size, all else known: Σ (dλ/ds)² / λ; None without one."""
         if not self.expected:
             return None
-        b, step = bench(self.events), 1e-4 * self.full
+        b, step = asymmetric_field(self.events), 1e-4 * self.full
         slope = (self.expected(b, step) - b.expected) / step
         return float(np.sum(slope**2 / b.expected))
 
@@ -116,7 +120,7 @@ def _shifted(b):
 
 
 def _weights(lon, lat):
-    """Another pair of gradients for the bench's own."""
+    """Another pair of gradients for the field's own."""
     return _toward(lambda b: b.counts(weight=b.weight(lon, lat)))
 
 

@@ -25,7 +25,7 @@ class Suite:
     kept : bool
         Whether nothing got worse since then.
     self_check : tuple, optional
-        What `simbg.validation.self_check.search.self_check` returned.
+        What `simbg.validation.self_check.detection.self_check` returned.
     response : Response, optional
         What `simbg.validation.suite.mask_response.exclusion_response` returned.
     replicates : int

@@ -15,9 +15,10 @@ from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube, write_cube
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison import compare as comparison
+from simbg.validation.comparison.bin_averages import bin_averages, center_values
 from simbg.validation.comparison.compare import compare, compare_paths
 from simbg.validation.comparison.conventions import ALIGNMENTS, HYPOTHESES
-from simbg.validation.comparison.resampling import averages, centers, turned
+from simbg.validation.comparison.rotation import rotate_field
 
 # Three different lengths, two bins a decade so that centres are far from averages.
 ENERGY = np.geomspace(0.1, 50, 7)
@@ -332,13 +333,13 @@ def test_a_turned_field_is_that_of_the_other_alignment():
     lon, lat, q = both_fields()
     altaz, radec = at_places(*centers_of(SQUARE)), at_places(lon, lat)
     for one, other in ((altaz, radec), (radec, altaz)):
-        rate = turned(one, q).rate
+        rate = rotate_field(one, q).rate
         used = np.isfinite(rate)
         # Corners, and pixels that come from outside of the outermost centres.
         assert 0.6 < used.mean() < 0.95
         # A cubic spline of ln rate, on pixels of 0.5 deg; worst next to the border.
         assert_allclose(rate[used], other.rate[used], rtol=1e-3)
-        wrong = turned(one, -q).rate
+        wrong = rotate_field(one, -q).rate
         assert not np.allclose(wrong[used], other.rate[used], rtol=0.1, equal_nan=True)
 
 
@@ -358,8 +359,8 @@ def test_centres_and_averages_from_neighbours(mean):
     """Against exact integrals: what is left of 9 % (47 %) at two bins a decade."""
     average, center = true_cube().rate, at_centers(mean).rate
     for found, right in (
-        (centers(AXES, average, mean), center),
-        (averages(AXES, center, mean), average),
+        (center_values(AXES, average, mean), center),
+        (bin_averages(AXES, center, mean), average),
     ):
         # Cubic terms are left out: most at the ends, where the parabola is that of the next bin.
         assert_allclose(found, right, rtol=6e-3)

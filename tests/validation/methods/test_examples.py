@@ -24,7 +24,7 @@ from simbg.validation.commands.validate import validate
 from simbg.validation.metrics.metrics import METRICS, N_TOYS
 from simbg.validation.metrics.statistics import sigmas
 from simbg.validation.self_check.defects import DEFECTS
-from simbg.validation.self_check.search import N_CLEAN, PROBES, RATE
+from simbg.validation.self_check.detection import N_CLEAN, PROBES, RATE
 
 ROOT = Path(simbg.__file__).resolve().parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

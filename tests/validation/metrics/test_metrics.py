@@ -16,9 +16,9 @@ from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.metrics import METRICS, pulls
 from simbg.validation.metrics.pair import Measure, Pair
 from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
-from simbg.validation.self_check.field import bench
-from simbg.validation.self_check.search import PROBES, RATE
+from simbg.validation.self_check.detection import PROBES, RATE
 
 # Of all tests of a function together; seeds were not chosen after looking (others pass, too).
 FALSE_ALARM = 1e-4
@@ -140,7 +140,7 @@ def test_control_must_fail(name):
     """Three replicates of a defect at its full size, each beyond the limit; clean ones within."""
     defect = DEFECTS[CONTROLS[name]]
     rng = np.random.default_rng(55)
-    b = bench()
+    b = asymmetric_field()
     clean = [METRICS[name](b.pair(*b.draw(rng, b.expected))) for _ in range(3)]
     wrong = [METRICS[name](defect.pair(defect.full, rng)) for _ in range(3)]
     if name in PROBES:
@@ -156,7 +156,7 @@ def test_every_metric_has_a_control():
 
 def masked_pair(rng, factor=1.0):
     """A field of which a corner lost a third of its exposure, and counts there times a factor."""
-    b = bench(1e6)
+    b = asymmetric_field(1e6)
     kept = np.ones(b.axes.shape[1:])
     kept[5:20, 30:41] = 2 / 3
     livetime = np.full(b.axes.shape, 1e5) * kept
@@ -184,7 +184,7 @@ def test_masked_norm_is_normal_and_sees_a_wrong_exposure(seed):
 
 
 def test_masked_norm_has_nothing_to_say_without_masks():
-    b = bench()
+    b = asymmetric_field()
     pair = b.pair(*b.draw(np.random.default_rng(3), b.expected))
     assert np.isnan(METRICS["masked_norm"](pair).value)
 
@@ -222,7 +222,7 @@ def test_probe_recovers_a_small_amount(name):
 @pytest.mark.parametrize("size", [0.03, -0.004])
 def test_gradient_probe_recovers_any_amount(name, size):
     """It is linear in what it measures; a gradient along the other direction it does not see."""
-    b = bench()
+    b = asymmetric_field()
     for along, expected in (("lon", size), ("lat", size)):
         angle = b.axes.fov_lon_center[:, None] if along == "lon" else b.axes.fov_lat_center
         # Its template has no mean, so that the gradient is of the rate at equal norm.
@@ -311,7 +311,7 @@ def test_rings_have_equal_areas():
 
 def test_point_source_finds_deficits_too():
     defect = DEFECTS["point source"]
-    b = bench()
+    b = asymmetric_field()
     source = defect.expected(b, defect.full) - b.expected
     rng = np.random.default_rng(9)
     hole = b.pair(*b.draw(rng, np.maximum(b.expected - source, 0)))
@@ -348,7 +348,7 @@ def test_pulls_of_a_smoothed_cube_need_the_smoothers_variance():
 
 def test_coverage_counts_bins():
     """Stated errors of nothing cover nothing; of ten times too much, all."""
-    b = bench()
+    b = asymmetric_field()
     counts, runs = b.draw(np.random.default_rng(88), b.expected)
     assert METRICS["coverage_68"](b.pair(counts, runs, variance=0 * counts)).value < 0.1
     assert METRICS["coverage_95"](b.pair(counts, runs, variance=100.0 * counts)).value == 1

@@ -17,7 +17,7 @@ from simbg.validation.figures.rendering import render, slug
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import commit, write_report_page, write_reports
 from simbg.validation.pages.summary import key_numbers
-from simbg.validation.self_check.search import Clean, Found
+from simbg.validation.self_check.detection import CleanRuns, Detection
 from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.results import Result, read_results
 from simbg.validation.suite.runner import run_suite
@@ -67,8 +67,8 @@ def suite():
     error = replace(
         good, method="bad.module:Method", pair=None, results=(failure,), convergence=None
     )
-    found = Found("flip", "a flip", "", 1e6, 1.0, False, (5.0, 1e9), 0.1, "norm", 0.05, (), ())
-    clean = Clean(20, 0, np.linspace(0.01, 1, 40).reshape(20, 2))
+    found = Detection("flip", "a flip", "", 1e6, 1.0, False, (5.0, 1e9), 0.1, "norm", 0.05, (), ())
+    clean = CleanRuns(20, 0, np.linspace(0.01, 1, 40).reshape(20, 2))
     changes = ("night histogram norm: worse", *(f"change {n}" for n in range(12)))
     outcomes = (good, smooth, error, hostile(smooth))
     return Suite(outcomes, SEED, changes, False, ((found,), clean))
@@ -205,10 +205,10 @@ def test_junit(folder, suite):
 def test_junit_of_a_self_check(tmp_path, suite):
     """A defect that is missed fails, as the command does."""
     from simbg.validation.pages.junit import write_junit
-    from simbg.validation.self_check.search import PROBES
+    from simbg.validation.self_check.detection import PROBES
 
     (found,), _ = suite.self_check
-    clean = Clean(20, 0, np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
+    clean = CleanRuns(20, 0, np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
     checked = replace(suite, outcomes=(), changes=None, kept=True, self_check=((found,), clean))
     write_junit(tmp_path / "junit.xml", checked)
     root = ElementTree.parse(tmp_path / "junit.xml").getroot()
@@ -318,7 +318,7 @@ def test_every_field_is_documented():
     names = [*(f.name for f in fields(Result)), *(set(Status) - {Status.NOTE})]
     assert sorted(documented) == sorted(names)
     check = text.split("## `selfcheck.jsonl`")[1].split("##")[0]
-    assert {f.name for f in fields(Found)} <= set(re.findall(r"`(\w+)`", check))
+    assert {f.name for f in fields(Detection)} <= set(re.findall(r"`(\w+)`", check))
 
 
 def test_page_is_small(folder):
@@ -327,11 +327,11 @@ def test_page_is_small(folder):
 
 
 def test_self_check_has_its_matrix(suite, tmp_path):
-    from simbg.validation.self_check.search import PROBES
+    from simbg.validation.self_check.detection import PROBES
 
     (found,), _ = suite.self_check
     found = replace(found, pulls=tuple(np.linspace(0, 9, len(PROBES))))
-    clean = Clean(20, 0, np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
+    clean = CleanRuns(20, 0, np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
     checked = replace(suite, outcomes=suite.outcomes[2:3], self_check=((found,), clean))
     write_report_page(tmp_path / "index.html", checked, render(checked))
     page = Page(tmp_path / "index.html")

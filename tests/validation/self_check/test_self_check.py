@@ -11,16 +11,16 @@ from simbg.parallel import Inline
 from simbg.simulation.simulate import named_rng
 from simbg.validation.metrics.metrics import METRICS
 from simbg.validation.metrics.statistics import sigmas
-from simbg.validation.self_check import search as selfcheck
+from simbg.validation.self_check import detection as selfcheck
+from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
-from simbg.validation.self_check.field import bench
-from simbg.validation.self_check.search import (
+from simbg.validation.self_check.detection import (
     N_REPLICATES,
     PROBES,
     RATE,
-    Clean,
+    CleanRuns,
     clean_runs,
-    find,
+    detect,
     self_check,
 )
 from simbg.validation.suite.criteria import BUDGET
@@ -107,21 +107,21 @@ def test_size_zero_of_any_defect_is_clean():
     ]
     pvalues = 2 * stats.norm.sf(np.abs(np.array(rows)))
     alarms = int(np.sum((pvalues < RATE).any(axis=1)))
-    clean = Clean(len(rows), alarms, pvalues)
+    clean = CleanRuns(len(rows), alarms, pvalues)
     assert min(clean.tests.values()) > FALSE_ALARM
 
 
 @pytest.mark.parametrize("name", [n for n in PROMISED if DEFECTS[n].expected])
 def test_size_zero_expects_what_the_truth_does(name):
     defect = DEFECTS[name]
-    b = bench(defect.events)
+    b = asymmetric_field(defect.events)
     assert_allclose(defect.expected(b, 0.0), b.expected, rtol=1e-12)
     assert not np.allclose(defect.expected(b, defect.full), b.expected, rtol=1e-6)
 
 
-def test_nothing_mirrors_the_bench():
+def test_nothing_mirrors_the_field():
     """Flips and rotations change what it expects, and three lengths differ."""
-    b = bench()
+    b = asymmetric_field()
     assert len(set(b.axes.shape)) == 3
     image = b.expected.sum(axis=0)
     for other in (image[::-1], image[:, ::-1], image[::-1, ::-1]):
@@ -158,7 +158,7 @@ def test_directed_probe_is_near_the_limit(name):
 
 def test_find(quick):
     """The power curve falls, the smallest size is the last that was found, and has a metric."""
-    found = find(8, "lat gradient")
+    found = detect(8, "lat gradient")
     assert found.found
     assert found.first == "lat_gradient"
     assert list(found.sizes) == sorted(found.sizes, reverse=True)
@@ -175,7 +175,7 @@ def test_find_of_what_cannot_be_found(quick, monkeypatch):
 
     harmless = replace(DEFECTS["norm"], full=1e-6)
     monkeypatch.setitem(selfcheck.DEFECTS, "norm", harmless)
-    found = find(8, "norm")
+    found = detect(8, "norm")
     assert not found.found
     assert np.isnan(found.smallest)
     assert found.first == ""
@@ -202,11 +202,11 @@ def test_results_do_not_depend_on_the_pieces(quick, monkeypatch):
     assert not np.array_equal(clean_runs(4, 40, 2), clean_runs(3, 40, 2))
 
 
-# Clean runs -------------------------------------------------------------------------------
+# CleanRuns runs -------------------------------------------------------------------------------
 
 
 def clean(pvalues):
-    return Clean(len(pvalues), int(np.sum((pvalues < RATE).any(axis=1))), pvalues)
+    return CleanRuns(len(pvalues), int(np.sum((pvalues < RATE).any(axis=1))), pvalues)
 
 
 def uniform(seed, n=504):
@@ -236,7 +236,7 @@ def test_suite_that_alarms_too_often_is_wrong():
     assert not clean(wide).consistent
 
 
-def test_clean_runs_of_the_bench():
+def test_clean_runs_of_the_field():
     """60 runs; the self-check itself has 504."""
     rows = np.array(clean_runs(21, 0, 60))
     assert rows.shape == (60, len(PROBES))

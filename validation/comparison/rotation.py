@@ -1,4 +1,4 @@
-"""A cube's values elsewhere: at bin centres, as averages over bins, or in a turned field."""
+"""The field of view of a cube rotated by an angle, or mirrored into the other alignment."""
 
 from __future__ import annotations
 
@@ -8,41 +8,13 @@ import numpy as np
 from scipy import optimize
 from scipy.interpolate import RectBivariateSpline
 
-__all__ = ["averages", "centers", "fit_turn", "turned"]
+__all__ = ["fit_rotation", "rotate_field"]
 
-# Gauss–Legendre nodes a bin, and rounds of the inversion: each gains a power of the correction.
-NODES, ROUNDS = 5, 6
 # Angles that a fit starts from, deg apart: a field has a few lobes around its centre, not more.
 STEP = 10.0
 
 
-def averages(axes, values, mean="logarithmic"):
-    """Averages over bins of what has these values at their centres.
-
-    Along each axis ln f is the parabola through the nearest three bins: a local power law with
-    curvature in energy, a local normal in angle. The three factors are multiplied, which leaves
-    out terms of the fourth order in the width of the bins.
-
-    Parameters
-    ----------
-    axes : Axes
-    values : ndarray, shape of ``axes``
-        Bins next to one that is not positive are left as they are.
-    mean : {"logarithmic", "arithmetic"}
-        Which mean of its edges is the centre of an energy bin.
-    """
-    return values * _factors(axes, values, mean)
-
-
-def centers(axes, average, mean="logarithmic"):
-    """Values at the centres of bins that have these averages: the inverse of `averages`."""
-    values = average
-    for _ in range(ROUNDS):
-        values = average / _factors(axes, values, mean)
-    return values
-
-
-def turned(cube, angle, mirror=True):
+def rotate_field(cube, angle, mirror=True):
     """The cube as it looks in a field of view turned by an angle, bins outside left unexposed.
 
     With ``mirror`` it is the same sky in the other alignment, ALTAZ or RADEC, for the parallactic
@@ -62,7 +34,7 @@ def turned(cube, angle, mirror=True):
     mirror : bool
     """
     axes = cube.axes
-    lon, lat, inside = _turned_places(axes, angle, mirror)
+    lon, lat, inside = _source_places(axes, angle, mirror)
     rate = np.full(axes.shape, np.nan)
     for image, target in zip(cube.rate, rate, strict=True):
         if np.all(image > 0):
@@ -76,7 +48,7 @@ def turned(cube, angle, mirror=True):
     return replace(cube, rate=rate, rate_error=None, counts=None, **exposure)
 
 
-def fit_turn(model, seen, mirror=True, limit=180.0):
+def fit_rotation(model, seen, mirror=True, limit=180.0):
     """Angle in deg by which a model has to be turned to look most like what is seen.
 
     Least squares of the images, of rates per solid angle and at any norm.
@@ -86,7 +58,7 @@ def fit_turn(model, seen, mirror=True, limit=180.0):
     model, seen : BackgroundCube
         Over the same edges; the model without noise.
     mirror, limit : bool, float
-        As `turned` has it; angles are within ± the limit.
+        As `rotate_field` has it; angles are within ± the limit.
     """
     axes = model.axes
     width = np.diff(axes.energy)[:, None, None]
@@ -97,7 +69,7 @@ def fit_turn(model, seen, mirror=True, limit=180.0):
     spline = _spline(axes, np.log(image))
 
     def cost(angle):
-        lon, lat, inside = _turned_places(axes, angle, mirror)
+        lon, lat, inside = _source_places(axes, angle, mirror)
         expected, found = np.exp(spline.ev(lon[inside], lat[inside])), data[inside]
         expected *= found.sum() / expected.sum()
         return np.sum((found - expected) ** 2 / expected) / expected.sum()
@@ -108,58 +80,13 @@ def fit_turn(model, seen, mirror=True, limit=180.0):
     return float((best.x + 180) % 360 - 180)
 
 
-def _factors(axes, values, mean):
-    """Average over each bin ÷ value at its centre, 1 where that is not known."""
-    low, high = axes.energy[:-1], axes.energy[1:]
-    energy = np.sqrt(low * high) if mean == "logarithmic" else 0.5 * (low + high)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log = np.log(np.where(values > 0, values, np.nan))
-    rooms = (
-        (np.log(axes.energy), np.log(energy), np.exp),
-        (axes.fov_lon, axes.fov_lon_center, np.ones_like),
-        (axes.fov_lat, axes.fov_lat_center, lambda lat: np.cos(np.deg2rad(lat))),
-    )
-    factor = np.ones(axes.shape)
-    for axis, room in enumerate(rooms):
-        factor *= np.moveaxis(_factor(np.moveaxis(log, axis, 0), *room), 0, axis)
-    return np.where(np.isfinite(factor), factor, 1.0)
-
-
-def _factor(log, edges, center, measure):
-    """As `_factors`, along the first axis; ``measure`` is dE/d ln E, or that of the latitude."""
-    n = center.size
-    if n < 3:
-        return np.ones_like(log)
-    node, weight = np.polynomial.legendre.leggauss(NODES)
-    half, middle = 0.5 * np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
-    places = middle + half * node[:, None]
-    weight = weight[:, None] * measure(places)
-    weight = weight / weight.sum(axis=0)
-    # Newton's form of the parabola through bins j − 1, j and j + 1; at the ends that of the next.
-    j = np.clip(np.arange(n), 1, n - 2)
-    shape = (-1, *[1] * (log.ndim - 1))
-    slope = np.diff(log, axis=0) / np.diff(center).reshape(shape)
-    bend = (slope[j] - slope[j - 1]) / (center[j + 1] - center[j - 1]).reshape(shape)
-
-    def parabola(x):
-        from_first, from_second = (x - center[k] for k in (j - 1, j))
-        return slope[j - 1] * from_first.reshape(shape) + bend * (from_first * from_second).reshape(
-            shape
-        )
-
-    here = parabola(center)
-    return sum(
-        w.reshape(shape) * np.exp(parabola(x) - here) for x, w in zip(places, weight, strict=True)
-    )
-
-
 def _spline(axes, image):
     lon, lat = axes.fov_lon_center, axes.fov_lat_center
     order = {"kx": min(3, lon.size - 1), "ky": min(3, lat.size - 1)}
     return RectBivariateSpline(lon, lat, image, **order)
 
 
-def _turned_places(axes, angle, mirror):
+def _source_places(axes, angle, mirror):
     """Where the pixels of a turned field come from, deg, and which come from between centres."""
     lon, lat = np.deg2rad(axes.fov_lon_center)[:, None], np.deg2rad(axes.fov_lat_center)
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))

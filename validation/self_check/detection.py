@@ -11,14 +11,14 @@ from scipy import stats
 from simbg.simulation.simulate import named_rng
 from simbg.validation.metrics.metrics import METRICS
 from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
-from simbg.validation.self_check.field import bench
 from simbg.validation.suite.criteria import BUDGET
 
-__all__ = ["PROBES", "Clean", "Found", "clean_runs", "find", "self_check"]
+__all__ = ["PROBES", "CleanRuns", "Detection", "clean_runs", "detect", "self_check"]
 
 # Metrics with a criterion; a bare pair has all of them.
-# Not those without a criterion, nor that of masks, which the bench does not have.
+# Not those without a criterion, nor that of masks, which the field does not have.
 PROBES = tuple(
     name for name in METRICS if name not in ("zero_mass", "lost_information", "masked_norm")
 )
@@ -32,7 +32,7 @@ N_CLEAN = 504
 
 
 @dataclass(frozen=True)
-class Found:
+class Detection:
     """How a defect was found.
 
     Parameters
@@ -74,7 +74,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Clean:
+class CleanRuns:
     """Runs in which nothing is wrong.
 
     Parameters
@@ -113,21 +113,21 @@ def self_check(seed, executor=None, names=None):
 
     Returns
     -------
-    found : list of Found
-    clean : Clean
+    found : list of Detection
+    clean : CleanRuns
         The same for any executor.
     """
     run = executor.map if executor else map
     batches = list(range(0, N_CLEAN, 42))
     # One stream of work: the longest first would need to know which that is.
-    found = list(run(partial(find, seed), names or list(DEFECTS)))
+    found = list(run(partial(detect, seed), names or list(DEFECTS)))
     rows = [row for batch in run(partial(clean_runs, seed), batches) for row in batch]
     pvalues = 2 * stats.norm.sf(np.abs(np.array(rows)))
     alarms = int(np.sum((pvalues < RATE).any(axis=1)))
-    return found, Clean(len(rows), alarms, pvalues)
+    return found, CleanRuns(len(rows), alarms, pvalues)
 
 
-def find(seed, name):
+def detect(seed, name):
     """Plant one defect at its full size and at smaller ones, down to what is no longer found."""
     defect = DEFECTS[name]
     at_full = _pulls(defect, defect.full, seed, 0)
@@ -149,7 +149,7 @@ def find(seed, name):
             PROBES[np.lexsort((pulls.mean(axis=0), hits.sum(axis=0)))[-1]],
         )
         size /= STEP
-    return Found(
+    return Detection(
         name,
         defect.about,
         defect.unit,
@@ -167,7 +167,7 @@ def find(seed, name):
 
 def clean_runs(seed, start, n=42):
     """Pulls of `PROBES` in runs without a defect, shape (n, n_probes)."""
-    b = bench()
+    b = asymmetric_field()
     rows = []
     for number in range(start, start + n):
         pair = b.pair(*b.draw(named_rng(seed, "clean", number), b.expected))

@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from simbg.axes import Axes
-from simbg.validation.comparison.differences import exposure, is_measured, same_clock, scaled
-from simbg.validation.comparison.resampling import averages, centers, fit_turn, turned
+from simbg.validation.comparison.bin_averages import bin_averages, center_values
+from simbg.validation.comparison.measures import exposure, is_measured, same_clock, scaled
+from simbg.validation.comparison.rotation import fit_rotation, rotate_field
 
 __all__ = [
     "alignment_label",
@@ -67,10 +68,14 @@ def other_alignment(a, b, mirror=True, limit=180.0):
     if all(counted) or not _same_edges(a.axes, b.axes):
         return
     a, b = same_clock(a, replace(b, axes=a.axes))
-    angle = fit_turn(*((b, a) if counted[0] else (a, b)), mirror, limit)
+    angle = fit_rotation(*((b, a) if counted[0] else (a, b)), mirror, limit)
     if np.isfinite(angle):
         # The mirror is its own inverse; a turn alone goes where it was fitted.
-        pair = (a, turned(b, angle, mirror)) if counted[0] else (turned(a, angle, mirror), b)
+        pair = (
+            (a, rotate_field(b, angle, mirror))
+            if counted[0]
+            else (rotate_field(a, angle, mirror), b)
+        )
         yield f"it is mirrored and turned by a parallactic angle of {angle:.1f} deg", *pair
 
 
@@ -156,9 +161,13 @@ def bin_centers(of_b, mean):
         label = "B" if of_b else "A"
         cure = f"{label}'s rates are taken for those at bin centres, {mean} in energy"
         if is_measured(a):
-            yield cure, a, replace(b, rate=averages(b.axes, b.rate, mean), rate_error=None)
+            yield (
+                cure,
+                a,
+                replace(b, rate=bin_averages(b.axes, b.rate, mean), rate_error=None),
+            )
         else:
-            convert = centers if of_b else averages
+            convert = center_values if of_b else bin_averages
             yield cure, replace(a, rate=convert(a.axes, a.rate, mean), rate_error=None), b
 
     return undo

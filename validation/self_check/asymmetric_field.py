@@ -1,6 +1,7 @@
-"""The bench of the self-check: a field that nothing can mirror, and its perfect reconstruction.
+"""A field of view without symmetry, and its perfect reconstruction, in which defects are planted.
 
-It has gradients along both directions and three different axis lengths.
+It has gradients along both directions and three different axis lengths, so that no flip, swap or
+rotation maps it to itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from simbg.cube import BackgroundCube
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.pair import Pair
 
-__all__ = ["DEADTIME", "GRADIENT", "N_RUNS", "Bench", "bench"]
+__all__ = ["DEADTIME", "GRADIENT", "N_RUNS", "AsymmetricField", "asymmetric_field"]
 
 GRADIENT = 0.02, 0.05  # per deg, along fov_lon and fov_lat; real ones reach 0.09
 DEADTIME = 0.09
@@ -24,7 +25,7 @@ LIVETIME = 1529.0  # s a run
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class AsymmetricField:
     """A truth, exposed until ``events`` are expected, and its perfect reconstruction."""
 
     events: float
@@ -49,7 +50,7 @@ class Bench:
         return self.events / (self.truth.integrate(self.axes) * self.weight()).sum()
 
     def counts(self, truth=None, axes=None, weight=None):
-        """Expected counts of a truth, with the gradients, at the exposure of the bench."""
+        """Expected counts of a truth, with the gradients, at the exposure of the field."""
         weight = self.weight() if weight is None else weight
         return self.scale * (truth or self.truth).integrate(axes or self.axes) * weight
 
@@ -88,6 +89,6 @@ class Bench:
 
 
 @lru_cache(maxsize=2)
-def bench(events=1e6):
-    """The bench, made once a process."""
-    return Bench(events)
+def asymmetric_field(events=1e6):
+    """The field that expects ``events``, made once a process."""
+    return AsymmetricField(events)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import xlogy
 
-from simbg.validation.comparison.differences import exposure, is_measured, make_pair
+from simbg.validation.comparison.measures import exposure, is_measured, make_pair
 from simbg.validation.metrics.statistics import deviance
 
 __all__ = ["beats", "explains"]
