@@ -121,25 +121,14 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
     simbg simulate store --from irf_file.fits
     """
     from simbg.parallel import workers
+    from simbg.simulation.experiment import Experiment
     from simbg.simulation.scenarios import from_file
-    from simbg.simulation.simulate import write_dataset
 
     _one_of(from_, "name", "--scenario")
     scenario = from_file(from_) if from_ else _scenario(name)
     with workers(jobs, "simulate") as executor:
-        n_events = write_dataset(
-            outdir,
-            scenario.truth,
-            scenario.table(seed, runs),
-            scenario.site,
-            seed,
-            scenario.name,
-            scheme,
-            overwrite,
-            executor,
-            sources=scenario.sources,
-            regions=scenario.regions,
-        )
+        experiment = Experiment.of(scenario, seed, runs)
+        n_events = experiment.write(outdir, scheme, overwrite, executor)
     click.echo(f"{outdir}: {runs or scenario.n_obs} runs, {n_events} events")
 
 

@@ -73,8 +73,8 @@ class Scenario:
     """
 
     name: str
-    title: str
-    why: str
+    title: str = ""
+    why: str = ""
     truth: object = field(default_factory=GaussianTruth)
     n_obs: int = 100
     alt_range: tuple[float, float] = (72.0, 90.0)

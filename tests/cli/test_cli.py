@@ -22,8 +22,8 @@ from simbg.io import gadf_reader as gadf
 from simbg.io import hess2015 as hess
 from simbg.io.cubes import read_cube, write_cube
 from simbg.observations.observation import Events
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import write_dataset
 from simbg.truth.gaussian import GaussianTruth
 
 SCENARIO = replace(SCENARIOS["night"], name="cli test", truth=GaussianTruth(event_rate=0.5))
@@ -37,15 +37,7 @@ def made(tmp_path_factory):
     """A store of each scheme, with three runs."""
     folder = tmp_path_factory.mktemp("stores")
     for scheme in ("gadf", "hess"):
-        write_dataset(
-            folder / scheme,
-            SCENARIO.truth,
-            SCENARIO.table(0, 3),
-            SCENARIO.site,
-            0,
-            SCENARIO.name,
-            scheme,
-        )
+        Experiment.of(SCENARIO, 0, 3).write(folder / scheme, scheme)
     return folder
 
 

@@ -16,8 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from simbg.io.gadf_reader import GadfStore
 from simbg.models.selection import Selection, select
 from simbg.observations.observation import MJDREF
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import observe, write_dataset
 from simbg.sky.pointing import Site
 from simbg.truth.gaussian import GaussianTruth
 
@@ -37,14 +37,19 @@ SCENARIO = replace(
 
 
 @pytest.fixture(scope="module")
-def table():
-    return SCENARIO.table(seed=4)
+def experiment():
+    return Experiment.of(SCENARIO, 4)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, table):
+def table(experiment):
+    return experiment.runs
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, experiment):
     folder = tmp_path_factory.mktemp("made") / "store"
-    write_dataset(folder, TRUTH, table, SITE, 4, SCENARIO.name)
+    experiment.write(folder)
     return folder
 
 
@@ -55,9 +60,9 @@ def store(tmp_path, made):
 
 
 @pytest.fixture(scope="module")
-def simulated(table):
+def simulated(experiment):
     """The events as simulated, without a file in between."""
-    return [observation.events() for observation in observe(TRUTH, table, 4, SCENARIO.name)]
+    return [observation.events() for observation in experiment.observations()]
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 
 from simbg.io.hess2015 import HessStore, file_of, write_events
 from simbg.observations.observation import Events
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import observe, write_dataset
 from simbg.truth.gaussian import GaussianTruth
 
 TRUTH = GaussianTruth(event_rate=1.0, quadrant=True)
@@ -22,14 +22,14 @@ SCENARIO = replace(
 
 
 @pytest.fixture(scope="module")
-def table():
-    return SCENARIO.table(5, 3)
+def experiment():
+    return Experiment.of(SCENARIO, 5, 3)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, table):
+def made(tmp_path_factory, experiment):
     folder = tmp_path_factory.mktemp("made") / "store"
-    write_dataset(folder, TRUTH, table, SCENARIO.site, 5, SCENARIO.name, "hess")
+    experiment.write(folder, "hess")
     return folder
 
 
@@ -48,7 +48,7 @@ def test_paths_of_2015(tmp_path, obs_id, path):
 
 
 def test_files_as_astropy_reads_them(made, table):
-    simulated = observe(TRUTH, table, 5, SCENARIO.name)
+    simulated = experiment.observations()
     for row, observation in zip(table, simulated, strict=True):
         events, obs_id = observation.events(), row["OBS_ID"]
         folder = made / "run000000-000199" / f"run{obs_id:06d}"
@@ -85,7 +85,7 @@ def test_run_list(made, table):
 def test_runs_come_back(made, table):
     store = HessStore(made)
     assert store.run_ids == {1, 2, 3}
-    simulated = observe(TRUTH, table, 5, SCENARIO.name)
+    simulated = experiment.observations()
     for ours, theirs in zip(store.observations(store.table), simulated, strict=True):
         for name in ("obs_id", "livetime", "ontime", "energy_threshold", "ra", "dec", "alt", "az"):
             assert getattr(ours, name) == getattr(theirs, name), name

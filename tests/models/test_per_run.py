@@ -12,8 +12,8 @@ from simbg.io.cubes import read_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection, runs_of
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import write_dataset
 
 SCENARIO = replace(SCENARIOS["source"], name="per run", n_obs=8)
 MASKS = "icrs\ncircle(83.0, -40.0, 0.4)\ncircle(84.1, -39.3, 0.75)\n"
@@ -23,10 +23,7 @@ MASKS = "icrs\ncircle(83.0, -40.0, 0.4)\ncircle(84.1, -39.3, 0.75)\n"
 def made(tmp_path_factory):
     """A store of wobbled runs on two sources, and models of them behind masks."""
     folder = tmp_path_factory.mktemp("runs")
-    table = SCENARIO.table(3)
-    write_dataset(
-        folder / "store", SCENARIO.truth, table, SCENARIO.site, 3, "x", sources=SCENARIO.sources
-    )
+    Experiment.of(SCENARIO, 3).write(folder / "store")
     (folder / "masks.reg").write_text(MASKS)
     selection = Selection(
         exclude=("none", str(folder / "masks.reg")), sources="mask", group_by=("runs", 4)
@@ -115,9 +112,7 @@ def test_models_replace_those_of_the_store(made):
 
 
 def test_a_scheme_without_sky_is_refused(tmp_path):
-    write_dataset(
-        tmp_path / "s", SCENARIO.truth, SCENARIO.table(3, 2), SCENARIO.site, 3, "x", "hess"
-    )
+    Experiment.of(SCENARIO, 3, 2).write(tmp_path / "s", "hess")
     for how in ({"per_run": True}, {"selection": Selection(sources="mask")}):
         with pytest.raises(ValueError, match="2015's scheme, which has no sky positions"):
             reconstruct_store(tmp_path / "s", tmp_path / "m", **how)
@@ -125,8 +120,7 @@ def test_a_scheme_without_sky_is_refused(tmp_path):
 
 
 def test_incomplete_runs_are_named_and_skipped_only_when_asked(tmp_path, caplog):
-    table = SCENARIO.table(3, 3)
-    write_dataset(tmp_path / "s", SCENARIO.truth, table, SCENARIO.site, 3, "x")
+    Experiment.of(SCENARIO, 3, 3).write(tmp_path / "s")
     (tmp_path / "s" / "data" / "simbg_obs_000002.fits.gz").unlink()
     selection = Selection(exclude=("none",))
     with pytest.raises((ValueError, FileNotFoundError), match="simbg_obs_000002"):

@@ -22,8 +22,8 @@ from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection, open_store, select
 from simbg.observations.groups import Groups
 from simbg.parallel import workers
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import write_dataset
 from simbg.sky.pointing import Site, Tracking
 from simbg.truth.gaussian import GaussianTruth
 
@@ -40,8 +40,7 @@ EVERYWHERE = Selection(exclude=("none",))
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "store"
-    table = SCENARIO.table(8)
-    write_dataset(folder, SCENARIO.truth, table, SCENARIO.site, 8, SCENARIO.name)
+    Experiment.of(SCENARIO, 8).write(folder)
     return folder
 
 
@@ -154,7 +153,7 @@ def test_michi_starts_at_the_lowest_threshold_of_the_group(tmp_path):
     table["ALT_PNT"] = 80.0
     table["AZ_PNT"] = 180.0
     table["SAFE_ENERGY_LO"] = [0.7, 0.5, 0.9]
-    write_dataset(tmp_path / "store", SCENARIO.truth, table, SCENARIO.site, 8, "michi")
+    Experiment(SCENARIO, table, 8).write(tmp_path / "store")
     reconstruct_store(tmp_path / "store", tmp_path / "m", method="michi", selection=EVERYWHERE)
     with fits.open(tmp_path / "m" / "bg_cube_model_group27_table.fits.gz") as file:
         assert file["BACKGROUND"].data["ENERG_LO"][0, 0] == pytest.approx(0.5, rel=1e-15)

@@ -11,8 +11,8 @@ from astropy.table import Table
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import write_dataset
 from simbg.truth.gaussian import GaussianTruth
 
 SCENARIO = replace(SCENARIOS["source"], name="bad", truth=GaussianTruth(event_rate=0.5))
@@ -23,7 +23,7 @@ PLAIN = Selection(exclude=("none",))
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good") / "store"
-    write_dataset(folder, SCENARIO.truth, SCENARIO.table(3, 3), SCENARIO.site, 3, "x")
+    Experiment.of(SCENARIO, 3, 3).write(folder)
     return folder
 
 

@@ -20,8 +20,9 @@ from scipy.stats import chi2
 
 from simbg.io.gadf_reader import GadfStore
 from simbg.observations.observation import MJDREF
+from simbg.simulation.experiment import Experiment
+from simbg.simulation.scenarios import Scenario
 from simbg.simulation.schedule import make_observation_table
-from simbg.simulation.simulate import write_dataset
 from simbg.sky.pointing import Site, Tracking
 from simbg.truth.gaussian import GaussianTruth
 
@@ -50,7 +51,8 @@ def run_table(zenith, site):
 
 def simulate(folder, zenith, site, seed):
     """Write our run; return the path of its file and the events as the store has them."""
-    write_dataset(folder, TRUTH, run_table(zenith, site), site, seed, "near zenith")
+    scenario = Scenario("near zenith", truth=TRUTH, site=site)
+    Experiment(scenario, run_table(zenith, site), seed).write(folder)
     store = GadfStore(folder)
     return store.hdus[1, "events"][0], store.observations(store.table)[0].events()
 

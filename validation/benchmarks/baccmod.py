@@ -31,9 +31,9 @@ from simbg.observations.groups import Groups
 from simbg.observations.observation import MJDREF
 from simbg.parallel import workers
 from simbg.reconstruction.registry import Histogram
-from simbg.simulation.scenarios import HESS_SITE
+from simbg.simulation.experiment import Experiment
+from simbg.simulation.scenarios import HESS_SITE, Scenario
 from simbg.simulation.schedule import make_observation_table
-from simbg.simulation.simulate import write_dataset
 from simbg.sky.pointing import Tracking
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.sources import offset_by
@@ -91,7 +91,7 @@ class Equal(Histogram):
 def measure(folder, n_runs):
     """What each tool takes in an empty folder, and how far its model is from the truth."""
     table = make_table(n_runs)
-    write_dataset(folder / "store", TRUTH, table, HESS_SITE, 0, "")
+    Experiment(Scenario("", truth=TRUTH), table, 0).write(folder / "store")
     circles = "".join(f"circle({ra}, {dec}, {radius}d)\n" for ra, dec, radius in REGIONS)
     (folder / "regions.reg").write_text("icrs\n" + circles)
     taken = {}

@@ -11,7 +11,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -31,8 +31,9 @@ from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
 from simbg.observations.observation import MJDREF
 from simbg.parallel import workers
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import HESS_SITE, SCENARIOS, Scenario
-from simbg.simulation.simulate import REGIONS, write_dataset
+from simbg.simulation.simulate import REGIONS
 from simbg.sky.pointing import Tracking
 from simbg.truth.gaussian import GaussianTruth
 
@@ -44,7 +45,7 @@ AXES = edition2015_axes()
 TRUTH = GaussianTruth(event_rate=N_EVENTS / 1500.0, zenith_slope=0.0)
 SCENARIO = Scenario("benchmark", "", "", TRUTH, N_RUNS, (45.0, 90.0), (0.0, 360.0), 1500.0, 0.0)
 # Two masks that overlap and turn through the field.
-MASKED = SCENARIOS["source"]
+MASKED = replace(SCENARIOS["source"], sources=())
 LOCATION = EarthLocation(HESS_SITE.lon * u.deg, HESS_SITE.lat * u.deg, HESS_SITE.height * u.m)
 
 
@@ -131,10 +132,8 @@ def measure(folder):
 
 
 def _simulate(outdir, scenario=SCENARIO):
-    table, regions = scenario.table(0, N_RUNS), scenario.regions
     with workers() as executor:
-        about = outdir, scenario.truth, table, HESS_SITE, 0, ""
-        write_dataset(*about, executor=executor, regions=regions)
+        Experiment.of(scenario, 0, N_RUNS).write(outdir, executor=executor)
 
 
 def _rebuild(store, outdir, n_runs=N_RUNS):

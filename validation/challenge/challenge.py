@@ -24,7 +24,8 @@ from simbg.axes import edition2015_axes
 from simbg.io import gadf_reader as gadf
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import new_directory, new_file
-from simbg.simulation.simulate import REGIONS, write_dataset
+from simbg.simulation.experiment import Experiment
+from simbg.simulation.simulate import REGIONS
 from simbg.validation.challenge.draw import RANGES, SCHEMA, draw_answer, scenarios_of
 from simbg.validation.challenge.score import (
     LIMITS,
@@ -109,8 +110,8 @@ def reveal_challenge(outdir, models=(), executor=None, overwrite=False):
     with tempfile.TemporaryDirectory() as temporary:
         fields = _simulate(Path(temporary), json.loads(text), executor)
         _check_stores(public, seal, Path(temporary))
-        truths = [_truth_file(Path(temporary), *field) for field in fields]
-    jobs = [(*group, *field) for group in groups.items() for field in fields]
+        truths = [_truth_file(Path(temporary), field) for field in fields]
+    jobs = [(*group, field) for group in groups.items() for field in fields]
     rows = list((map if executor is None else executor.map)(_score, jobs))
     scores = {"ranking": ranking(rows), "scores": rows}
     written = dict(truths) | {"answer.json": text}
@@ -122,15 +123,11 @@ def reveal_challenge(outdir, models=(), executor=None, overwrite=False):
 
 
 def _simulate(folder, answer, executor):
-    """Write the stores of an answer; returns its scenarios and their runs."""
+    """Write the stores of an answer; returns its experiments."""
     scenarios, run_seed, event_seed = scenarios_of(answer)
-    fields = []
-    for scenario in scenarios:
-        table = scenario.table(run_seed)
-        about = scenario.truth, table, scenario.site, event_seed, scenario.name
-        sky = {"sources": scenario.sources, "regions": scenario.regions}
-        write_dataset(folder / scenario.name, *about, executor=executor, **sky)
-        fields.append((scenario, table))
+    fields = [Experiment(one, one.table(run_seed), event_seed) for one in scenarios]
+    for field in fields:
+        field.write(folder / field.scenario.name, executor=executor)
     return fields
 
 
@@ -199,9 +196,9 @@ def _same(a, b):
     return fits.FITSDiff(a, b, ignore_keywords=["CREATOR"], **ROUNDING).identical
 
 
-def _truth_file(folder, scenario, table):
-    path = folder / f"truth-{scenario.name}.fits.gz"
-    write_cube(path, true_cube(scenario, table, edition2015_axes()))
+def _truth_file(folder, experiment):
+    path = folder / f"truth-{experiment.scenario.name}.fits.gz"
+    write_cube(path, true_cube(experiment, edition2015_axes()))
     return path.name, path.read_bytes()
 
 

@@ -38,14 +38,14 @@ def find_groups(models):
     return groups
 
 
-def true_cube(scenario, table, axes):
+def true_cube(experiment, axes):
     """The true cube at the runs' own exposure; a run exposes bins wholly above its threshold."""
-    stack = scenario.true(table, axes, "drop")
+    stack = experiment.background(axes)
     rate = stack.counts / np.where(stack.livetime > 0, stack.livetime, np.nan) / axes.volume
     return BackgroundCube(axes, rate, None, stack.counts, stack.livetime, stack.ontime)
 
 
-def score_model(group, folder, scenario, table):
+def score_model(group, folder, experiment):
     """What a group's model of a field is worth, or why nothing.
 
     Parameters
@@ -53,9 +53,8 @@ def score_model(group, folder, scenario, table):
     group : str
     folder : Path
         Of the group's models.
-    scenario : Scenario
-    table : Table
-        The runs of the field.
+    experiment : Experiment
+        The field and its runs.
 
     Returns
     -------
@@ -63,13 +62,14 @@ def score_model(group, folder, scenario, table):
         ``group``, ``field``, ``status`` and ``reason``; if the status is "ok", the measures,
         ``q``, ``n_events`` and ``accuracy``.
     """
-    row = {"group": group, "field": scenario.name, "status": "ok", "reason": ""}
-    names = f"{scenario.name}.fits", f"{scenario.name}.fits.gz"
+    field = experiment.scenario.name
+    row = {"group": group, "field": field, "status": "ok", "reason": ""}
+    names = f"{field}.fits", f"{field}.fits.gz"
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         return row | {"status": "missing", "reason": f"expected {names[0]} or {names[1]}"}
     try:
-        pair = _pair(read_model(path, inside=True), scenario, table)
+        pair = _pair(read_model(path, inside=True), experiment)
     except Exception as error:
         # Whatever is in a foreign file, the others are to be scored.
         reason = " ".join(f"{error}".split()) or type(error).__name__
@@ -85,12 +85,13 @@ def _plain(measure):
     return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in known}
 
 
-def _pair(model, scenario, table):
+def _pair(model, experiment):
     """Truth and model over those of the model's own bins that count."""
     if model.axes.align != "ALTAZ":
         raise ValueError(f"got a model aligned with {model.axes.align}, expected ALTAZ")
-    axes, sources = _scored_axes(model.axes, float(np.max(table["SAFE_ENERGY_LO"])))
-    true = true_cube(scenario, table, axes)
+    threshold = float(np.max(experiment.runs["SAFE_ENERGY_LO"]))
+    axes, sources = _scored_axes(model.axes, threshold)
+    true = true_cube(experiment, axes)
     seen = true.livetime >= LIMITS["exposed"] * true.livetime.max()
     dark = {name: np.where(seen, getattr(true, name), 0) for name in ("counts", "livetime")}
     true, rate = replace(true, **dark), model.rate[np.ix_(*sources)]

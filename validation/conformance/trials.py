@@ -18,9 +18,10 @@ from simbg.axes import Axes
 from simbg.io.gadf_reader import write_events, write_index
 from simbg.io.region_files import write_regions
 from simbg.observations.observation import Events, good_time
-from simbg.simulation.scenarios import HESS_SITE
+from simbg.simulation.experiment import Experiment
+from simbg.simulation.scenarios import HESS_SITE, Scenario
 from simbg.simulation.schedule import make_observation_table
-from simbg.simulation.simulate import REGIONS, expected_stack, named_rng, rows_of, simulate_events
+from simbg.simulation.simulate import REGIONS, named_rng, rows_of, simulate_events
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.sources import GammaSource
@@ -191,7 +192,8 @@ def expected(seed, axes, name="plain"):
     """
     table = _runs(seed)
     table = _with_rows(table, list(map(TRIALS[name].before, rows_of(table))))
-    return expected_stack(TRUTH, table, axes, regions=TRIALS[name].regions, site=HESS_SITE)
+    scenario = Scenario("conformance", truth=TRUTH, regions=TRIALS[name].regions)
+    return Experiment(scenario, table, seed).expected(axes)
 
 
 def _runs(seed):

@@ -16,11 +16,11 @@ __all__ = ["significance_width"]
 N_RUNS, PIXEL = 20, 0.65
 
 
-def significance_width(scenario, cube, table, seed, replicate):
+def significance_width(experiment, cube):
     """Width of the significances of held-out runs, if the field is empty, and its error."""
-    if scenario.ignored:
+    if experiment.scenario.ignored:
         return {}
-    runs = scenario.observe(table, seed, replicate=replicate)[:N_RUNS]
+    runs = experiment.observations()[:N_RUNS]
     coarse, found = _coarse(cube.per("livetime")), []
     for run in runs:
         try:

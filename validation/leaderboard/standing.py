@@ -20,7 +20,6 @@ from functools import partial
 import numpy as np
 
 from simbg.cube import BackgroundCube
-from simbg.simulation.simulate import write_dataset
 from simbg.truth.from_file import CubeTruth
 from simbg.validation.cross_validation.empty_field import significance_width
 from simbg.validation.metrics.metrics import METRICS
@@ -91,15 +90,12 @@ class Standing:
     stores: int = 0
 
 
-def rebuild_stores(scenario, table, seed, ways, replicates, folder, executor=None):
+def rebuild_stores(experiment, ways, replicates, folder, executor=None):
     """Write the stores that methods need, and let each rebuild them in its own process.
 
     Parameters
     ----------
-    scenario : Scenario
-    table : Table
-        Its runs.
-    seed : int
+    experiment : Experiment
     ways : sequence of Way
     replicates : int
         Stores for all methods; those that are not ours get one in any case.
@@ -116,16 +112,10 @@ def rebuild_stores(scenario, table, seed, ways, replicates, folder, executor=Non
     number |= {way: 1 for way in ways if way.kind == "files"}
     written = max((number[way] for way in ways if way.kind != "files"), default=0)
     for replicate in range(written):
-        write_dataset(
-            folder / f"bench-{replicate}",
-            *(scenario.truth, table, scenario.site, seed, scenario.name),
-            executor=executor,
-            sources=scenario.sources,
-            regions=scenario.regions,
-            replicate=replicate,
-        )
+        store = replace(experiment, replicate=replicate)
+        store.write(folder / f"bench-{replicate}", executor=executor)
     jobs = [(way, replicate) for way in ways for replicate in range(number[way])]
-    job = partial(_rebuild, scenario, folder)
+    job = partial(_rebuild, experiment.scenario, folder)
     done = list((executor.map if executor else map)(job, jobs))
     isolated = {way: [] for way in ways}
     for (way, _), result in zip(jobs, done, strict=True):
@@ -170,20 +160,18 @@ def check_rates(reco, true):
         )
 
 
-def make_standing(scenario, method, setting, isolated, table, seed, own=True, common=None):
+def make_standing(experiment, method, setting, isolated, own=True, common=None):
     """Where a method stands.
 
     Parameters
     ----------
-    scenario : Scenario
+    experiment : Experiment
     method : str
         Its name in the results.
     setting : Setting
         The exact stacks over the axes of its cubes.
     isolated : sequence of Isolated
         One a replicate.
-    table : Table
-    seed : int
     own : bool
         Whether its cubes know their own exposure, if they say one.
     common : Setting, optional
@@ -201,15 +189,17 @@ def make_standing(scenario, method, setting, isolated, table, seed, own=True, co
         "known": next((one.known for one in isolated if one.known), None),
     }
     if reasons:
-        return Standing(scenario.name, method, reasons[0], **cost)
+        return Standing(experiment.scenario.name, method, reasons[0], **cost)
     pairs = [Pair(setting.true, cube) for cube in cubes]
     numbers = {"stores": len(pairs)} | _biases(pairs)
     if common is not None:
         setting, cubes = common, [_resampled(cube, common) for cube in cubes]
         pairs = [Pair(setting.true, cube) for cube in cubes]
-    numbers |= _accuracies(pairs, setting, float(np.sum(table["LIVETIME"])))
-    width = significance_width(scenario, pairs[0].reco, table, seed, len(isolated))
-    return Standing(scenario.name, method, "", **numbers, **width, **cost)
+    numbers |= _accuracies(pairs, setting, float(np.sum(experiment.runs["LIVETIME"])))
+    # Runs of a replicate that no method has seen.
+    unseen = replace(experiment, replicate=len(isolated))
+    width = significance_width(unseen, pairs[0].reco)
+    return Standing(experiment.scenario.name, method, "", **numbers, **width, **cost)
 
 
 def _biases(pairs):

@@ -21,6 +21,7 @@ from simbg.axes import edition2015_axes
 from simbg.io.safe_files import new_file
 from simbg.parallel import workers
 from simbg.reconstruction.registry import METHODS
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.metrics.metrics import METRICS
 from simbg.validation.metrics.pair import Pair
@@ -162,7 +163,7 @@ def write_losses(folder, losses):
 def _measure(job):
     name, method = job
     scenario = SCENARIOS[name]
-    setting = make_setting(scenario, METHODS[method](), scenario.table(SEED), edition2015_axes(8))
+    setting = make_setting(Experiment.of(scenario, SEED), METHODS[method](), edition2015_axes(8))
     rows = []
     for number in range(N_REPLICATES):
         counts = _stable_poisson(setting.expected.counts, f"{name} gate", number)

@@ -81,18 +81,16 @@ class Convergence:
         return float(cost / (gain * rate)) if gain > 0 else float("inf")
 
 
-def converge(scenario, name, method, table, seed, executor=None, exposures=EXPOSURES):
+def converge(experiment, name, method, executor=None, exposures=EXPOSURES):
     """Loss at each exposure, from a few replicates each; spread over energies they are many bins.
 
     Parameters
     ----------
-    scenario : Scenario
+    experiment : Experiment
+        The mix of zeniths of its runs is kept; the axes are those of 100 runs and more.
     name : str
         Of the method.
     method : object with ``estimate`` and ``threshold_bin``
-    table : Table
-        Runs whose mix of zeniths is kept; the axes are those of 100 runs and more.
-    seed : int
     executor : concurrent.futures.Executor, optional
     exposures : sequence of float
         h
@@ -101,12 +99,12 @@ def converge(scenario, name, method, table, seed, executor=None, exposures=EXPOS
     -------
     convergence : Convergence
     """
-    hours = np.sum(table["LIVETIME"]) / 3600
-    setting = make_setting(scenario, method, table, edition2015_axes())
-    job = partial(_loss, setting, seed, hours)
+    hours = np.sum(experiment.runs["LIVETIME"]) / 3600
+    setting = make_setting(experiment, method, edition2015_axes())
+    job = partial(_loss, setting, experiment.seed, hours)
     rows = np.array(list((executor.map if executor else map)(job, exposures)))
     columns = (tuple(column) for column in rows.T.tolist())
-    return Convergence(scenario.name, name, tuple(exposures), *columns)
+    return Convergence(experiment.scenario.name, name, tuple(exposures), *columns)
 
 
 def _loss(setting, seed, hours, exposure):

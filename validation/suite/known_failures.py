@@ -15,6 +15,7 @@ import numpy as np
 
 from simbg.io.safe_files import new_file
 from simbg.reconstruction.registry import METHODS, axes_for
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.metrics.metrics import METRICS
 from simbg.validation.metrics.pair import Pair
@@ -36,13 +37,13 @@ def calculate(job):
     metrics = known_metrics(scenario, method)
     if not metrics:
         return {}
-    table, estimator = scenario.table(SEED), METHODS[method]()
-    runs = scenario.observe(table, SEED)
-    setting = make_setting(scenario, estimator, table, axes_for(estimator, runs))
+    experiment, estimator = Experiment.of(scenario, SEED), METHODS[method]()
+    axes = axes_for(estimator, experiment.observations())
+    setting = make_setting(experiment, estimator, axes)
     pair = Pair(setting.true, setting.perfect, noise_free=True)
     values = {name: METRICS[name](pair).value for name in metrics if name in METRICS}
     if scenario.per_run:
-        measures = expected_measures(scenario, table, setting.perfect, SEED)
+        measures = expected_measures(experiment, setting.perfect)
         values |= {name: measures[name].value for name in metrics if name in measures}
     # What there is nothing to measure of must stay so: None, not a number that is none.
     values = {name: value if np.isfinite(value) else None for name, value in values.items()}

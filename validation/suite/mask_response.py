@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from simbg.axes import edition2015_axes
+from simbg.simulation.experiment import Experiment
 from simbg.sky.regions import circle
 
 __all__ = ["FLUXES", "RADII", "Response", "exclusion_response"]
@@ -68,20 +69,24 @@ def exclusion_response(scenario, seed, executor=None, radii=RADII):
     response : Response
     """
     source = replace(scenario.sources[0], flux=CRAB, extension=0.0)
-    table, axes = scenario.table(seed, N_OBS), edition2015_axes(N_OBS)
-    wide = replace(scenario, sources=(), regions=(circle(*scenario.target, SECTOR),))
-    seen = wide.expected(table, axes, "drop").livetime
+    shining = Experiment.of(replace(scenario, sources=(source,)), seed, N_OBS)
+    axes = edition2015_axes(N_OBS)
+    seen = _masked(shining, SECTOR).background(axes).livetime
     sector = seen < seen.max(axis=(1, 2), keepdims=True)
-    job = partial(_biases, replace(scenario, sources=(source,)), table, axes, sector)
+    job = partial(_biases, shining, axes, sector)
     biases = list((executor.map if executor else map)(job, radii))
     return Response(tuple(radii), *map(tuple, zip(*biases, strict=True)), source.psf)
 
 
-def _biases(scenario, table, axes, sector, radius):
+def _masked(experiment, radius):
+    """The experiment with one mask round its target, deg; 0 is none."""
+    regions = (circle(*experiment.scenario.target, radius),) if radius else ()
+    return replace(experiment, scenario=replace(experiment.scenario, regions=regions))
+
+
+def _biases(shining, axes, sector, radius):
     """Bias in total and in the sector, of the rates, weighted with the true counts."""
-    regions = (circle(*scenario.target, radius),) if radius else ()
-    shining = replace(scenario, regions=regions)
-    dark = replace(shining, sources=())
-    with_source, without = (s.expected(table, axes, "drop").counts for s in (shining, dark))
+    shining = _masked(shining, radius)
+    with_source, without = shining.expected(axes).counts, shining.background(axes).counts
     excess = with_source - without
     return tuple(float(excess[part].sum() / without[part].sum()) for part in (..., sector))

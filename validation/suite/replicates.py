@@ -99,12 +99,12 @@ class Summary:
     measured: dict
 
 
-def make_setting(scenario, method, table, axes=None):
-    """The setting of a method in a scenario; ``estimate`` is None where it has none."""
+def make_setting(experiment, method, axes=None):
+    """The setting of a method in an experiment; ``estimate`` is None where it has none."""
     bin_rule = getattr(method, "threshold_bin", "drop")
-    about = table, axes or edition2015_axes(len(table)), bin_rule
-    estimate = getattr(method, "estimate", None)
-    return Setting(scenario.name, estimate, scenario.expected(*about), scenario.true(*about))
+    about = axes or edition2015_axes(len(experiment.runs)), bin_rule
+    stacks = experiment.expected(*about), experiment.background(*about)
+    return Setting(experiment.scenario.name, getattr(method, "estimate", None), *stacks)
 
 
 def draw(setting, rng):

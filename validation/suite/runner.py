@@ -17,7 +17,7 @@ from simbg.observations.exposure import stack_observations
 from simbg.observations.groups import Groups
 from simbg.parallel import announce
 from simbg.reconstruction.registry import axes_for, check_cube, find_method
-from simbg.simulation.simulate import write_dataset
+from simbg.simulation.experiment import Experiment
 from simbg.validation.leaderboard.standing import (
     Standing,
     check_rates,
@@ -100,16 +100,13 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0):
 
 def run_scenario(scenario, methods, seed, executor=None, with_convergence=False, replicates=0):
     """Simulate a scenario, along its path, and rebuild it with each method."""
-    table, ways = scenario.table(seed), [as_way(method) for method in methods]
+    experiment, ways = Experiment.of(scenario, seed), [as_way(method) for method in methods]
     scheme = "gadf" if scenario.per_run else PATHS.get(scenario.name)
     with tempfile.TemporaryDirectory() as folder:
         if scheme:
-            about = (scenario.truth, table, scenario.site, seed, scenario.name, scheme)
-            sources = scenario.sources
-            write_dataset(Path(folder) / "store", *about, executor=executor, sources=sources)
-        about = scenario, table, seed, ways, replicates, Path(folder)
-        isolated = rebuild_stores(*about, executor)
-        runner = _Runner(scenario, seed, table, Path(folder), scheme, executor)
+            experiment.write(Path(folder) / "store", scheme, executor=executor)
+        isolated = rebuild_stores(experiment, ways, replicates, Path(folder), executor)
+        runner = _Runner(experiment, Path(folder), scheme, executor)
         outcomes = [runner.run(way, with_convergence, isolated[way]) for way in ways]
         if scenario.per_run and "histogram" in [way.name for way in ways]:
             outcomes.append(runner.run_per_run())
@@ -120,9 +117,7 @@ def run_scenario(scenario, methods, seed, executor=None, with_convergence=False,
 class _Runner:
     """What the methods of one scenario share."""
 
-    scenario: object
-    seed: int
-    table: object
+    experiment: Experiment
     folder: Path
     scheme: str | None
     executor: object
@@ -130,12 +125,16 @@ class _Runner:
     _settings: dict = field(default_factory=dict)
     _run_counts: dict = field(default_factory=dict)
 
+    @property
+    def scenario(self):
+        return self.experiment.scenario
+
     def _about(self, method):
         return {
             "scenario": self.scenario.name,
             "digest": self.scenario.digest,
             "method": method,
-            "seed": self.seed,
+            "seed": self.experiment.seed,
             "ignored": self.scenario.ignored,
         }
 
@@ -157,7 +156,7 @@ class _Runner:
         else:
             method = isolated[0]
             setting = self._setting(method, method.cube.axes)
-            _covers(setting, self._setting(method, edition2015_axes(len(self.table))))
+            _covers(setting, self._setting(method, edition2015_axes(len(self.experiment.runs))))
             reco = with_exposure(method.cube, setting.claimed, way.kind == "method")
         pair, noise_free = self._pairs(method, setting, reco)
         results = [
@@ -170,13 +169,10 @@ class _Runner:
         if noise_free is not None:
             results += self._replicates(setting, about)
             if with_convergence:
-                convergence = converge(
-                    self.scenario, name, method, self.table, self.seed, self.executor
-                )
+                convergence = converge(self.experiment, name, method, self.executor)
         if len(isolated) > 1 or way.kind == "files":
-            facts = setting, isolated, self.table, self.seed
             about = way.kind == "method", self._common(pair.true.axes)
-            standing = make_standing(self.scenario, name, *facts, *about)
+            standing = make_standing(self.experiment, name, setting, isolated, *about)
         return Outcome(self.scenario, name, pair, tuple(results), convergence, standing)
 
     def _failed(self, name, reason, isolated=None):
@@ -190,7 +186,7 @@ class _Runner:
     def run_per_run(self):
         """A model a run, as `simbg reconstruct --per-run` writes them."""
         try:
-            least = len(self.table) // RUN_GROUPS
+            least = len(self.experiment.runs) // RUN_GROUPS
             selection = Selection(exclude=("none",), groups=ONE_GROUP, group_by=("runs", least))
             out = self.folder / "models-per-run"
             paths = self.folder / "store", out
@@ -205,7 +201,7 @@ class _Runner:
                 )
                 for row in norms
             }
-            others = self.scenario.observe(self.table, self.seed, replicate=1)
+            others = replace(self.experiment, replicate=1).observations()
             measures = held_out_measures([models[run.obs_id] for run in others], others)
         except (Exception, SystemExit) as error:
             return self._failed(PER_RUN, in_one_line(error))
@@ -214,9 +210,9 @@ class _Runner:
         return Outcome(self.scenario, PER_RUN, None, results)
 
     def _runs_of_one_cube(self, reco, perfect, about):
-        others = self.scenario.observe(self.table, self.seed, replicate=1)
+        others = replace(self.experiment, replicate=1).observations()
         measures = held_out_measures([(reco.per("livetime"), 0.0)] * len(others), others)
-        expected = expected_measures(self.scenario, self.table, perfect, self.seed)
+        expected = expected_measures(self.experiment, perfect)
         return [
             _result(name, measure, about, predicted=expected[name].value)
             for name, measure in measures.items()
@@ -224,7 +220,7 @@ class _Runner:
 
     def _observations(self):
         if not self.scheme:
-            return self.scenario.observe(self.table, self.seed)
+            return self.experiment.observations()
         store = open_store(self.folder / "store")
         return store.observations(store.table)
 
@@ -263,12 +259,12 @@ class _Runner:
     def _setting(self, method, axes):
         key = *_edges(axes), getattr(method, "threshold_bin", "drop")
         if key not in self._settings:
-            self._settings[key] = make_setting(self.scenario, method, self.table, axes)
+            self._settings[key] = make_setting(self.experiment, method, axes)
         return replace(self._settings[key], estimate=getattr(method, "estimate", None))
 
     def _common(self, axes):
         """What cubes over other axes than 2015's are held to: bins wholly above the thresholds."""
-        common = edition2015_axes(len(self.table))
+        common = edition2015_axes(len(self.experiment.runs))
         return None if axes.same_as(common) else self._setting(None, common)
 
     def _counted(self, axes, threshold_bin):
@@ -281,7 +277,7 @@ class _Runner:
         return self._run_counts[key]
 
     def _replicates(self, setting, about):
-        summary = replicate(setting, N_REPLICATES, self.seed, self.executor, names=())
+        summary = replicate(setting, N_REPLICATES, self.experiment.seed, self.executor, names=())
         return [_result(name, measure, about) for name, measure in summary.measured.items()]
 
 

@@ -6,7 +6,7 @@ is held against events that it has not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -137,14 +137,11 @@ def held_out_measures(models, observations):
     )
 
 
-def expected_measures(scenario, table, cube, seed):
+def expected_measures(experiment, cube):
     """What one cube for all runs gives with expected counts: how wrong it is for each."""
-    observations = scenario.observe(table, seed)
     counts = (
-        scenario.expected(table[row : row + 1], cube.axes, "drop").counts
-        for row in range(len(table))
+        replace(experiment, runs=experiment.runs[row : row + 1]).expected(cube.axes).counts
+        for row in range(len(experiment.runs))
     )
-    return run_measures(
-        [run_counts(cube, run, n) for run, n in zip(observations, counts, strict=True)],
-        noise_free=True,
-    )
+    runs = zip(experiment.observations(), counts, strict=True)
+    return run_measures([run_counts(cube, run, n) for run, n in runs], noise_free=True)

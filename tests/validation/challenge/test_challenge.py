@@ -23,6 +23,7 @@ from simbg.io.cubes import read_cube, write_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.safe_files import write_fits
 from simbg.reconstruction.registry import Histogram
+from simbg.simulation.experiment import Experiment
 from simbg.validation.challenge.challenge import draw_answer, make_challenge, reveal_challenge
 from simbg.validation.challenge.draw import RANGES, scenarios_of
 from simbg.validation.challenge.score import LIMITS, markdown, ranking, score_model, true_cube
@@ -56,9 +57,9 @@ def blind(made, tmp_path):
 
 @pytest.fixture(scope="module")
 def fields(answer):
-    """(scenario, its runs) of each field."""
-    scenarios, run_seed, _ = scenarios_of(answer)
-    return [(scenario, scenario.table(run_seed)) for scenario in scenarios]
+    """The experiment of each field."""
+    scenarios, run_seed, event_seed = scenarios_of(answer)
+    return [Experiment(one, one.table(run_seed), event_seed) for one in scenarios]
 
 
 def numbers(value):
@@ -196,9 +197,9 @@ def test_reveal(blind, answer, fields, tmp_path):
     assert scores == {"ranking": [], "scores": []}
     public = blind / "public"
     assert json.loads((public / "answer.json").read_text()) == json.loads(json.dumps(answer))
-    for scenario, table in fields:
-        written = read_cube(public / f"truth-{scenario.name}.fits.gz").per("livetime")
-        expected = true_cube(scenario, table, written.axes)
+    for field in fields:
+        written = read_cube(public / f"truth-{field.scenario.name}.fits.gz").per("livetime")
+        expected = true_cube(field, written.axes)
         seen = expected.livetime > 0
         assert_allclose(written.rate[seen], expected.rate[seen], rtol=1e-6)  # float32
     shutil.copytree(public, tmp_path / "handed out")
@@ -315,19 +316,18 @@ def test_another_machine_may_round_and_compress_in_its_own_way(blind):
 @pytest.fixture
 def judge(fields, tmp_path):
     """Score a cube, written as a file of a kind, in the first field."""
-    scenario, table = fields[0]
 
     def judge(cube, kind="gadf"):
         (tmp_path / "group").mkdir(exist_ok=True)
         write_cube(tmp_path / "group" / "field-1.fits", cube, kind, overwrite=True)
-        return score_model("group", tmp_path / "group", scenario, table)
+        return score_model("group", tmp_path / "group", fields[0])
 
     return judge
 
 
 @pytest.fixture
 def true(fields):
-    return true_cube(*fields[0], AXES)
+    return true_cube(fields[0], AXES)
 
 
 def filled(cube):
@@ -367,13 +367,13 @@ def test_either_clock_is_the_same(judge, true):
 
 def test_counts_cost_their_bins(made, fields, tmp_path):
     """E[Q] of raw counts is the number of bins, and its variance 2 + 1/λ a bin."""
-    scenario, table = next(field for field in fields if not field[0].regions)
+    field = next(field for field in fields if not field.scenario.regions)
     axes = Axes(AXES.energy, np.linspace(-3.1, 3.2, 30), np.linspace(-3.3, 3.1, 31))
-    store = GadfStore(made / "public" / scenario.name)
+    store = GadfStore(made / "public" / field.scenario.name)
     cube = Histogram().reconstruct(store.observations(store.table), axes)
-    write_cube(tmp_path / f"{scenario.name}.fits", filled(cube))
-    row = score_model("counted", tmp_path, scenario, table)
-    low, high = np.max(table["SAFE_ENERGY_LO"]), LIMITS["highest"]
+    write_cube(tmp_path / f"{field.scenario.name}.fits", filled(cube))
+    row = score_model("counted", tmp_path, field)
+    low, high = np.max(field.runs["SAFE_ENERGY_LO"]), LIMITS["highest"]
     inside = [
         (edges[:-1] >= bottom) & (edges[1:] <= top)
         for edges, bottom, top in (
@@ -382,7 +382,7 @@ def test_counts_cost_their_bins(made, fields, tmp_path):
             (axes.fov_lat, -LIMITS["field"], LIMITS["field"]),
         )
     ]
-    counts = true_cube(scenario, table, axes).counts[np.ix_(*inside)]
+    counts = true_cube(field, axes).counts[np.ix_(*inside)]
     counts = counts[counts > 0]
     assert_allclose(row["n_events"], counts.sum())
     assert counts.size > 1000
@@ -393,7 +393,7 @@ def test_counts_cost_their_bins(made, fields, tmp_path):
 def test_wide_bins_are_worse(judge, fields, true):
     """The average over the whole field, exact as it is, is no model of it."""
     wide = Axes(AXES.energy, [-3.2, 0.0, 3.2], [-3.2, 0.0, 3.2])
-    row = judge(filled(true_cube(*fields[0], wide)))
+    row = judge(filled(true_cube(fields[0], wide)))
     assert row["accuracy"] > 100 * judge(filled(true))["accuracy"]
     assert row["accuracy"] > 0.05
 
@@ -436,13 +436,13 @@ def test_models_that_are_refused(judge, true, case):
 
 
 def test_files_that_are_no_models(tmp_path, fields):
-    row = score_model("g", tmp_path, *fields[0])
+    row = score_model("g", tmp_path, fields[0])
     assert (row["status"], row["reason"]) == (
         "missing",
         "expected field-1.fits or field-1.fits.gz",
     )
     (tmp_path / "field-1.fits").write_bytes(b"SIMPLE  =                    T")
-    row = score_model("g", tmp_path, *fields[0])
+    row = score_model("g", tmp_path, fields[0])
     assert row["status"] == "refused"
     assert row["reason"].startswith("field-1.fits: ")
 

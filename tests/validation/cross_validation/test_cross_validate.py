@@ -10,23 +10,15 @@ from astropy.io import fits
 from simbg.cli.commands import main
 from simbg.models.selection import Selection
 from simbg.parallel import workers
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import write_dataset
 from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
 
 SELECTION = Selection(exclude=("none",), sources="mask", group_by=("runs", 8))
 
 
 def make(folder, scenario, seed=2):
-    write_dataset(
-        folder,
-        scenario.truth,
-        scenario.table(seed),
-        scenario.site,
-        seed,
-        "cv",
-        sources=scenario.sources,
-    )
+    Experiment.of(scenario, seed).write(folder)
     return cross_validate(folder, SELECTION)
 
 

@@ -13,6 +13,7 @@ from support import browser as chromium
 from simbg.axes import Axes
 from simbg.cli.console import run
 from simbg.reconstruction.registry import Histogram
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.figures.rendering import render
 from simbg.validation.leaderboard.ranking import (
@@ -146,14 +147,14 @@ def board(seed):
     made, rng = [], np.random.default_rng(seed)
     for name in NAMES:
         scenario = replace(SCENARIOS[name], n_obs=8, ignored="no significances", energy_threshold=0)
-        table = scenario.table(seed)
-        setting = make_setting(scenario, Histogram(), table, AXES)
+        experiment = Experiment.of(scenario, seed)
+        setting = make_setting(experiment, Histogram(), AXES)
         true, drawn = setting.true, [draw(setting, rng)[0].counts for _ in range(2 * STORES)]
         pairs = list(zip(drawn[:STORES], drawn[STORES:], strict=True))
         for method, estimate in METHODS.items():
             rates = [true.rate * estimate(a, true.counts, b) / true.counts for a, b in pairs]
             cubes = [Isolated(replace(true, rate=rate, counts=None)) for rate in rates]
-            standing = make_standing(scenario, method, setting, cubes, table, seed)
+            standing = make_standing(experiment, method, setting, cubes)
             made.append(outcome(method, 0.0, scenario=name))
             made[-1].standing = standing
     return made

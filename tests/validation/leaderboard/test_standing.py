@@ -12,6 +12,7 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.registry import Histogram
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.leaderboard.standing import SEEN, make_standing, with_exposure
 from simbg.validation.methods.isolation import Isolated
@@ -21,8 +22,8 @@ from simbg.validation.suite.replicates import N_PARAMETERS, draw, make_setting
 # A field without significances of pixels, which take observations.
 SCENARIO = replace(SCENARIOS["night"], ignored="nothing is measured on an empty field")
 AXES = Axes(np.geomspace(0.1, 10, 5), np.linspace(-3, 3, 9), np.linspace(-2, 3, 8))
-TABLE = SCENARIO.table(0)
-SETTING = make_setting(SCENARIO, Histogram(), TABLE, AXES)
+EXPERIMENT = Experiment.of(SCENARIO, 0)
+SETTING = make_setting(EXPERIMENT, Histogram(), AXES)
 TRUE = SETTING.true
 EXPECTED = TRUE.counts
 N, N_BINS = EXPECTED.sum(), EXPECTED.size
@@ -35,11 +36,11 @@ def cube_of(predicted):
     return replace(TRUE, rate=TRUE.rate * predicted / EXPECTED, counts=None)
 
 
-def standing(estimate, rng, stores=STORES, scenario=SCENARIO):
+def standing(estimate, rng, stores=STORES):
     """Of an estimator, counts → predicted counts, on its own draws."""
     counts = [draw(SETTING, rng)[0].counts for _ in range(stores)]
     isolated = [Isolated(cube_of(estimate(n)), "", 2.0 + i, 100.0) for i, n in enumerate(counts)]
-    return make_standing(scenario, "method", SETTING, isolated, TABLE, 0)
+    return make_standing(EXPERIMENT, "method", SETTING, isolated)
 
 
 @cache
@@ -168,9 +169,9 @@ def test_hours_are_those_that_reach_1_percent():
         if estimate is not raw:
             # A floor of 300 stores is seen here.
             assert not one.at_least
-        hours = one.noise_cost / gain / N * TABLE["LIVETIME"].sum() / 3600
+        hours = one.noise_cost / gain / N * EXPERIMENT.runs["LIVETIME"].sum() / 3600
         assert_allclose(one.hours, hours, rtol=0.02 if estimate is raw else 0.1)
-        factor = one.hours * 3600 / TABLE["LIVETIME"].sum()
+        factor = one.hours * 3600 / EXPERIMENT.runs["LIVETIME"].sum()
         rich = SETTING.times(factor)
         rng, lost = np.random.default_rng(5), []
         for _ in range(20):
@@ -194,15 +195,13 @@ def test_one_cube_has_no_floor_and_two_no_errors():
 def own_axes(axes, estimate=None):
     """The standing of a method over axes of its own, held to ours: of its truth or its counts."""
     rng = np.random.default_rng(6)
-    setting = make_setting(SCENARIO, Histogram(), TABLE, axes)
+    setting = make_setting(EXPERIMENT, Histogram(), axes)
     cubes = [
         setting.true if estimate is None else Histogram().estimate(draw(setting, rng)[0])
         for _ in range(3)
     ]
-    return make_standing(
-        *(SCENARIO, "method", setting, [Isolated(cube) for cube in cubes], TABLE, 0),
-        common=SETTING,
-    )
+    isolated = [Isolated(cube) for cube in cubes]
+    return make_standing(EXPERIMENT, "method", setting, isolated, common=SETTING)
 
 
 def test_large_bins_do_not_pay():
@@ -236,7 +235,7 @@ def test_a_store_without_a_cube_is_a_standing_without_numbers():
         Isolated(TRUE, "", 1.0, 50.0, known={"norm": "louder"}),
         Isolated(None, "took more than 5 s", 5.0, 200.0),
     ]
-    one = make_standing(SCENARIO, "method", SETTING, isolated, TABLE, 0)
+    one = make_standing(EXPERIMENT, "method", SETTING, isolated)
     assert one.reason == "store 1: took more than 5 s"
     assert math.isnan(one.accuracy)
     assert (one.seconds, one.megabytes, one.known) == (3.0, 200.0, {"norm": "louder"})
@@ -247,7 +246,7 @@ def test_bins_without_a_rate_cannot_hide():
     for bad in (np.nan, -1.0):
         rate = np.where(EXPECTED > 20, TRUE.rate, bad)
         cubes = [Isolated(TRUE), Isolated(TRUE), Isolated(replace(TRUE, rate=rate))]
-        one = make_standing(SCENARIO, "method", SETTING, cubes, TABLE, 0)
+        one = make_standing(EXPERIMENT, "method", SETTING, cubes)
         assert one.reason.startswith(f"store 2: got {np.sum(EXPECTED <= 20)} rates of {N_BINS}")
         assert math.isnan(one.accuracy)
 
@@ -268,16 +267,15 @@ def test_exposure_of_a_cube_that_does_not_say_it():
 @pytest.mark.parametrize("name", ["run-scatter", "source", "broken-runs"])
 def test_replicates_have_nothing_but_runs_in_common(name):
     """Σ d d'/λ of raw counts of two replicates has mean 0 and variance n_bins, exactly."""
-    scenario = replace(SCENARIOS[name], n_obs=3)
-    table, seeds = scenario.table(1), range(4)
-    expected = scenario.expected(table, AXES, "whole").counts
+    experiments = [
+        replace(Experiment.of(SCENARIOS[name], 1, n_obs=3), replicate=number) for number in range(4)
+    ]
+    expected = experiments[0].expected(AXES, "whole").counts
     used = expected > 0
     d = np.array(
         [
-            (stack_observations(scenario.observe(table, 1, n), AXES, "whole").counts - expected)[
-                used
-            ]
-            for n in seeds
+            (stack_observations(one.observations(), AXES, "whole").counts - expected)[used]
+            for one in experiments
         ]
     ) / np.sqrt(expected[used])
     losses = d @ d.T
@@ -298,10 +296,10 @@ def widths(shape, seeds):
     """Of a cube that has a shape besides the truth's."""
     made = []
     for seed in seeds:
-        table = EMPTY.table(seed)
-        setting = make_setting(EMPTY, Histogram(), table, FINE)
+        experiment = Experiment.of(EMPTY, seed)
+        setting = make_setting(experiment, Histogram(), FINE)
         isolated = [Isolated(replace(setting.true, rate=setting.true.rate * shape))] * 2
-        made.append(make_standing(EMPTY, "method", setting, isolated, table, seed))
+        made.append(make_standing(experiment, "method", setting, isolated))
     return [
         np.array([getattr(one, name) for one in made])
         for name in ("significance_width", "significance_width_error")

@@ -15,8 +15,8 @@ from simbg.axes import Axes
 from simbg.io.gadf_reader import GadfStore
 from simbg.observations.observation import Events, Observation
 from simbg.reconstruction.registry import Reconstructor, check_cube, find_method
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import write_dataset
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle, excluded
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.methods.adapters.baccmod import Grid3D, Radial, Zenith, _lattice, _region
@@ -156,17 +156,16 @@ class Bench:
     """A store of some runs of a scenario, and their truth over our axes."""
 
     def __init__(self, folder, scenario, n_obs):
-        table = scenario.table(2, n_obs)
+        experiment = Experiment.of(scenario, 2, n_obs)
+        table = experiment.runs
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            write_dataset(
-                folder, scenario.truth, table, scenario.site, 2, "", sources=scenario.sources
-            )
+            experiment.write(folder)
         store = GadfStore(folder)
         self.observations = store.observations(store.table)
         self.masked = [replace(o, excluded=scenario.regions) for o in self.observations]
         self.livetime, self.ontime = float(table["LIVETIME"].sum()), float(table["ONTIME"].sum())
-        true = scenario.true(table, AXES, "whole")
+        true = experiment.background(AXES, "whole")
         self.kept = true.livetime / self.livetime
         # As if nothing was excluded.
         self.expected = true.counts / self.kept

@@ -15,8 +15,8 @@ from support.odd_methods import AXES
 from simbg.io.cubes import write_cube
 from simbg.models.selection import open_store
 from simbg.reconstruction.registry import Histogram
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import write_dataset
 from simbg.sky.regions import circle
 from simbg.validation.methods.isolation import run_command, run_method
 
@@ -26,7 +26,7 @@ NIGHT = replace(SCENARIOS["night"], n_obs=2, ontime=600.0)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("isolated") / "store"
-    write_dataset(folder, NIGHT.truth, NIGHT.table(3), NIGHT.site, 3, NIGHT.name)
+    Experiment.of(NIGHT, 3).write(folder)
     return folder
 
 

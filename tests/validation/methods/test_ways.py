@@ -16,6 +16,7 @@ from support.odd_methods import AXES
 
 from simbg.cli.commands import main
 from simbg.io.cubes import read_model, write_cube
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.methods.ways import Way
@@ -146,7 +147,8 @@ def test_examples_that_cannot_mask_say_so(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES / "package" / "src"))
     from simbg_separable import Separable
 
-    runs = replace(TINY, regions=SCENARIOS["source"].regions).observe(TINY.table(0), 0)
+    masked = replace(TINY, regions=SCENARIOS["source"].regions)
+    runs = Experiment.of(masked, 0).observations()
     with pytest.raises(ValueError, match=f"^separable: {expected}$"):
         Separable().reconstruct(runs, AXES)
 

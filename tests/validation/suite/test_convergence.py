@@ -8,11 +8,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.parallel import Inline
 from simbg.reconstruction.registry import METHODS
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.suite import convergence
 from simbg.validation.suite.convergence import EXPOSURES, TARGETS, Convergence, converge
 
 NIGHT = replace(SCENARIOS["night"], n_obs=2)
+EXPERIMENT = replace(Experiment.of(NIGHT, 2), seed=4)
 
 
 def synthetic(cost, floor, exposures=EXPOSURES, rate=2e4):
@@ -65,9 +67,7 @@ def test_histogram_falls_as_the_root_and_costs_its_bins():
     Single counts in bins that expect next to none make the loss at small exposures
     scatter; √Σ(2 + 1/λ)/4 says by how much.
     """
-    found = converge(
-        NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4, exposures=(30, 3000, 10000)
-    )
+    found = converge(EXPERIMENT, "histogram", METHODS["histogram"](), exposures=(30, 3000, 10000))
     assert_allclose(found.loss, 72_000, rtol=0.05)
     assert_allclose(found.exponent, -0.5, atol=0.01)
     cost, floor = found.fit
@@ -77,11 +77,9 @@ def test_histogram_falls_as_the_root_and_costs_its_bins():
 
 
 def test_events_are_proportional_to_hours():
-    found = converge(
-        NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4, exposures=(1, 7)
-    )
+    found = converge(EXPERIMENT, "histogram", METHODS["histogram"](), exposures=(1, 7))
     assert_allclose(found.events[1] / found.events[0], 7, rtol=1e-9)
-    table = NIGHT.table(2)
+    table = EXPERIMENT.runs
     rate = [NIGHT.truth.total_rate(z) for z in table["ZEN_PNT"]]
     total = np.average(rate, weights=table["LIVETIME"]) * 3600
     assert 0.3 * total < found.events[0] < total  # what falls inside the axes
@@ -90,9 +88,7 @@ def test_events_are_proportional_to_hours():
 def test_smoothing_has_a_floor(monkeypatch):
     """`default` loses less than the histogram, but its accuracy stops improving."""
     monkeypatch.setattr(convergence, "N_REPLICATES", 2)
-    found = converge(
-        NIGHT, "default", METHODS["default"](), NIGHT.table(2), 4, exposures=(100, 10000)
-    )
+    found = converge(EXPERIMENT, "default", METHODS["default"](), exposures=(100, 10000))
     assert found.loss[0] < 20_000
     assert found.exponent > -0.45
     assert found.fit[1] > 0
@@ -100,7 +96,9 @@ def test_smoothing_has_a_floor(monkeypatch):
 
 
 def test_results_do_not_depend_on_the_executor():
-    job = NIGHT, "histogram", METHODS["histogram"](), NIGHT.table(2), 4
-    alone, inline = (converge(*job, executor, exposures=(3, 40)) for executor in (None, Inline()))
+    job = "histogram", METHODS["histogram"]()
+    alone, inline = (
+        converge(EXPERIMENT, *job, executor, exposures=(3, 40)) for executor in (None, Inline())
+    )
     assert_array_equal(alone.loss, inline.loss)
-    assert alone.loss != converge(*job[:-1], 5, exposures=(3, 40)).loss
+    assert alone.loss != converge(replace(EXPERIMENT, seed=5), *job, exposures=(3, 40)).loss

@@ -7,6 +7,7 @@ import pytest
 
 from simbg.axes import Axes
 from simbg.observations.exposure import stack_observations
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
@@ -25,11 +26,10 @@ BRIGHT = replace(
 )
 
 
-def biases(scenario, seed):
+def biases(experiment):
     """Of all events and of those in bins that the mask passes through, with standard errors."""
-    table = scenario.table(seed)
-    seen = stack_observations(scenario.observe(table, seed), AXES).counts
-    true = scenario.true(table, AXES, "drop")
+    seen = stack_observations(experiment.observations(), AXES).counts
+    true = experiment.background(AXES)
     sector = true.livetime < true.livetime.max() * 0.999
     for part in (np.ones(AXES.shape, bool), sector):
         expected = true.counts[part].sum()
@@ -40,17 +40,16 @@ def biases(scenario, seed):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_behind_an_adequate_mask_there_is_no_bias(seed):
     """0.2 % of the rate, in total and in the sector, and 4.5 standard errors (1e-5)."""
-    for bias, error in biases(BRIGHT, seed):
+    for bias, error in biases(Experiment.of(BRIGHT, seed)):
         assert error < 0.0016
         assert abs(bias) < max(0.002, 4.5 * error)
 
 
 @pytest.mark.slow
 def test_control_without_a_mask_the_sector_is_full_of_the_source():
-    none = replace(BRIGHT, regions=())
-    table = none.table(1)
-    seen = stack_observations(none.observe(table, 1), AXES).counts.sum()
-    true, shining = none.true(table, AXES, "drop"), none.expected(table, AXES, "drop")
+    none = Experiment.of(replace(BRIGHT, regions=()), 1)
+    seen = stack_observations(none.observations(), AXES).counts.sum()
+    true, shining = none.background(AXES), none.expected(AXES)
     assert seen / true.counts.sum() > 1.01
     # By as much as is calculated.
     expected = shining.counts.sum()

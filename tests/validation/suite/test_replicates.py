@@ -13,8 +13,8 @@ from simbg.observations.exposure import Stack, stack_observations
 from simbg.parallel import Inline
 from simbg.reconstruction.edition2015 import smooth, smoothing_variance
 from simbg.reconstruction.registry import METHODS, Default, Histogram
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import observe
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.metrics import METRICS
 from simbg.validation.metrics.pair import Pair
@@ -56,12 +56,12 @@ def test_fast_path_and_events_have_the_same_distributions(method):
     """80 seeds each: two-sample Kolmogorov–Smirnov per metric, `FALSE_ALARM` · 18 over all."""
     n, method = 80, METHODS[method]()
     scenario = replace(NIGHT, n_obs=3)
-    table = scenario.table(11)
-    fast = make_setting(scenario, method, table, COARSE)
+    experiment = replace(Experiment.of(scenario, 11), seed=41)
+    fast = make_setting(experiment, method, COARSE)
     numbers = replicate(fast, n, 31)
     slow = {name: [] for name in METRICS}
     for number in range(n):
-        runs = observe(scenario.truth, table, 41, scenario.name, number)
+        runs = replace(experiment, replicate=number).observations()
         stack = stack_observations(runs, COARSE, method.threshold_bin)
         of_runs = [stack_observations([run], COARSE).n_selected for run in runs]
         pair = Pair(
@@ -77,12 +77,12 @@ def test_fast_path_and_events_have_the_same_distributions(method):
     assert len(different) >= 14
     assert {name: p for name, p in different.items() if p < FALSE_ALARM} == {}
     # The control: events of another truth do not pass for these.
-    other = replace(scenario.truth, index=scenario.truth.index + 0.05)
+    truth = replace(scenario.truth, index=scenario.truth.index + 0.05)
+    other = replace(experiment, scenario=replace(scenario, name="other", truth=truth))
     wrong = []
     for number in range(n):
-        stack = stack_observations(
-            observe(other, table, 41, "other", number), COARSE, method.threshold_bin
-        )
+        runs = replace(other, replicate=number).observations()
+        stack = stack_observations(runs, COARSE, method.threshold_bin)
         wrong.append(METRICS["index"](Pair(fast.true, method.estimate(stack))).value)
     right = [m.value for m in numbers.measures["index"]]
     assert stats.ks_2samp(wrong, right).pvalue < FALSE_ALARM
@@ -90,7 +90,7 @@ def test_fast_path_and_events_have_the_same_distributions(method):
 
 def test_drawn_counts_are_what_is_expected():
     """Sum of 200 draws, bin by bin, and runs that add up to it in their shares."""
-    fast = make_setting(NIGHT, Histogram(), NIGHT.table(3), COARSE)
+    fast = make_setting(Experiment.of(NIGHT, 3), Histogram(), COARSE)
     rng = np.random.default_rng(12)
     draws = [draw(fast, rng) for _ in range(200)]
     for stack, runs in draws:
@@ -113,8 +113,8 @@ def _sum(fast, counts, n):
 
 
 def test_runs_share_events_as_their_livetimes_and_zeniths():
-    table = NIGHT.table(3)
-    fast = make_setting(NIGHT, Histogram(), table, COARSE)
+    experiment = Experiment.of(NIGHT, 3)
+    fast, table = make_setting(experiment, Histogram(), COARSE), experiment.runs
     weight = [
         t * NIGHT.truth.total_rate(z)
         for t, z in zip(table["LIVETIME"], table["ZEN_PNT"], strict=True)
@@ -130,7 +130,7 @@ def test_runs_share_events_as_their_livetimes_and_zeniths():
 
 def test_results_do_not_depend_on_the_executor():
     """Bit for bit, for numbers of replicates that do not fill their batches."""
-    fast = make_setting(NIGHT, Histogram(), NIGHT.table(5), COARSE)
+    fast = make_setting(Experiment.of(NIGHT, 5), Histogram(), COARSE)
     alone = replicate(fast, 13, 7)
     inline = replicate(fast, 13, 7, Inline())
     with ProcessPoolExecutor(2) as pool:
@@ -151,7 +151,7 @@ def test_methods_see_the_same_counts():
     seen = {}
     for name in ("histogram", "default"):
         method = METHODS[name]()
-        fast = make_setting(NIGHT, method, NIGHT.table(5), COARSE)
+        fast = make_setting(Experiment.of(NIGHT, 5), method, COARSE)
         kept = []
 
         def estimate(stack, method=method, kept=kept):
@@ -166,7 +166,7 @@ def test_methods_see_the_same_counts():
 
 
 def test_more_replicates_do_not_change_the_first():
-    fast = make_setting(NIGHT, Histogram(), NIGHT.table(5), COARSE)
+    fast = make_setting(Experiment.of(NIGHT, 5), Histogram(), COARSE)
     few, many = (replicate(fast, n, 7, names=("norm",)).measures["norm"] for n in (3, 9))
     assert few == many[:3]
     assert replicate(fast, 3, 8, names=("norm",)).measures["norm"] != few
@@ -326,7 +326,7 @@ def test_replicates_without_scatter_have_no_error():
 
 
 def test_default_axes_are_those_of_the_number_of_runs():
-    fast = make_setting(NIGHT, Histogram(), NIGHT.table(5))
+    fast = make_setting(Experiment.of(NIGHT, 5), Histogram())
     assert fast.true.axes.same_as(edition2015_axes(NIGHT.n_obs))
 
 
