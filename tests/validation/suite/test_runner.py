@@ -157,7 +157,7 @@ def test_convergence_once_a_truth(monkeypatch):
     """Scenarios of one truth lose alike: the first has it, the second does not need it."""
     seen = []
     monkeypatch.setattr(run, "CONVERGENCE", ("tiny", "again", "other"))
-    monkeypatch.setattr(run, "converge", lambda scenario, *args: seen.append(scenario.name))
+    monkeypatch.setattr(run, "converge", lambda one, *args: seen.append(one.scenario.name))
     other = replace(TINY, name="other", truth=replace(TINY.truth, index=2.4))
     run_suite([TINY, replace(TINY, name="again"), other], ["histogram"], SEED)
     assert seen == ["tiny", "other"]
