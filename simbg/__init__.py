@@ -6,4 +6,6 @@ comparison says how well it did.
 
 from importlib.metadata import version
 
+__all__ = ["__version__"]
+
 __version__ = version("simbg")

@@ -19,7 +19,7 @@ from astropy.table import Table, vstack
 from simbg.cube import CLOCKS
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import write_fits
-from simbg.observations.exposure import first_bin
+from simbg.observations.threshold import first_bin
 from simbg.reconstruction.zenith import fit_norm, scaled, zenith_models
 
 __all__ = ["RUN_FILES", "model_of_run", "write_run_models"]

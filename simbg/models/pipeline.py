@@ -16,7 +16,8 @@ from simbg.io.cubes import write_cube
 from simbg.io.safe_files import new_directory, write_fits
 from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.selection import Selection, open_store, runs_of
-from simbg.observations.exposure import first_bin, stack_observations
+from simbg.observations.exposure import stack_observations
+from simbg.observations.threshold import first_bin
 from simbg.reconstruction.registry import axes_for, check_cube, find_method
 
 __all__ = ["FILES", "GroupSummary", "reconstruct_store"]

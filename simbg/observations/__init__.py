@@ -1,1 +1,3 @@
-"""observations."""
+"""Runs and their events: groups, exposure, energy thresholds, masks."""
+
+__all__ = []

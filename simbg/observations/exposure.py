@@ -11,18 +11,13 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.observations.masking import unmasked_fraction
-from simbg.observations.threshold import INDICES, share_above
+from simbg.observations.threshold import INDICES, ThresholdRule, share_above
 
-__all__ = ["THRESHOLD_BIN", "Exposure", "Stack", "first_bin", "stack_observations"]
-
-# A threshold this close to an edge (relative) lies on it.
-ON_EDGE = 1e-9
-# What becomes of the bin that holds a run's energy threshold; see `stack_observations`.
-THRESHOLD_BIN = ("drop", "whole", "share")
+__all__ = ["Exposure", "StackedCounts", "stack_observations"]
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class StackedCounts:
     """Counts and exposure of each bin, and how many runs and events made them.
 
     Parameters
@@ -80,47 +75,48 @@ class Exposure:
     threshold_bin: str = "drop"
 
     def __post_init__(self):
-        if self.threshold_bin not in THRESHOLD_BIN:
-            raise ValueError(
-                f"threshold_bin: got {self.threshold_bin!r}, expected one of {THRESHOLD_BIN}"
-            )
+        self.rule = ThresholdRule.of(self.threshold_bin)
         # Two clocks: livetime and ontime. Runs without excluded regions need no pixels.
         self._times = np.zeros((2, self.axes.shape[0]))
         self._pixels = np.zeros((2, *self.axes.shape))
         self._shared = self._above = None
 
-    def first(self, energy_threshold):
-        """The lowest energy bin whose events count."""
-        return first_bin(self.axes, energy_threshold, self.threshold_bin != "drop")
+    def add(self, energy_threshold, times, counts, unmasked=None, share=None):
+        """Add the exposure of a run.
 
-    def add(self, energy_threshold, times, counts, kept=None, share=None):
-        """Add a run: its threshold (TeV), (livetime, ontime) in s, events, what is kept of pixels.
-
-        ``share`` is that of the threshold bin's events above the threshold, pixel by
-        pixel, where it is known.
+        Parameters
+        ----------
+        energy_threshold : float
+            TeV
+        times : tuple of float
+            Livetime and ontime, s.
+        counts : ndarray, full shape
+            Its events; those of the bins above a threshold bin give the index there.
+        unmasked : ndarray, shape (n_fov_lon, n_fov_lat), optional
+            Fraction of each pixel's exposure outside of excluded regions.
+        share : ndarray, shape (n_fov_lon, n_fov_lat), optional
+            Share of the threshold bin's events above the threshold, where it is known.
         """
         times = np.asarray(times, float)
-        first = self.first(energy_threshold)
-        if self.threshold_bin == "share":
-            whole = first_bin(self.axes, energy_threshold, False)
-            if first < whole and share is not None:
-                part = share if kept is None else share * kept
-                self._pixels[:, first] += times[:, None, None] * part
-            elif first < whole:
-                self._share(first, energy_threshold, times, counts, kept)
-            first = whole
-        if kept is None:
-            self._times[:, first:] += times[:, None]
+        first = self.rule.first_counted(self.axes, energy_threshold)
+        whole = self.rule.first_exposed(self.axes, energy_threshold)
+        if first < whole and share is not None:
+            part = share if unmasked is None else share * unmasked
+            self._pixels[:, first] += times[:, None, None] * part
+        elif first < whole:
+            self._share(first, energy_threshold, times, counts, unmasked)
+        if unmasked is None:
+            self._times[:, whole:] += times[:, None]
         else:
-            self._pixels[:, first:] += (times[:, None, None] * kept)[:, None]
+            self._pixels[:, whole:] += (times[:, None, None] * unmasked)[:, None]
 
-    def _share(self, k, energy_threshold, times, counts, kept):
+    def _share(self, k, energy_threshold, times, counts, unmasked):
         if self._shared is None:
             self._shared = np.zeros((INDICES.size, 2, *self.axes.shape))
             self._above = np.zeros((2, *self.axes.shape))
         share = share_above(INDICES, *self.axes.energy[k : k + 2], energy_threshold)
         part = share[:, None, None, None] * times[:, None, None]
-        self._shared[:, :, k] += part if kept is None else part * kept
+        self._shared[:, :, k] += part if unmasked is None else part * unmasked
         upper = counts[k + 1 : k + 3]
         self._above[: len(upper), k] += upper
 
@@ -134,23 +130,10 @@ class Exposure:
         counts = np.where(seen, counts, 0)
         selected = int(counts.sum()) if counts.dtype.kind == "i" else 0
         runs = np.asarray(run_counts)
-        return Stack(
+        return StackedCounts(
             *(self.axes, counts, livetime, ontime, n_obs, n_events, selected),
             *(runs, self._shared, self._above),
         )
-
-
-def first_bin(axes, energy_threshold, partial_bin):
-    """Index of the lowest energy bin that a run with this threshold (TeV) exposes.
-
-    With ``partial_bin`` that is the bin which holds the threshold, as in 2015;
-    without, the first bin that lies above it as a whole.
-    """
-    if partial_bin:
-        above = axes.energy[1:] > energy_threshold * (1 + ON_EDGE)
-    else:
-        above = axes.energy[:-1] >= energy_threshold * (1 - ON_EDGE)
-    return int(np.argmax(above)) if above.any() else above.size
 
 
 def stack_observations(
@@ -170,16 +153,14 @@ def stack_observations(
     axes : Axes
         ALTAZ-aligned.
     threshold_bin : {"drop", "whole", "share"}
-        What happens in the bin that holds a run's energy threshold. "drop": it is left
-        out, events and exposure, since a part of the bin only is exposed. "whole": it
-        gets the events above the threshold and the whole livetime, as in 2015. "share":
-        it gets the events, and the exposure of the part above (`Stack.shared`).
+        What happens in the bin that holds a run's energy threshold: see `ThresholdRule`. With
+        "share" the exposure of the part above is in `StackedCounts.shared`.
     executor : concurrent.futures.Executor, optional
         Fills runs in parallel; the result is the same to the last bit.
 
     Returns
     -------
-    stack : Stack
+    stack : StackedCounts
 
     Examples
     --------
@@ -196,33 +177,32 @@ def stack_observations(
     if axes.align != "ALTAZ":
         raise ValueError(f"axes: got alignment {axes.align}, expected ALTAZ")
     exposure = Exposure(axes, threshold_bin)
-    fill = partial(_fill, axes=axes, partial_bin=threshold_bin != "drop")
+    fill = partial(_fill, axes=axes, rule=exposure.rule)
     counts, run_counts, n_events = np.zeros(axes.shape, dtype=np.int64), [], 0
-    for threshold, times, kept, part, events in (executor.map if executor else map)(
+    for threshold, times, unmasked, part, events in (executor.map if executor else map)(
         fill, observations
     ):
         counts += part
         run_counts.append(int(part.sum()))
         n_events += events
-        exposure.add(threshold, times, part, kept)
+        exposure.add(threshold, times, part, unmasked)
     return exposure.stack(counts, len(run_counts), n_events, run_counts)
 
 
-def _fill(observation, axes, partial_bin):
-    """Threshold, (livetime, ontime), kept share of pixels, counts and number of events of a run."""
+def _fill(observation, axes, rule):
+    """Threshold, (livetime, ontime), unmasked fraction, counts and number of events of a run."""
     events = observation.events()
     threshold = observation.energy_threshold
-    counts = axes.fill(
-        events.energy, events.fov_lon, events.fov_lat, threshold if partial_bin else None
-    )
-    counts[: first_bin(axes, threshold, partial_bin)] = 0
-    kept = None
+    least = threshold if rule.counts else None
+    counts = axes.fill(events.energy, events.fov_lon, events.fov_lat, least)
+    counts[: rule.first_counted(axes, threshold)] = 0
+    unmasked = None
     if observation.excluded:
         if events.pointing is None or events.gti is None:
             raise ValueError(
                 f"run {observation.obs_id}: got no pointing and times, expected them where "
                 "regions are excluded"
             )
-        kept = unmasked_fraction(axes, events.pointing, events.gti, observation.excluded)
-        counts *= kept > 0
-    return threshold, (observation.livetime, observation.ontime), kept, counts, len(events)
+        unmasked = unmasked_fraction(axes, events.pointing, events.gti, observation.excluded)
+        counts *= unmasked > 0
+    return threshold, (observation.livetime, observation.ontime), unmasked, counts, len(events)

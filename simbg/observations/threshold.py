@@ -8,12 +8,16 @@ pixel by pixel, smoothed as widely as the background changes.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
+from scipy.interpolate import BarycentricInterpolator
 
-__all__ = ["INDICES", "resolve", "share_above"]
+__all__ = ["ThresholdRule", "first_bin", "resolve", "share_above"]
+
+# A threshold this close to an edge (relative) lies on it.
+ON_EDGE = 1e-9
 
 # Shares are kept for these indices, Chebyshev's nodes of −2 to 8, and interpolated: with nine the
 # error is below 1e-7 in bins of a third of e (see tests), so one pass over the runs is enough.
@@ -25,6 +29,63 @@ INDICES = 0.5 * (LOWEST + HIGHEST) + 0.5 * (HIGHEST - LOWEST) * np.cos(
 TYPICAL = 2.7
 SMOOTHING = 1.0  # deg, one σ
 ENOUGH = 50.0  # counts in either bin under the kernel, or in the field
+
+
+@dataclass(frozen=True)
+class ThresholdRule:
+    """What becomes of the energy bin that holds a run's threshold.
+
+    Parameters
+    ----------
+    counts : bool
+        Whether the events of the bin above the threshold count.
+    exposes : bool
+        Whether the bin gets the whole livetime; else, if its events count, it gets the livetime
+        of the part above the threshold.
+    """
+
+    counts: bool
+    exposes: bool
+
+    @staticmethod
+    def of(name):
+        """The rule of a name.
+
+        "drop": the bin is left out, events and exposure, since only a part of it is exposed.
+        "whole": it gets the events above the threshold and the whole livetime, as in 2015.
+        "share": it gets the events above the threshold, and the exposure of that part.
+        """
+        if name not in RULES:
+            raise ValueError(f"threshold_bin: got {name!r}, expected one of {', '.join(RULES)}")
+        return RULES[name]
+
+    def first_counted(self, axes, energy_threshold):
+        """Index of the lowest energy bin whose events count."""
+        return first_bin(axes, energy_threshold, partial_bin=self.counts)
+
+    def first_exposed(self, axes, energy_threshold):
+        """Index of the lowest energy bin with the whole livetime."""
+        return first_bin(axes, energy_threshold, partial_bin=self.exposes)
+
+
+RULES = {
+    "drop": ThresholdRule(counts=False, exposes=False),
+    "whole": ThresholdRule(counts=True, exposes=True),
+    "share": ThresholdRule(counts=True, exposes=False),
+}
+
+
+def first_bin(axes, energy_threshold, partial_bin):
+    """Index of the lowest energy bin that a run with this threshold (TeV) exposes.
+
+    With ``partial_bin`` that is the bin which holds the threshold, as in 2015;
+    without, the first bin that lies above it as a whole.
+    """
+    if partial_bin:
+        above = axes.energy[1:] > energy_threshold * (1 + ON_EDGE)
+    else:
+        above = axes.energy[:-1] >= energy_threshold * (1 - ON_EDGE)
+    return int(np.argmax(above)) if above.any() else above.size
 
 
 def share_above(index, low, high, threshold):
@@ -44,31 +105,23 @@ def resolve(stack):
 
     Parameters
     ----------
-    stack : Stack
+    stack : StackedCounts
         Of observations with "share".
 
     Returns
     -------
-    stack : Stack
+    stack : StackedCounts
     """
     if stack.shared is None:
         return stack
     times = np.array([stack.livetime, stack.ontime])
+    weights = BarycentricInterpolator(INDICES, np.eye(N_INDICES))
     for k in range(stack.axes.shape[0]):
         part = stack.shared[:, :, k]
         if part.any():
             index = np.clip(_index(stack, k), LOWEST, HIGHEST)
-            times[:, k] += np.einsum("nxy,ncxy->cxy", _weights(index), part)
+            times[:, k] += np.einsum("xyn,ncxy->cxy", weights(index), part)
     return replace(stack, livetime=times[0], ontime=times[1], shared=None, above=None)
-
-
-def _weights(index):
-    """Lagrange's weights of the nodes at these indices, (n_index, \\*shape)."""
-    weights = np.ones((N_INDICES, *np.shape(index)))
-    for i, node in enumerate(INDICES):
-        for other in np.delete(INDICES, i):
-            weights[i] *= (index - other) / (node - other)
-    return weights
 
 
 def _index(stack, k):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simbg.cube import BackgroundCube
-from simbg.observations.exposure import first_bin
 from simbg.observations.masking import unmasked_fraction
+from simbg.observations.threshold import first_bin
 
 __all__ = [
     "RunNorm",

@@ -180,7 +180,7 @@ def expected_stack(
 
     Returns
     -------
-    stack : Stack
+    stack : StackedCounts
         ``counts`` and ``run_counts`` are floats.
 
     Examples
@@ -193,18 +193,14 @@ def expected_stack(
     (8, (10, 20, 20), 52492)
     """
     exposure, counts, runs = Exposure(axes, threshold_bin), np.zeros(axes.shape), []
-    regions = tuple(regions)
+    regions, rule = tuple(regions), exposure.rule
     for row in rows_of(table):
         threshold, livetime, gti = row["SAFE_ENERGY_LO"], row["LIVETIME"], good_time(row)
-        first = exposure.first(threshold)
-        cut = (
-            threshold
-            if threshold_bin == "share" or (threshold_bin == "whole" and not claimed)
-            else 0.0
-        )
+        first = rule.first_counted(axes, threshold)
+        cut = threshold if rule.counts and not (claimed and rule.exposes) else 0.0
         rate = truth.integrate(axes, row["ZEN_PNT"], energy_min=cut)
         share = None
-        if claimed and threshold_bin == "share" and first < axes.shape[0]:
+        if claimed and rule.counts and not rule.exposes and first < axes.shape[0]:
             share = _true_share(truth, axes, row, first, rate)
         drift = _Drift(row, gti)
         pointing = None if site is None else pointing_of(row, site)

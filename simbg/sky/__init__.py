@@ -1,1 +1,3 @@
-"""sky."""
+"""Where a run looks: the Earth, pointings, and regions of the sky."""
+
+__all__ = []

@@ -7,8 +7,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import Axes, edition2015_axes
-from simbg.observations.exposure import first_bin, stack_observations
+from simbg.observations.exposure import stack_observations
 from simbg.observations.observation import Events, Observation
+from simbg.observations.threshold import first_bin
 from simbg.parallel import workers
 
 # TeV: below the axes, on an edge, on another, inside of bins, above all.

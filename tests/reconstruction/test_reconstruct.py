@@ -15,7 +15,7 @@ from scipy.stats import chi2
 import simbg.reconstruction.registry
 from simbg.axes import Axes, edition2015_axes
 from simbg.fixtures.editions import _runs_2015
-from simbg.observations.exposure import Stack
+from simbg.observations.exposure import StackedCounts
 from simbg.observations.observation import Events, Observation
 from simbg.reconstruction.edition2015 import K5A, n_passes, smooth, smoothing_variance
 from simbg.reconstruction.registry import (
@@ -226,7 +226,7 @@ def test_smoothing_variance_far_from_borders():
 def stack_of(counts, axes):
     """Another exposure in each energy bin."""
     livetime = np.broadcast_to(np.linspace(500, 900, axes.shape[0])[:, None, None], axes.shape)
-    return Stack(axes, counts, livetime, livetime * 1.2, 1, 0, int(counts.sum()))
+    return StackedCounts(axes, counts, livetime, livetime * 1.2, 1, 0, int(counts.sum()))
 
 
 @pytest.mark.parametrize("scale", [30.0, 1000.0, 5000.0])

@@ -188,7 +188,7 @@ def expected(seed, axes, name="plain"):
 
     Returns
     -------
-    stack : Stack
+    stack : StackedCounts
     """
     table = _runs(seed)
     table = _with_rows(table, list(map(TRIALS[name].before, rows_of(table))))

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special, stats
 
 from simbg.axes import edition2015_axes
-from simbg.observations.exposure import Stack
+from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.simulate import named_rng
 from simbg.validation.metrics.metrics import METRICS
@@ -55,17 +55,17 @@ class Setting:
     name : str
         Seeds the draws: the same for all methods, so they see the same counts.
     estimate : callable or None
-        Stack → BackgroundCube.
-    expected : Stack
+        StackedCounts → BackgroundCube.
+    expected : StackedCounts
         Expected counts at the method's exposure.
-    claimed : Stack
+    claimed : StackedCounts
         The background alone at the exposure that the method claims.
     """
 
     name: str
     estimate: object
-    expected: Stack
-    claimed: Stack
+    expected: StackedCounts
+    claimed: StackedCounts
 
     def times(self, factor):
         """The setting with exposures times ``factor``."""

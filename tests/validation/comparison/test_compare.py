@@ -13,7 +13,7 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.fixtures.editions import current_pair, edition2015_pair
 from simbg.io.cubes import write_cube
-from simbg.observations.exposure import Stack
+from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.registry import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison import compare as comparison
@@ -41,7 +41,7 @@ def stored(path, cube):
 def measured(rng, truth=TRUTH, livetime=LIVETIME, axes=AXES, deadtime=0.1):
     counts = rng.poisson(truth.integrate(axes) * livetime)
     full = np.full(axes.shape, livetime)
-    return Histogram().estimate(Stack(axes, counts, full, full / (1 - deadtime), 1, 0, 0))
+    return Histogram().estimate(StackedCounts(axes, counts, full, full / (1 - deadtime), 1, 0, 0))
 
 
 def turned(cube, how):

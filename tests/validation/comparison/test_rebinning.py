@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import Axes, edition2015_axes
 from simbg.cube import BackgroundCube
-from simbg.observations.exposure import Stack
+from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.registry import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison import compare as comparison
@@ -33,7 +33,7 @@ def measured(axes, rng, truth=TRUTH, livetime=LIVETIME):
 
 
 def estimated(axes, counts, time):
-    return Histogram().estimate(Stack(axes, counts, time, time / 0.9, 1, 0, 0))
+    return Histogram().estimate(StackedCounts(axes, counts, time, time / 0.9, 1, 0, 0))
 
 
 def summed(values, *factors):

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from simbg.axes import Axes
-from simbg.observations.exposure import Stack
+from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.edition2015 import Default
 from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
@@ -55,7 +55,7 @@ TRUTH = GaussianTruth(sigma=(1.6, 2.8))
 
 def cube(axes, counts):
     livetime = np.full(axes.shape, 1500.0)
-    return Histogram().estimate(Stack(axes, counts, livetime, 1.1 * livetime, N_RUNS, 0, 0))
+    return Histogram().estimate(StackedCounts(axes, counts, livetime, 1.1 * livetime, N_RUNS, 0, 0))
 
 
 def exact_pair(truth, n_events=1e6, axes=COARSE):
@@ -163,7 +163,7 @@ def masked_pair(rng, factor=1.0):
     expected = b.expected * kept
     counts = rng.poisson(expected * np.where(kept < 1, factor, 1.0))
     true, reco = (
-        Histogram().estimate(Stack(b.axes, n, livetime, livetime, 1, 0, 0))
+        Histogram().estimate(StackedCounts(b.axes, n, livetime, livetime, 1, 0, 0))
         for n in (expected, counts)
     )
     return Pair(true, reco)
@@ -330,7 +330,7 @@ def test_pulls_of_a_smoothed_cube_need_the_smoothers_variance():
     rng = np.random.default_rng(2)
 
     def smoothed(counts):
-        return Default().estimate(Stack(axes, counts, livetime, livetime, 1, 0, 0))
+        return Default().estimate(StackedCounts(axes, counts, livetime, livetime, 1, 0, 0))
 
     perfect = smoothed(expected)
     own = replace(perfect, counts=Pair(cube(axes, expected), perfect).predicted)
@@ -394,7 +394,7 @@ def test_bins_without_exposure_do_not_matter(name):
 
     def seen(values):
         values = np.where(livetime > 0, values, 0)
-        return Histogram().estimate(Stack(COARSE, values, livetime, livetime, 1, 0, 0))
+        return Histogram().estimate(StackedCounts(COARSE, values, livetime, livetime, 1, 0, 0))
 
     of_runs = np.full(N_RUNS, 5e3), np.full(N_RUNS, 5040)
     blind = METRICS[name](Pair(seen(expected), seen(counts), None, *of_runs))

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from simbg.axes import Axes, edition2015_axes
-from simbg.observations.exposure import Stack, stack_observations
+from simbg.observations.exposure import StackedCounts, stack_observations
 from simbg.parallel import Inline
 from simbg.reconstruction.edition2015 import smooth, smoothing_variance
 from simbg.reconstruction.registry import METHODS, Default, Histogram
@@ -43,7 +43,7 @@ def setting(method, axes, n_events, truth=None):
     expected = expected * (n_events / expected.sum())
     livetime = np.full(axes.shape, 1e5)
     runs = np.array([n_events])
-    stack = Stack(axes, expected, livetime, livetime, 1, 0, 0, runs)
+    stack = StackedCounts(axes, expected, livetime, livetime, 1, 0, 0, runs)
     return Setting("test", method.estimate, stack, stack)
 
 
