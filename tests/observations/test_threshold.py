@@ -62,7 +62,7 @@ def stacked(axes, *runs):
     exposure, counts = Exposure(axes, "share"), np.zeros(axes.shape)
     for index, threshold, livetime, norm in runs:
         events = power_law(index, axes, threshold, norm * livetime)
-        events[: exposure.rule.first_counted(AXES, threshold)] = 0
+        events[: exposure.rule.first_counted(axes, threshold)] = 0
         exposure.add(threshold, (livetime, 1.2 * livetime), events)
         counts += events
     return exposure.stack(counts, len(runs), 0, [1.0] * len(runs))
