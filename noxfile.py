@@ -44,14 +44,18 @@ def regenerate(session):
     """Renew golden files and baseline, and show what changed; read it before you commit it."""
     session.install("-e.", *groups("test"))
     # pytest-regressions ends with 1 whenever it renews a file.
-    golden = ("tests/test_golden.py", "tests/test_fixtures.py", "-k", "golden or known_ones")
+    golden = (
+        "tests/simulation/test_golden.py",
+        "tests/fixtures/test_fixtures.py",
+        "-k",
+        "golden or known_ones",
+    )
     golden += ("--force-regen", "-q", "--no-header", "--tb=line")
     session.run("pytest", *golden, env=THREADS, success_codes=[0, 1])
     session.run("python", "-m", "simbg.validation.suite.baseline", BASELINE, env=THREADS)
     session.run("python", "-m", "simbg.validation.suite.known_failures", env=THREADS)
     session.run(
-        *("git", "status", "--short", "tests/test_golden", "tests/test_fixtures", BASELINE),
-        "validation",
+        *("git", "status", "--short", "tests", BASELINE, "validation"),
         external=True,
     )
 
@@ -81,7 +85,7 @@ def benchmark(session):
 def adapters(session):
     """Test and rank other people's methods, in reports/leaderboard: nox -s adapters -- --seed 1."""
     session.install("-e.", *groups("test", "baccmod"))
-    session.run("pytest", *PARALLEL, "tests/test_adapters.py", "tests/test_baccmod.py", env=THREADS)
+    session.run("pytest", *PARALLEL, "tests/validation/methods", env=THREADS)
     methods = [word for name in (*OURS, *BACCMOD) for word in ("--method", name)]
     out = os.path.join("reports", "leaderboard")
     how = ("--leaderboard", "3", "--timeout", "1800", "--out", out)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import simbg
-from simbg.validation.methods.isolation import knows_truth
+from simbg.validation.methods.audit import knows_truth
 
 ROOT = Path(simbg.__file__).resolve().parents[1]
 # Packages in layers: a module imports from its own package and from layers above this line's own.

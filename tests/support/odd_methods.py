@@ -6,9 +6,7 @@ They stand apart from the tests, which know the truth.
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,24 +144,9 @@ class Writes(Foreign):
         return SimpleNamespace(rate=np.ones(axes.shape))
 
 
-class Hangs(Foreign):
-    """And so does what it starts."""
-
-    def spoil(self, cube):
-        mark = os.environ.get("SIMBG_TEST_MARK", "")
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", mark])
-        time.sleep(600)
-
-
 class Crashes(Foreign):
     def spoil(self, cube):
         os.kill(os.getpid(), signal.SIGSEGV)
-
-
-class Leaves(Foreign):
-    def spoil(self, cube):
-        print("not today", file=sys.stderr, flush=True)
-        os._exit(3)
 
 
 class EndsOddly(Foreign):

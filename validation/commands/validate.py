@@ -19,8 +19,7 @@ from simbg.validation.conformance.conformance import conformance, write_findings
 from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
 from simbg.validation.figures.rendering import render
 from simbg.validation.leaderboard.ranking import leaderboard_lines
-from simbg.validation.methods.isolation import TIMEOUT
-from simbg.validation.methods.ways import Way
+from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import keeps_what_is_there, plan, result_document, result_table
@@ -62,7 +61,7 @@ OURS = ("histogram", "default", "michi")
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
-    default=TIMEOUT,
+    default=Candidate.timeout,
     show_default=True,
     help="s that a method which is not ours may take for a store.",
 )
@@ -178,8 +177,8 @@ def validate(
         _list()
         return 0
     if conforming:
-        ways = {way.name: way for way in (Way.command(text, timeout) for text in commands)}
-        way = ways.get(conforming) or Way(conforming, timeout=timeout)
+        ways = {way.name: way for way in (Candidate.command(text, timeout) for text in commands)}
+        way = ways.get(conforming) or Candidate(conforming, timeout=timeout)
         return _say_conformance(way, seed, jobs, Path(out))
     if data:
         selection = Selection(
@@ -250,10 +249,10 @@ def _say_conformance(way, seed, jobs, out):
 
 def _ways(methods, commands, models, timeout):
     """What a user named, in this order; ours if nothing. No two share a name."""
-    ways = [Way(name, timeout=timeout) for name in methods]
-    ways += [Way.command(template, timeout) for template in commands]
-    ways += [Way.files(folder) for folder in models]
-    ways = list(dict.fromkeys(ways or [Way(name) for name in OURS]))
+    ways = [Candidate(name, timeout=timeout) for name in methods]
+    ways += [Candidate.command(template, timeout) for template in commands]
+    ways += [Candidate.files(folder) for folder in models]
+    ways = list(dict.fromkeys(ways or [Candidate(name) for name in OURS]))
     names = [way.name for way in ways]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"methods: got two called {min(twice)}, expected names that differ")

@@ -32,7 +32,7 @@ class Case:
 
     Parameters
     ----------
-    made : dict of str to Isolated
+    made : dict of str to Attempt
         For each of the `TRIALS`, and "again", which is "plain" a second time.
     seed : int
     """

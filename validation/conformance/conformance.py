@@ -16,7 +16,6 @@ from simbg.io.safe_files import new_file
 from simbg.validation.conformance.case import Case
 from simbg.validation.conformance.promises import CHECKS, FIRST, LAST, is_error
 from simbg.validation.conformance.trials import AXES, TRIALS, write_trial
-from simbg.validation.methods.isolation import run_command, run_method
 from simbg.validation.metrics.status import Status
 
 __all__ = ["Finding", "conformance", "judge", "write_findings"]
@@ -44,12 +43,12 @@ class Finding:
         object.__setattr__(self, "status", Status(self.status))
 
 
-def conformance(way, seed=0, executor=None):
+def conformance(candidate, seed=0, executor=None):
     """Run all checks on a method.
 
     Parameters
     ----------
-    way : Way
+    candidate : Candidate
         A method or a command.
     seed : int
     executor : concurrent.futures.Executor, optional
@@ -59,23 +58,22 @@ def conformance(way, seed=0, executor=None):
     findings : list of Finding
         Only the first few if the method makes no cube of the plain store.
     """
-    if way.kind == "files":
-        raise ValueError(f"conformance: got the files of {way.name}, expected a method or command")
-    made = {"plain": _rebuild(way, seed, "plain")}
+    if candidate.kind == "files":
+        raise ValueError(
+            f"conformance: got the files of {candidate.name}, expected a method or command"
+        )
+    made = {"plain": _rebuild(candidate, seed, "plain")}
     if not made["plain"].reason:
         others = [name for name in (*TRIALS, "again") if name != "plain"]
-        found = (executor.map if executor else map)(partial(_rebuild, way, seed), others)
+        found = (executor.map if executor else map)(partial(_rebuild, candidate, seed), others)
         made |= dict(zip(others, found, strict=True))
-    return judge(made, seed, way.kind)
+    return judge(made, seed, candidate.kind)
 
 
-def _rebuild(way, seed, name):
+def _rebuild(candidate, seed, name):
     trial = "plain" if name == "again" else name
     with TemporaryDirectory(prefix="simbg-") as folder:
-        store = write_trial(folder, seed, trial)
-        if way.kind == "command":
-            return run_command(way.text, store, way.timeout)
-        return run_method(way.name, store, AXES, TRIALS[trial].regions, way.timeout)
+        return candidate.rebuild(write_trial(folder, seed, trial), TRIALS[trial], AXES)
 
 
 def judge(made, seed, kind="method"):

@@ -96,7 +96,7 @@ def rebuild_stores(experiment, ways, replicates, folder, executor=None):
     Parameters
     ----------
     experiment : Experiment
-    ways : sequence of Way
+    ways : sequence of Candidate
     replicates : int
         Stores for all methods; those that are not ours get one in any case.
     folder : Path
@@ -106,7 +106,7 @@ def rebuild_stores(experiment, ways, replicates, folder, executor=None):
     Returns
     -------
     isolated : dict
-        Way → list of Isolated, one a replicate; a folder of finished files has one.
+        Candidate → list of Attempt, one a replicate; a folder of finished files has one.
     """
     number = {way: replicates if way.ours else max(1, replicates) for way in ways}
     number |= {way: 1 for way in ways if way.kind == "files"}
@@ -170,7 +170,7 @@ def make_standing(experiment, method, setting, isolated, own=True, common=None):
         Its name in the results.
     setting : Setting
         The exact stacks over the axes of its cubes.
-    isolated : sequence of Isolated
+    isolated : sequence of Attempt
         One a replicate.
     own : bool
         Whether its cubes know their own exposure, if they say one.

@@ -1,1 +1,1 @@
-"""methods."""
+"""Methods under validation: candidates, their isolation and adapters for other libraries."""

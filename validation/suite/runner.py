@@ -25,7 +25,7 @@ from simbg.validation.leaderboard.standing import (
     rebuild_stores,
     with_exposure,
 )
-from simbg.validation.methods.ways import PER_RUN, as_way
+from simbg.validation.methods.candidates import PER_RUN, Candidate
 from simbg.validation.metrics.metrics import METRICS, SOURCES
 from simbg.validation.metrics.pair import Pair
 from simbg.validation.metrics.status import Status
@@ -70,7 +70,7 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0):
     Parameters
     ----------
     scenarios : sequence of Scenario
-    methods : sequence of str or Way
+    methods : sequence of str or Candidate
     seed : int
     executor : concurrent.futures.Executor, optional
     replicates : int
@@ -81,7 +81,7 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0):
     outcomes : list of Outcome
         The same for any executor.
     """
-    outcomes, truths, ways = [], [], [as_way(method) for method in methods]
+    outcomes, truths, ways = [], [], [Candidate.of(method) for method in methods]
     for scenario in scenarios:
         # Scenarios of one truth and one mix of zeniths lose alike: once is enough.
         announce(executor, scenario.name)
@@ -100,7 +100,7 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0):
 
 def run_scenario(scenario, methods, seed, executor=None, with_convergence=False, replicates=0):
     """Simulate a scenario, along its path, and rebuild it with each method."""
-    experiment, ways = Experiment.of(scenario, seed), [as_way(method) for method in methods]
+    experiment, ways = Experiment.of(scenario, seed), [Candidate.of(method) for method in methods]
     scheme = "gadf" if scenario.per_run else PATHS.get(scenario.name)
     with tempfile.TemporaryDirectory() as folder:
         if scheme:

@@ -21,8 +21,8 @@ from simbg.reconstruction.registry import Default, Histogram, Michi, check_cube
 from simbg.validation.conformance.conformance import conformance, judge
 from simbg.validation.conformance.promises import CHECKS
 from simbg.validation.conformance.trials import AXES, TRIALS, expected, write_trial
-from simbg.validation.methods.isolation import Isolated
-from simbg.validation.methods.ways import Way
+from simbg.validation.methods.candidates import Candidate
+from simbg.validation.methods.isolation import Attempt
 
 SEEDS = 0, 1
 NAMES = [check.name for check in CHECKS]
@@ -64,9 +64,9 @@ class Stores:
 def rebuilt(method, runs):
     """As in a process, without one."""
     try:
-        return Isolated(check_cube(method.reconstruct(runs, AXES), AXES), seconds=0, megabytes=0)
+        return Attempt(check_cube(method.reconstruct(runs, AXES), AXES), seconds=0, megabytes=0)
     except Exception as error:
-        return Isolated(None, f"{type(error).__name__}: {error}")
+        return Attempt(None, f"{type(error).__name__}: {error}")
 
 
 def spoilt(spoil, one):
@@ -458,7 +458,7 @@ def test_a_command_that_does_not_look(tmp_path, capsys):
 )
 def test_what_a_method_may_not_touch(name, check, text):
     """The rest is then not tried."""
-    findings = {f.name: f for f in conformance(Way(f"support.odd_methods:{name}"))}
+    findings = {f.name: f for f in conformance(Candidate(f"support.odd_methods:{name}"))}
     assert set(findings) == {"runs", "blind", "input"}
     assert failed(findings) == {check}
     assert text in findings[check].text
@@ -468,7 +468,7 @@ def test_later_stores_are_watched_too(stores):
     """And a crash is no refusal."""
     crash, peek = "was ended by SIGSEGV", "peeked: it opens /answer, outside of its store"
     broken = {"no runs": crash, "masks": crash, "gaps": peek, "less alive": "KeyError: 3"}
-    made = stores.histogram | {name: Isolated(None, reason) for name, reason in broken.items()}
+    made = stores.histogram | {name: Attempt(None, reason) for name, reason in broken.items()}
     findings = {finding.name: finding for finding in judge(made, stores.seed)}
     assert failed(findings) == {*broken, "blind", "clock", "unit", "norm", "shape"} - {"less alive"}
     assert findings["blind"].text == f"{peek} (store: gaps)"
@@ -499,4 +499,4 @@ def test_what_is_no_method(tmp_path, capsys, words, message):
 
 def test_finished_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"got the files of .*, expected a method or command"):
-        conformance(Way.files(tmp_path))
+        conformance(Candidate.files(tmp_path))

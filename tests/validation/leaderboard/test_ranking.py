@@ -31,7 +31,7 @@ from simbg.validation.leaderboard.ranking import (
 )
 from simbg.validation.leaderboard.stability import main, read_board, stability
 from simbg.validation.leaderboard.standing import Standing, make_standing
-from simbg.validation.methods.isolation import Isolated
+from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.statistics import sigmas
 from simbg.validation.pages.report import write_report_page
 from simbg.validation.suite.replicates import draw, make_setting
@@ -153,7 +153,7 @@ def board(seed):
         pairs = list(zip(drawn[:STORES], drawn[STORES:], strict=True))
         for method, estimate in METHODS.items():
             rates = [true.rate * estimate(a, true.counts, b) / true.counts for a, b in pairs]
-            cubes = [Isolated(replace(true, rate=rate, counts=None)) for rate in rates]
+            cubes = [Attempt(replace(true, rate=rate, counts=None)) for rate in rates]
             standing = make_standing(experiment, method, setting, cubes)
             made.append(outcome(method, 0.0, scenario=name))
             made[-1].standing = standing

@@ -15,7 +15,7 @@ from simbg.reconstruction.registry import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.leaderboard.standing import SEEN, make_standing, with_exposure
-from simbg.validation.methods.isolation import Isolated
+from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.statistics import sigmas
 from simbg.validation.suite.replicates import N_PARAMETERS, draw, make_setting
 
@@ -39,7 +39,7 @@ def cube_of(predicted):
 def standing(estimate, rng, stores=STORES):
     """Of an estimator, counts → predicted counts, on its own draws."""
     counts = [draw(SETTING, rng)[0].counts for _ in range(stores)]
-    isolated = [Isolated(cube_of(estimate(n)), "", 2.0 + i, 100.0) for i, n in enumerate(counts)]
+    isolated = [Attempt(cube_of(estimate(n)), "", 2.0 + i, 100.0) for i, n in enumerate(counts)]
     return make_standing(EXPERIMENT, "method", SETTING, isolated)
 
 
@@ -200,7 +200,7 @@ def own_axes(axes, estimate=None):
         setting.true if estimate is None else Histogram().estimate(draw(setting, rng)[0])
         for _ in range(3)
     ]
-    isolated = [Isolated(cube) for cube in cubes]
+    isolated = [Attempt(cube) for cube in cubes]
     return make_standing(EXPERIMENT, "method", setting, isolated, common=SETTING)
 
 
@@ -232,8 +232,8 @@ def test_what_is_beyond_its_axes_is_missing():
 
 def test_a_store_without_a_cube_is_a_standing_without_numbers():
     isolated = [
-        Isolated(TRUE, "", 1.0, 50.0, known={"norm": "louder"}),
-        Isolated(None, "took more than 5 s", 5.0, 200.0),
+        Attempt(TRUE, "", 1.0, 50.0, known={"norm": "louder"}),
+        Attempt(None, "took more than 5 s", 5.0, 200.0),
     ]
     one = make_standing(EXPERIMENT, "method", SETTING, isolated)
     assert one.reason == "store 1: took more than 5 s"
@@ -245,7 +245,7 @@ def test_bins_without_a_rate_cannot_hide():
     """NaN where it is hard would be a better score, if in one store only."""
     for bad in (np.nan, -1.0):
         rate = np.where(EXPECTED > 20, TRUE.rate, bad)
-        cubes = [Isolated(TRUE), Isolated(TRUE), Isolated(replace(TRUE, rate=rate))]
+        cubes = [Attempt(TRUE), Attempt(TRUE), Attempt(replace(TRUE, rate=rate))]
         one = make_standing(EXPERIMENT, "method", SETTING, cubes)
         assert one.reason.startswith(f"store 2: got {np.sum(EXPECTED <= 20)} rates of {N_BINS}")
         assert math.isnan(one.accuracy)
@@ -298,7 +298,7 @@ def widths(shape, seeds):
     for seed in seeds:
         experiment = Experiment.of(EMPTY, seed)
         setting = make_setting(experiment, Histogram(), FINE)
-        isolated = [Isolated(replace(setting.true, rate=setting.true.rate * shape))] * 2
+        isolated = [Attempt(replace(setting.true, rate=setting.true.rate * shape))] * 2
         made.append(make_standing(experiment, "method", setting, isolated))
     return [
         np.array([getattr(one, name) for one in made])

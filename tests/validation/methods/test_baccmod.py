@@ -24,7 +24,7 @@ from simbg.sky.regions import circle
 from simbg.validation.conformance.conformance import judge
 from simbg.validation.conformance.trials import AXES, TRIALS, write_trial
 from simbg.validation.methods.adapters.baccmod import Grid3D, Radial, Zenith
-from simbg.validation.methods.isolation import Isolated
+from simbg.validation.methods.isolation import Attempt
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of their own imports
@@ -372,7 +372,7 @@ def trials(tmp_path_factory):
 @pytest.mark.parametrize("method", [Grid3D(), Radial(), Zenith()], ids=lambda method: method.name)
 def test_what_the_conformance_suite_finds(trials, method):
     made = {
-        name: Isolated(check_cube(method.reconstruct(runs, AXES), AXES), "", 0.0, 0.0)
+        name: Attempt(check_cube(method.reconstruct(runs, AXES), AXES), "", 0.0, 0.0)
         for name, runs in trials.items()
     }
     failed = {f.name: f.text for f in judge(made, 0) if f.status == "fail"}

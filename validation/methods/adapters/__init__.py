@@ -1,1 +1,1 @@
-"""adapters."""
+"""Adapters, a module for each library whose methods are validated beside ours."""

@@ -1,4 +1,4 @@
-"""Ways in, by the examples of METHODS.md: what a user names becomes a row, whatever it does."""
+"""Candidates, by the examples of METHODS.md: what a user names becomes a row of results."""
 
 import json
 import re
@@ -19,7 +19,8 @@ from simbg.io.cubes import read_model, write_cube
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
-from simbg.validation.methods.ways import Way
+from simbg.validation.methods.candidates import Candidate
+from simbg.validation.suite.runner import run_suite
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "examples"
 TEXT = Path(__file__).parents[3] / "validation" / "METHODS.md"
@@ -38,12 +39,10 @@ COMMAND = f"{sys.executable} mytool.py {{store}} {{output}}"
 TOOL = f"{Path(sys.executable).name} mytool.py"
 # Reasons, for each method that does what it may not.
 BAD = {
-    "support.odd_methods:Hangs": f"took more than {TIMEOUT} s",
     "support.odd_methods:Crashes": "was ended by SIGSEGV",
-    "support.odd_methods:NotANumber": "without any finite rate",
-    "support.odd_methods:Writes": "wrote to its input: data/simbg_obs_",
     "support.odd_methods:Peeks": "/answer.txt, outside of its store",
     "false": "ended with exit code 1",
+    "sh -c sleep 600": f"took more than {TIMEOUT} s",
     "empty": "tiny.fits[.gz]: no such file",
 }
 GOOD = ("my_method:MyMethod", "separable", TOOL, "mine")
@@ -88,6 +87,7 @@ def run_bench(folder, patch):
     methods = [*GOOD[:2], *(name for name in BAD if ":" in name)]
     words = [word for name in methods for word in ("--method", name)]
     words += ["--command", COMMAND, "--command", "false {output}"]
+    words += ["--command", "sh -c 'sleep 600' {output}"]
     words += ["--models", "mine", "--models", "empty"]
     words += ["--timeout", TIMEOUT, "--scenario", "tiny", "--leaderboard", 2, "--jobs", 4]
     assert simbg("validate", *words, "--out", "out") == 1
@@ -97,7 +97,7 @@ def run_bench(folder, patch):
 
 @pytest.mark.slow
 def test_whatever_a_method_is_and_does_it_has_a_row(tmp_path, monkeypatch):
-    """Each way in, `separable` from pip install on, beside methods that do what they may not."""
+    """Each kind of candidate, `separable` from pip install on, beside methods that fail."""
     rows = run_bench(tmp_path / "work", monkeypatch)
     assert rows.keys() == {*GOOD, *BAD}
     for name in GOOD:
@@ -122,8 +122,8 @@ def test_whatever_a_method_is_and_does_it_has_a_row(tmp_path, monkeypatch):
         assert reason in result["reason"]
         assert name in page
     # The store of the finished files is the first of the bench.
-    done = Way.command(COMMAND).rebuild("store", TINY)
-    assert_array_equal(done.cube.rate, Way.files("mine").rebuild(None, TINY).cube.rate)
+    done = Candidate.command(COMMAND).rebuild("store", TINY)
+    assert_array_equal(done.cube.rate, Candidate.files("mine").rebuild(None, TINY).cube.rate)
 
 
 def test_examples_are_those_of_the_text():
@@ -153,20 +153,14 @@ def test_examples_that_cannot_mask_say_so(tmp_path, monkeypatch):
         Separable().reconstruct(runs, AXES)
 
 
-def test_a_method_that_fails_in_one_scenario_holds_in_the_other(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(SCENARIOS, "tinier", replace(TINY, name="tinier", n_obs=1))
-    about = ("--scenario", "tinier", "--scenario", "tiny", "--out", tmp_path)
-    assert simbg("validate", "--method", "support.odd_methods:NeedsRuns", *about) == 1
-    found = {}
-    for line in map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines()):
-        found.setdefault(line["scenario"], []).append(line)
-    (row,) = found["tinier"]
-    assert (row["status"], row["reason"]) == ("error", "RuntimeError: got 1 runs, expected 2")
-    assert len(found["tiny"]) > 5
-    assert {line["status"] for line in found["tiny"]} <= {"ok", "info"}
-    assert (
-        "tinier support.odd_methods:NeedsRuns: RuntimeError: got 1 runs" in capsys.readouterr().out
-    )
+def test_a_method_that_fails_in_one_scenario_holds_in_the_other():
+    scenarios = [replace(TINY, name="tinier", n_obs=1), TINY]
+    failed, held = run_suite(scenarios, ["support.odd_methods:NeedsRuns"], 0)
+    (result,) = failed.results
+    assert (result.scenario, result.status) == ("tinier", "error")
+    assert result.reason == "RuntimeError: got 1 runs, expected 2"
+    assert len(held.results) > 5
+    assert {result.status for result in held.results} <= {"ok", "info"}
 
 
 def test_a_rate_alone_becomes_files(tmp_path, monkeypatch):
@@ -197,7 +191,7 @@ def test_a_rate_alone_becomes_files(tmp_path, monkeypatch):
     ],
 )
 def test_names_of_commands(template, name):
-    assert Way.command(template).name == name
+    assert Candidate.command(template).name == name
 
 
 def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
@@ -209,7 +203,7 @@ def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
         "mytool.py {store} {output}": ["mytool.py", *rest],
         "sh -c '" + 300 * "x" + "' {store} {output}": ["sh", "-c", 300 * "x", *rest],
     }.items():
-        assert shlex.split(Way.command(template).text) == words
+        assert shlex.split(Candidate.command(template).text) == words
 
 
 @pytest.mark.parametrize(
@@ -227,7 +221,7 @@ def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
         (("--command", "a\udcff {output}"), "got one called 'a\\udcff', expected"),
     ],
 )
-def test_bad_ways_are_one_line(tmp_path, capsys, words, message):
+def test_bad_candidates_are_one_line(tmp_path, capsys, words, message):
     assert simbg("validate", *words, "--out", tmp_path / "out") == 2
     err = capsys.readouterr().err
     assert message in err
@@ -239,16 +233,16 @@ def test_a_folder_may_not_be_called_as_a_method_of_ours(tmp_path):
     """Its failures would count as those that are known of ours."""
     (tmp_path / "michi").mkdir()
     with pytest.raises(ValueError, match="got 'michi', which is ours, expected another name"):
-        Way.files(tmp_path / "michi")
+        Candidate.files(tmp_path / "michi")
 
 
 def test_finished_files(tmp_path, cube):
     """Either name; what cannot be read is a reason that names it."""
-    way = Way.files(tmp_path)
+    candidate = Candidate.files(tmp_path)
     write_cube(tmp_path / "tiny.fits.gz", cube)
-    assert_allclose(way.rebuild(None, TINY).cube.rate, cube.per("ontime").rate)
+    assert_allclose(candidate.rebuild(None, TINY).cube.rate, cube.per("ontime").rate)
     (tmp_path / "tiny.fits").write_text("no")
-    done = way.rebuild(None, TINY)
+    done = candidate.rebuild(None, TINY)
     assert done.cube is None
     assert f"{tmp_path}/tiny.fits" in done.reason
 
@@ -259,7 +253,7 @@ def test_radial_models_are_judged_inside_of_their_last_ring(tmp_path, monkeypatc
     import mytool
 
     mytool.write_bkg_2d(tmp_path / "tiny.fits", np.ones((12, mytool.OFFSET.size - 1)))
-    cube = Way.files(tmp_path).rebuild(None, TINY).cube
+    cube = Candidate.files(tmp_path).rebuild(None, TINY).cube
     assert cube.axes.fov_lon[-1] == 6 / np.sqrt(2)
     assert_allclose(cube.rate, 1, rtol=1e-12)
     # Control: the square around the rings is dark in its corners.

@@ -1,4 +1,4 @@
-"""Ways in: how a user names a method, and how each is brought to rebuild a store."""
+"""Candidates for validation: a method, a command or finished files, as a user names them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 
 from simbg.io.cubes import read_model
 from simbg.reconstruction.registry import METHODS
-from simbg.validation.methods.isolation import TIMEOUT, Isolated, run_command, run_method
+from simbg.validation.methods.isolation import TIMEOUT, Attempt, run_command, run_method
 
-__all__ = ["Way", "as_way"]
+__all__ = ["PER_RUN", "Candidate"]
 
-# What the runner calls models of single runs.
+# Name of the results of models of single runs.
 PER_RUN = "per-run"
 
 
 @dataclass(frozen=True)
-class Way:
-    """A method to validate.
+class Candidate:
+    """A candidate for validation.
 
     Parameters
     ----------
     name : str
-        What results call it.
+        Its name in the results.
     kind : {"method", "command", "files"}
         A name that `simbg.reconstruction.registry.find_method` takes; a command that reads a
         GADF store and writes a file; a folder of finished files, ``SCENARIO.fits`` or ``.fits.gz``.
     text : str
-        The name, the template of the command, or the folder.
+        The template of the command, or the folder.
     timeout : float
         s, for each store.
     """
@@ -43,9 +43,14 @@ class Way:
     def __post_init__(self):
         if not (self.name and self.name.isprintable()):
             raise ValueError(f"methods: got one called {self.name!r}, expected what can be shown")
-        # Results of that name are judged as ours, with what is known of ours.
+        # Results of such a name are judged with the known failures of our method.
         if self.kind != "method" and self.name in (*METHODS, PER_RUN):
             raise ValueError(f"methods: got {self.name!r}, which is ours, expected another name")
+
+    @classmethod
+    def of(cls, method):
+        """A candidate as it is, or that of the name of a method."""
+        return method if isinstance(method, cls) else cls(method)
 
     @classmethod
     def command(cls, template, timeout=TIMEOUT):
@@ -60,7 +65,7 @@ class Way:
             raise ValueError(
                 f"command: got {template!r} ({error}), expected words as a shell has them"
             ) from None
-        if not words or not any("{output}" in word for word in words):
+        if not any("{output}" in word for word in words):
             raise ValueError(f"command: got {template!r}, expected one with {{output}} in it")
         name = " ".join(Path(word).name for word in takewhile(lambda word: "{" not in word, words))
         if not name:
@@ -83,31 +88,31 @@ class Way:
         """Whether it is one of our own methods, which need no process of their own."""
         return self.kind == "method" and self.name in METHODS
 
-    def rebuild(self, store, scenario):
-        """The cube of a GADF store.
+    def rebuild(self, store, scenario, axes=None):
+        """Rebuild the cube of a store, or read the finished one.
+
+        Parameters
+        ----------
+        store : path-like
+            A GADF store; finished files need none.
+        scenario : Scenario
+            Or anything with a ``name`` and excluded ``regions``.
+        axes : Axes, optional
+            For methods alone; default: those that the method prefers, or 2015's.
 
         Returns
         -------
-        isolated : Isolated
+        attempt : Attempt
         """
         if self.kind == "command":
             return run_command(self.text, store, self.timeout)
-        if self.kind == "files":
-            return _finished(Path(self.text), scenario.name)
-        return run_method(self.name, store, None, scenario.regions, self.timeout)
-
-
-def as_way(method):
-    """A `Way`, or the one that a name stands for."""
-    return method if isinstance(method, Way) else Way(method)
-
-
-def _finished(folder, name):
-    paths = [folder / f"{name}.fits", folder / f"{name}.fits.gz"]
-    found = [path for path in paths if path.is_file()]
-    if not found:
-        return Isolated(None, f"{paths[0]}[.gz]: no such file")
-    try:
-        return Isolated(read_model(found[0], inside=True))
-    except (ValueError, OSError) as error:
-        return Isolated(None, " ".join(str(error).split()))
+        if self.kind == "method":
+            return run_method(self.name, store, axes, scenario.regions, self.timeout)
+        paths = [Path(self.text, f"{scenario.name}{end}") for end in (".fits", ".fits.gz")]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            return Attempt(None, f"{paths[0]}[.gz]: no such file")
+        try:
+            return Attempt(read_model(path, inside=True))
+        except (ValueError, OSError) as error:
+            return Attempt(None, " ".join(str(error).split()))

@@ -20,7 +20,6 @@ from simbg.cli.commands import _make_bg_cube_models as make_bg_cube_models_comma
 from simbg.cli.commands import simbg as simbg_command
 from simbg.io.gadf_reader import GadfStore
 from simbg.reconstruction.registry import check_cube
-from simbg.validation.commands.validate import validate
 from simbg.validation.metrics.metrics import METRICS, N_TOYS
 from simbg.validation.metrics.statistics import sigmas
 from simbg.validation.self_check.defects import DEFECTS
@@ -61,9 +60,8 @@ def blocks_of_pages():
         for kind, code in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
             lines = [code] if kind == "python" else code.splitlines()
             found.setdefault(kind, []).extend((str(page), line) for line in lines if line)
-    for name, command in simbg_command.commands.items():
-        help_ = (validate if name == "validate" else command).help
-        for line in help_.splitlines():
+    for name in simbg_command.list_commands(None):
+        for line in simbg_command.get_command(None, name).help.splitlines():
             if line.strip().startswith("simbg "):
                 found["sh"].append((f"simbg {name} --help", line.strip()))
     return found
@@ -74,12 +72,12 @@ BLOCKS = blocks_of_pages()
 
 def modules_with_examples():
     found = []
-    for path in sorted(
-        p for package in ("simbg", "validation") for p in (ROOT / package).rglob("*.py")
-    ):
-        if ">>> " in path.read_text(encoding="utf-8"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    for folder, package in ((ROOT / "simbg", "simbg"), (ROOT / "validation", "simbg.validation")):
+        for path in sorted(folder.rglob("*.py")):
+            if ">>> " in path.read_text(encoding="utf-8"):
+                parts = path.relative_to(folder).with_suffix("").parts
+                parts = parts[:-1] if parts[-1] == "__init__" else parts
+                found.append(".".join((package, *parts)))
     return found
 
 
@@ -196,8 +194,10 @@ def test_pages_say_what_the_code_does(page, words):
 
 
 def commands():
-    """All of ours: name → click command; `validate` is one of its own."""
-    return {**simbg_command.commands, "validate": validate, "models": make_bg_cube_models_command}
+    """All of ours: name → click command."""
+    names = simbg_command.list_commands(None)
+    found = {name: simbg_command.get_command(None, name) for name in names}
+    return {**found, "models": make_bg_cube_models_command}
 
 
 def commands_of(line):
@@ -218,6 +218,6 @@ def parse(words):
         assert rest[1] in SESSIONS, rest
     elif program == "simbg":
         name, command, rest = simbg_command.resolve_command(click.Context(simbg_command), rest)
-        (validate if name == "validate" else command).make_context(name, rest)
+        command.make_context(name, rest)
     else:
         make_bg_cube_models_command.make_context(program, rest)
