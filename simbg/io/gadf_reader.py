@@ -16,13 +16,12 @@ from astropy import units as u
 from astropy.coordinates import angular_separation
 from astropy.time import Time
 
-from simbg.io.gadf_writer import FILES, write_events, write_index
 from simbg.io.safe_files import open_fits
 from simbg.io.tables import column, keyword, read_index
 from simbg.observations.observation import Events, Observation
 from simbg.sky.pointing import Drift, Site, Tracking
 
-__all__ = ["FILES", "GadfStore", "write_events", "write_index"]
+__all__ = ["GadfStore"]
 
 # How the columns that we select and group by are called in this scheme.
 NAMES = {name: name for name in ("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT")}

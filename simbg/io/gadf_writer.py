@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from astropy import units as u
 from astropy.io import fits
+from astropy.table import QTable, Table
 
 from simbg import __version__
 from simbg.io.safe_files import write_fits
-from simbg.io.tables import one_row_hdu, table_hdu
+from simbg.io.tables import GADF, edge_columns, one_row_hdu, table_hdu
 from simbg.observations.observation import MJDREF, good_time, pointing_of
+from simbg.sky.pointing import Site
 
-__all__ = ["EFFECTIVE_AREA", "FILES", "write_events", "write_index"]
+__all__ = ["EFFECTIVE_AREA", "GadfWriter"]
 
 # cm², the same at all energies and offsets: a round number near those of real arrays at 1 TeV,
 # and what simulated stores state in their AEFF.
 EFFECTIVE_AREA = 2e8
-GADF = {
-    "HDUCLASS": "GADF",
-    "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
-    "HDUVERS": "0.3",
-}
-# What a store of ours holds, as regular expressions.
-FILES = (r"(hdu|obs)-index\.fits\.gz", r"data/simbg_obs_\d{6,}\.fits\.gz")
 # HDU_TYPE, HDU_CLASS and HDU_NAME in the index.
 HDUS = (("events", "events", "EVENTS"), ("gti", "gti", "GTI"), ("aeff", "aeff_2d", "AEFF"))
 # Columns of the observation table that are keywords of the events, too.
@@ -40,69 +37,76 @@ TIMES = {
 }
 
 
-def write_events(folder, row, events, site):
-    """Write one run of a store: EVENTS, GTI and AEFF.
+@dataclass(frozen=True)
+class GadfWriter:
+    """Writes a GADF data store.
 
     Parameters
     ----------
     folder : Path
-        The store.
-    row : mapping
-        The run, with the columns of `make_observation_table` (seconds, deg).
-    events : Events
-        With times in s since `MJDREF`.
+        The store; it is there.
     site : Site
     """
-    pointing = pointing_of(row, site)
-    ra, dec = pointing.fov_to_sky(events.fov_lon, events.fov_lat, events.time)
-    columns = [
-        ("EVENT_ID", np.arange(1, len(events) + 1), ""),
-        ("TIME", events.time, "s"),
-        ("RA", ra, "deg"),
-        ("DEC", dec, "deg"),
-        ("ENERGY", events.energy, "TeV"),
-    ]
-    start, stop = good_time(row).T
-    gti = [("START", start, "s"), ("STOP", stop, "s")]
-    path = Path(folder) / "data" / _file_name(row["OBS_ID"])
-    path.parent.mkdir(exist_ok=True)
-    hdus = [
-        fits.PrimaryHDU(),
-        table_hdu("EVENTS", columns, _events_header(row, site)),
-        table_hdu("GTI", gti, {**GADF, "HDUCLAS1": "GTI", **TIMES}),
-        _aeff_hdu(row),
-    ]
-    write_fits(path, hdus)
 
+    folder: Path
+    site: Site
 
-def write_index(folder, table, site):
-    """Write ``obs-index`` and ``hdu-index`` for runs that `write_events` wrote.
+    # What a store of ours holds, as regular expressions.
+    FILES = (r"(hdu|obs)-index\.fits\.gz", r"data/simbg_obs_\d{6,}\.fits\.gz")
 
-    Parameters
-    ----------
-    folder : Path
-    table : Table
-        From `make_observation_table`, in relative times.
-    site : Site
-    """
-    columns = [(name, table[name], str(table[name].unit or "")) for name in table.colnames]
-    header = {**GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": "OBS", **TIMES, **_site(site)}
-    _write_index(folder, "obs", columns, header)
-    rows = [
-        (int(obs_id), kind, hdu_class, "data", _file_name(obs_id), name)
-        for obs_id in table["OBS_ID"]
-        for kind, hdu_class, name in HDUS
-    ]
-    names = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
-    columns = [
-        (name, values, "") for name, values in zip(names, zip(*rows, strict=True), strict=True)
-    ]
-    _write_index(folder, "hdu", columns, {**GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": "HDU"})
+    def write_run(self, row, events):
+        """Write one run: EVENTS, GTI and AEFF.
 
+        Parameters
+        ----------
+        row : mapping
+            The run, with the columns of `make_observation_table` (seconds, deg).
+        events : Events
+            With times in s since `MJDREF`.
+        """
+        pointing = pointing_of(row, self.site)
+        ra, dec = pointing.fov_to_sky(events.fov_lon, events.fov_lat, events.time)
+        table = QTable(
+            {
+                "EVENT_ID": np.arange(1, len(events) + 1),
+                "TIME": events.time * u.s,
+                "RA": ra * u.deg,
+                "DEC": dec * u.deg,
+                "ENERGY": events.energy * u.TeV,
+            }
+        )
+        gti = QTable(good_time(row) * u.s, names=["START", "STOP"])
+        path = Path(self.folder) / "data" / _file_name(row["OBS_ID"])
+        path.parent.mkdir(exist_ok=True)
+        hdus = [
+            fits.PrimaryHDU(),
+            table_hdu("EVENTS", table, _events_header(row, self.site)),
+            table_hdu("GTI", gti, {**GADF, "HDUCLAS1": "GTI", **TIMES}),
+            _aeff_hdu(row),
+        ]
+        write_fits(path, hdus)
 
-def _write_index(folder, kind, columns, header):
-    hdu = table_hdu(f"{kind.upper()}_INDEX", columns, header)
-    write_fits(Path(folder) / f"{kind}-index.fits.gz", [fits.PrimaryHDU(), hdu])
+    def write_index(self, table):
+        """Write ``obs-index`` and ``hdu-index`` for the runs that are written.
+
+        Parameters
+        ----------
+        table : Table
+            From `make_observation_table`, in relative times.
+        """
+        rows = [
+            (int(obs_id), kind, hdu_class, "data", _file_name(obs_id), name)
+            for obs_id in table["OBS_ID"]
+            for kind, hdu_class, name in HDUS
+        ]
+        names = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
+        self._write_index("obs", Table(table, meta={}), {**TIMES, **_site(self.site)})
+        self._write_index("hdu", Table(rows=rows, names=names))
+
+    def _write_index(self, kind, table, header=()):
+        header = {**GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": kind.upper(), **dict(header)}
+        hdu = table_hdu(f"{kind.upper()}_INDEX", table, header)
+        write_fits(Path(self.folder) / f"{kind}-index.fits.gz", [fits.PrimaryHDU(), hdu])
 
 
 def _file_name(obs_id):
@@ -135,10 +139,7 @@ def _site(site):
 def _aeff_hdu(row):
     """The effective area of the simulation, the same everywhere; its header has the threshold."""
     columns = (
-        ("ENERG_LO", np.array([0.01, 1.0, 10.0]), "TeV"),
-        ("ENERG_HI", np.array([1.0, 10.0, 1000.0]), "TeV"),
-        ("THETA_LO", np.array([0.0, 3.0]), "deg"),
-        ("THETA_HI", np.array([3.0, 10.0]), "deg"),
+        *edge_columns(("ENERG", [0.01, 1.0, 10.0, 1000.0], "TeV"), ("THETA", [0.0, 3, 10], "deg")),
         ("EFFAREA", np.full((2, 3), 1e-4 * EFFECTIVE_AREA), "m2"),
     )
     header = {

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from astropy import units as u
 from astropy.io import fits
+from astropy.table import QTable, Table
 
 from simbg.io.safe_files import open_fits, write_fits
 from simbg.io.tables import column, keyword, read_index, table_hdu
 from simbg.observations.observation import Events, Observation
+from simbg.sky.pointing import Site
 
-__all__ = ["FILES", "HessStore", "write_events", "write_index"]
+__all__ = ["HessStore", "HessWriter"]
 
-FILES = (r"runinfo\.fits", r"run\d{6,}-\d{6,}/run\d{6,}/hess_(events|aeff_2d)_\d{6,}\.fits\.gz")
 # 2015's names of our columns; the others are the same.
 NAMES = {"RA_PNT": "RA", "DEC_PNT": "DEC", "ALT_PNT": "ALT", "AZ_PNT": "AZ"}
 UNITS = {**dict.fromkeys(NAMES.values(), "deg"), "ONTIME": "s"}
@@ -81,35 +83,60 @@ def file_of(folder, obs_id, kind):
     return Path(folder) / run / f"hess_{kind}_{obs_id:06d}.fits.gz"
 
 
-def write_events(folder, row, events, site):
-    """Write one run: events with DETX, DETY, ENERGY, and a header with the threshold.
+@dataclass(frozen=True)
+class HessWriter:
+    """Writes a store of the 2015 scheme.
 
-    Parameters as `simbg.io.gadf_reader.write_events`; the scheme has no place for ``site``.
+    Parameters
+    ----------
+    folder : Path
+        The store; it is there.
+    site : Site
+        The scheme has no place for it.
     """
-    obs_id = int(row["OBS_ID"])
-    columns = (
-        ("DETX", events.fov_lon, "deg"),
-        ("DETY", events.fov_lat, "deg"),
-        ("ENERGY", events.energy, "TeV"),
+
+    folder: Path
+    site: Site | None = None
+
+    FILES = (
+        r"runinfo\.fits",
+        r"run\d{6,}-\d{6,}/run\d{6,}/hess_(events|aeff_2d)_\d{6,}\.fits\.gz",
     )
-    header = {"OBS_ID": obs_id, "LIVETIME": float(row["LIVETIME"]), "EUNIT": "TeV"}
-    hdu = table_hdu("EVENTS", columns, header)
-    aeff = fits.BinTableHDU.from_columns([], name="EFFECTIVE AREA")
-    aeff.header["LO_THRES"] = (float(row["SAFE_ENERGY_LO"]), "[TeV]")
-    for kind, table in (("events", hdu), ("aeff_2d", aeff)):
-        path = file_of(folder, obs_id, kind)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_fits(path, [fits.PrimaryHDU(), table])
 
+    def write_run(self, row, events):
+        """Write DETX, DETY and ENERGY of events, and a table whose header has the threshold.
 
-def write_index(folder, table, site):
-    """Write ``runinfo.fits``, with 2015's names and order of columns."""
-    ours = {theirs: name for name, theirs in NAMES.items()}
-    columns = [(name, table[ours.get(name, name)]) for name in COLUMNS]
-    hdu = table_hdu(None, [(name, data, str(data.unit or "")) for name, data in columns])
-    hdu.header.update({"HIERARCH OBSERVATORY_NAME": "HESS", "MJDREFI": 55197, "MJDREFF": 0.0})
-    hdu.header["HIERARCH TIME_FORMAT"] = table.meta["TIME_FORMAT"]
-    write_fits(Path(folder) / "runinfo.fits", [fits.PrimaryHDU(), hdu])
+        Parameters as `simbg.io.gadf_writer.GadfWriter.write_run`.
+        """
+        obs_id = int(row["OBS_ID"])
+        table = QTable(
+            {
+                "DETX": events.fov_lon * u.deg,
+                "DETY": events.fov_lat * u.deg,
+                "ENERGY": events.energy * u.TeV,
+            }
+        )
+        header = {"OBS_ID": obs_id, "LIVETIME": float(row["LIVETIME"]), "EUNIT": "TeV"}
+        hdu = table_hdu("EVENTS", table, header)
+        aeff = fits.BinTableHDU.from_columns([], name="EFFECTIVE AREA")
+        aeff.header["LO_THRES"] = (float(row["SAFE_ENERGY_LO"]), "[TeV]")
+        for kind, table in (("events", hdu), ("aeff_2d", aeff)):
+            path = file_of(self.folder, obs_id, kind)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_fits(path, [fits.PrimaryHDU(), table])
+
+    def write_index(self, table):
+        """Write ``runinfo.fits``, with 2015's names and order of columns."""
+        runs = Table(table, meta={})
+        runs.rename_columns(list(NAMES), list(NAMES.values()))
+        header = {
+            "HIERARCH OBSERVATORY_NAME": "HESS",
+            "MJDREFI": 55197,
+            "MJDREFF": 0.0,
+            "HIERARCH TIME_FORMAT": table.meta["TIME_FORMAT"],
+        }
+        hdu = table_hdu(None, runs[list(COLUMNS)], header)
+        write_fits(Path(self.folder) / "runinfo.fits", [fits.PrimaryHDU(), hdu])
 
 
 def _load_events(path):

@@ -17,10 +17,13 @@ __all__ = []
 RATE_UNIT = "s-1 MeV-1 sr-1"
 # Columns of rates: GADF's name, and that of CTA's first data challenge.
 RATE_COLUMNS = {"BKG", "BGD"}
-GADF_BKG = {
+GADF = {
     "HDUCLASS": "GADF",
     "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
     "HDUVERS": "0.3",
+}
+GADF_BKG = {
+    **GADF,
     "HDUCLAS1": "RESPONSE",
     "HDUCLAS2": "BKG",
     "HDUCLAS3": "FULL-ENCLOSURE",
@@ -196,14 +199,11 @@ def edge_columns(*axes):
     ]
 
 
-def table_hdu(name, columns, header=()):
-    """A binary table of (name, values, unit) columns: 64-bit numbers and strings."""
-    made = []
-    for label, values, unit in columns:
-        values = np.asarray(values)
-        kind = {"i": "K", "f": "D"}.get(values.dtype.kind) or f"{max(1, values.itemsize // 4)}A"
-        made.append(fits.Column(label, kind, unit=unit or None, array=values))
-    hdu = fits.BinTableHDU.from_columns(made, name=name)
+def table_hdu(name, table, header=()):
+    """The HDU of an astropy table, with a name, or None, and more keywords."""
+    hdu = fits.table_to_hdu(table)
+    if name:
+        hdu.name = name
     hdu.header.update(header)
     return hdu
 
@@ -212,9 +212,11 @@ def one_row_hdu(name, columns, header=()):
     """A binary table of (name, values, unit) columns of one row, each an array of any shape."""
     made = []
     for label, values, unit in columns:
-        dim = "(" + ",".join(map(str, values.shape[::-1])) + ")" if values.ndim > 1 else None
-        array = np.ascontiguousarray(values, dtype=float)[None]
-        made.append(fits.Column(label, f"{values.size}D", unit=unit or None, dim=dim, array=array))
+        values = np.asarray(values, float, order="C")
+        dim = str(values.shape[::-1]).replace(" ", "") if values.ndim > 1 else None
+        made.append(
+            fits.Column(label, f"{values.size}D", unit or None, dim=dim, array=values[None])
+        )
     hdu = fits.BinTableHDU.from_columns(made, name=name)
     hdu.header.update(header)
     return hdu

@@ -9,8 +9,8 @@ from zlib import crc32
 
 import numpy as np
 
-from simbg.io import gadf_reader as gadf
-from simbg.io import hess2015 as hess
+from simbg.io.gadf_writer import GadfWriter
+from simbg.io.hess2015 import HessWriter
 from simbg.io.region_files import write_regions
 from simbg.io.safe_files import new_directory
 from simbg.observations.exposure import Exposure
@@ -22,7 +22,7 @@ from simbg.sky.regions import excluded
 __all__ = ["REGIONS", "SCHEMES", "expected_stack", "named_rng", "observe", "simulate_events"]
 __all__ += ["write_dataset"]
 
-SCHEMES = {"gadf": gadf, "hess": hess}
+SCHEMES = {"gadf": GadfWriter, "hess": HessWriter}
 REGIONS = "regions.reg"
 # Times of a run at which the points that stand for a source are placed in the field: of a tracked
 # one, which turns, and of one through which the sky drifts, by 7 deg or less in a run.
@@ -321,24 +321,25 @@ def write_dataset(
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(SCHEMES)}")
-    store = SCHEMES[scheme]
-    with new_directory(outdir, overwrite, (*store.FILES, REGIONS)) as folder:
+    writer_of = SCHEMES[scheme]
+    with new_directory(outdir, overwrite, (*writer_of.FILES, REGIONS)) as folder:
+        writer = writer_of(folder, site)
         about = truth, site, seed, name, replicate, sources
-        job = partial(_write_run, folder, store.write_events, about)
+        job = partial(_write_run, writer, about)
         n_events = sum(progress((executor.map if executor else map)(job, rows_of(table))))
         secret = [column for column in table.colnames if column.startswith("TRUE_")]
         public = table.copy()
         public.remove_columns(secret)
-        store.write_index(folder, public, site)
+        writer.write_index(public)
         if regions:
             write_regions(folder / REGIONS, regions)
     return n_events
 
 
-def _write_run(folder, write_events, about, row):
+def _write_run(writer, about, row):
     truth, site, seed, name, replicate, sources = about
     events = _simulate(truth, row, seed, name, replicate, sources, site)
-    write_events(folder, row, events, site)
+    writer.write_run(row, events)
     return len(events)
 
 

@@ -18,9 +18,9 @@ from support.processes import interrupt
 from simbg import __version__
 from simbg.axes import edition2015_axes
 from simbg.cli.commands import main, make_bg_cube_models
-from simbg.io import gadf_reader as gadf
-from simbg.io import hess2015 as hess
 from simbg.io.cubes import read_cube, write_cube
+from simbg.io.gadf_writer import GadfWriter
+from simbg.io.hess2015 import HessWriter
 from simbg.observations.observation import Events
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
@@ -424,17 +424,10 @@ def test_system_refuses(place, run, monkeypatch):
 
 def write_run(place, scheme, obs_id, events):
     """Put other events in the place of a run's."""
-    store = {"gadf": gadf, "hess": hess}[scheme]
-    row = SCENARIO.table(0, 3)[obs_id - 1]
-    path = (
-        place / scheme / f"data/simbg_obs_{obs_id:06d}.fits.gz"
-        if scheme == "gadf"
-        else hess.file_of(place / scheme, obs_id, "events")
-    )
-    path.unlink()
-    if scheme == "hess":
-        hess.file_of(place / scheme, obs_id, "aeff_2d").unlink()
-    store.write_events(place / scheme, row, events, SCENARIO.site)
+    writer = {"gadf": GadfWriter, "hess": HessWriter}[scheme]
+    for path in (place / scheme).rglob(f"*_{obs_id:06d}.fits.gz"):
+        path.unlink()
+    writer(place / scheme, SCENARIO.site).write_run(SCENARIO.table(0, 3)[obs_id - 1], events)
 
 
 @pytest.mark.parametrize("method", ["histogram", "default"])

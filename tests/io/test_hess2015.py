@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.testing import assert_array_equal
 
-from simbg.io.hess2015 import HessStore, file_of, write_events
+from simbg.io.hess2015 import HessStore, HessWriter
 from simbg.observations.observation import Events
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
@@ -43,13 +43,16 @@ def made(tmp_path_factory, experiment):
         (1234567, "run1234400-1234599/run1234567/hess_events_1234567.fits.gz"),
     ],
 )
-def test_paths_of_2015(tmp_path, obs_id, path):
-    assert file_of(tmp_path, obs_id, "events") == tmp_path / path
+def test_paths_of_2015(tmp_path, experiment, obs_id, path):
+    row = dict(experiment.runs[0]) | {"OBS_ID": obs_id}
+    HessWriter(tmp_path).write_run(row, Events(*np.ones((3, 1))))
+    assert (tmp_path / path).is_file()
+    assert (tmp_path / path.replace("events", "aeff_2d")).is_file()
 
 
-def test_files_as_astropy_reads_them(made, table):
+def test_files_as_astropy_reads_them(made, experiment):
     simulated = experiment.observations()
-    for row, observation in zip(table, simulated, strict=True):
+    for row, observation in zip(experiment.runs, simulated, strict=True):
         events, obs_id = observation.events(), row["OBS_ID"]
         folder = made / "run000000-000199" / f"run{obs_id:06d}"
         with fits.open(folder / f"hess_events_{obs_id:06d}.fits.gz") as file:
@@ -64,7 +67,7 @@ def test_files_as_astropy_reads_them(made, table):
             assert file["EFFECTIVE AREA"].header["LO_THRES"] == 0.3
 
 
-def test_run_list(made, table):
+def test_run_list(made, experiment):
     runs = Table.read(made / "runinfo.fits")
     assert runs.colnames == [
         *("OBS_ID", "ONTIME", "LIVETIME", "TSTART", "TSTOP"),
@@ -78,11 +81,11 @@ def test_run_list(made, table):
         "RA": "RA_PNT",
         "DEC": "DEC_PNT",
     }.items():
-        assert_array_equal(runs[theirs], table[ours])
+        assert_array_equal(runs[theirs], experiment.runs[ours])
         assert runs[theirs].unit == "deg"
 
 
-def test_runs_come_back(made, table):
+def test_runs_come_back(made, experiment):
     store = HessStore(made)
     assert store.run_ids == {1, 2, 3}
     simulated = experiment.observations()
@@ -100,7 +103,7 @@ def test_files_of_2015_have_fewer_words(tmp_path, made):
     runs.remove_columns(["ONTIME", "LIVETIME"])
     runs.meta.clear()
     runs.write(store / "runinfo.fits", overwrite=True)
-    path = file_of(store, 1, "events")
+    path = store / "run000000-000199/run000001/hess_events_000001.fits.gz"
     columns = [
         fits.Column(name, "E", array=np.array([0.5, 1.5], "f4"))
         for name in ("DETX", "DETY", "ENERGY")
@@ -116,8 +119,9 @@ def test_files_of_2015_have_fewer_words(tmp_path, made):
     assert observation.events().fov_lon.tolist() == [0.5, 1.5]
 
 
-def test_run_without_events(tmp_path, table):
+def test_run_without_events(tmp_path, experiment):
     nothing = Events(*np.empty((3, 0)))
-    write_events(tmp_path, table[0], nothing, SCENARIO.site)
-    with fits.open(file_of(tmp_path, 1, "events")) as file:
+    HessWriter(tmp_path).write_run(experiment.runs[0], nothing)
+    (path,) = tmp_path.rglob("hess_events_*")
+    with fits.open(path) as file:
         assert len(file[1].data) == 0

@@ -21,8 +21,8 @@ from astropy.io import fits
 
 from simbg import __version__
 from simbg.axes import edition2015_axes
-from simbg.io import gadf_reader as gadf
 from simbg.io.cubes import write_cube
+from simbg.io.gadf_writer import GadfWriter
 from simbg.io.safe_files import new_directory, new_file
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.simulate import REGIONS
@@ -39,7 +39,7 @@ from simbg.validation.challenge.score import (
 __all__ = ["draw_answer", "make_challenge", "reveal_challenge"]
 
 OURS = (
-    *(rf"public/field-\d+/(?:{name})" for name in (*gadf.FILES, REGIONS)),
+    *(rf"public/field-\d+/(?:{name})" for name in (*GadfWriter.FILES, REGIONS)),
     r"(public|secret)/(seal|answer|scores)\.json",
     r"public/(README|scores)\.md",
     r"public/truth-field-\d+\.fits\.gz",

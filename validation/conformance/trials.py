@@ -15,7 +15,7 @@ import numpy as np
 from astropy.table import Table
 
 from simbg.axes import Axes
-from simbg.io.gadf_reader import write_events, write_index
+from simbg.io.gadf_writer import GadfWriter
 from simbg.io.region_files import write_regions
 from simbg.observations.observation import Events, good_time
 from simbg.simulation.experiment import Experiment
@@ -163,15 +163,15 @@ def write_trial(folder, seed, name):
     """
     trial, store = TRIALS[name], Path(folder) / name.replace(" ", "-")
     (store / "data").mkdir(parents=True)
-    table = _runs(seed)[:: trial.order]
+    writer, table = GadfWriter(store, HESS_SITE), _runs(seed)[:: trial.order]
     rows = []
     for row in map(trial.before, rows_of(table)):
         rng = partial(named_rng, seed, "conformance")
         events = simulate_events(TRUTH, row, rng(row["OBS_ID"]), trial.sources, HESS_SITE)
         row, events = trial.after(row, events, rng(row["OBS_ID"], 1))
-        write_events(store, row, events, HESS_SITE)
+        writer.write_run(row, events)
         rows.append(row)
-    write_index(store, _with_rows(table, rows), HESS_SITE)
+    writer.write_index(_with_rows(table, rows))
     for path in store.glob("*-index*") if trial.empty else ():
         Table.read(path)[:0].write(path, overwrite=True)
     if trial.regions:

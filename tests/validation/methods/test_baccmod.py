@@ -14,7 +14,8 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table, vstack
 
 from simbg.axes import Axes
-from simbg.io.gadf_reader import GadfStore, write_events, write_index
+from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf_writer import GadfWriter
 from simbg.observations.observation import Events, pointing_of
 from simbg.reconstruction.registry import check_cube
 from simbg.simulation.scenarios import HESS_SITE
@@ -60,10 +61,11 @@ def table_of(n_obs=1, az=120.0, alt=50.0, **how):
 
 def write(folder, table, *runs):
     """A store in which each run has events at (fov_lon, fov_lat, energy, s since its start)."""
+    writer = GadfWriter(folder, HESS_SITE)
     for row, events in zip(rows_of(table), runs, strict=True):
         lon, lat, energy, time = np.array(events, float).reshape(-1, 4).T
-        write_events(folder, row, Events(energy, lon, lat, row["TSTART"] + time), HESS_SITE)
-    write_index(folder, table, HESS_SITE)
+        writer.write_run(row, Events(energy, lon, lat, row["TSTART"] + time))
+    writer.write_index(table)
     return folder
 
 
