@@ -19,7 +19,7 @@ from simbg.axes import edition2015_axes
 from simbg.cli.commands import _make_bg_cube_models as make_bg_cube_models_command
 from simbg.cli.commands import simbg as simbg_command
 from simbg.io.gadf_reader import GadfStore
-from simbg.reconstruction.registry import check_cube
+from simbg.reconstruction.contract import check_cube
 from simbg.validation.metrics.metrics import METRICS, N_TOYS
 from simbg.validation.metrics.statistics import sigmas
 from simbg.validation.self_check.defects import DEFECTS

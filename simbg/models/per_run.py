@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table, vstack
 
-from simbg.cube import CLOCKS
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import write_fits
+from simbg.models.run_norm import fit_norm
 from simbg.observations.threshold import first_bin
-from simbg.reconstruction.zenith import fit_norm, scaled, zenith_models
+from simbg.reconstruction.contract import check_cube
 
-__all__ = ["RUN_FILES", "model_of_run", "write_run_models"]
+__all__ = ["RUN_FILES", "write_run_models"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ RUN_FILES = (r"bg_run_\d{6,}\.fits\.gz", r"(hdu|obs)-index\.fits\.gz", r"bg_run_
 INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
 
 
-def write_run_models(folder, store, cubes, groups, outdir, n_azimuth=1):
+def write_run_models(folder, store, models, axes, by_group, outdir):
     """Write the model of each run, their norms, and the index.
 
     Parameters
@@ -39,30 +39,27 @@ def write_run_models(folder, store, cubes, groups, outdir, n_azimuth=1):
         Where files are written to.
     store : GadfStore
         Of the runs.
-    cubes : dict of int to BackgroundCube
-        Of each group, over the same axes.
-    groups : dict of int to list of Observation
+    models : object
+        With ``at(observation)``, see `simbg.reconstruction.zenith_groups.fit_runs`.
+    axes : Axes
+        Of the models.
+    by_group : dict of int to list of Observation
     outdir : path-like
         Where ``folder`` will be: paths to the store are relative to it.
-    n_azimuth : int
-        Bins in azimuth: models are interpolated within one.
 
     Returns
     -------
     norms : Table
         OBS_ID, GROUP_ID, NORM, NORM_ERR, N_EVENTS, N_PRED.
     """
-    models = zenith_models(cubes, groups, n_azimuth)
     rows = []
-    for group, observations in groups.items():
+    for group, observations in by_group.items():
         for observation in observations:
-            cube, norm = model_of_run(models[group % n_azimuth], observation)
+            cube, norm = _scaled_to_run(check_cube(models.at(observation), axes), observation)
             if not np.isfinite(norm.error):
                 log.warning("run %d: no events to fit its norm to, it is 1", observation.obs_id)
-            cube = replace(cube, meta={**cube.meta, "OBS_ID": observation.obs_id})
             write_cube(folder / _file_name(observation.obs_id), cube, "gadf")
-            number = (norm.value, norm.error, norm.n_events, norm.predicted)
-            rows.append((observation.obs_id, group, *number))
+            rows.append((observation.obs_id, group, *astuple(norm)))
     names = ("OBS_ID", "GROUP_ID", "NORM", "NORM_ERR", "N_EVENTS", "N_PRED")
     norms = Table(rows=rows, names=names)
     norms.write(folder / "bg_run_norms.ecsv", format="ascii.ecsv")
@@ -70,25 +67,25 @@ def write_run_models(folder, store, cubes, groups, outdir, n_azimuth=1):
     return norms
 
 
-def model_of_run(model, observation):
+def _scaled_to_run(cube, observation):
     """A run's cube, with its dead time and norm, and the norm.
 
     At energies below its threshold it has no rate: none was measured at its zenith angle.
-
-    Parameters
-    ----------
-    model : ZenithModel
-    observation : Observation
     """
-    cube = model.at(90 - observation.alt)
+    cube = cube.per("livetime")
     norm = fit_norm(cube, observation)
-    cube = scaled(cube, norm.value)
-    rate = cube.rate.copy()
+    rate = cube.rate * norm.value
     rate[: first_bin(cube.axes, observation.energy_threshold, True)] = np.nan
     # No exposure where nothing is known: that tells a reader no rate from a rate of 0.
     known = np.isfinite(rate)
-    times = {name: np.where(known, getattr(observation, name), 0.0) for name in CLOCKS}
-    return replace(cube, rate=rate, **times), norm
+    return replace(
+        cube,
+        rate=rate,
+        rate_error=None if cube.rate_error is None else cube.rate_error * norm.value,
+        livetime=np.where(known, observation.livetime, 0.0),
+        ontime=np.where(known, observation.ontime, 0.0),
+        meta={**cube.meta, "OBS_ID": observation.obs_id},
+    ), norm
 
 
 def _file_name(obs_id):

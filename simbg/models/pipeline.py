@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from simbg.errors import in_one_line
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import new_directory, write_fits
 from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.selection import Selection, open_store, runs_of
-from simbg.observations.exposure import stack_observations
 from simbg.observations.threshold import first_bin
-from simbg.reconstruction.registry import axes_for, check_cube, find_method
+from simbg.reconstruction.contract import axes_for, reconstruct
+from simbg.reconstruction.registry import find_method
+from simbg.reconstruction.zenith_groups import ZenithModels, fit_runs
 
 __all__ = ["FILES", "GroupSummary", "reconstruct_store"]
 
@@ -75,8 +74,6 @@ def reconstruct_store(
     """
     selection = selection or Selection()
     estimator = find_method(method)
-    if executor is not None and "executor" in {f.name for f in _fields(estimator)}:
-        estimator = replace(estimator, executor=executor)
     if Path(outdir).resolve() in (Path(indir).resolve(), *Path(indir).resolve().parents):
         raise ValueError(f"{outdir} holds the input {indir}, expected another folder")
     with new_directory(outdir, overwrite, FILES) as folder:
@@ -88,44 +85,23 @@ def reconstruct_store(
             )
         runs = runs_of(store, selection)
         _write_tables(folder, runs)
-        cubes = _make_cubes(estimator, runs.by_group, per_run)
+        by_group, cubes = runs.by_group, {}
         if per_run:
-            n_azimuth = len(runs.groups.azimuth_edges) - 1
-            write_run_models(folder, store, cubes, runs.by_group, outdir, n_azimuth)
+            everything = [run for members in by_group.values() for run in members]
+            axes = axes_for(estimator, everything)
+            models = fit_runs(estimator, everything, axes, runs.groups, executor)
+            write_run_models(folder, store, models, axes, by_group, outdir)
+            # Those of zenith groups are already there.
+            cubes = models.cubes if isinstance(models, ZenithModels) else {}
         return [
-            _write_group(folder, group, cubes[group], observations)
-            for group, observations in runs.by_group.items()
+            _write_group(
+                folder,
+                group,
+                cubes.get(group) or reconstruct(estimator, members, executor=executor),
+                members,
+            )
+            for group, members in by_group.items()
         ]
-
-
-def _make_cubes(estimator, by_group, common):
-    """The cube of each group; ``common``: all over the same axes."""
-    everything = [run for runs in by_group.values() for run in runs]
-    same = axes_for(estimator, everything) if common else None
-    cubes = {}
-    for group, runs in by_group.items():
-        axes = same or axes_for(estimator, runs)
-        cube = _cube(estimator, runs, axes)
-        cubes[group] = _with_exposure(cube, runs, getattr(estimator, "threshold_bin", "drop"))
-    return cubes
-
-
-def _cube(estimator, runs, axes):
-    """What a method makes of runs; whatever it raises is an error in one line."""
-    try:
-        return check_cube(estimator.reconstruct(runs, axes), axes)
-    except (ValueError, OSError, BrokenExecutor):
-        raise
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"method {estimator.name!r}: {in_one_line(error)}") from error
-
-
-def _with_exposure(cube, runs, threshold_bin):
-    """A cube that does not know its exposure, with counts and times of its runs."""
-    if cube.livetime is not None and cube.ontime is not None:
-        return cube
-    stack = stack_observations(runs, cube.axes, threshold_bin)
-    return replace(cube, counts=stack.counts, livetime=stack.livetime, ontime=stack.ontime)
 
 
 def _write_group(folder, group, cube, runs):
@@ -156,10 +132,6 @@ def _wholly_masked(cube, runs):
     exposed[min(first_bin(cube.axes, obs.energy_threshold, False) for obs in runs) :] = True
     seen = seen[exposed]
     return int(np.sum(~seen)), int(np.sum(~seen.any(axis=0))) if len(seen) else 0
-
-
-def _fields(estimator):
-    return fields(estimator) if hasattr(estimator, "__dataclass_fields__") else ()
 
 
 def _write_tables(folder, runs):

@@ -116,10 +116,7 @@ class Runs:
     @property
     def by_group(self):
         """Observations of each group that has any, by GROUP_ID."""
-        return {
-            int(group): [self.observations[i] for i in np.flatnonzero(self.group_id == group)]
-            for group in np.unique(self.group_id[self.group_id >= 0])
-        }
+        return self.groups.split(self.observations)
 
 
 def open_store(path, scheme="auto"):

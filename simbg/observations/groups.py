@@ -67,15 +67,32 @@ class Groups:
         >>> Groups().assign([80.0, 60.0, 45.0], [180.0, 0.0, 359.0])
         array([27, 22, 16])
         """
-        alt, az = np.asarray(alt, float), np.asarray(az, float)
-        start = self.azimuth_edges[0]
-        wrapped = (az - start) % 360 + start
-        n_az = len(self.azimuth_edges) - 1
+        alt = np.asarray(alt, float)
+        n_alt, i_az = len(self.altitude_edges) - 1, self.azimuth_bin(az)
         i_alt = np.searchsorted(self.altitude_edges, alt, side="right") - 1
-        i_alt = np.where(alt == self.altitude_edges[-1], len(self.altitude_edges) - 2, i_alt)
+        i_alt = np.where(alt == self.altitude_edges[-1], n_alt - 1, i_alt)
+        inside = (i_alt >= 0) & (i_alt < n_alt) & (i_az >= 0) & np.isfinite(alt)
+        return np.where(inside, i_alt * self.n_azimuth + i_az, -1)
+
+    @property
+    def n_azimuth(self):
+        """Number of bins in azimuth."""
+        return len(self.azimuth_edges) - 1
+
+    def azimuth_bin(self, az):
+        """Bin in azimuth, −1 outside; az in deg."""
+        start = self.azimuth_edges[0]
+        wrapped = (np.asarray(az, float) - start) % 360 + start
         i_az = np.searchsorted(self.azimuth_edges, wrapped, side="right") - 1
-        inside = (i_alt >= 0) & (i_alt < len(self.altitude_edges) - 1) & (i_az < n_az)
-        return np.where(inside & np.isfinite(alt + az), i_alt * n_az + i_az, -1)
+        return np.where(np.isfinite(wrapped) & (i_az < self.n_azimuth), i_az, -1)
+
+    def split(self, observations):
+        """The observations of each group that has any, a dict by GROUP_ID."""
+        group_id = self.assign([o.alt for o in observations], [o.az for o in observations])
+        return {
+            int(group): [observations[i] for i in np.flatnonzero(group_id == group)]
+            for group in np.unique(group_id[group_id >= 0])
+        }
 
     @property
     def table(self):

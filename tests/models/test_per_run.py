@@ -8,10 +8,14 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.testing import assert_allclose
 
+from simbg.axes import edition2015_axes
+from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection, runs_of
+from simbg.reconstruction.histogram import Histogram
+from simbg.reconstruction.zenith_groups import ZenithGroups
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 
@@ -70,6 +74,61 @@ def test_written_rate_is_the_true_one(made):
         predicted += np.nansum(cube.event_rate)
     n_events = expected * 1680
     assert abs(predicted / expected - 1) < 5 / np.sqrt(n_events)
+
+
+def test_a_model_is_the_interpolated_one_times_its_norm(tmp_path):
+    """Below a run's own threshold nothing was measured: neither rate nor exposure."""
+    table = SCENARIO.table(3)
+    table["SAFE_ENERGY_LO"][2] = 0.5
+    Experiment(SCENARIO, table, 3).write(tmp_path / "s")
+    selection = Selection(exclude=("none",), group_by=("runs", 4))
+    reconstruct_store(tmp_path / "s", tmp_path / "m", "gadf", "histogram", selection, per_run=True)
+    runs = runs_of(GadfStore(tmp_path / "s"), selection)
+    run, axes = runs.observations[2], edition2015_axes(8)
+    expected = ZenithGroups(Histogram(), runs.groups).fit(runs.observations, axes).at(run)
+    cube = read_cube(tmp_path / "m" / f"bg_run_{run.obs_id:06d}.fits.gz")
+    norm = Table.read(tmp_path / "m" / "bg_run_norms.ecsv")
+    norm = norm["NORM"][norm["OBS_ID"] == run.obs_id][0]
+    first = np.searchsorted(axes.energy, 0.5, side="right") - 1
+    assert 0 < first < 10
+    assert np.isnan(cube.rate[:first]).all()
+    assert not cube.livetime[:first].any()
+    assert_allclose(cube.rate[first:], norm * 0.91 * expected.rate[first:], rtol=1e-13)
+    assert_allclose(cube.rate_error[first:], norm * 0.91 * expected.rate_error[first:], rtol=1e-13)
+    assert_allclose(cube.livetime[first:].max(), run.livetime, rtol=1e-13)
+
+
+class Constant:
+    """A method with a model of each run of its own: its zenith, everywhere."""
+
+    name = "constant"
+
+    def reconstruct(self, observations, axes):
+        return BackgroundCube(axes, np.full(axes.shape, 1e-6))
+
+    def fit(self, observations, axes):
+        assert len(observations) == 3
+        self.axes = axes
+        return self
+
+    def at(self, observation):
+        return BackgroundCube(self.axes, np.full(self.axes.shape, 90 - observation.alt))
+
+
+def test_a_method_that_models_runs_itself(tmp_path):
+    Experiment.of(SCENARIO, 3, 3).write(tmp_path / "s")
+    reconstruct_store(
+        *(tmp_path / "s", tmp_path / "m", "gadf", f"{__name__}:Constant"),
+        Selection(exclude=("none",)),
+        per_run=True,
+    )
+    norms = Table.read(tmp_path / "m" / "bg_run_norms.ecsv")
+    for obs_id, zenith in zip(
+        *(SCENARIO.table(3, 3)[n] for n in ("OBS_ID", "ZEN_PNT")), strict=True
+    ):
+        cube = read_cube(tmp_path / "m" / f"bg_run_{obs_id:06d}.fits.gz")
+        norm = norms["NORM"][norms["OBS_ID"] == obs_id][0]
+        assert np.nanmax(cube.rate) == pytest.approx(0.91 * norm * zenith, rel=1e-12)
 
 
 @pytest.mark.gammapy

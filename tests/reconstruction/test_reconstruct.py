@@ -17,15 +17,17 @@ from simbg.axes import Axes, edition2015_axes
 from simbg.fixtures.editions import _runs_2015
 from simbg.observations.exposure import StackedCounts
 from simbg.observations.observation import Events, Observation
-from simbg.reconstruction.edition2015 import K5A, n_passes, smooth, smoothing_variance
-from simbg.reconstruction.registry import (
-    METHODS,
+from simbg.reconstruction.contract import Reconstructor
+from simbg.reconstruction.edition2015 import (
+    K5A,
     Default,
-    Histogram,
     Michi,
-    Reconstructor,
-    find_method,
+    n_passes,
+    smooth,
+    smoothing_variance,
 )
+from simbg.reconstruction.histogram import Histogram
+from simbg.reconstruction.registry import METHODS, find_method
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.statistics import deviance_z, fit_index, sigmas
@@ -514,7 +516,7 @@ class Exits:
         ("", "got ''"),
         ("no_such_module:Mine", "ModuleNotFoundError"),
         ("users_module:Yours", "AttributeError"),
-        ("users_module:", "AttributeError"),
+        ("users_module:", "got module, expected a name and a reconstruct"),
         (":Mine", "ValueError"),
         ("users_module:number", "got int, expected a name and a reconstruct"),
         ("users_module:Nameless", "got Nameless, expected a name"),

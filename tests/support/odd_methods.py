@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from simbg.axes import Axes
-from simbg.reconstruction.registry import Histogram
+from simbg.reconstruction.histogram import Histogram
 
 AXES = Axes(np.geomspace(0.1, 80, 6), np.linspace(-4, 4, 11), np.linspace(-3, 3, 8))
 

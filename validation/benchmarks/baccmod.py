@@ -30,7 +30,7 @@ from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
 from simbg.observations.observation import MJDREF
 from simbg.parallel import workers
-from simbg.reconstruction.registry import Histogram
+from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import HESS_SITE, Scenario
 from simbg.simulation.schedule import make_observation_table

@@ -18,9 +18,11 @@ from scipy import special
 from simbg.axes import Axes
 from simbg.io.safe_files import new_directory
 from simbg.models.known_sources import known_sources, near_source
+from simbg.models.run_norm import predicted_counts
 from simbg.models.selection import open_store, runs_of
-from simbg.reconstruction.registry import check_cube, find_method
-from simbg.reconstruction.zenith import predict, zenith_models
+from simbg.reconstruction.contract import check_cube
+from simbg.reconstruction.registry import find_method
+from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.validation.figures.plots import crossval_figure
 from simbg.validation.metrics.statistics import deviance, deviance_moments
 
@@ -155,8 +157,9 @@ class CrossValidation:
 def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXES, executor=None):
     """Make models of four fifths of the runs, in turn, and predict the source-free others.
 
-    Models are `simbg.reconstruction.zenith.ZenithModel` of groups in altitude and azimuth. Runs
-    near known sources take part in the models only, with regions masked if the selection says so.
+    The model of a run is the method's own, or interpolated between zenith groups of the selection.
+    Runs near known sources take part in the models only, with regions masked if the selection
+    says so.
 
     Parameters
     ----------
@@ -173,10 +176,8 @@ def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXE
     result : CrossValidation
         The same for any executor.
     """
-    opened = open_store(store, scheme)
-    found = runs_of(opened, selection)
-    inside = np.flatnonzero(found.group_id >= 0)
-    observations, group_id = [found.observations[i] for i in inside], found.group_id[inside]
+    found = runs_of(open_store(store, scheme), selection)
+    observations = [found.observations[i] for i in np.flatnonzero(found.group_id >= 0)]
     if len(observations) < N_FOLDS:
         raise ValueError(f"{store}: got {len(observations)} runs, expected {N_FOLDS} or more")
     sources = known_sources(selection.exclude, limit=selection.limit)
@@ -185,9 +186,9 @@ def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXE
         raise ValueError(f"{store}: got no run far from known sources, expected 1 to hold out")
     # Neighbours in zenith go to different folds, so that each fold has the whole range.
     rank = np.argsort(np.argsort([o.alt for o in observations], kind="stable"), kind="stable")
-    n_azimuth = len(found.groups.azimuth_edges) - 1
-    about = (observations, group_id, n_azimuth, free, rank % N_FOLDS)
-    job = partial(_fold, *about, find_method(method), axes)
+    job = partial(
+        _fold, observations, free, rank % N_FOLDS, find_method(method), axes, found.groups
+    )
     folds = (executor.map if executor else map)(job, range(N_FOLDS))
     runs = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
     judged = {run.obs_id for run in runs}
@@ -201,24 +202,14 @@ def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXE
     return CrossValidation(str(store), method, tuple(runs), *about)
 
 
-def _fold(observations, group_id, n_azimuth, free, fold_of, method, axes, fold):
-    """Runs of one fold against the model of the others."""
-    groups = {
-        int(group): [
-            observations[i] for i in np.flatnonzero((group_id == group) & (fold_of != fold))
-        ]
-        for group in np.unique(group_id[fold_of != fold])
-    }
-    cubes = {
-        group: check_cube(method.reconstruct(runs, axes), axes) for group, runs in groups.items()
-    }
-    models = zenith_models(cubes, groups, n_azimuth)
-    judged = []
+def _fold(observations, free, fold_of, method, axes, groups, fold):
+    """Source-free runs of one fold against models of the other folds."""
+    others = [observations[i] for i in np.flatnonzero(fold_of != fold)]
+    models, judged = fit_runs(method, others, axes, groups), []
     for i in np.flatnonzero(free & (fold_of == fold)):
-        model, observation = models.get(group_id[i] % n_azimuth), observations[i]
-        if model is not None:
-            with suppress(NothingToCompareError):
-                judged.append(held_out(model.at(90 - observation.alt), observation, fold))
+        cube = check_cube(models.at(observations[i]), axes).per("livetime")
+        with suppress(NothingToCompareError):
+            judged.append(held_out(cube, observations[i], fold))
     return judged
 
 
@@ -229,7 +220,7 @@ class NothingToCompareError(ValueError):
 def held_out(cube, observation, fold=0):
     """Hold a run against a model, which has not seen it."""
     axes, events = cube.axes, observation.events()
-    predicted = predict(cube, observation, events)
+    predicted = predicted_counts(cube, observation, events)
     known = np.isfinite(predicted)
     predicted = np.where(known, predicted, 0.0)
     counts = np.where(known, axes.fill(events.energy, events.fov_lon, events.fov_lat), 0)

@@ -14,7 +14,8 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
 from simbg.io.gadf_reader import GadfStore
-from simbg.reconstruction.registry import axes_for, check_cube, find_method
+from simbg.reconstruction.contract import axes_for, check_cube
+from simbg.reconstruction.registry import find_method
 from simbg.validation.methods.audit import Audit
 
 __all__ = []

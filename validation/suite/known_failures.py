@@ -14,7 +14,8 @@ import click
 import numpy as np
 
 from simbg.io.safe_files import new_file
-from simbg.reconstruction.registry import METHODS, axes_for
+from simbg.reconstruction.contract import axes_for
+from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.metrics.metrics import METRICS

@@ -16,7 +16,8 @@ from simbg.models.selection import Selection, open_store
 from simbg.observations.exposure import stack_observations
 from simbg.observations.groups import Groups
 from simbg.parallel import announce
-from simbg.reconstruction.registry import axes_for, check_cube, find_method
+from simbg.reconstruction.contract import reconstruct
+from simbg.reconstruction.registry import find_method
 from simbg.simulation.experiment import Experiment
 from simbg.validation.leaderboard.standing import (
     Standing,
@@ -225,11 +226,7 @@ class _Runner:
         return store.observations(store.table)
 
     def _in_memory(self, method):
-        if self.executor is not None and hasattr(method, "executor"):
-            method = replace(method, executor=self.executor)
-        observations = self._observations()
-        axes = axes_for(method, observations)
-        return check_cube(method.reconstruct(observations, axes), axes)
+        return reconstruct(method, self._observations(), executor=self.executor)
 
     def _through_files(self, name):
         """As a user would: a store, `simbg reconstruct`, and the files it writes."""

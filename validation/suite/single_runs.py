@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simbg.reconstruction.zenith import predict
+from simbg.models.run_norm import predicted_counts
 from simbg.validation.metrics.metrics import chi2_z
 from simbg.validation.metrics.pair import Measure
 
@@ -64,7 +64,7 @@ def run_counts(cube, observation, counts=None, norm_variance=0.0):
     """
     axes = cube.axes
     events = observation.events() if counts is None or observation.excluded else None
-    predicted = predict(cube, observation, events)
+    predicted = predicted_counts(cube, observation, events)
     known = np.isfinite(predicted)
     if counts is None:
         counts = axes.fill(events.energy, events.fov_lon, events.fov_lat)

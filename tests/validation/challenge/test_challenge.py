@@ -22,7 +22,7 @@ from simbg.cli.commands import main
 from simbg.io.cubes import read_cube, write_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.safe_files import write_fits
-from simbg.reconstruction.registry import Histogram
+from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.validation.challenge.challenge import draw_answer, make_challenge, reveal_challenge
 from simbg.validation.challenge.draw import RANGES, scenarios_of

@@ -14,7 +14,7 @@ from simbg.cube import BackgroundCube
 from simbg.fixtures.editions import current_pair, edition2015_pair
 from simbg.io.cubes import write_cube
 from simbg.observations.exposure import StackedCounts
-from simbg.reconstruction.registry import Histogram
+from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison import compare as comparison
 from simbg.validation.comparison.compare import Comparison, Missing, compare, compare_paths

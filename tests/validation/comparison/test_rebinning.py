@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from simbg.axes import Axes, edition2015_axes
 from simbg.cube import BackgroundCube
 from simbg.observations.exposure import StackedCounts
-from simbg.reconstruction.registry import Histogram
+from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison import compare as comparison
 from simbg.validation.comparison.compare import compare

@@ -17,7 +17,9 @@ from simbg.cli.commands import main
 from simbg.io.cubes import write_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.observations.observation import Events
-from simbg.reconstruction.registry import Default, Histogram, Michi, check_cube
+from simbg.reconstruction.contract import check_cube
+from simbg.reconstruction.edition2015 import Default, Michi
+from simbg.reconstruction.histogram import Histogram
 from simbg.validation.conformance.conformance import conformance, judge
 from simbg.validation.conformance.promises import CHECKS
 from simbg.validation.conformance.trials import AXES, TRIALS, expected, write_trial

@@ -12,7 +12,7 @@ from support import browser as chromium
 
 from simbg.axes import Axes
 from simbg.cli.console import run
-from simbg.reconstruction.registry import Histogram
+from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.figures.rendering import render

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.observations.exposure import stack_observations
-from simbg.reconstruction.registry import Histogram
+from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.leaderboard.standing import SEEN, make_standing, with_exposure

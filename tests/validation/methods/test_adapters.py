@@ -14,7 +14,8 @@ from astropy.wcs import WCS
 from simbg.axes import Axes
 from simbg.io.gadf_reader import GadfStore
 from simbg.observations.observation import Events, Observation
-from simbg.reconstruction.registry import Reconstructor, check_cube, find_method
+from simbg.reconstruction.contract import Reconstructor, check_cube
+from simbg.reconstruction.registry import find_method
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle, excluded

@@ -17,7 +17,7 @@ from simbg.axes import Axes
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.gadf_writer import GadfWriter
 from simbg.observations.observation import Events, pointing_of
-from simbg.reconstruction.registry import check_cube
+from simbg.reconstruction.contract import check_cube
 from simbg.simulation.scenarios import HESS_SITE
 from simbg.simulation.schedule import make_observation_table
 from simbg.simulation.simulate import rows_of

@@ -14,7 +14,8 @@ from support.odd_methods import AXES, Masked, MaskedCube, OtherUnit
 
 from simbg.io.cubes import write_cube
 from simbg.io.gadf_reader import GadfStore
-from simbg.reconstruction.registry import Histogram, check_cube
+from simbg.reconstruction.contract import check_cube
+from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.sky.regions import circle

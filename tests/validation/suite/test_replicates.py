@@ -11,8 +11,9 @@ from scipy import stats
 from simbg.axes import Axes, edition2015_axes
 from simbg.observations.exposure import StackedCounts, stack_observations
 from simbg.parallel import Inline
-from simbg.reconstruction.edition2015 import smooth, smoothing_variance
-from simbg.reconstruction.registry import METHODS, Default, Histogram
+from simbg.reconstruction.edition2015 import Default, smooth, smoothing_variance
+from simbg.reconstruction.histogram import Histogram
+from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth

@@ -1,0 +1,170 @@
+"""A model of each run by any method: cubes of zenith groups, interpolated in cos(zenith)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+from simbg.observations.groups import Groups
+from simbg.observations.observation import Observation
+from simbg.observations.threshold import first_bin
+from simbg.reconstruction.contract import (
+    Reconstructor,
+    errors_in_one_line,
+    reconstruct,
+    with_executor,
+)
+
+__all__ = ["ZenithGroups", "fit_runs"]
+
+
+@dataclass(frozen=True)
+class ZenithGroups:
+    """Models each run: one cube a group of observations, interpolated between the groups.
+
+    Parameters
+    ----------
+    method : Reconstructor
+        Makes the cube of a group.
+    groups : Groups
+        In altitude and azimuth; cubes are interpolated within one bin in azimuth.
+    """
+
+    method: Reconstructor
+    groups: Groups
+
+    @property
+    def name(self):
+        """That of the method."""
+        return self.method.name
+
+    def fit(self, observations, axes):
+        """The models of runs from the observations that lie in a group.
+
+        Parameters
+        ----------
+        observations : sequence of Observation
+        axes : Axes
+
+        Returns
+        -------
+        models : ZenithModels
+        """
+        by_group = self.groups.split(observations)
+        cubes = {
+            group: reconstruct(self.method, members, axes) for group, members in by_group.items()
+        }
+        cosines = {group: _mean_cosine(members, axes) for group, members in by_group.items()}
+        return ZenithModels(axes, self.groups, cubes, cosines)
+
+
+@dataclass(frozen=True, eq=False)
+class ZenithModels:
+    """Cubes of groups of runs, interpolated in cos(zenith), bin by bin.
+
+    Parameters
+    ----------
+    axes : Axes
+    groups : Groups
+    cubes : dict of int to BackgroundCube
+        By GROUP_ID, over ``axes``.
+    cosines : dict of int to ndarray, shape (n_energy,)
+        Livetime-weighted mean cos(zenith) of the runs that expose each energy, by GROUP_ID; NaN
+        where none does.
+
+    Notes
+    -----
+    Between the two groups i and j next to it in c = cos(zenith) the rate is their weighted mean,
+    R = w R_j + (1 − w) R_i with w = (c − c_i) / (c_j − c_i), and so never negative. A bin has the
+    groups that have a rate there: where a threshold rises with zenith, low energies have fewer
+    groups. Outside of the range the nearest group holds.
+    """
+
+    axes: Axes
+    groups: Groups
+    cubes: dict[int, BackgroundCube]
+    cosines: dict[int, np.ndarray]
+
+    def at(self, observation):
+        """The cube at an observation's zenith and azimuth, per livetime, without its norm.
+
+        Its error is that of the weighted mean. A bin in azimuth without groups has no rate.
+        """
+        zenith = 90 - observation.alt
+        azimuth, n_azimuth = self.groups.azimuth_bin(observation.az), self.groups.n_azimuth
+        chosen = [group for group in self.cubes if group % n_azimuth == azimuth]
+        if not chosen:
+            nothing = np.zeros(self.axes.shape)
+            rate = np.full(self.axes.shape, np.nan)
+            return BackgroundCube(self.axes, rate, livetime=nothing, ontime=nothing)
+        cubes = [self.cubes[group].per("livetime") for group in chosen]
+        rates = np.array([cube.rate for cube in cubes])
+        cosines = np.array([self.cosines[group] for group in chosen])[:, :, None, None]
+        cosines = np.where(np.isfinite(rates), cosines, np.nan)
+        neighbours = _neighbours(cosines, np.cos(np.deg2rad(zenith)))
+        known = sum(weight > 0 for _, weight in neighbours) > 0
+        rate = np.where(known, sum(_terms(rates, neighbours)), np.nan)
+        error = None
+        if all(cube.rate_error is not None for cube in cubes):
+            terms = _terms([cube.rate_error for cube in cubes], neighbours)
+            error = np.where(known, np.sqrt(sum(term**2 for term in terms)), np.nan)
+        meta = {"METHOD": cubes[0].meta.get("METHOD", ""), "ZENITH": float(zenith)}
+        return BackgroundCube(self.axes, rate, error, meta=meta)
+
+
+def fit_runs(
+    method: Reconstructor,
+    observations: Sequence[Observation],
+    axes: Axes,
+    groups: Groups,
+    executor: Executor | None = None,
+):
+    """Models of runs, by the method's own ``fit`` or else by `ZenithGroups`.
+
+    Returns
+    -------
+    models : object
+        With ``at(observation)``, see `simbg.reconstruction.contract.Reconstructor`.
+    """
+    method = with_executor(method, executor)
+    if not hasattr(method, "fit"):
+        method = ZenithGroups(method, groups)
+    with errors_in_one_line(method):
+        return method.fit(observations, axes)
+
+
+def _neighbours(cosines, cosine):
+    """The groups just below and above in cos(zenith), bin by bin: twice (index, weight).
+
+    ``cosines`` has shape (n_group, n_energy, n_fov_lon, n_fov_lat), NaN where a group has no rate.
+    """
+    below = np.where(cosines <= cosine, cosines, -np.inf)
+    above = np.where(cosines > cosine, cosines, np.inf)
+    first, second = below.argmax(axis=0)[None], above.argmin(axis=0)[None]
+    x0 = np.take_along_axis(below, first, axis=0)[0]
+    x1 = np.take_along_axis(above, second, axis=0)[0]
+    with np.errstate(invalid="ignore"):
+        weight = np.where(np.isfinite(x0 + x1), (cosine - x0) / (x1 - x0), np.isfinite(x1))
+    return (first, np.where(np.isfinite(x0), 1 - weight, 0.0)), (second, weight)
+
+
+def _terms(values, neighbours):
+    """What either neighbour adds to the weighted mean of (n_group, ...) values."""
+    values = np.nan_to_num(values)
+    return [weight * np.take_along_axis(values, group, axis=0)[0] for group, weight in neighbours]
+
+
+def _mean_cosine(observations, axes):
+    """Livetime-weighted mean cos(zenith) of the runs that expose each energy, (n_energy,)."""
+    total, weighted = np.zeros(axes.shape[0]), np.zeros(axes.shape[0])
+    for observation in observations:
+        first = first_bin(axes, observation.energy_threshold, True)
+        total[first:] += observation.livetime
+        weighted[first:] += observation.livetime * np.sin(np.deg2rad(observation.alt))
+    with np.errstate(invalid="ignore"):
+        return weighted / np.where(total > 0, total, np.nan)
