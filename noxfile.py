@@ -111,3 +111,11 @@ def minimums(session):
     # matplotlib 3.9 calls what pyparsing 3.3 warns of, and warnings are errors here.
     session.install("-e.", *lowest, "pyparsing<3.3", *groups("test"))
     session.run("pytest", *PARALLEL, *session.posargs, env=THREADS)
+
+
+@nox.session
+def latest(session):
+    """Run the tests with the newest release of everything, so without gammapy, which pins some."""
+    newest = ("--upgrade", "--upgrade-strategy", "eager")
+    session.install(*newest, "-e.", *groups("test"))
+    session.run("pytest", *PARALLEL, *session.posargs, env=THREADS)
