@@ -48,8 +48,11 @@ def fixtures_2015():
 
 @pytest.fixture(autouse=True)
 def _offline():
-    """No test reaches for the network: astropy takes the table of the Earth's rotation it has."""
-    with iers.conf.set_temp("auto_download", False):
+    """No test reaches for the network: astropy takes the table of the Earth's rotation it has.
+
+    However old it is: with a list of leap seconds that has expired it would warn.
+    """
+    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("auto_max_age", None):
         yield
 
 
