@@ -20,8 +20,9 @@ from simbg.cli.commands import _make_bg_cube_models as make_bg_cube_models_comma
 from simbg.cli.commands import simbg as simbg_command
 from simbg.io.gadf_reader import GadfStore
 from simbg.reconstruction.contract import check_cube
-from simbg.validation.metrics.metrics import METRICS, N_TOYS
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.point_source import N_TOYS
+from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.metrics.registry import METRICS
 from simbg.validation.self_check.defects import DEFECTS
 from simbg.validation.self_check.detection import N_CLEAN, PROBES, RATE
 
@@ -42,7 +43,8 @@ SHOWN = {
         "simbg.reconstruction.histogram",
         "simbg.io.cubes",
     ),
-    *("simbg.validation.metrics.metrics", "simbg.validation.metrics.statistics"),
+    *(f"simbg.validation.metrics.{name}" for name in ("fits", "metric", "poisson", "shapes")),
+    "simbg.validation.metrics.status",
 }
 PAGES = [
     path.relative_to(ROOT)

@@ -30,7 +30,8 @@ from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.registry import METHODS, find_method
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
-from simbg.validation.metrics.statistics import deviance_z, fit_index, sigmas
+from simbg.validation.metrics.fits import fit_index
+from simbg.validation.metrics.poisson import deviance_z, sigmas
 
 # Of each statistical test; seeds were not chosen after looking (ten others pass, too).
 FALSE_ALARM = 1e-6

@@ -15,7 +15,7 @@ from simbg.cube import BackgroundCube
 from simbg.io.bkg_2d import write_bkg_2d
 from simbg.io.cubes import read_model, write_cube
 from simbg.truth.from_file import CubeTruth
-from simbg.validation.metrics.statistics import deviance
+from simbg.validation.metrics.poisson import deviance
 
 # Sums of some tens of products of doubles.
 ROUNDING = 1e-13

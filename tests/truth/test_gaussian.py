@@ -12,7 +12,7 @@ from scipy.stats import chi2, kstest, norm
 from simbg.axes import Axes, edition2015_axes
 from simbg.simulation.simulate import simulate_events
 from simbg.truth.gaussian import GaussianTruth, edition2015_cube
-from simbg.validation.metrics.statistics import deviance_z
+from simbg.validation.metrics.poisson import deviance_z
 
 # The reference has converged to 1e-12; the brief of the integrals is 1e-10.
 RTOL = 1e-10

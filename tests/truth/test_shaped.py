@@ -14,7 +14,7 @@ from simbg.axes import Axes, edition2015_axes
 from simbg.truth import shaped as truth_shaped
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.shaped import ShapedTruth
-from simbg.validation.metrics.statistics import deviance
+from simbg.validation.metrics.poisson import deviance
 
 # What is asked of a bin that holds more than 1e-12 of all events; the reference has 1e-12.
 RTOL = 1e-9

@@ -10,8 +10,8 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
-from simbg.validation.metrics.metrics import METRICS
-from simbg.validation.metrics.pair import Pair
+from simbg.validation.metrics.cube_pair import CubePair
+from simbg.validation.metrics.registry import METRICS
 
 __all__ = ["LIMITS", "find_groups", "markdown", "ranking", "score_model", "true_cube"]
 
@@ -102,7 +102,7 @@ def _pair(model, experiment):
         )
     # The clock is turned with the runs' own times, bin by bin, whatever the file says of them.
     own = {"livetime": true.livetime, "ontime": true.ontime, "clock": model.clock}
-    return Pair(true, BackgroundCube(true.axes, rate, **own))
+    return CubePair(true, BackgroundCube(true.axes, rate, **own))
 
 
 def _scored_axes(axes, threshold):

@@ -33,8 +33,8 @@ from simbg.validation.comparison.measures import (
     widths,
 )
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
-from simbg.validation.metrics.metrics import CENTER
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.metrics.shapes import CENTER
 
 __all__ = ["TESTED", "Comparison", "Missing", "compare", "compare_paths"]
 
@@ -71,7 +71,7 @@ class Comparison:
     name : str
     a, b : BackgroundCube
         ``a`` after normalisation.
-    measures : dict of str to Measure
+    measures : dict of str to MetricValue
         Of b, with those of a as ideals.
     limits : dict of str to float
         Largest deviation from the ideal that passes for agreement.

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from simbg.validation.comparison.measures import exposure, is_measured, make_pair
-from simbg.validation.metrics.statistics import deviance
+from simbg.validation.metrics.poisson import deviance
 
 __all__ = ["beats", "explains"]
 

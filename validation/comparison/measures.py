@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from simbg.validation.metrics.metrics import METRICS
-from simbg.validation.metrics.pair import Measure, Pair
-from simbg.validation.metrics.statistics import fit_index, fit_width, two_sample_z
+from simbg.validation.metrics.bins import count_deviance, lost_information
+from simbg.validation.metrics.cube_pair import CubePair
+from simbg.validation.metrics.fits import fit_index, fit_width
+from simbg.validation.metrics.metric import MetricValue
+from simbg.validation.metrics.poisson import two_sample_z
 
 __all__ = [
     "bin_by_bin",
@@ -104,7 +106,7 @@ def fitted_index(pair, pixels):
         fit_index((counts * pixels).sum(axis=(1, 2)), axes.energy, livetime)
         for counts in (pair.predicted, pair.expected)
     )
-    return Measure(rebuilt[0], true[1], true[0])
+    return MetricValue(rebuilt[0], true[1], true[0])
 
 
 def width_ratio(true, rebuilt):
@@ -115,10 +117,10 @@ def width_ratio(true, rebuilt):
     if not pairs:
         # What neither has they do not differ in.
         neither = not np.isfinite([width for width, _ in (*true, *rebuilt)]).any()
-        return Measure(np.nan, np.nan, np.nan if neither else 1.0)
+        return MetricValue(np.nan, np.nan, np.nan if neither else 1.0)
     ratio, error = np.array(pairs).T
     weight = error**-2.0
-    return Measure(
+    return MetricValue(
         float(np.exp(np.average(np.log(ratio), weights=weight))), weight.sum() ** -0.5, 1.0
     )
 
@@ -129,7 +131,7 @@ def mean_angle(pair, angle):
     ideal = np.sum(expected * angle) / expected.sum()
     value = np.sum(predicted * angle) / predicted.sum()
     error = np.sqrt(np.sum(expected * (angle - ideal) ** 2)) / expected.sum()
-    return Measure(float(value), float(error), float(ideal), "deg")
+    return MetricValue(float(value), float(error), float(ideal), "deg")
 
 
 def scale_factor(a, b, normalize):
@@ -154,15 +156,17 @@ def bin_by_bin(a, b, normalize, a_measured, b_measured):
         exposures = exposure(a), exposure(b) * scale_factor(a, b, normalize)
         total = exposures[0] + exposures[1]
         share = np.divide(exposures[1], total, out=np.zeros_like(total), where=total > 0)
-        return {"count_deviance": Measure(two_sample_z(a.counts, b.counts, share), 1.0, 0.0, "σ")}
+        return {
+            "count_deviance": MetricValue(two_sample_z(a.counts, b.counts, share), 1.0, 0.0, "σ")
+        }
     if a_measured:  # Then b is the truth that a's counts are held against.
         a, b = b, a
     a = scaled(a, scale_factor(a, b, normalize))
     if not (a_measured or b_measured):
         pair = make_pair(a, b, False, False)
-        q = METRICS["lost_information"](pair).value
-        return {"difference": Measure(float(np.sqrt(q / pair.expected.sum())), math.nan, 0.0)}
-    return {"count_deviance": METRICS["count_deviance"](make_pair(a, b, False, True))}
+        q = lost_information(pair).value
+        return {"difference": MetricValue(float(np.sqrt(q / pair.expected.sum())), math.nan, 0.0)}
+    return {"count_deviance": count_deviance(make_pair(a, b, False, True))}
 
 
 def is_measured(cube):
@@ -181,16 +185,16 @@ def make_pair(a, b, a_measured, b_measured):
     used = np.isfinite(a.rate) & (time > 0)
     expected = np.where(used, a.event_rate, 0.0) * time
     time = np.where(used, time, 0.0)
-    # Pair works per livetime; both cubes share a clock, so its name does not matter here.
+    # CubePair works per livetime; both cubes share a clock, so its name does not matter here.
     true = replace(a, counts=expected, livetime=time, clock="livetime")
-    return Pair(true, replace(b, clock="livetime"))
+    return CubePair(true, replace(b, clock="livetime"))
 
 
 def norm_ratio(a, b, pair):
     """Ratio of the integrals over common bins, with the error of the counts behind it."""
     used = pair.used
     ratio = b.event_rate[used].sum() / a.event_rate[used].sum()
-    return Measure(float(ratio), float(ratio / np.sqrt(pair.expected.sum())), 1.0)
+    return MetricValue(float(ratio), float(ratio / np.sqrt(pair.expected.sum())), 1.0)
 
 
 def noise_factor(pair, a, a_measured, b_measured):

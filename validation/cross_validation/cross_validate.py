@@ -24,7 +24,7 @@ from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.validation.figures.plots import crossval_figure
-from simbg.validation.metrics.statistics import deviance, deviance_moments
+from simbg.validation.metrics.poisson import deviance, deviance_moments
 
 __all__ = ["AXES", "CrossValidation", "HeldOut", "cross_validate", "write_crossval"]
 

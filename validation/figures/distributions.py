@@ -6,8 +6,8 @@ import numpy as np
 from scipy import special
 
 from simbg.validation.figures.style import GREY, INK, label, look, new_figure, styled
-from simbg.validation.metrics.metrics import RICH, pit_values, pulls
-from simbg.validation.metrics.statistics import poisson_coverage
+from simbg.validation.metrics.bins import MIN_COUNTS, pit_values, pulls
+from simbg.validation.metrics.poisson import poisson_coverage
 
 __all__ = ["coverage_figure", "pit_figure", "pull_figure"]
 
@@ -31,7 +31,7 @@ def pull_figure(pairs):
     axes.set(
         xlabel="pull: (rebuilt − true) / true error",
         ylabel="density",
-        title=f"bins that expect {RICH:g} counts or more",
+        title=f"bins that expect {MIN_COUNTS:g} counts or more",
     )
     _legend(axes, "mean, width")
     return figure
@@ -67,7 +67,7 @@ def coverage_figure(pairs):
             style = {**look(number), "ls": "none", "ms": 4.5, "mfc": "none", "elinewidth": 1}
             axes.errorbar(SIGMAS + shift, 100 * share, 100 * spread, label=label(method), **style)
     expected = next(iter(pairs.values())).expected
-    expected = expected[expected >= RICH]
+    expected = expected[expected >= MIN_COUNTS]
     if expected.size:
         exact = [poisson_coverage(expected, c).mean() for c in SIGMAS] - _normal(SIGMAS)
         axes.plot(SIGMAS, 100 * exact, color=INK, lw=1, ls="--", label="√n errors, exactly")
@@ -83,7 +83,7 @@ def coverage_figure(pairs):
 
 def _coverage(pair):
     """Share of rich bins covered less the normal's, and its standard error, a number each."""
-    variance, rich = pair.stated_variance, pair.expected >= RICH
+    variance, rich = pair.stated_variance, pair.expected >= MIN_COUNTS
     if variance is None or not rich.any():
         return None, None
     with np.errstate(divide="ignore", invalid="ignore"):

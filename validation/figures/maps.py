@@ -46,7 +46,7 @@ def maps_figure(pair, limit):
 
     Parameters
     ----------
-    pair : Pair
+    pair : CubePair
     limit : float
         Largest relative residual of the scale.
     """

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from simbg.validation.figures.style import BLUE, GREEN, GREY, ORANGE
-from simbg.validation.metrics.statistics import fit_index
+from simbg.validation.metrics.fits import fit_index
 
 __all__ = [
     "compare_figure",

@@ -17,7 +17,7 @@ from simbg.validation.figures.suite_plots import (
     response_figure,
     self_check_figure,
 )
-from simbg.validation.metrics.metrics import pulls
+from simbg.validation.metrics.bins import pulls
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.mask_response import FLUXES
 

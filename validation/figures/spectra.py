@@ -13,7 +13,7 @@ from matplotlib.markers import CARETUP
 
 from simbg.validation.figures.maps import energy_bins
 from simbg.validation.figures.style import GREY, INK, RATE, label, look, new_figure, set_log, styled
-from simbg.validation.metrics.statistics import fit_index
+from simbg.validation.metrics.fits import fit_index
 
 __all__ = ["radial_figure", "spectrum_figure"]
 
@@ -29,7 +29,7 @@ def spectrum_figure(pairs, place, story=False):
 
     Parameters
     ----------
-    pairs : dict of str to Pair
+    pairs : dict of str to CubePair
         By method.
     place : tuple of float
         Its centre: fov_lon, fov_lat in deg.

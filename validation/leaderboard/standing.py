@@ -22,11 +22,11 @@ import numpy as np
 from simbg.cube import BackgroundCube
 from simbg.truth.from_file import CubeTruth
 from simbg.validation.cross_validation.empty_field import significance_width
-from simbg.validation.metrics.metrics import METRICS
-from simbg.validation.metrics.pair import Pair
+from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
+from simbg.validation.metrics.registry import METRICS
 from simbg.validation.suite.replicates import N_PARAMETERS
 
-__all__ = ["Standing", "check_rates", "make_standing", "rebuild_stores", "with_exposure"]
+__all__ = ["Standing", "make_standing", "rebuild_stores"]
 
 # Relative accuracy for which hours are stated.
 TARGET = 0.01
@@ -128,38 +128,6 @@ def _rebuild(scenario, folder, job):
     return way.rebuild(folder / f"bench-{replicate}", scenario)
 
 
-def with_exposure(cube, stack, own=True):
-    """A cube that may not know its exposure, or not its ``own``, with that of the runs."""
-    if cube.axes.align != "ALTAZ":
-        raise ValueError(f"got a cube aligned with {cube.axes.align}, expected ALTAZ")
-    # One clock without the other converts nothing.
-    if own and cube.livetime is not None and cube.ontime is not None:
-        return cube
-    counts = cube.counts if own else None
-    return replace(cube, counts=counts, livetime=stack.livetime, ontime=stack.ontime)
-
-
-def check_rates(reco, true):
-    """Refuse a cube that would pass for want of anything to measure."""
-    if reco.livetime is None or not np.any(reco.livetime > 0):
-        raise ValueError("got a cube without livetime, expected that of each bin")
-    longest, runs = reco.livetime.max(), true.livetime.max()
-    # Sums of the same seconds in another order.
-    if abs(longest - runs) > 1e-9 * runs:
-        raise ValueError(
-            f"got {longest:.0f} s of livetime, expected that of the runs, {runs:.0f} s"
-        )
-    exposed = true.livetime > 0
-    rate = reco.rate[exposed]
-    # No double of a rate that is no nonsense overflows when it is squared.
-    bad = np.count_nonzero(~((rate >= 0) & (rate < 1e100)))
-    if bad:
-        raise ValueError(
-            f"got {bad} rates of {rate.size} that are negative or no number, "
-            "expected 0 or more wherever there is exposure"
-        )
-
-
 def make_standing(experiment, method, setting, isolated, own=True, common=None):
     """Where a method stands.
 
@@ -190,11 +158,11 @@ def make_standing(experiment, method, setting, isolated, own=True, common=None):
     }
     if reasons:
         return Standing(experiment.scenario.name, method, reasons[0], **cost)
-    pairs = [Pair(setting.true, cube) for cube in cubes]
+    pairs = [CubePair(setting.true, cube) for cube in cubes]
     numbers = {"stores": len(pairs)} | _biases(pairs)
     if common is not None:
         setting, cubes = common, [_resampled(cube, common) for cube in cubes]
-        pairs = [Pair(setting.true, cube) for cube in cubes]
+        pairs = [CubePair(setting.true, cube) for cube in cubes]
     numbers |= _accuracies(pairs, setting, float(np.sum(experiment.runs["LIVETIME"])))
     # Runs of a replicate that no method has seen.
     unseen = replace(experiment, replicate=len(isolated))

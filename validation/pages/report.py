@@ -22,17 +22,15 @@ from simbg.validation.leaderboard.ranking import (
     why,
     write_leaderboard,
 )
-from simbg.validation.metrics.metrics import METRICS, SOURCES
+from simbg.validation.metrics.metric import BUDGET
+from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.summary import key_numbers, write_summary
 from simbg.validation.suite.convergence import TARGETS
-from simbg.validation.suite.criteria import BUDGET
 from simbg.validation.suite.mask_response import FLUXES
-from simbg.validation.suite.replicates import SUMMARY
 from simbg.validation.suite.results import versions, write_results
-from simbg.validation.suite.single_runs import SUMMARY as RUN_SUMMARY
 from simbg.validation.suite.suite import self_check_lines
 
 __all__ = ["commit", "write_report_page", "write_reports"]
@@ -123,10 +121,7 @@ def _about(suite):
         "numbers": key_numbers(suite.outcomes),
         "scenarios": suite.scenarios,
         "methods": suite.methods,
-        "about": {name: metric.__doc__.splitlines()[0] for name, metric in METRICS.items()}
-        | SUMMARY
-        | RUN_SUMMARY,
-        "sources": SOURCES,
+        "metrics": METRICS,
         "changes": suite.changes,
         "n_changes": N_CHANGES,
         "convergence": _convergence(suite.outcomes),

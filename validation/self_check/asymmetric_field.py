@@ -14,7 +14,7 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.truth.gaussian import GaussianTruth
-from simbg.validation.metrics.pair import Pair
+from simbg.validation.metrics.cube_pair import CubePair
 
 __all__ = ["DEADTIME", "GRADIENT", "N_RUNS", "AsymmetricField", "asymmetric_field"]
 
@@ -80,7 +80,7 @@ class AsymmetricField:
 
     def pair(self, counts, runs, predicted=None, variance=None):
         """What the metrics see of a rebuilt cube."""
-        return Pair(self.true, self.cube(counts, predicted, variance), None, self.runs, runs)
+        return CubePair(self.true, self.cube(counts, predicted, variance), None, self.runs, runs)
 
     def draw(self, rng, expected):
         """Poisson counts and their share to runs."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from simbg.axes import edition2015_axes
 from simbg.reconstruction.edition2015 import smooth, smoothing_variance
-from simbg.validation.metrics.metrics import PSF
+from simbg.validation.metrics.point_source import PSF
 from simbg.validation.self_check.asymmetric_field import (
     DEADTIME,
     GRADIENT,
@@ -40,7 +40,7 @@ class Defect:
         (field, size) → counts that the faulty cube predicts on average. Drives `plant`
         and the Cramér–Rao limit.
     plant : callable, optional
-        (field, size, rng) → Pair, where an expectation does not say it all.
+        (field, size, rng) → CubePair, where an expectation does not say it all.
     drawn : bool
         Whether the fault lies in what the events come from, rather than in the cube made of them.
     events : float

@@ -9,18 +9,19 @@ import numpy as np
 from scipy import stats
 
 from simbg.simulation.simulate import named_rng
-from simbg.validation.metrics.metrics import METRICS
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.metric import BUDGET
+from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
-from simbg.validation.suite.criteria import BUDGET
 
 __all__ = ["PROBES", "CleanRuns", "Detection", "clean_runs", "detect", "self_check"]
 
-# Metrics with a criterion; a bare pair has all of them.
-# Not those without a criterion, nor that of masks, which the field does not have.
+# Metrics with a criterion, but for that of masks, which the field does not have.
 PROBES = tuple(
-    name for name in METRICS if name not in ("zero_mass", "lost_information", "masked_norm")
+    name
+    for name, metric in CUBE_METRICS.items()
+    if metric.kind != "quality" and name != "masked_norm"
 )
 RATE = BUDGET / len(PROBES)
 # A size counts as found if 19 of 20 replicates show it.
@@ -171,7 +172,7 @@ def clean_runs(seed, start, n=42):
     rows = []
     for number in range(start, start + n):
         pair = b.pair(*b.draw(named_rng(seed, "clean", number), b.expected))
-        rows.append([METRICS[name](pair).pull for name in PROBES])
+        rows.append([CUBE_METRICS[name](pair).pull for name in PROBES])
     return rows
 
 
@@ -179,5 +180,5 @@ def _pulls(defect, size, seed, number):
     rows = []
     for i in range(N_REPLICATES):
         pair = defect.pair(size, named_rng(seed, "defect " + defect.name, number, i))
-        rows.append([METRICS[name](pair).pull for name in PROBES])
+        rows.append([CUBE_METRICS[name](pair).pull for name in PROBES])
     return np.array(rows)

@@ -23,9 +23,9 @@ from simbg.parallel import workers
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.validation.metrics.metrics import METRICS
-from simbg.validation.metrics.pair import Pair
-from simbg.validation.suite.criteria import BUDGET
+from simbg.validation.metrics.cube_pair import CubePair
+from simbg.validation.metrics.metric import BUDGET
+from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.suite.replicates import make_setting
 from simbg.validation.suite.results import read_records
 
@@ -168,10 +168,10 @@ def _measure(job):
     for number in range(N_REPLICATES):
         counts = _stable_poisson(setting.expected.counts, f"{name} gate", number)
         cube = setting.estimate(setting.expected.with_counts(counts))
-        pair = Pair(setting.true, cube, setting.perfect.rate_error)
-        rows.append({metric: function(pair) for metric, function in METRICS.items()})
+        pair = CubePair(setting.true, cube, setting.perfect.rate_error)
+        rows.append({metric: function(pair) for metric, function in CUBE_METRICS.items()})
     losses = {}
-    for metric in METRICS:
+    for metric in CUBE_METRICS:
         values = [
             row[metric].value if metric == "lost_information" else abs(row[metric].pull)
             for row in rows

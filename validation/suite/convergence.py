@@ -9,8 +9,8 @@ import numpy as np
 
 from simbg.axes import edition2015_axes
 from simbg.simulation.simulate import named_rng
-from simbg.validation.metrics.metrics import METRICS
-from simbg.validation.metrics.pair import Pair
+from simbg.validation.metrics.bins import lost_information
+from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.suite.replicates import draw, make_setting
 
 __all__ = ["EXPOSURES", "TARGETS", "Convergence", "converge"]
@@ -111,5 +111,5 @@ def _loss(setting, seed, hours, exposure):
     setting, q = setting.times(exposure / hours), []
     for number in range(N_REPLICATES):
         stack, _ = draw(setting, named_rng(seed, f"{setting.name} convergence {exposure}", number))
-        q.append(METRICS["lost_information"](Pair(setting.true, setting.estimate(stack))).value)
+        q.append(lost_information(CubePair(setting.true, setting.estimate(stack))).value)
     return setting.true.counts.sum(), np.mean(q), np.std(q, ddof=1) / np.sqrt(N_REPLICATES)

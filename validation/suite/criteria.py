@@ -1,10 +1,11 @@
-"""What is accurate enough, and which failures are known, each with its reason.
+"""What is accurate enough: the limit of each metric, and the status of each result.
 
 A metric holds if it lies within max(k standard errors, stated bias) of its ideal
 value, with k such that the false-alarm rates of all criteria of a run add up to
 `BUDGET`. The smallest defect that a criterion finds, with 95 % power, is k + 1.64
 standard errors. A known failure is data: it must fail, by as much as the method
-gives from noise-free counts, and that bias must be the committed one (`known`).
+gives from noise-free counts, and that bias must be the committed one
+(`simbg.validation.suite.known_failures`).
 """
 
 from __future__ import annotations
@@ -12,94 +13,23 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.metric import BUDGET
+from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
+from simbg.validation.suite.known_failures import KNOWN, SMOOTHERS
 
-__all__ = [
-    "BUDGET",
-    "DIRECTED",
-    "KNOWN",
-    "SHOWING",
-    "STATED_BIAS",
-    "WITHOUT_CRITERION",
-    "judge",
-    "known_metrics",
-]
+__all__ = ["STATED_BIAS", "judge"]
 
-BUDGET = 1e-3
 POWER_SIGMA = 1.645  # 95 %, one side
-# Biases too small to matter to anybody: a hundredth of CTAO's 1 % background systematic.
-STATED_BIAS = dict.fromkeys(("norm", "index", "center_index", "width"), 1e-4)
-# Metrics of which a noise-free cube says how large a bias is.
-DIRECTED = (
-    "norm",
-    "index",
-    "center_index",
-    "width",
-    "width_slope",
-    "lon_gradient",
-    "lat_gradient",
-    "energy_norms",
-    "energy_widths",
-    "ring",
-    "masked_norm",
-)
-# What may show an effect that a scenario lets methods ignore.
-SHOWING = (*DIRECTED, "point_source")
-FLAT = "flat solid angles are too large off axis, by 1 / cos(fov_lat)"
-THRESHOLD = "a bin that holds the threshold gets the whole livetime for a part of the events"
-SMOOTHED = "smoothing widens the image, and reflecting borders lift its edges"
-SPREAD = "smoothing fills what is narrow: a dead drawer, a ring's hole, the edge of a mask"
-ONE_CUBE = "one cube for all runs knows neither their zenith angles nor their norms"
-# Failures that a calculation predicts; for 2015's methods see edition2015.py.
-KNOWN = (
-    {(method, metric): SPREAD for method in ("default", "michi") for metric in DIRECTED}
-    | {
-        (method, metric): reason
-        for method in ("default", "michi")
-        for metric, reason in (
-            ("norm", FLAT),
-            ("energy_norms", FLAT),
-            ("width", SMOOTHED),
-            ("energy_widths", SMOOTHED),
-            ("ring", SMOOTHED),
-        )
-    }
-    | {
-        # michi starts at the lowest threshold, and so has no such bin where all are the same.
-        ("default", "norm"): f"{FLAT}; {THRESHOLD}",
-        ("default", "energy_norms"): f"{FLAT}; {THRESHOLD}",
-        ("default", "index"): f"{THRESHOLD}; {SPREAD}",
-        ("default", "center_index"): f"{THRESHOLD}; {SPREAD}",
-        ("default", "width_slope"): f"{THRESHOLD}; {SPREAD}",
-        ("histogram", "run_norms"): ONE_CUBE,
-        ("histogram", "run_spectra"): ONE_CUBE,
-    }
-)
-IGNORED = "the effect that is ignored here moves it; the directed metrics say by how much"
-CORRELATED = "neighbouring bins are correlated; see replicate_pull_width"
-# Metrics with no criterion, for a method or for all, and why.
-WITHOUT_CRITERION = {
-    (None, "zero_mass"): "says how sparse the cube is; no limit",
-    (None, "lost_information"): "a measure of quality, to compare methods with; no limit",
-    (None, "noise_cost"): "a measure of quality; no limit",
-    (None, "bias_floor"): "a measure of quality; no limit",
-    (None, "efficiency"): "a measure of quality; no limit",
-    (None, "heldout_deviance"): "a measure of quality; no limit",
-    (None, "heldout_missed"): "says how sparse the cube is; no limit",
-    **{
-        (method, metric): CORRELATED
-        for method in ("default", "michi")
-        for metric in ("point_source", "pull_mean", "pull_width", "coverage_68", "coverage_95")
-    },
-    **{
-        (method, metric): "the counts are those of histogram, where they are tested"
-        for method in ("default", "michi")
-        for metric in ("count_deviance", "pit")
-    },
-}
+# Biases of norm, indices and width that are too small to matter to anybody: a hundredth of
+# CTAO's 1 % background systematic.
+STATED_BIAS = 1e-4
 # A known failure this many σ beyond the limit must show; nearer it may hide in the noise.
 MUST_SHOW = 5.0
+IGNORED = "the effect that is ignored here moves it; the directed metrics say by how much"
+CORRELATED = "neighbouring bins are correlated; see replicate_pull_width"
+SAME_COUNTS = "the counts are those of histogram, where they are tested"
 
 
 def judge(results, budget=BUDGET, drift=None):
@@ -127,14 +57,6 @@ def judge(results, budget=BUDGET, drift=None):
     return [_drifted(result, drift or {}) for result in judged]
 
 
-def known_metrics(scenario, method):
-    """The metrics by which a method may be known to fail in a scenario."""
-    of_runs = {"run_norms", "run_spectra"}
-    named = {metric for name, metric in KNOWN if name == method}
-    named = named if scenario.per_run else named - of_runs
-    return sorted(named | set(SHOWING if scenario.ignored else ()))
-
-
 def _drifted(result, drift):
     """A known failure that is another than it was is a failure, whatever it looks like."""
     reason = drift.get((result.scenario, result.method, result.metric))
@@ -146,11 +68,17 @@ def _is_tested(result):
 
 
 def _why_not(result):
-    if result.ignored and result.metric not in SHOWING:
+    """Why a result has no criterion; None if it has one."""
+    metric = METRICS[result.metric]
+    if result.ignored and not metric.shows_bias:
         return IGNORED
-    for method in (result.method, None):
-        if (method, result.metric) in WITHOUT_CRITERION:
-            return WITHOUT_CRITERION[method, result.metric]
+    if metric.kind == "quality":
+        return "a measure of quality; no limit"
+    if result.method in SMOOTHERS and metric.function:
+        if metric.kind in ("source", "errors"):
+            return CORRELATED
+        if metric.kind == "counts":
+            return SAME_COUNTS
     return None if math.isfinite(result.error) else "nothing to measure"
 
 
@@ -160,7 +88,7 @@ def _untested(result):
 
 def _judge(result, rate):
     k = sigmas(rate)
-    limit = max(k * result.error, STATED_BIAS.get(result.metric, 0.0))
+    limit = max(k * result.error, STATED_BIAS * METRICS[result.metric].relative)
     smallest = limit + POWER_SIGMA * result.error
     result = replace(result, limit=limit, smallest=smallest, false_alarm_rate=rate)
     # What is ignored moves every method, whatever else does.

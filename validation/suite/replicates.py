@@ -17,12 +17,13 @@ from simbg.axes import edition2015_axes
 from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.simulate import named_rng
-from simbg.validation.metrics.metrics import METRICS
-from simbg.validation.metrics.pair import Measure, Pair
-from simbg.validation.metrics.statistics import heldout_deviance
+from simbg.validation.metrics.bins import lost_information
+from simbg.validation.metrics.cube_pair import CubePair
+from simbg.validation.metrics.metric import MetricValue
+from simbg.validation.metrics.poisson import heldout_deviance
+from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 
 __all__ = [
-    "SUMMARY",
     "Setting",
     "Summary",
     "draw",
@@ -31,19 +32,10 @@ __all__ = [
     "replicate",
 ]
 
-# What replicates say beyond single cubes: name → docstring of the result.
-SUMMARY = {
-    "replicate_pull_width": "Width of pulls about the method's own expectation, in stated errors.",
-    "noise_cost": "p_eff: what noise costs, E[Q] less the floor; parameters of a perfect fit.",
-    "bias_floor": "T b: what is lost at this exposure even without noise.",
-    "efficiency": "Parameters of the truth over E[Q]: 1 for a perfect fit of the right family.",
-    "heldout_deviance": "Deviance of other counts against the cube; the ideal is the truth's own.",
-    "heldout_missed": "Share of the other counts in bins where the cube predicts none.",
-}
 # Replicates a piece of work.
 BATCH = 5
-# Index, σ at two energies and norm make a gaussian truth.
-N_PARAMETERS = 4
+# Of a gaussian truth.
+N_PARAMETERS = METRICS["noise_cost"].ideal
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +81,10 @@ class Summary:
 
     Parameters
     ----------
-    measures : dict of str to list of Measure
+    measures : dict of str to list of MetricValue
         One a replicate.
-    measured : dict of str to Measure
-        Of `SUMMARY`.
+    measured : dict of str to MetricValue
+        Of replicates together.
     """
 
     measures: dict
@@ -115,7 +107,7 @@ def draw(setting, rng):
     return setting.expected.with_counts(counts), runs
 
 
-def replicate(setting, n_replicates, seed, executor=None, names=tuple(METRICS)):
+def replicate(setting, n_replicates, seed, executor=None, names=tuple(CUBE_METRICS)):
     """Draw, rebuild and measure ``n_replicates`` times.
 
     Returns
@@ -136,10 +128,12 @@ def from_replicates(values, ideal):
     values = np.asarray(values, float)
     mean, spread = values.mean(), values.std(ddof=1) / np.sqrt(values.size)
     if not spread > 0:
-        return Measure(float(mean), np.nan, ideal)
+        return MetricValue(float(mean), np.nan, ideal)
     t = (mean - ideal) / spread
     z = -special.ndtri_exp(stats.t.logsf(abs(t), values.size - 1))
-    return Measure(float(mean), float(abs(mean - ideal) / z) if z > 1e-9 else float(spread), ideal)
+    return MetricValue(
+        float(mean), float(abs(mean - ideal) / z) if z > 1e-9 else float(spread), ideal
+    )
 
 
 def _batch(setting, seed, names, numbers):
@@ -152,12 +146,12 @@ def _one(setting, seed, names, number):
     stack, runs = draw(setting, rng)
     other, _ = draw(setting, rng)
     cube = setting.estimate(stack)
-    pair = Pair(setting.true, cube, None, setting.expected.run_counts, runs)
-    return {name: METRICS[name](pair) for name in names}, _facts(setting, pair, other.counts)
+    pair = CubePair(setting.true, cube, None, setting.expected.run_counts, runs)
+    return {name: CUBE_METRICS[name](pair) for name in names}, _facts(setting, pair, other.counts)
 
 
 def _facts(setting, pair, other):
-    perfect = Pair(setting.true, setting.perfect)
+    perfect = CubePair(setting.true, setting.perfect)
     variance, stated = perfect.stated_variance, pair.stated_variance
     rich = (pair.expected >= 1) & (variance > 0)
     square = (pair.predicted - perfect.predicted)[rich] ** 2 / variance[rich]
@@ -166,7 +160,7 @@ def _facts(setting, pair, other):
     return {
         "square": square.mean() if rich.any() else np.nan,
         "stated": np.mean(stated[rich] / variance[rich]) if rich.any() else np.nan,
-        "q": METRICS["lost_information"](pair).value,
+        "q": lost_information(pair).value,
         "heldout": lost,
         "truth": truth,
         "missed": missed,
@@ -174,7 +168,7 @@ def _facts(setting, pair, other):
 
 
 def _summary(setting, extra):
-    floor = METRICS["lost_information"](Pair(setting.true, setting.perfect)).value
+    floor = lost_information(CubePair(setting.true, setting.perfect)).value
     # What a replicate's cube states against how far it is from the method's expectation.
     width = from_replicates(extra["square"] / extra["stated"].mean(), 1.0)
     spread = {
@@ -182,14 +176,13 @@ def _summary(setting, extra):
         for key, values in extra.items()
     }
     q = extra["q"].mean()
-    return {
+    values = {
         # √ of a mean square, to first order in its error.
-        "replicate_pull_width": Measure(0.5 + width.value / 2, width.error / 2, 1.0),
-        "noise_cost": Measure(q - floor, spread["q"], N_PARAMETERS),
-        "bias_floor": Measure(floor, np.nan, 0.0),
-        "efficiency": Measure(N_PARAMETERS / q, N_PARAMETERS / q**2 * spread["q"], 1.0),
-        "heldout_deviance": Measure(
-            extra["heldout"].mean(), spread["heldout"], extra["truth"].mean()
-        ),
-        "heldout_missed": Measure(extra["missed"].mean(), spread["missed"], 0.0),
+        "replicate_pull_width": (0.5 + width.value / 2, width.error / 2),
+        "noise_cost": (q - floor, spread["q"]),
+        "bias_floor": (floor,),
+        "efficiency": (N_PARAMETERS / q, N_PARAMETERS / q**2 * spread["q"]),
+        "heldout_deviance": (extra["heldout"].mean(), spread["heldout"], extra["truth"].mean()),
+        "heldout_missed": (extra["missed"].mean(), spread["missed"]),
     }
+    return {name: METRICS[name].value(*numbers) for name, numbers in values.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from astropy.table import Table
@@ -21,21 +21,19 @@ from simbg.reconstruction.registry import find_method
 from simbg.simulation.experiment import Experiment
 from simbg.validation.leaderboard.standing import (
     Standing,
-    check_rates,
     make_standing,
     rebuild_stores,
-    with_exposure,
 )
 from simbg.validation.methods.candidates import PER_RUN, Candidate
-from simbg.validation.metrics.metrics import METRICS, SOURCES
-from simbg.validation.metrics.pair import Pair
+from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
+from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
+from simbg.validation.metrics.single_runs import expected_values, held_out_values
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.convergence import converge
-from simbg.validation.suite.criteria import SHOWING, judge
+from simbg.validation.suite.criteria import judge
 from simbg.validation.suite.known_failures import drift
 from simbg.validation.suite.replicates import make_setting, replicate
 from simbg.validation.suite.results import Result
-from simbg.validation.suite.single_runs import expected_measures, held_out_measures
 
 __all__ = ["PATHS", "Outcome", "run_scenario", "run_suite"]
 
@@ -57,7 +55,7 @@ class Outcome:
 
     scenario: object
     method: str
-    pair: Pair | None
+    pair: CubePair | None
     results: tuple[Result, ...]
     convergence: object = None
     standing: Standing | None = None
@@ -162,7 +160,7 @@ class _Runner:
         pair, noise_free = self._pairs(method, setting, reco)
         results = [
             _measure(metric, pair, noise_free, about, metric in self.scenario.must_fail)
-            for metric in METRICS
+            for metric in CUBE_METRICS
         ]
         if self.scenario.per_run and name == "histogram":
             results += self._runs_of_one_cube(reco, noise_free.reco, about)
@@ -203,7 +201,7 @@ class _Runner:
                 for row in norms
             }
             others = replace(self.experiment, replicate=1).observations()
-            measures = held_out_measures([models[run.obs_id] for run in others], others)
+            measures = held_out_values([models[run.obs_id] for run in others], others)
         except (Exception, SystemExit) as error:
             return self._failed(PER_RUN, in_one_line(error))
         about = self._about(PER_RUN)
@@ -212,8 +210,8 @@ class _Runner:
 
     def _runs_of_one_cube(self, reco, perfect, about):
         others = replace(self.experiment, replicate=1).observations()
-        measures = held_out_measures([(reco.per("livetime"), 0.0)] * len(others), others)
-        expected = expected_measures(self.experiment, perfect)
+        measures = held_out_values([(reco.per("livetime"), 0.0)] * len(others), others)
+        expected = expected_values(self.experiment, perfect)
         return [
             _result(name, measure, about, predicted=expected[name].value)
             for name, measure in measures.items()
@@ -245,13 +243,13 @@ class _Runner:
         counted = self._counted(reco.axes, getattr(method, "threshold_bin", "drop"))
         runs = setting.expected.run_counts, counted
         if setting.estimate is None:
-            return Pair(setting.true, reco, None, *runs), None
+            return CubePair(setting.true, reco, None, *runs), None
         if reco.rate_error is None:  # 2015's files have none: it follows from the counts.
             own = replace(setting.expected, counts=reco.counts, livetime=reco.livetime)
             reco = replace(reco, rate_error=setting.estimate(own).rate_error)
         error = setting.perfect.rate_error
-        perfect = Pair(setting.true, setting.perfect, error, noise_free=True)
-        return Pair(setting.true, reco, error, *runs), perfect
+        perfect = CubePair(setting.true, setting.perfect, error, noise_free=True)
+        return CubePair(setting.true, reco, error, *runs), perfect
 
     def _setting(self, method, axes):
         key = *_edges(axes), getattr(method, "threshold_bin", "drop")
@@ -294,7 +292,7 @@ def _edges(axes):
 
 def _measure(name, pair, noise_free, about, must_fail=False):
     predicted = {"must_fail": must_fail}
-    if noise_free is not None and name in SHOWING:
+    if noise_free is not None and METRICS[name].shows_bias:
         predicted["predicted"] = METRICS[name](noise_free).value
     return _result(name, METRICS[name](pair), about, **predicted)
 
@@ -304,9 +302,6 @@ def _result(name, measure, about, **more):
         **about,
         **more,
         metric=name,
-        value=float(measure.value),
-        error=float(measure.error),
-        ideal=float(measure.ideal),
-        unit=measure.unit,
-        source=SOURCES.get(name, "STATISTICS.md, replicates"),
+        **asdict(measure),
+        source=METRICS[name].source,
     )

@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.criteria import BUDGET
 
 __all__ = ["Suite", "self_check_lines", "verdict"]
 

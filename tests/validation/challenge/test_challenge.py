@@ -27,7 +27,7 @@ from simbg.simulation.experiment import Experiment
 from simbg.validation.challenge.challenge import draw_answer, make_challenge, reveal_challenge
 from simbg.validation.challenge.draw import RANGES, scenarios_of
 from simbg.validation.challenge.score import LIMITS, markdown, ranking, score_model, true_cube
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.poisson import sigmas
 
 SEED = 11
 N_SIGMA = sigmas(1e-5)  # false-alarm rate of each comparison with a truth

@@ -18,7 +18,7 @@ from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison import compare as comparison
 from simbg.validation.comparison.compare import Comparison, Missing, compare, compare_paths
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.poisson import sigmas
 
 # Of each statistical test; seeds were not chosen after looking (others pass, too).
 FALSE_ALARM = 1e-6

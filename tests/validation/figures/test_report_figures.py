@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.figures import distributions, maps, spectra
 from simbg.validation.figures.style import label, number_text, save
-from simbg.validation.metrics.pair import Pair
+from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.suite.runner import run_scenario
 
 TINY = replace(SCENARIOS["realistic"], name="tiny", n_obs=12)
@@ -69,7 +69,7 @@ def test_true_and_rebuilt_share_their_scale(pairs):
 
 def test_images_are_the_right_way_round(cube):
     """fov_lon to the right, fov_lat upwards: three lengths, nothing symmetric."""
-    pair = Pair(cube, cube)
+    pair = CubePair(cube, cube)
     figure = maps.maps_figure(pair, 0.5)
     image = figure.axes[0].images[0]
     k = maps.energy_bins(pair)[0]
@@ -82,7 +82,7 @@ def test_uneven_bins(cube):
     edges = cube.axes.fov_lon.copy()
     edges[1] += 0.3
     uneven = replace(cube, axes=replace(cube.axes, fov_lon=edges))
-    figure = maps.maps_figure(Pair(uneven, uneven), 0.5)
+    figure = maps.maps_figure(CubePair(uneven, uneven), 0.5)
     mesh = figure.axes[0].collections[0]
     assert_allclose(mesh.get_coordinates()[0, :, 0], edges)
 
@@ -92,7 +92,7 @@ def test_what_was_not_seen_is_grey_and_no_number(cube):
     livetime[:, 2:4, 1:3] = 0.0
     true = replace(cube, livetime=livetime, counts=cube.rate * livetime * cube.axes.volume)
     images = [
-        axes.images[0] for axes in maps.maps_figure(Pair(true, true), 0.5).axes if axes.images
+        axes.images[0] for axes in maps.maps_figure(CubePair(true, true), 0.5).axes if axes.images
     ]
     for image in images[:1] + images[2:4]:
         masked = np.ma.masked_invalid(image.get_array()).mask
@@ -101,7 +101,7 @@ def test_what_was_not_seen_is_grey_and_no_number(cube):
 
 def test_spectrum_is_counts_over_exposure(cube):
     """Of a circle: the mean of the rate where all bins have the same exposure."""
-    x, true, rebuilt, expected = spectra._spectrum(Pair(cube, cube), (0.5, 1.0))
+    x, true, rebuilt, expected = spectra._spectrum(CubePair(cube, cube), (0.5, 1.0))
     away = np.hypot(cube.axes.fov_lon_center[:, None] - 0.5, cube.axes.fov_lat_center[None] - 1.0)
     inside = away <= spectra.RADIUS
     assert 1 < inside.sum() < inside.size
@@ -118,19 +118,19 @@ def test_no_ratio_leaves_unseen(cube):
     wrong = replace(
         cube, rate=cube.rate * np.where(np.arange(len(cube.rate)) == 2, 9, 1)[:, None, None]
     )
-    pair = Pair(cube, wrong)
+    pair = CubePair(cube, wrong)
     ratio = spectra.spectrum_figure({"wrong": pair}, (0.0, 0.0)).axes[1]
     points, _, edge = ratio.lines
     assert edge.get_xdata() == [cube.axes.energy_center[2]]
     assert edge.get_ydata() == [ratio.get_ylim()[1]]
     assert edge.get_color() == points.get_color()
-    right = spectra.spectrum_figure({"right": Pair(cube, cube)}, (0.0, 0.0)).axes[1]
+    right = spectra.spectrum_figure({"right": CubePair(cube, cube)}, (0.0, 0.0)).axes[1]
     assert len(right.lines) == 2
 
 
 def test_a_circle_smaller_than_a_pixel(cube, monkeypatch):
     monkeypatch.setattr(spectra, "RADIUS", 1e-6)
-    _, _, rebuilt, _ = spectra._spectrum(Pair(cube, cube), (0.4, 1.1))
+    _, _, rebuilt, _ = spectra._spectrum(CubePair(cube, cube), (0.4, 1.1))
     assert np.isfinite(rebuilt).all()
 
 
@@ -163,7 +163,7 @@ def test_methods_with_the_same_counts_share_a_line(pairs):
 def test_no_events_at_all(cube):
     """Nothing is drawn, and nothing raises or warns."""
     empty = replace(cube, rate=0 * cube.rate, counts=0 * cube.counts)
-    pair = Pair(empty, empty, 0 * cube.rate)
+    pair = CubePair(empty, empty, 0 * cube.rate)
     assert len(list(drawn({"none": pair}))) == 7
 
 

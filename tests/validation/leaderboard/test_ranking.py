@@ -32,7 +32,7 @@ from simbg.validation.leaderboard.ranking import (
 from simbg.validation.leaderboard.stability import main, read_board, stability
 from simbg.validation.leaderboard.standing import Standing, make_standing
 from simbg.validation.methods.isolation import Attempt
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.pages.report import write_report_page
 from simbg.validation.suite.replicates import draw, make_setting
 from simbg.validation.suite.results import Result

@@ -14,9 +14,10 @@ from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.validation.leaderboard.standing import SEEN, make_standing, with_exposure
+from simbg.validation.leaderboard.standing import SEEN, make_standing
 from simbg.validation.methods.isolation import Attempt
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.cube_pair import with_exposure
+from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.suite.replicates import N_PARAMETERS, draw, make_setting
 
 # A field without significances of pixels, which take observations.

@@ -21,7 +21,7 @@ from simbg.simulation.scenarios import SCENARIOS
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle, excluded
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.methods.adapters.baccmod import Grid3D, Radial, Zenith, _lattice, _region
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.poisson import sigmas
 
 NAMES = ("baccmod-grid3d", "baccmod-grid3d-livetime", "baccmod-radial", "baccmod-zenith")
 # 12 × 10 pixels of half a degree, on no square grid of their own.

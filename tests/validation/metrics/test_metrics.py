@@ -13,9 +13,11 @@ from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.edition2015 import Default
 from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
-from simbg.validation.metrics.metrics import METRICS, pulls
-from simbg.validation.metrics.pair import Measure, Pair
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.bins import pulls
+from simbg.validation.metrics.cube_pair import CubePair
+from simbg.validation.metrics.metric import MetricValue
+from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
 from simbg.validation.self_check.detection import PROBES, RATE
@@ -61,7 +63,7 @@ def cube(axes, counts):
 def exact_pair(truth, n_events=1e6, axes=COARSE):
     """A cube of the expectation of ``truth``, held against that of `TRUTH`."""
     scale = n_events / TRUTH.integrate(axes).sum()
-    return Pair(
+    return CubePair(
         cube(axes, scale * TRUTH.integrate(axes)), cube(axes, scale * truth.integrate(axes))
     )
 
@@ -76,7 +78,7 @@ def toys(axes, n_events, n_toys, seed):
     for _ in range(n_toys):
         counts = rng.poisson(expected)
         of_runs = rng.multinomial(counts.sum(), runs / runs.sum())
-        pair = Pair(true, cube(axes, counts), None, runs, of_runs)
+        pair = CubePair(true, cube(axes, counts), None, runs, of_runs)
         rows.append([_continuous(METRICS[name](pair), pair, name, rng) for name in PROBES])
     return expected, dict(zip(PROBES, np.array(rows).T, strict=True))
 
@@ -151,7 +153,7 @@ def test_control_must_fail(name):
 
 
 def test_every_metric_has_a_control():
-    assert CONTROLS.keys() | {"masked_norm"} == METRICS.keys()
+    assert CONTROLS.keys() | {"masked_norm"} == CUBE_METRICS.keys()
 
 
 def masked_pair(rng, factor=1.0):
@@ -166,7 +168,7 @@ def masked_pair(rng, factor=1.0):
         Histogram().estimate(StackedCounts(b.axes, n, livetime, livetime, 1, 0, 0))
         for n in (expected, counts)
     )
-    return Pair(true, reco)
+    return CubePair(true, reco)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -267,7 +269,7 @@ def test_ideal_of_the_indices():
     """Over the whole sky the index is the truth's; at the centre 2 s steeper."""
     axes = Axes(np.geomspace(0.1, 80, 21), np.linspace(-20, 20, 101), np.linspace(-20, 20, 101))
     wide = cube(axes, 1e6 * TRUTH.integrate(axes))
-    pair = Pair(wide, wide)
+    pair = CubePair(wide, wide)
     assert_allclose(METRICS["index"](pair).ideal, TRUTH.integral_index, atol=2e-4)
     assert_allclose(METRICS["center_index"](pair).ideal, TRUTH.center_index, atol=0.02)
 
@@ -283,7 +285,7 @@ def test_lost_information_and_zero_mass_by_hand():
     expected = np.full(axes.shape, 4.0)
     counts = expected.copy()
     counts[0, 0, 0], counts[1, 1, 1] = 6, 0
-    pair = Pair(cube(axes, expected), cube(axes, counts))
+    pair = CubePair(cube(axes, expected), cube(axes, counts))
     assert_allclose(METRICS["lost_information"](pair).value, (2**2 + 4**2) / 4)
     assert_allclose(METRICS["zero_mass"](pair).value, 1 / 8)
 
@@ -306,7 +308,7 @@ def test_rings_have_equal_areas():
     expected = np.full(axes.shape, 100.0)
     ring = (axes.offset >= edges[2]) & (axes.offset < edges[3])
     counts = expected * (1 + 0.05 * ring - 0.01 * ~ring * (axes.offset < 3))
-    assert METRICS["ring"](Pair(cube(axes, expected), cube(axes, counts))).value > K
+    assert METRICS["ring"](CubePair(cube(axes, expected), cube(axes, counts))).value > K
 
 
 def test_point_source_finds_deficits_too():
@@ -333,12 +335,12 @@ def test_pulls_of_a_smoothed_cube_need_the_smoothers_variance():
         return Default().estimate(StackedCounts(axes, counts, livetime, livetime, 1, 0, 0))
 
     perfect = smoothed(expected)
-    own = replace(perfect, counts=Pair(cube(axes, expected), perfect).predicted)
+    own = replace(perfect, counts=CubePair(cube(axes, expected), perfect).predicted)
     values = {"right": [], "naive": []}
     for _ in range(30):
         found = smoothed(rng.poisson(expected))
-        values["right"].append(pulls(Pair(own, found, perfect.rate_error))[0])
-        values["naive"].append(pulls(Pair(own, found))[0])
+        values["right"].append(pulls(CubePair(own, found, perfect.rate_error))[0])
+        values["naive"].append(pulls(CubePair(own, found))[0])
     # Neighbours go together: as many independent bins as the kernel has, 31 in three passes.
     n = 30 * np.size(values["right"][0]) / 31
     assert abs(np.mean(values["right"])) < sigmas(FALSE_ALARM) / np.sqrt(n)
@@ -357,13 +359,13 @@ def test_coverage_counts_bins():
 
 
 def test_pull():
-    assert Measure(1.2, 0.1, 1.0).pull == pytest.approx(2)
+    assert MetricValue(1.2, 0.1, 1.0).pull == pytest.approx(2)
 
 
 # Edges ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", CUBE_METRICS)
 @pytest.mark.parametrize("n_events", [0.0, 0.3, 30.0])
 def test_next_to_nothing_is_no_alarm_and_no_warning(name, n_events):
     """Empty cubes, truths of less than an event: a finite pull within limits, or none at all."""
@@ -373,16 +375,16 @@ def test_next_to_nothing_is_no_alarm_and_no_warning(name, n_events):
     counts = np.random.default_rng(3).poisson(expected)
     of_runs = np.bincount(np.arange(counts.sum()), minlength=N_RUNS)[:N_RUNS]
     if n_events:
-        pair = Pair(cube(COARSE, expected), cube(COARSE, counts), None, runs, of_runs)
+        pair = CubePair(cube(COARSE, expected), cube(COARSE, counts), None, runs, of_runs)
         measure = METRICS[name](pair)
         # Where less than a count is expected a single one is many σ: no exact test would say less.
         assert np.isnan(measure.pull) or abs(measure.pull) < 6 or n_events < 1
     else:
-        measure = METRICS[name](Pair(cube(COARSE, expected), cube(COARSE, counts)))
+        measure = METRICS[name](CubePair(cube(COARSE, expected), cube(COARSE, counts)))
         assert not abs(measure.pull) > 0
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", CUBE_METRICS)
 def test_bins_without_exposure_do_not_matter(name):
     """The lowest energy never seen: the same as axes that begin above it."""
     rng = np.random.default_rng(4)
@@ -397,8 +399,10 @@ def test_bins_without_exposure_do_not_matter(name):
         return Histogram().estimate(StackedCounts(COARSE, values, livetime, livetime, 1, 0, 0))
 
     of_runs = np.full(N_RUNS, 5e3), np.full(N_RUNS, 5040)
-    blind = METRICS[name](Pair(seen(expected), seen(counts), None, *of_runs))
-    short = METRICS[name](Pair(cube(upper, expected[1:]), cube(upper, counts[1:]), None, *of_runs))
+    blind = METRICS[name](CubePair(seen(expected), seen(counts), None, *of_runs))
+    short = METRICS[name](
+        CubePair(cube(upper, expected[1:]), cube(upper, counts[1:]), None, *of_runs)
+    )
     # As well as the fits of templates end.
     assert_allclose((blind.value, blind.error), (short.value, short.error), rtol=1e-6)
 
@@ -406,4 +410,4 @@ def test_bins_without_exposure_do_not_matter(name):
 def test_other_axes_are_refused():
     a, b = (cube(axes, np.ones(axes.shape)) for axes in (COARSE, SPARSE))
     with pytest.raises(ValueError, match=r"got \(12, 30, 28\) bins, expected .*\(7, 18, 16\)"):
-        Pair(a, b)
+        CubePair(a, b)

@@ -6,12 +6,11 @@ from numpy.testing import assert_allclose
 from scipy import optimize, stats
 
 from simbg.truth.gaussian import GaussianTruth
-from simbg.validation.metrics.statistics import (
+from simbg.validation.metrics.fits import fit_index, fit_width
+from simbg.validation.metrics.point_source import max_pvalue
+from simbg.validation.metrics.poisson import (
     deviance,
     deviance_z,
-    fit_index,
-    fit_width,
-    max_pvalue,
     poisson_coverage,
     sigmas,
     two_sample_z,

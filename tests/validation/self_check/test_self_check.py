@@ -9,8 +9,9 @@ from scipy import stats
 
 from simbg.parallel import Inline
 from simbg.simulation.simulate import named_rng
-from simbg.validation.metrics.metrics import METRICS
-from simbg.validation.metrics.statistics import sigmas
+from simbg.validation.metrics.metric import BUDGET
+from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.self_check import detection as selfcheck
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
@@ -23,7 +24,6 @@ from simbg.validation.self_check.detection import (
     detect,
     self_check,
 )
-from simbg.validation.suite.criteria import BUDGET
 
 # Of each statistical test; seeds were not chosen after looking (others pass, too).
 FALSE_ALARM = 1e-6
@@ -250,4 +250,4 @@ def test_rates():
     assert_allclose(RATE * len(PROBES), BUDGET)
     assert selfcheck.N_CLEAN >= 500
     assert N_REPLICATES * 0.95 == selfcheck.N_FOUND
-    assert set(METRICS) - set(PROBES) == {"zero_mass", "lost_information", "masked_norm"}
+    assert set(CUBE_METRICS) - set(PROBES) == {"zero_mass", "lost_information", "masked_norm"}

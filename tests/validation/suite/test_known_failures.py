@@ -10,7 +10,8 @@ from simbg.reconstruction import edition2015
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.suite import known_failures as known
-from simbg.validation.suite.criteria import KNOWN, judge, known_metrics
+from simbg.validation.suite.criteria import judge
+from simbg.validation.suite.known_failures import KNOWN, known_metrics
 from simbg.validation.suite.results import Result
 
 NIGHT = SCENARIOS["night"]

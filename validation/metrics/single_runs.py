@@ -1,4 +1,4 @@
-"""How well models of single runs predict other events of the same runs: norms and spectra.
+"""Metrics of single runs: how well models predict other events of the same runs.
 
 A cube of many runs may be right on average and wrong for each. Here every run's model
 is held against events that it has not seen.
@@ -11,24 +11,37 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simbg.models.run_norm import predicted_counts
-from simbg.validation.metrics.metrics import chi2_z
-from simbg.validation.metrics.pair import Measure
+from simbg.validation.metrics.metric import Metric, metric
+from simbg.validation.metrics.poisson import chi2_z
+from simbg.validation.metrics.shapes import CHI2, chi2_value
 
-__all__ = [
-    "SUMMARY",
-    "RunCounts",
-    "expected_measures",
-    "held_out_measures",
-    "run_counts",
-    "run_measures",
-]
+__all__ = ["RunCounts", "expected_values", "held_out_values", "run_values"]
 
-SUMMARY = {
-    "run_norms": "Scatter of the runs' events about what their models predict, χ² as σ.",
-    "run_spectra": "Scatter of the runs' spectra, at their own norms, about their models', as σ.",
-}
 # Energy bands of a run, and the fewest counts that make one.
 N_BANDS, FEWEST = 5, 10.0
+
+NORMS = Metric(
+    "run_norms",
+    "runs",
+    "Scatter of the runs' events about what their models predict, χ² as σ.",
+    "STATISTICS.md, replicates",
+    unit="σ",
+)
+SPECTRA = Metric(
+    "run_spectra",
+    "runs",
+    "Scatter of the runs' spectra, at their own norms, about their models', as σ.",
+    "STATISTICS.md, replicates",
+    unit="σ",
+)
+
+
+@metric("runs", CHI2, unit="σ")
+def run_dispersion(cubes):
+    """Scatter of the events from run to run against Poisson's, as σ: too large or too small."""
+    if cubes.run_counts is None:
+        return ()
+    return chi2_value(cubes.run_counts, cubes.run_expected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +62,8 @@ class RunCounts:
     norm_variance: float = 0.0
 
 
-def run_counts(cube, observation, counts=None, norm_variance=0.0):
-    """Compare a run with a model.
+def count_run(cube, observation, counts=None, norm_variance=0.0):
+    """Hold a run against a model.
 
     Parameters
     ----------
@@ -59,8 +72,12 @@ def run_counts(cube, observation, counts=None, norm_variance=0.0):
     observation : Observation
         With events that the model has not seen.
     counts : ndarray, full shape, optional
-        Instead of the observation's own events: expected ones.
+        In place of the observation's own events: expected ones.
     norm_variance : float
+
+    Returns
+    -------
+    counts : RunCounts
     """
     axes = cube.axes
     events = observation.events() if counts is None or observation.excluded else None
@@ -81,8 +98,8 @@ def run_counts(cube, observation, counts=None, norm_variance=0.0):
     return RunCounts(*sums, norm_variance)
 
 
-def run_measures(runs, noise_free=False):
-    """Both measures of `SUMMARY`.
+def run_values(runs, noise_free=False):
+    """Values of `run_norms` and `run_spectra`.
 
     χ² of about normal numbers; its mean is the number of runs, or of bands less one a run.
 
@@ -91,6 +108,10 @@ def run_measures(runs, noise_free=False):
     runs : sequence of RunCounts
     noise_free : bool
         Whether counts are expected ones: the mean that noise would add is then put in.
+
+    Returns
+    -------
+    values : dict of str to MetricValue
     """
     norms, spectra, n_spectra = 0.0, 0.0, 0
     for run in runs:
@@ -99,49 +120,47 @@ def run_measures(runs, noise_free=False):
         norms += (total - predicted) ** 2 / variance + noise_free
         factor = total / predicted
         expected = factor * run.predicted
-        rich = expected >= FEWEST
-        if np.count_nonzero(rich) < 2:
+        used = expected >= FEWEST
+        if np.count_nonzero(used) < 2:
             continue
         # Poorer bands are left out, and the norm is that of the others.
-        expected = expected * run.counts[rich].sum() / expected[rich].sum()
+        expected = expected * run.counts[used].sum() / expected[used].sum()
         spread = expected + factor**2 * run.variance
-        spectra += np.sum((run.counts - expected)[rich] ** 2 / spread[rich])
-        free = np.count_nonzero(rich) - 1
+        spectra += np.sum((run.counts - expected)[used] ** 2 / spread[used])
+        free = np.count_nonzero(used) - 1
         spectra += free * noise_free
         n_spectra += free
-    return {
-        "run_norms": Measure(chi2_z(norms, len(runs), 2 * len(runs)), 1.0, 0.0, "σ"),
-        "run_spectra": Measure(
-            chi2_z(spectra, n_spectra, 2 * n_spectra) if n_spectra else np.nan,
-            1.0 if n_spectra else np.nan,
-            0.0,
-            "σ",
-        ),
-    }
+    values = {NORMS.name: NORMS.value(chi2_z(norms, len(runs), 2 * len(runs)), 1.0)}
+    of_spectra = (chi2_z(spectra, n_spectra, 2 * n_spectra), 1.0) if n_spectra else ()
+    return values | {SPECTRA.name: SPECTRA.value(*of_spectra)}
 
 
-def held_out_measures(models, observations):
-    """Measures of runs' models against events that they have not seen.
+def held_out_values(models, observations):
+    """Values of runs' models against events that they have not seen.
 
     Parameters
     ----------
     models : sequence of (BackgroundCube, float)
         Each run's cube, per livetime, and the relative variance of its norm.
     observations : sequence of Observation
+
+    Returns
+    -------
+    values : dict of str to MetricValue
     """
-    return run_measures(
+    return run_values(
         [
-            run_counts(cube, observation, norm_variance=variance)
+            count_run(cube, observation, norm_variance=variance)
             for (cube, variance), observation in zip(models, observations, strict=True)
         ]
     )
 
 
-def expected_measures(experiment, cube):
-    """What one cube for all runs gives with expected counts: how wrong it is for each."""
+def expected_values(experiment, cube):
+    """Values of one cube for all runs with expected counts: how wrong it is for each run."""
     counts = (
         replace(experiment, runs=experiment.runs[row : row + 1]).expected(cube.axes).counts
         for row in range(len(experiment.runs))
     )
     runs = zip(experiment.observations(), counts, strict=True)
-    return run_measures([run_counts(cube, run, n) for run, n in runs], noise_free=True)
+    return run_values([count_run(cube, run, n) for run, n in runs], noise_free=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simbg.validation.metrics.statistics import sigmas
-from simbg.validation.suite.single_runs import RunCounts, run_measures
+from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.metrics.single_runs import RunCounts, run_values
 
 # A right calculation fails one test in 10⁴ by chance, for seeds not chosen after looking.
 FALSE_ALARM = 1e-4
@@ -27,7 +27,7 @@ def toy(rng, factor=1.0, model=0.1, norm=0.05):
 def test_null_is_normal(seed):
     """300 toys each; rich bands, so χ² of normal numbers holds to the 10 % that 5 σ allow for."""
     rng = np.random.default_rng(seed)
-    found = [run_measures(toy(rng)) for _ in range(300)]
+    found = [run_values(toy(rng)) for _ in range(300)]
     for name in ("run_norms", "run_spectra"):
         z = np.array([measures[name].value for measures in found])
         assert abs(z.mean()) * 300**0.5 < 6
@@ -38,11 +38,11 @@ def test_null_is_normal(seed):
 def test_control_wrong_norms_and_spectra():
     rng = np.random.default_rng(4)
     k = sigmas(FALSE_ALARM)
-    norms = run_measures(toy(rng, 1.3))
+    norms = run_values(toy(rng, 1.3))
     assert norms["run_norms"].value > k
     assert abs(norms["run_spectra"].value) < k
     tilt = np.array([1.0, 1.1, 1.2, 1.3, 1.4])
-    assert run_measures(toy(rng, tilt))["run_spectra"].value > k
+    assert run_values(toy(rng, tilt))["run_spectra"].value > k
 
 
 def test_expected_counts_say_how_large_a_failure_is():
@@ -50,9 +50,9 @@ def test_expected_counts_say_how_large_a_failure_is():
     rng = np.random.default_rng(5)
     tilt = np.array([1.0, 1.1, 1.15, 1.2, 1.2])
     exact = [RunCounts(n * tilt, n, 0 * n) for n in EXPECTED]
-    predicted = run_measures(exact, noise_free=True)
+    predicted = run_values(exact, noise_free=True)
     noisy = [
-        run_measures([RunCounts(rng.poisson(n * tilt), n, 0 * n) for n in EXPECTED])
+        run_values([RunCounts(rng.poisson(n * tilt), n, 0 * n) for n in EXPECTED])
         for _ in range(200)
     ]
     for name in ("run_norms", "run_spectra"):
@@ -62,5 +62,5 @@ def test_expected_counts_say_how_large_a_failure_is():
 
 def test_without_noise_and_bias_there_is_nothing():
     exact = [RunCounts(n, n, 0 * n) for n in EXPECTED]
-    for measure in run_measures(exact, noise_free=True).values():
+    for measure in run_values(exact, noise_free=True).values():
         assert abs(measure.value) < 0.3
