@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 import simbg
 from simbg.axes import edition2015_axes
-from simbg.cli.commands import _make_bg_cube_models as make_bg_cube_models_command
-from simbg.cli.commands import simbg as simbg_command
+from simbg.cli.edition2015 import make_bg_cube_models as make_bg_cube_models_command
+from simbg.cli.main import simbg as simbg_command
 from simbg.io.gadf_reader import GadfStore
 from simbg.reconstruction.contract import check_cube
 from simbg.validation.metrics.point_source import N_TOYS

@@ -225,7 +225,7 @@ def test_allowed_imports_are_seen(sources):
     assert any(knows_truth(name) for name in reached("simbg.validation.suite.runner", sources))
 
 
-@pytest.mark.parametrize("module", ["simbg", "simbg.cli.commands"])
+@pytest.mark.parametrize("module", ["simbg", "simbg.cli.main"])
 def test_command_line_starts_light(module):
     """Nothing heavy is loaded before a command needs it: --help takes a tenth of a second."""
     code = f"import sys, {module}; print(*sys.modules)"

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 import simbg
-from simbg.cli.commands import main
+from simbg.cli.main import main
 
 ROOT = Path(simbg.__file__).resolve().parents[1]
 # Loads every module, and prints the name and the file of each of ours.

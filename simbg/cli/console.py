@@ -23,8 +23,14 @@ jobs_option = click.option(
     type=click.IntRange(1),
     help="Processes; default: one a core. Results do not depend on it.",
 )
-seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+seed_option = click.option("--seed", type=click.IntRange(0), default=0)
 INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
+# Of a command and of those in it.
+SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    "show_default": True,
+}
 
 
 def log_to_stderr(level):
@@ -43,7 +49,8 @@ def run(command, name):
         try:
             # Colours on a terminal, unless it is asked to have none (https://no-color.org).
             color = False if os.environ.get("NO_COLOR") else None
-            code = command.main(arguments, prog_name=name, standalone_mode=False, color=color)
+            options = {"standalone_mode": False, "color": color, **SETTINGS}
+            code = command.main(arguments, prog_name=name, **options)
         except click.ClickException as error:
             message = error.format_message()
             # No argument at all: the message is the help.

@@ -17,7 +17,8 @@ from support.processes import interrupt
 
 from simbg import __version__
 from simbg.axes import edition2015_axes
-from simbg.cli.commands import main, make_bg_cube_models
+from simbg.cli.edition2015 import main as make_bg_cube_models
+from simbg.cli.main import main
 from simbg.io.cubes import read_cube, write_cube
 from simbg.io.gadf_writer import GadfWriter
 from simbg.io.hess2015 import HessWriter
@@ -539,7 +540,7 @@ def test_version(run):
 
 def test_as_a_process(place):
     """What a shell sees: exit code and streams, from the installed script's function."""
-    script = "from simbg.cli.commands import main; main()"
+    script = "from simbg.cli.main import main; main()"
     command = [sys.executable, "-c", script, "reconstruct", "nowhere", "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
@@ -582,7 +583,7 @@ def test_interrupt_while_writing(place, cube, run, monkeypatch, command, where):
 def test_interrupt_leaves_nothing(place, scheme, jobs):
     """Ctrl-C goes to all processes of the terminal: to the workers, too."""
     options = ["--runs", "2000", "--jobs", jobs, "--scheme", scheme]
-    program = f"from simbg.cli.commands import main; main({['simulate', 'out', *options]})"
+    program = f"from simbg.cli.main import main; main({['simulate', 'out', *options]})"
     code, err, _ = interrupt(program, run_is_written, Path.cwd())
     assert (code, err) == (130, "simbg: interrupted; nothing was left half-written")
     assert left() == []
@@ -601,7 +602,7 @@ def test_interrupted_fixtures_leave_nothing(tmp_path):
     def ready():
         return any(path.name.startswith(".simbg-") for path in tmp_path.iterdir())
 
-    program = "from simbg.cli.commands import main; main(['fixtures', 'out'])"
+    program = "from simbg.cli.main import main; main(['fixtures', 'out'])"
     code, err, _ = interrupt(program, ready, tmp_path)
     assert (code, err) == (130, "simbg: interrupted; nothing was left half-written")
     assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from simbg.cli.commands import main, simbg
+from simbg.cli.main import main, simbg
 from simbg.simulation.scenarios import SCENARIOS
 
 

@@ -16,7 +16,7 @@ from astropy.time import Time
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import edition2015_axes
-from simbg.cli.commands import make_bg_cube_models
+from simbg.cli.edition2015 import main as make_bg_cube_models
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection, open_store, select

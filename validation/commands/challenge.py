@@ -11,7 +11,7 @@ from simbg.cli.console import jobs_option, overwrite_option
 __all__ = ["challenge"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("words", nargs=-1, required=True, metavar="[reveal] OUTDIR")
 @click.option("--fields", type=click.IntRange(1), help="Number of stores; default: 4.")
 @click.option("--runs", type=click.IntRange(1), help="Runs of each; default: 20.")

@@ -13,14 +13,13 @@ from simbg.io.safe_files import new_file
 __all__ = ["compare", "plot"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
 @click.option(
     "--normalize",
     type=click.Choice(["none", "cube", "image"]),
     default="none",
-    show_default=True,
     help="Scale A to B: not, by the whole cube, or by each energy's image.",
 )
 @click.option(
@@ -55,7 +54,7 @@ def compare(a, b, normalize, out, json_, overwrite):
     sys.exit(0 if all(comparison.agree for comparison in comparisons) else 1)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("file", type=click.Path())
 @click.option(
     "--out",

@@ -34,7 +34,7 @@ __all__ = ["validate"]
 OURS = ("histogram", "default", "michi")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.option(
     "--method",
     "methods",
@@ -62,7 +62,6 @@ OURS = ("histogram", "default", "michi")
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=Candidate.timeout,
-    show_default=True,
     help="s that a method which is not ours may take for a store.",
 )
 @click.option(
@@ -86,7 +85,6 @@ OURS = ("histogram", "default", "michi")
     "--out",
     type=click.Path(file_okay=False),
     default="reports",
-    show_default=True,
     help="Folder of index.html and what belongs to it, which is replaced.",
 )
 @click.option(
@@ -123,7 +121,6 @@ OURS = ("histogram", "default", "michi")
 @click.option(
     "--group-by",
     default="runs:10",
-    show_default=True,
     metavar="KIND:LEAST",
     help="With --data: zenith groups of at least livetime:HOURS or runs:NUMBER; or 2015.",
 )

@@ -18,7 +18,7 @@ from astropy.table import Table
 from numpy.testing import assert_allclose
 
 from simbg.axes import Axes
-from simbg.cli.commands import main
+from simbg.cli.main import main
 from simbg.io.cubes import read_cube, write_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.safe_files import write_fits

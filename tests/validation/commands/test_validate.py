@@ -14,7 +14,7 @@ import pytest
 from support.processes import HEED, interrupt
 from support.results import RESULTS
 
-from simbg.cli.commands import main
+from simbg.cli.main import main
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.commands import validate as command
 from simbg.validation.figures.rendering import Pictures
@@ -97,7 +97,7 @@ def test_interrupt_while_a_slow_method_runs(tmp_path):
     )
     started = tmp_path / "started"
     code, err, seconds = interrupt(
-        f"from simbg.cli.commands import main; main({words})",
+        f"from simbg.cli.main import main; main({words})",
         lambda: started.is_file() and started.read_text(),
         tmp_path,
     )
@@ -131,7 +131,7 @@ from simbg.validation.commands import validate as command
 from simbg.validation.pages import report
 command.run_suite = lambda *args, **kwargs: []
 report.write_junit = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGINT)
-from simbg.cli.commands import main
+from simbg.cli.main import main
 main(["validate", "--scenario", "night", "--jobs", "1"])
 """
     program = f"exec({program!r})"

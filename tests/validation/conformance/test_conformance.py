@@ -13,7 +13,7 @@ from astropy.table import Table
 from support import odd_methods
 
 from simbg.axes import MEV_PER_TEV
-from simbg.cli.commands import main
+from simbg.cli.main import main
 from simbg.io.cubes import write_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.observations.observation import Events

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from simbg.cli.commands import main
+from simbg.cli.main import main
 from simbg.models.selection import Selection
 from simbg.parallel import workers
 from simbg.simulation.experiment import Experiment

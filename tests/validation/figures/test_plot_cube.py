@@ -10,7 +10,7 @@ from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import Axes
-from simbg.cli.commands import main
+from simbg.cli.main import main
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube, write_cube
 from simbg.io.tables import one_row_hdu

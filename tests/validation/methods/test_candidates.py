@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from support.odd_methods import AXES
 
-from simbg.cli.commands import main
+from simbg.cli.main import main
 from simbg.io.cubes import read_model, write_cube
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS

@@ -1,0 +1,40 @@
+"""2015's command, ``gammapy-make-bg-cube-models``."""
+
+from __future__ import annotations
+
+import click
+
+from simbg.cli.console import log_to_stderr, overwrite_option, run
+from simbg.cli.reconstruct import reconstruct_and_report
+
+__all__ = ["main", "make_bg_cube_models"]
+
+
+@click.command()
+@click.argument("indir", type=click.Path())
+@click.argument("scheme", type=click.Choice(["HESS", "GADF"], case_sensitive=False))
+@click.argument("outdir", type=click.Path())
+@click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
+@overwrite_option
+@click.option("--method", type=click.Choice(["default", "michi"]), default="default")
+@click.option(
+    "-l",
+    "--loglevel",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"]),
+    default="info",
+)
+def make_bg_cube_models(indir, scheme, outdir, test, overwrite, method, loglevel):
+    """Make background cube models from the data in INDIR, as gammapy did in 2015.
+
+    \b
+    gammapy-make-bg-cube-models /path/to/data HESS models
+    gammapy-make-bg-cube-models $GAMMAPY_DATA/hess-dl3-dr1 GADF models --test --overwrite
+    """
+    log_to_stderr(loglevel)
+    from simbg.models.selection import Selection
+
+    selection = Selection(test=test)
+    reconstruct_and_report(None, indir, outdir, scheme, method, selection, overwrite)
+
+
+main = run(make_bg_cube_models, "gammapy-make-bg-cube-models")

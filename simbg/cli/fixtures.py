@@ -1,0 +1,28 @@
+"""The command that writes reference files for other projects: ``simbg fixtures``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from simbg.cli.console import overwrite_option
+
+__all__ = ["fixtures"]
+
+
+@click.command()
+@click.argument("outdir", type=click.Path())
+@click.option("--edition", type=click.Choice(["2015", "current"]), default="current")
+@overwrite_option
+def fixtures(outdir, edition, overwrite):
+    """Write reference files for other projects' tests to OUTDIR; README.md there describes them.
+
+    \b
+    simbg fixtures out                  # one truth for both cubes: they match; and small files
+    simbg fixtures out --edition 2015   # the published pair, which does not match
+    """
+    from simbg.fixtures.editions import write_fixtures
+
+    for name in write_fixtures(outdir, edition, overwrite):
+        click.echo(Path(outdir) / name)
