@@ -73,12 +73,12 @@ def fixtures(session):
 
 @nox.session
 def benchmark(session):
-    """Print speeds, each against a plain numpy version measured in the same run."""
+    """Print speeds, each against a plain numpy version measured in the same run.
+
+    Time and memory of other people's methods are in the table of ``nox -s adapters``.
+    """
     session.install("-e.")
     session.run("python", "-m", "simbg.validation.benchmarks.speed", *session.posargs, env=THREADS)
-    # BAccMod's default settings take three minutes.
-    session.install(*groups("peers"), "BAccMod==0.4.1")
-    session.run("python", "-m", "simbg.validation.benchmarks.baccmod", env=THREADS)
 
 
 @nox.session

@@ -1,1 +1,1 @@
-"""benchmarks."""
+"""Benchmarks of time and memory."""

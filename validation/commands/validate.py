@@ -15,7 +15,7 @@ from simbg.models.selection import Selection, parse_group_by
 from simbg.parallel import announce, workers
 from simbg.reconstruction.registry import method_names
 from simbg.simulation.scenarios import SCENARIOS, from_file
-from simbg.validation.conformance.conformance import conformance, write_findings
+from simbg.validation.conformance.findings import conformance, write_findings
 from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
 from simbg.validation.figures.rendering import render
 from simbg.validation.leaderboard.ranking import leaderboard_lines

@@ -1,1 +1,1 @@
-"""conformance."""
+"""The conformance suite: whether a method keeps the contract."""

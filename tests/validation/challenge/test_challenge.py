@@ -24,9 +24,9 @@ from simbg.io.gadf_reader import GadfStore
 from simbg.io.safe_files import write_fits
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
-from simbg.validation.challenge.challenge import draw_answer, make_challenge, reveal_challenge
-from simbg.validation.challenge.draw import RANGES, scenarios_of
-from simbg.validation.challenge.score import LIMITS, markdown, ranking, score_model, true_cube
+from simbg.validation.challenge.answers import RANGES, scenarios_of
+from simbg.validation.challenge.scores import LIMITS, markdown, ranking, score_model, true_cube
+from simbg.validation.challenge.sealing import draw_answer, make_challenge, reveal_challenge
 from simbg.validation.metrics.poisson import sigmas
 
 SEED = 11

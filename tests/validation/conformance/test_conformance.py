@@ -20,9 +20,9 @@ from simbg.observations.observation import Events
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.edition2015 import Default, Michi
 from simbg.reconstruction.histogram import Histogram
-from simbg.validation.conformance.conformance import conformance, judge
-from simbg.validation.conformance.promises import CHECKS
-from simbg.validation.conformance.trials import AXES, TRIALS, expected, write_trial
+from simbg.validation.conformance.checks import CHECKS
+from simbg.validation.conformance.findings import conformance, judge
+from simbg.validation.conformance.stores import AXES, TRIALS, expected, write_trial
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 

@@ -22,8 +22,8 @@ from simbg.simulation.scenarios import HESS_SITE
 from simbg.simulation.schedule import make_observation_table
 from simbg.simulation.simulate import rows_of
 from simbg.sky.regions import circle
-from simbg.validation.conformance.conformance import judge
-from simbg.validation.conformance.trials import AXES, TRIALS, write_trial
+from simbg.validation.conformance.findings import judge
+from simbg.validation.conformance.stores import AXES, TRIALS, write_trial
 from simbg.validation.methods.adapters.baccmod import Grid3D, Radial, Zenith
 from simbg.validation.methods.isolation import Attempt
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from simbg.reconstruction.histogram import Histogram
 from simbg.validation.comparison.conventions import UNITS
-from simbg.validation.conformance.trials import LIVE, PLACE, expected
+from simbg.validation.conformance.stores import LIVE, PLACE, expected
 from simbg.validation.metrics.cube_pair import with_exposure
 
 __all__ = ["GROSS", "MOVED", "SIGMAS", "Case", "turned"]

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 from simbg import __version__
 from simbg.io.safe_files import new_file
-from simbg.validation.conformance.case import Case
-from simbg.validation.conformance.promises import CHECKS, FIRST, LAST, is_error
-from simbg.validation.conformance.trials import AXES, TRIALS, write_trial
+from simbg.validation.conformance.checks import CHECKS, FIRST, LAST, is_error
+from simbg.validation.conformance.evidence import Case
+from simbg.validation.conformance.stores import AXES, TRIALS, write_trial
 from simbg.validation.metrics.status import Status
 
 __all__ = ["Finding", "conformance", "judge", "write_findings"]

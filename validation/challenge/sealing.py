@@ -26,8 +26,8 @@ from simbg.io.gadf_writer import GadfWriter
 from simbg.io.safe_files import new_directory, new_file
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.simulate import REGIONS
-from simbg.validation.challenge.draw import RANGES, SCHEMA, draw_answer, scenarios_of
-from simbg.validation.challenge.score import (
+from simbg.validation.challenge.answers import RANGES, SCHEMA, draw_answer, scenarios_of
+from simbg.validation.challenge.scores import (
     LIMITS,
     find_groups,
     markdown,

@@ -14,8 +14,8 @@ from itertools import product
 import numpy as np
 
 from simbg.validation.comparison.compare import compare
-from simbg.validation.conformance.case import GROSS, MOVED, SIGMAS, turned
-from simbg.validation.conformance.trials import AXES, CLUMP, FEW, LIVE, PLACE
+from simbg.validation.conformance.evidence import GROSS, MOVED, SIGMAS, turned
+from simbg.validation.conformance.stores import AXES, CLUMP, FEW, LIVE, PLACE
 
 __all__ = ["CHECKS", "FIRST", "LAST", "Check", "is_error"]
 
