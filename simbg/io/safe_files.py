@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from pathlib import Path
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-__all__ = ["new_directory", "new_file", "open_fits", "write_fits"]
+__all__ = ["finite_or_none", "new_directory", "new_file", "open_fits", "write_fits"]
 
 GZIP = b"\x1f\x8b"
 # What astropy only warns of, and what means that a part of the file is not there.
@@ -101,6 +102,26 @@ def new_directory(path, overwrite=False, ours=()):
             _replace_content(path, temporary) if there == path else _move(new, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def finite_or_none(value):
+    """A value for JSON, which has no NaN and no infinity: None in their place.
+
+    Parameters
+    ----------
+    value : object
+        Any that `json.dumps` takes; lists and dictionaries are searched.
+
+    Examples
+    --------
+    >>> finite_or_none({"bias": 0.1, "errors": [float("nan"), 2]})
+    {'bias': 0.1, 'errors': [None, 2]}
+    """
+    if isinstance(value, dict):
+        return {key: finite_or_none(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_fits(path, hdus, overwrite=False):

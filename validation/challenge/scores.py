@@ -10,6 +10,7 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
+from simbg.io.safe_files import finite_or_none
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
 
@@ -76,13 +77,8 @@ def score_model(group, folder, experiment):
         return row | {"status": "refused", "reason": reason.replace(f"{folder}/", "")}
     q, n_events = METRICS["lost_information"](pair).value, float(pair.expected.sum())
     total = {"q": q, "n_events": n_events, "accuracy": float(np.sqrt(q / n_events))}
-    return row | {name: _plain(METRICS[name](pair)) for name in SCORED} | total
-
-
-def _plain(measure):
-    """With None for what there is not: some truths are flatter than any width."""
-    known = asdict(measure).items()
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in known}
+    # None for what there is not: some truths are flatter than any width.
+    return row | finite_or_none({name: asdict(METRICS[name](pair)) for name in SCORED}) | total
 
 
 def _pair(model, experiment):

@@ -10,7 +10,7 @@ import click
 
 from simbg.cli.completion import complete_method, complete_scenario
 from simbg.cli.console import jobs_option, seed_option
-from simbg.io.safe_files import new_file
+from simbg.io.safe_files import finite_or_none, new_file
 from simbg.models.selection import Selection, parse_group_by
 from simbg.parallel import announce, workers
 from simbg.reconstruction.registry import method_names
@@ -286,7 +286,7 @@ def _gate(old, executor):
 def _say_self_check(out, found, clean):
     """Print and keep the self-check."""
     with new_file(out / "selfcheck.jsonl", overwrite=True) as temporary:
-        records = [{k: None if v != v else v for k, v in asdict(f).items()} for f in found]
+        records = [finite_or_none(asdict(f)) for f in found]
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
     for line in self_check_lines(found, clean):
         _say(line)

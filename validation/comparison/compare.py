@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from simbg.io.cubes import read_cube
+from simbg.io.safe_files import finite_or_none
 from simbg.validation.comparison.conventions import find_fault
 from simbg.validation.comparison.measures import (
     bin_by_bin,
@@ -154,37 +155,30 @@ class Comparison:
         """Plain numbers, None where there is none."""
         measures = {
             name: {
-                "value": _plain(measure.value),
-                "error": _plain(measure.error),
-                "reference": _plain(measure.ideal),
-                "limit": _plain(self.limits.get(name, math.nan)),
+                "value": measure.value,
+                "error": measure.error,
+                "reference": measure.ideal,
+                "limit": self.limits.get(name),
                 "unit": measure.unit,
             }
             for name, measure in self.measures.items()
         }
-        per_energy = [
-            dict(
-                zip(
-                    ("energy_min", "energy_max", "a", "b", "a_error", "b_error"),
-                    map(_plain, row),
-                    strict=True,
-                )
-            )
-            for row in zip(
-                self.a.axes.energy[:-1], self.a.axes.energy[1:], *self.widths.T, strict=True
-            )
-        ]
-        return {
-            "name": self.name,
-            "agree": self.agree,
-            "verdict": self.verdict,
-            "fault": self.fault,
-            "binning": self.binning,
-            "problems": list(self.problems),
-            "differs_in": self.causes,
-            "measures": measures,
-            "widths": per_energy,
-        }
+        columns = "energy_min", "energy_max", "a", "b", "a_error", "b_error"
+        energy = self.a.axes.energy
+        rows = np.column_stack([energy[:-1], energy[1:], self.widths]).tolist()
+        return finite_or_none(
+            {
+                "name": self.name,
+                "agree": self.agree,
+                "verdict": self.verdict,
+                "fault": self.fault,
+                "binning": self.binning,
+                "problems": self.problems,
+                "differs_in": self.causes,
+                "measures": measures,
+                "widths": [dict(zip(columns, row, strict=True)) for row in rows],
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -393,7 +387,3 @@ KNOWN_RATIOS = {
     ),
     "norm": ((1e6, " (per TeV for per MeV)"), (1e-6, " (per MeV for per TeV)")),
 }
-
-
-def _plain(value):
-    return float(value) if math.isfinite(value) else None

@@ -11,9 +11,8 @@ import json
 from pathlib import Path
 
 import click
-import numpy as np
 
-from simbg.io.safe_files import new_file
+from simbg.io.safe_files import finite_or_none, new_file
 from simbg.reconstruction.contract import axes_for
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
@@ -84,8 +83,7 @@ def calculate(job):
         measures = expected_values(experiment, setting.perfect)
         values |= {name: measures[name].value for name in metrics if name in measures}
     # What there is nothing to measure of must stay so: None, not a number that is none.
-    values = {name: value if np.isfinite(value) else None for name, value in values.items()}
-    return {_key(scenario, method, metric): value for metric, value in values.items()}
+    return {_key(scenario, method, name): v for name, v in finite_or_none(values).items()}
 
 
 def committed():

@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from simbg import __version__
-from simbg.io.safe_files import new_file
+from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.metrics.status import Status
 
 __all__ = [
@@ -99,9 +99,7 @@ def write_results(path, results):
     """Write results as JSON lines, replacing what was there in one step."""
     with new_file(path, overwrite=True) as temporary, open(temporary, "w") as file:
         for result in results:
-            # JSON has no NaN and no infinity: null.
-            record = {key: _plain(value) for key, value in asdict(result).items()}
-            file.write(json.dumps(record, allow_nan=False) + "\n")
+            file.write(json.dumps(finite_or_none(asdict(result)), allow_nan=False) + "\n")
 
 
 def read_results(path):
@@ -131,10 +129,6 @@ def read_records(path, schema):
             if got != schema:
                 raise ValueError(f"{path}, line {number}: got schema {got}, expected {schema}")
             yield number, record
-
-
-def _plain(value):
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _result(record, where):
