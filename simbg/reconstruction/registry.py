@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pkgutil import resolve_name
 
 from simbg.errors import in_one_line
@@ -35,7 +36,7 @@ def find_method(name: str) -> Reconstructor:
         return METHODS[name]()
     installed = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in installed and ":" not in name:
-        known = ", ".join([*METHODS, *installed])
+        known = ", ".join(method_names())
         raise ValueError(f"method: got {name!r}, expected one of {known}, or module:Object")
     try:
         target = installed[name].load() if name in installed else resolve_name(name)
@@ -49,5 +50,10 @@ def find_method(name: str) -> Reconstructor:
 
 
 def method_names():
-    """Our methods, and those that are installed."""
-    return [*METHODS, *sorted(entry.name for entry in entry_points(group=GROUP))]
+    """Our methods, and the installed ones whose libraries are installed, too.
+
+    The extras of an entry point, as in ``module:Object [library]``, are the modules that it needs.
+    """
+    entries = entry_points(group=GROUP)
+    usable = [entry.name for entry in entries if all(map(find_spec, entry.extras))]
+    return [*METHODS, *sorted(usable)]

@@ -28,7 +28,6 @@ def complete(monkeypatch, capsys, words):
     [
         ("simbg validate --scenario ni", ["night"]),
         ("simbg validate --method hi", ["histogram"]),
-        ("simbg validate --method baccmod-r", ["baccmod-radial"]),
         ("simbg validate --qui", ["--quiet"]),
         ("simbg simulate --scenario seed", ["seed-2015"]),
         ("simbg truth --model ni", ["night"]),

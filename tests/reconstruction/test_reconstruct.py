@@ -4,7 +4,6 @@ import inspect
 import sys
 import types
 from dataclasses import fields, replace
-from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 from scipy.stats import chi2
 
-import simbg.reconstruction.registry
 from simbg.axes import Axes, edition2015_axes
 from simbg.fixtures.editions import _runs_2015
 from simbg.observations.exposure import StackedCounts
@@ -27,7 +25,7 @@ from simbg.reconstruction.edition2015 import (
     smoothing_variance,
 )
 from simbg.reconstruction.histogram import Histogram
-from simbg.reconstruction.registry import METHODS, find_method
+from simbg.reconstruction.registry import METHODS, find_method, method_names
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.fits import fit_index
@@ -489,19 +487,26 @@ def test_method_of_a_module(module, attribute):
     assert_array_equal(cube.rate, Histogram().reconstruct(make_runs(400), AXES).rate)
 
 
-def test_method_of_an_entry_point(module, monkeypatch):
-    def entry_points(group):
-        assert group == "simbg.reconstructors"
-        return [
-            EntryPoint("theirs", "users_module:Mine", group),
-            EntryPoint("broken", "users_module:Nothing", group),
-        ]
-
-    monkeypatch.setattr(simbg.reconstruction.registry, "entry_points", entry_points)
+def test_method_of_an_entry_point(module, tmp_path, monkeypatch):
+    """It is listed where the modules that it needs are installed, and found anyway."""
+    points = {
+        "theirs": "Mine",
+        "broken": "Nothing",
+        "with-numpy": "Mine [numpy]",
+        "with-other": "Mine [numpy,no_such_library]",
+    }
+    lines = [f"{name} = users_module:{target}" for name, target in points.items()]
+    folder = tmp_path / "theirs-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Name: theirs\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("\n".join(["[simbg.reconstructors]", *lines]))
+    monkeypatch.syspath_prepend(str(tmp_path))
     assert isinstance(find_method("theirs"), Mine)
+    assert isinstance(find_method("with-other"), Mine)
+    assert set(method_names()) & set(points) == {"theirs", "broken", "with-numpy"}
     with pytest.raises(ValueError, match=r"'broken' cannot be loaded: AttributeError"):
         find_method("broken")
-    with pytest.raises(ValueError, match=r"'other', expected one of .*michi, theirs, broken"):
+    with pytest.raises(ValueError, match=r"'other', expected one of .*michi,.* theirs, with-numpy"):
         find_method("other")
 
 
