@@ -23,7 +23,6 @@ from simbg.models.selection import open_store, runs_of
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
-from simbg.validation.figures.plots import crossval_figure
 from simbg.validation.metrics.poisson import deviance, deviance_moments
 
 __all__ = ["AXES", "CrossValidation", "HeldOut", "cross_validate", "write_crossval"]
@@ -277,8 +276,8 @@ def _significances(counts, expected, variance, rng):
     return normal / np.sqrt(1 + variance / expected)
 
 
-def write_crossval(result, out, overwrite=True):
-    """Write the table, the numbers of each run and the figure into a folder."""
+def write_crossval(result, out, figure=None, overwrite=True):
+    """Write the table, the numbers of each run and the figure, if any, into a folder."""
     with new_directory(out, overwrite, FILES) as folder:
         (folder / "crossval.md").write_text(result.text + "\n", encoding="utf-8")
         runs = [
@@ -286,6 +285,5 @@ def write_crossval(result, out, overwrite=True):
         ]
         record = {"method": result.method, "summary": result.summary, "runs": runs}
         (folder / "crossval.json").write_text(json.dumps(record, indent=1) + "\n")
-        crossval_figure(result).savefig(
-            folder / "crossval.png", dpi=90, metadata={"Software": None}
-        )
+        if figure is not None:
+            figure.savefig(folder / "crossval.png", dpi=90, metadata={"Software": None})

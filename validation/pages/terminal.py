@@ -1,19 +1,15 @@
-"""What `simbg validate` says at the end, and what it keeps when it is interrupted."""
+"""What `simbg validate` says at the end: a table, or one JSON document."""
 
 from __future__ import annotations
 
 import json
-from functools import wraps
 from pathlib import Path
 
 import click
 
 from simbg.validation.metrics.status import Status
 
-__all__ = ["keeps_what_is_there", "plan", "result_document", "result_table"]
-
-# Shares of the work that are no scenario, in runs of one.
-FAILURES, FIGURES, BASELINE, SELF_CHECK = 6, 4, 60, 600
+__all__ = ["result_document", "result_table"]
 
 
 def result_table(results):
@@ -72,42 +68,3 @@ def result_document(out, suite):
         "results": [json.loads(line) for line in lines],
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def plan(scenarios, baseline, self_check):
-    """Stages of a validation and how long each takes, roughly, to tell the time left."""
-    weights = {scenario.name: scenario.n_obs for scenario in scenarios}
-    weights["known failures"] = FAILURES * len(scenarios)
-    weights["baseline"] = BASELINE * bool(baseline)
-    weights["self-check"] = SELF_CHECK * bool(self_check)
-    weights["figures"] = FIGURES * len(scenarios)
-    return weights
-
-
-def keeps_what_is_there(command):
-    """For a command that writes files into its folder ``out``: an interrupt says which it wrote."""
-
-    @wraps(command)
-    def kept(**arguments):
-        out = Path(arguments["out"])
-        was_there, before = out.is_dir(), _stamps(out)
-        try:
-            return command(**arguments)
-        except KeyboardInterrupt:
-            after = _stamps(out)
-            new = sorted(name for name in after if before.get(name) != after[name])
-            if not new and not was_there and out.is_dir():
-                out.rmdir()
-            said = f"kept {', '.join(new)} in {out}" if new else f"{out} is as it was"
-            raise KeyboardInterrupt(said) from None
-
-    return kept
-
-
-def _stamps(folder):
-    """Relative names of the files in a folder, and when and as what each was written."""
-    return {
-        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.stat().st_ino)
-        for path in folder.rglob("*")
-        if path.is_file()
-    }

@@ -16,9 +16,8 @@ from support.results import RESULTS
 
 from simbg.cli.main import main
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.validation.commands import validate as command
+from simbg.validation.commands import suite as command
 from simbg.validation.figures.rendering import Pictures
-from simbg.validation.pages.terminal import plan
 from simbg.validation.suite import runner
 from simbg.validation.suite.runner import Outcome
 
@@ -79,7 +78,7 @@ def test_quiet_says_nothing_but_the_exit_code(validated):
 
 
 def test_every_stage_of_the_suite_is_planned():
-    weights = plan(list(SCENARIOS.values()), True, True)
+    weights = command.plan(list(SCENARIOS.values()), True, True)
     source = inspect.getsource(command) + inspect.getsource(runner)
     announced = re.findall(r'announce\(executor, "([^"]+)"\)', source)
     assert announced
@@ -127,7 +126,7 @@ def test_interrupt_says_what_was_kept(tmp_path):
     (tmp_path / "reports" / "index.html").write_text("old")
     program = """
 import os, signal
-from simbg.validation.commands import validate as command
+from simbg.validation.commands import suite as command
 from simbg.validation.pages import report
 command.run_suite = lambda *args, **kwargs: []
 report.write_junit = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,40 @@
+"""Cross-validation of the models of a store of real runs: ``simbg validate --data``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from simbg.models.selection import Selection, parse_group_by
+from simbg.parallel import workers
+from simbg.validation.commands.output import say
+from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
+from simbg.validation.figures.plots import crossval_figure
+
+__all__ = []
+
+
+def cross_validate_store(
+    data, methods, exclude, group_by, skip_incomplete, out, jobs, quiet, json_
+):
+    """Cross-validate each method, write and print what was found; return the exit code."""
+    selection = Selection(
+        exclude=tuple(exclude),
+        sources="mask",
+        group_by=parse_group_by(group_by),
+        skip_incomplete=skip_incomplete,
+    )
+    models = []
+    for method in methods or ("histogram",):
+        with workers(jobs, "validate", unit=" folds", quiet=quiet) as executor:
+            result = cross_validate(data, selection, method, executor=executor)
+        folder = Path(out) / f"data-{method.replace(':', '-')}"
+        write_crossval(result, folder, crossval_figure(result))
+        models.append({"method": method, "good": result.agree, "folder": str(folder)})
+        say(f"{result.text}: {folder}")
+    good = all(model["good"] for model in models)
+    if json_:
+        click.echo(json.dumps({"good": good, "models": models}, indent=1))
+    return 0 if good else 1

@@ -1,0 +1,46 @@
+"""What commands of the suite print, and what an interrupt says of the files they write."""
+
+from __future__ import annotations
+
+from functools import wraps
+from pathlib import Path
+
+import click
+
+__all__ = []
+
+
+def say(line):
+    """Print a line, unless standard output is for JSON or for nothing."""
+    params = click.get_current_context().params
+    if not (params["quiet"] or params["json_"]):
+        click.echo(line)
+
+
+def names_files_kept(command):
+    """For a command that writes files into its folder ``out``: an interrupt says which it wrote."""
+
+    @wraps(command)
+    def wrapped(**options):
+        out = Path(options["out"])
+        was_there, before = out.is_dir(), _stamps(out)
+        try:
+            return command(**options)
+        except KeyboardInterrupt:
+            after = _stamps(out)
+            new = sorted(name for name in after if before.get(name) != after[name])
+            if not new and not was_there and out.is_dir():
+                out.rmdir()
+            said = f"kept {', '.join(new)} in {out}" if new else f"{out} is as it was"
+            raise KeyboardInterrupt(said) from None
+
+    return wrapped
+
+
+def _stamps(folder):
+    """Relative names of the files in a folder, and when and as what each was written."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
