@@ -39,7 +39,7 @@ def compare(a, b, normalize, out, json_, overwrite):
     simbg compare true.fits.gz reco.fits.gz
     simbg compare models_a models_b --normalize cube --out comparison --json result.json
     """
-    from simbg.validation.comparison.compare import compare_paths
+    from simbg.validation.comparison.folders import compare_paths
     from simbg.validation.pages.comparison import write_comparison
 
     comparisons = compare_paths(a, b, normalize)

@@ -11,11 +11,7 @@ NODES, ITERATIONS = 5, 6
 
 
 def bin_averages(axes, values, mean="logarithmic"):
-    """Averages over bins of what has these values at their centres.
-
-    Along each axis ln f is the parabola through the nearest three bins: a local power law with
-    curvature in energy, a local normal in angle. The three factors are multiplied, which leaves
-    out terms of the fourth order in the width of the bins.
+    """Averages over bins of a function that has these values at their centres.
 
     Parameters
     ----------
@@ -24,16 +20,25 @@ def bin_averages(axes, values, mean="logarithmic"):
         Bins next to one that is not positive are left as they are.
     mean : {"logarithmic", "arithmetic"}
         Which mean of its edges is the centre of an energy bin.
+
+    Returns
+    -------
+    averages : ndarray, shape of ``axes``
+
+    Notes
+    -----
+    Along each axis ln f is the parabola through the nearest three bins: a local power law with
+    curvature in energy, a local normal in angle. The three factors are multiplied, which leaves
+    out terms of the fourth order in the width of the bins.
     """
     return values * _factors(axes, values, mean)
 
 
-def center_values(axes, average, mean="logarithmic"):
-    """Values at the centres of bins that have these averages: the inverse of
-    `bin_averages`."""
-    values = average
+def center_values(axes, averages, mean="logarithmic"):
+    """Values at the centres of bins that have these averages: the inverse of `bin_averages`."""
+    values = averages
     for _ in range(ITERATIONS):
-        values = average / _factors(axes, values, mean)
+        values = averages / _factors(axes, values, mean)
     return values
 
 
@@ -43,40 +48,31 @@ def _factors(axes, values, mean):
     energy = np.sqrt(low * high) if mean == "logarithmic" else 0.5 * (low + high)
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.log(np.where(values > 0, values, np.nan))
-    rooms = (
+    dimensions = (
         (np.log(axes.energy), np.log(energy), np.exp),
         (axes.fov_lon, axes.fov_lon_center, np.ones_like),
         (axes.fov_lat, axes.fov_lat_center, lambda lat: np.cos(np.deg2rad(lat))),
     )
     factor = np.ones(axes.shape)
-    for axis, room in enumerate(rooms):
-        factor *= np.moveaxis(_factor(np.moveaxis(log, axis, 0), *room), 0, axis)
+    for axis, dimension in enumerate(dimensions):
+        factor *= np.moveaxis(_factor(np.moveaxis(log, axis, -1), *dimension), -1, axis)
     return np.where(np.isfinite(factor), factor, 1.0)
 
 
 def _factor(log, edges, center, measure):
-    """As `_factors`, along the first axis; ``measure`` is dE/d ln E, or that of the latitude."""
+    """As `_factors`, along the last axis; ``measure`` is dE/d ln E, or that of the latitude."""
     n = center.size
     if n < 3:
         return np.ones_like(log)
     node, weight = np.polynomial.legendre.leggauss(NODES)
-    half, middle = 0.5 * np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
-    places = middle + half * node[:, None]
-    weight = weight[:, None] * measure(places)
-    weight = weight / weight.sum(axis=0)
-    # Newton's form of the parabola through bins j − 1, j and j + 1; at the ends that of the next.
-    j = np.clip(np.arange(n), 1, n - 2)
-    shape = (-1, *[1] * (log.ndim - 1))
-    slope = np.diff(log, axis=0) / np.diff(center).reshape(shape)
-    bend = (slope[j] - slope[j - 1]) / (center[j + 1] - center[j - 1]).reshape(shape)
-
-    def parabola(x):
-        from_first, from_second = (x - center[k] for k in (j - 1, j))
-        return slope[j - 1] * from_first.reshape(shape) + bend * (from_first * from_second).reshape(
-            shape
-        )
-
-    here = parabola(center)
-    return sum(
-        w.reshape(shape) * np.exp(parabola(x) - here) for x, w in zip(places, weight, strict=True)
-    )
+    x = 0.5 * (edges[1:] + edges[:-1]) + 0.5 * np.diff(edges) * node[:, None]
+    weight = weight[:, None] * measure(x)
+    # Lagrange's polynomials of bins j − 1, j and j + 1; at the ends those of the next bin.
+    near = np.clip(np.arange(n), 1, n - 2) + np.array([[-1], [0], [1]])
+    at = center[near]
+    basis = [
+        np.prod([(x - at[m]) / (at[k] - at[m]) for m in range(3) if m != k], axis=0)
+        for k in range(3)
+    ]
+    parabola = np.einsum("kqn,...kn->q...n", basis, log[..., near])
+    return np.einsum("qn,q...n->...n", weight / weight.sum(axis=0), np.exp(parabola - log))

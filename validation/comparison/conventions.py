@@ -1,71 +1,82 @@
 """Which fault of convention makes two cubes differ.
 
-A fault is named if the cubes agree without it, by the comparison that says that they
-differ, if it is most of what is seen (`likelihood`), and if what is no fault of convention
-does not explain as much.
+A fault is named if the cubes agree without it, by the comparison that says that they differ; if it
+is most of the difference (`likelihood`); and if what is no fault of convention explains it less
+well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import islice
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
 from simbg.axes import MEV_PER_TEV
-from simbg.validation.comparison.corrections import (
-    alignment_label,
-    bin_centers,
-    clock,
-    dead_time_twice,
-    divided,
-    energy_bin,
-    other_alignment,
-    permuted,
-    with_gradient,
-)
-from simbg.validation.comparison.likelihood import beats, explains
-from simbg.validation.comparison.measures import is_measured, same_clock, scale_factor, scaled
+from simbg.validation.comparison import corrections
+from simbg.validation.comparison.likelihood import explains, is_likelier
+from simbg.validation.comparison.measures import at_equal_norms, is_counted, same_clock, scaled
 
-__all__ = ["ALIGNMENTS", "HYPOTHESES", "UNITS", "Fault", "Hypothesis", "edge_units", "find_fault"]
+__all__ = ["unit_corrections"]
 
 DEG2_PER_SR = np.rad2deg(1.0) ** 2
-# A turn by less, without a mirror, may be a shift or a gradient.
-SMALL_TURN = 30.0
+# A rotation by less, without a mirror, may be a shift or a gradient.
+SMALL_ROTATION = 30.0
 
 
-class Fault(NamedTuple):
-    """What differs, in words, and the comparison of the cubes without it."""
+@dataclass(frozen=True)
+class Fault:
+    """A fault of convention that cube b may have.
 
-    text: str
-    found: object
+    Parameters
+    ----------
+    name : str
+    correct : callable
+        (a, b) → (in words, a, b) without the fault, for each way in which it may have come about.
+    rivals : callable
+        (a, b, statistical) → cubes a and b without a difference that is no fault of convention;
+        the fault must be likelier than each.
+    """
+
+    name: str
+    correct: Callable
+    rivals: Callable = lambda a, b, statistical: ()
 
 
-def find_fault(a, b, seen, judge):
+def find_fault(a, b, judge, original):
     """The simplest fault of b without which two cubes that differ agree.
 
     Parameters
     ----------
     a, b : BackgroundCube
         The reference, and a cube that differs from it in its values or its axes.
-    seen : Comparison or None
-        Of the two as they are; None if they have other axes. That these fit without a fault
-        is then enough.
     judge : callable
-        (a, b) → Comparison; with ``hopeful``, None may stand for cubes that differ.
+        (a, b) → Comparison.
+    original : Comparison or None
+        Of the two as they are; None if they have other axes.
 
     Returns
     -------
-    fault : Fault or None
-        Faults that are as simple and cannot be told apart are joined with "or".
+    comparison : Comparison or None
+        Of the cubes without the fault, which it names. Faults that are as simple and cannot be
+        told apart are joined with "or".
     """
-    aligned = a.axes.align == b.axes.align
-    for hypotheses in HYPOTHESES if aligned else ALIGNMENTS:
-        faults = [f for f in (_tried(h, a, b, seen, judge) for h in hypotheses) if f]
-        if faults:
-            return Fault(" or ".join(fault.text for fault in faults), faults[0].found)
+    if original is None:
+        # Axes may be parts of the same grid: only what differs there is a fault.
+        shared = next(corrections.energy_shift(a, b, 0), None)
+        original = judge(*shared[1:]) if shared else None
+        if original is not None and original.agree:
+            return None
+    stages = FAULTS if a.axes.align == b.axes.align else ALIGNMENTS
+    if original is not None and original.interpolated == (True, True):
+        # Only what does not scatter is rotated into the other alignment.
+        stages = stages[:-1]
+    for faults in stages:
+        named = [c for fault in faults if (c := _without(fault, a, b, judge, original))]
+        if named:
+            return replace(named[0], fault=" or ".join(comparison.fault for comparison in named))
     return None
 
 
@@ -74,161 +85,145 @@ def edge_units(a, b):
     units = [("angles in rad", 1.0, np.rad2deg(1.0))]
     units += [(f"energies in {unit}", scale, 1.0) for unit, scale in (("GeV", 1e-3), ("MeV", 1e-6))]
     for label, wrong, right in (("B", b, a), ("A", a, b)):
-        for what, energy, angle in units:
+        for words, energy, angle in units:
             edges = wrong.energy * energy, wrong.fov_lon * angle, wrong.fov_lat * angle
-            pairs = zip(edges, (right.energy, right.fov_lon, right.fov_lat), strict=True)
+            expected = right.energy, right.fov_lon, right.fov_lat
             # In a file of single precision edges are right to 1e-7.
-            if all(x.size == y.size and np.allclose(x, y, 1e-6, 1e-6) for x, y in pairs):
-                return f"; {label} seems to have {what}"
+            if all(
+                x.size == y.size and np.allclose(x, y, 1e-6, 1e-6)
+                for x, y in zip(edges, expected, strict=True)
+            ):
+                return f"; {label} seems to have {words}"
     return ""
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """A fault that B may have.
+def unit_corrections(cube):
+    """The cube without each fault of a unit that a rate may have.
 
-    Parameters
-    ----------
+    Yields
+    ------
     name : str
-    undo : callable
-        (a, b) → (in words, a, b) without the fault, for each way that it may have come about.
-    accept : callable
-        (comparison without the fault, a, b, judge) → whether more than agreement speaks for it.
+    cube : BackgroundCube
     """
+    for fault in UNITS:
+        for _, _, corrected in fault.correct(cube, cube):
+            yield fault.name, corrected
 
-    name: str
-    undo: Callable
-    accept: Callable = lambda found, a, b, judge: True
 
-
-def _tried(hypothesis, a, b, seen, judge):
-    for cure, *pair in hypothesis.undo(a, b):
-        found = judge(*pair, hopeful=True)
+def _without(fault, a, b, judge, original):
+    """The comparison without a fault, if that is why the cubes differ; else None."""
+    for words, *corrected in fault.correct(a, b):
+        comparison = judge(*corrected)
         if (
-            found
-            and found.agree
-            and (seen is None or explains(found, seen))
-            and hypothesis.accept(found, a, b, judge)
+            comparison.agree
+            and (original is None or explains(comparison, original))
+            and all(
+                is_likelier(comparison, judge(*rival))
+                for rival in fault.rivals(a, b, comparison.statistical)
+            )
         ):
-            return Fault(f"{hypothesis.name} (B agrees with A when {cure})", found)
+            return replace(comparison, fault=f"{fault.name} (B agrees with A when {words})")
     return None
 
 
-def _is_shift(found, a, b, judge):
-    """Whether the bins in common differ as they are: axes may be parts of the same grid."""
-    seen = [judge(*pair) for _, *pair in islice(energy_bin(0)(a, b), 1)]
-    return all(not one.agree and explains(found, one) for one in seen)
+def _other_norm(a, b, statistical):
+    """With counts a norm may explain as much; without, `explains` tells it from bin centres."""
+    if statistical:
+        a, b = same_clock(a, b)
+        yield at_equal_norms(a, b, (is_counted(a), is_counted(b)))
 
 
-def _is_center(found, a, b, judge):
-    """Whether a plain norm does not do as well; without counts `explains` tells them apart."""
-    if not found.scatter:
-        return True
+def _gradient_or_rotation(a, b, statistical):
+    """A linear gradient, and a small rotation without a mirror."""
     a, b = same_clock(a, b)
-    norm = (
-        (a, scaled(b, scale_factor(b, a, "cube")))
-        if is_measured(a)
-        else (scaled(a, scale_factor(a, b, "cube")), b)
-    )
-    return beats(found, judge(*norm))
+    yield (a, _with_gradient(b, a)) if is_counted(a) else (_with_gradient(a, b), b)
+    for _, *rotated in corrections.other_alignment(a, b, mirror=False, limit=SMALL_ROTATION):
+        yield rotated
 
 
-def _is_turned(found, a, b, judge):
-    """Whether neither a plain gradient nor a small turn without a mirror does as well."""
-    a, b = same_clock(a, b)
-    gradient = (a, with_gradient(b, a)) if is_measured(a) else (with_gradient(a, b), b)
-    turns = (pair for _, *pair in other_alignment(a, b, mirror=False, limit=SMALL_TURN))
-    return all(beats(found, judge(*pair)) for pair in (gradient, *turns))
+def _with_gradient(model, data):
+    """The model times c₀ + c₁ fov_lon + c₂ fov_lat, by least squares of the data."""
+    axes = model.axes
+    terms = np.ones(axes.shape), axes.fov_lon_center[:, None], axes.fov_lat_center
+    terms = [np.broadcast_to(term, axes.shape) for term in terms]
+    used = np.isfinite(model.rate + data.rate)
+    expected, observed = (np.where(used, cube.event_rate, 0.0) for cube in (model, data))
+    matrix = [[np.sum(expected * s * t) for t in terms] for s in terms]
+    c = np.linalg.solve(matrix, [np.sum(observed * t) for t in terms])
+    return scaled(model, np.maximum(np.tensordot(c, terms, axes=1), 0.0))
 
 
-def _rates(name, factor, cure):
-    return Hypothesis(f"the rates are per {name}", divided(factor, f"its rates are {cure}"))
+def _flip(name, words, *moves):
+    return Fault(name, partial(corrections.flip_or_swap, words=words, **dict.fromkeys(moves, True)))
 
 
-def _times(name, unit, factor, about):
-    """Rates that are ``factor`` times what they should be, and the other way round."""
-    return (
-        _rates(f"{name} instead of per {unit}", factor, f"divided by {about}"),
-        _rates(f"{unit} instead of per {name}", 1 / factor, f"multiplied by {about}"),
-    )
+def _unit(name, factor, power, words):
+    words = f"its rates are {'divided' if power < 0 else 'multiplied'} by {words}"
+    correct = partial(corrections.wrong_unit, words=words, factor=factor, power=power)
+    return Fault(f"the rates are per {name}", correct)
 
 
-def _parts(name, unit, part, about):
-    """Rates that were multiplied by a part of the volume of their bins, or divided by it."""
-    return (
-        _rates(f"{name} instead of per {unit}", part, f"divided by {about}"),
-        _rates(
-            f"{unit} instead of per {name}",
-            lambda axes: 1 / part(axes),
-            f"multiplied by {about}",
-        ),
-    )
+def _units(wrong, right, factor, words):
+    """Rates ``factor`` times what they should be, and the other way round."""
+    yield _unit(f"{wrong} instead of per {right}", factor, -1.0, words)
+    yield _unit(f"{right} instead of per {wrong}", factor, 1.0, words)
 
 
-def _energy_width(axes):
+def _energy_widths(axes):
     return MEV_PER_TEV * np.diff(axes.energy)[:, None, None]
 
 
 FIELD = (
-    Hypothesis("fov_lon is flipped", permuted(False, True, False, "its fov_lon is reversed")),
-    Hypothesis("fov_lat is flipped", permuted(False, False, True, "its fov_lat is reversed")),
-    Hypothesis(
-        "fov_lon and fov_lat are flipped",
-        permuted(False, True, True, "it is turned by 180 deg"),
-    ),
-    Hypothesis(
-        "fov_lon and fov_lat are swapped",
-        permuted(True, False, False, "they are swapped"),
-    ),
+    _flip("fov_lon is flipped", "its fov_lon is reversed", "flip_lon"),
+    _flip("fov_lat is flipped", "its fov_lat is reversed", "flip_lat"),
+    _flip("fov_lon and fov_lat are flipped", "it is turned by 180 deg", "flip_lon", "flip_lat"),
+    _flip("fov_lon and fov_lat are swapped", "they are swapped", "swap"),
+)
+SWAPPED_FIELD = tuple(
+    _flip(f"fov_lon and fov_lat are swapped and {name}", f"they are swapped, then {words}", *moves)
+    for name, words, *moves in (
+        ("one is flipped", "fov_lon reversed", "swap", "flip_lon"),
+        ("one is flipped", "fov_lat reversed", "swap", "flip_lat"),
+        ("both flipped", "both reversed", "swap", "flip_lon", "flip_lat"),
+    )
+)
+CLOCK = (
+    Fault("the clock is wrong", corrections.clock),
+    Fault("the dead time is corrected twice", corrections.corrected_twice),
 )
 UNITS = (
-    *_times("TeV", "MeV", 1e6, "1e6"),
-    _rates("GeV instead of per MeV, or per MeV instead of per keV", 1e3, "divided by 1e3"),
-    _rates("keV instead of per MeV, or per MeV instead of per GeV", 1e-3, "multiplied by 1e3"),
-    *_times("sr", "deg2", DEG2_PER_SR, f"{DEG2_PER_SR:.1f}"),
-    *_parts("pixel", "sr", lambda axes: axes.solid_angle, "solid angles"),
-    *_parts("energy bin", "MeV", _energy_width, "widths in energy"),
-    *_parts("bin", "MeV and sr", lambda axes: axes.volume, "volumes of bins"),
-)
-RATE = (
-    Hypothesis("the clock is wrong", clock),
-    Hypothesis("the dead time is corrected twice", dead_time_twice),
-    *UNITS,
+    *_units("TeV", "MeV", 1e6, "1e6"),
+    _unit("GeV instead of per MeV, or per MeV instead of per keV", 1e3, -1.0, "1e3"),
+    _unit("keV instead of per MeV, or per MeV instead of per GeV", 1e3, 1.0, "1e3"),
+    *_units("sr", "deg2", DEG2_PER_SR, f"{DEG2_PER_SR:.1f}"),
+    *_units("pixel", "sr", attrgetter("solid_angle"), "solid angles"),
+    *_units("energy bin", "MeV", _energy_widths, "widths in energy"),
+    *_units("bin", "MeV and sr", attrgetter("volume"), "volumes of bins"),
 )
 ENERGY = (
-    *(Hypothesis("energy is off by a bin", energy_bin(shift), _is_shift) for shift in (-1, 1)),
     *(
-        Hypothesis(
+        Fault("energy is off by a bin", partial(corrections.energy_shift, shift=shift))
+        for shift in (-1, 1)
+    ),
+    *(
+        Fault(
             f"{label} holds values at bin centres, not averages",
-            bin_centers(label == "B", mean),
-            _is_center,
+            partial(corrections.values_at_centers, label=label, mean=mean),
+            _other_norm,
         )
         for label in "BA"
         for mean in ("logarithmic", "arithmetic")
     ),
 )
-TURNS = (
-    Hypothesis(
-        "fov_lon and fov_lat are swapped and one is flipped",
-        permuted(True, True, False, "they are swapped, then fov_lon reversed"),
-    ),
-    Hypothesis(
-        "fov_lon and fov_lat are swapped and one is flipped",
-        permuted(True, False, True, "they are swapped, then fov_lat reversed"),
-    ),
-    Hypothesis(
-        "fov_lon and fov_lat are swapped and both flipped",
-        permuted(True, True, True, "they are swapped, then both reversed"),
-    ),
-)
+ALIGNMENT = "the field is that of the other alignment"
 # Simple ones first: a later tuple is tried if nothing in those before it helps.
-HYPOTHESES = (
-    (*FIELD, *RATE, *ENERGY),
-    TURNS,
-    (Hypothesis("the field is that of the other alignment", other_alignment, _is_turned),),
+FAULTS = (
+    (*FIELD, *CLOCK, *UNITS, *ENERGY),
+    SWAPPED_FIELD,
+    (Fault(ALIGNMENT, corrections.other_alignment, _gradient_or_rotation),),
 )
 # Of cubes whose alignments differ; their fields then look different by right.
 ALIGNMENTS = (
-    (Hypothesis("the alignments are labelled differently", alignment_label),),
-    (Hypothesis("the alignments differ", other_alignment),),
+    (Fault("the alignments are labelled differently", corrections.other_label),),
+    (Fault("the alignments differ", corrections.other_alignment),),
 )

@@ -1,8 +1,7 @@
-"""Two cubes as they would be without one fault of convention.
+"""The inverse of each fault of convention: two cubes as they would be without it.
 
-Each function takes the reference a and a cube b and yields (in words what is done,
-a, b) for every way in which that fault may have come about; nothing where it cannot
-be undone.
+Each function takes the reference a and a cube b and yields (what is done in words, a, b) for
+every way in which its fault may have come about; nothing where it has no inverse.
 """
 
 from __future__ import annotations
@@ -11,166 +10,122 @@ from dataclasses import replace
 
 import numpy as np
 
-from simbg.axes import Axes
 from simbg.validation.comparison.bin_averages import bin_averages, center_values
-from simbg.validation.comparison.measures import exposure, is_measured, same_clock, scaled
+from simbg.validation.comparison.measures import exposure, is_counted, same_clock, scaled
 from simbg.validation.comparison.rotation import fit_rotation, rotate_field
 
-__all__ = [
-    "alignment_label",
-    "bin_centers",
-    "clock",
-    "dead_time_twice",
-    "divided",
-    "energy_bin",
-    "other_alignment",
-    "permuted",
-    "with_gradient",
-]
-
-ARRAYS = ("rate", "rate_error", "counts", "livetime", "ontime")
+__all__ = []
 
 
-def permuted(swap, lon, lat, cure):
-    """Undo a swap and then flips: of values and edges, or of either alone."""
+def flip_or_swap(a, b, words, swap=False, flip_lon=False, flip_lat=False):
+    """A swap and then flips: of values and edges, or of either alone."""
 
     def moved(values):
         values = values.swapaxes(1, 2) if swap else values
-        return values[:, :: -1 if lon else 1, :: -1 if lat else 1]
+        return values[:, :: -1 if flip_lon else 1, :: -1 if flip_lat else 1]
 
-    def undo(a, b):
-        edges = [b.axes.fov_lon, b.axes.fov_lat][:: -1 if swap else 1]
-        edges = [-e[::-1] if flip else e for e, flip in zip(edges, (lon, lat), strict=True)]
-        if np.abs(edges[1]).max() > 90:
-            return
-        same = b.axes.same_as(a.axes)
-        fits = Axes(b.axes.energy, *edges, align=b.axes.align).same_as(a.axes)
-        if (same or fits) and moved(b.rate).shape == a.axes.shape:
-            yield cure, a, replace(b, axes=a.axes, **_each(b, moved))
-        if same and moved(b.rate).shape == a.axes.shape and b.counts is not None:
-            yield f"{cure}, in its rates alone", a, replace(b, rate=moved(b.rate), rate_error=None)
-        if fits and not same and b.axes.shape == a.axes.shape:
-            yield f"{cure}, in its edges alone", a, replace(b, axes=a.axes)
-
-    return undo
+    lon, lat = (b.axes.fov_lon, b.axes.fov_lat)[:: -1 if swap else 1]
+    lon, lat = -lon[::-1] if flip_lon else lon, -lat[::-1] if flip_lat else lat
+    if np.abs(lat).max() > 90:
+        return
+    same = b.axes.same_as(a.axes)
+    fits = replace(b.axes, fov_lon=lon, fov_lat=lat).same_as(a.axes)
+    if moved(b.rate).shape == a.axes.shape:
+        if same or fits:
+            yield words, a, _each(b, moved, a.axes)
+        if same and b.counts is not None:
+            yield f"{words}, in its rates alone", a, replace(b, rate=moved(b.rate), rate_error=None)
+    if fits and not same and b.axes.shape == a.axes.shape:
+        yield f"{words}, in its edges alone", a, replace(b, axes=a.axes)
 
 
-def alignment_label(a, b):
+def other_label(a, b):
     """The edges alike, the alignments not."""
     if _same_edges(a.axes, b.axes):
-        cure = f"it is taken to be aligned with {a.axes.align} instead of {b.axes.align}"
-        yield cure, a, replace(b, axes=a.axes)
+        words = f"it is taken to be aligned with {a.axes.align} instead of {b.axes.align}"
+        yield words, a, replace(b, axes=a.axes)
 
 
 def other_alignment(a, b, mirror=True, limit=180.0):
-    """The cube without counts, seen in the other alignment at the angle that fits best."""
-    counted = is_measured(a), is_measured(b)
+    """The cube without counts, in the other alignment at the parallactic angle that fits best."""
+    counted = is_counted(a), is_counted(b)
     if all(counted) or not _same_edges(a.axes, b.axes):
         return
     a, b = same_clock(a, replace(b, axes=a.axes))
     angle = fit_rotation(*((b, a) if counted[0] else (a, b)), mirror, limit)
     if np.isfinite(angle):
-        # The mirror is its own inverse; a turn alone goes where it was fitted.
-        pair = (
-            (a, rotate_field(b, angle, mirror))
-            if counted[0]
-            else (rotate_field(a, angle, mirror), b)
-        )
-        yield f"it is mirrored and turned by a parallactic angle of {angle:.1f} deg", *pair
+        words = f"it is mirrored and turned by a parallactic angle of {angle:.1f} deg"
+        # The mirror is its own inverse; a rotation alone goes where it was fitted.
+        if counted[0]:
+            yield words, a, rotate_field(b, angle, mirror)
+        else:
+            yield words, rotate_field(a, angle, mirror), b
 
 
-def with_gradient(model, seen):
-    """The model times c₀ + c₁ fov_lon + c₂ fov_lat, least squares of what is seen: no fault."""
-    axes = model.axes
-    terms = np.ones(axes.shape), axes.fov_lon_center[:, None], axes.fov_lat_center
-    terms = [np.broadcast_to(term, axes.shape) for term in terms]
-    used = np.isfinite(model.rate + seen.rate)
-    expected, found = (np.where(used, cube.event_rate, 0.0) for cube in (model, seen))
-    matrix = [[np.sum(expected * s * t) for t in terms] for s in terms]
-    c = np.linalg.solve(matrix, [np.sum(found * t) for t in terms])
-    return scaled(model, np.maximum(np.tensordot(c, terms, axes=1), 0.0))
-
-
-def divided(factor, cure):
-    """Rates divided by a number, or by what the axes give."""
-
-    def undo(a, b):
-        if b.axes.same_as(a.axes):
-            yield cure, a, scaled(b, 1 / (factor(b.axes) if callable(factor) else factor))
-
-    return undo
+def wrong_unit(a, b, words, factor, power):
+    """Rates times a power of a number, or of a function of the axes."""
+    if b.axes.same_as(a.axes):
+        value = factor(b.axes) if callable(factor) else factor
+        yield words, a, scaled(b, value**power)
 
 
 def clock(a, b):
     """The rate, or the exposure too, is per second of the clock that it does not name."""
-    share = _live_share(a, b)
-    if share is None:
+    ratio = _clock_ratio(a, b)
+    if ratio is None:
         return
     other = "ontime" if b.clock == "livetime" else "livetime"
-    cure = f"its rates are taken to be per {other} instead of per {b.clock}"
-    yield cure, a, replace(b, clock=other)
+    words = f"its rates are taken to be per {other} instead of per {b.clock}"
+    yield words, a, replace(b, clock=other)
     time = exposure(b)
     if time is not None:
-        times = {other: time, b.clock: time * _to_own(share, b)}
-        yield f"{cure}, its {b.clock} too", a, replace(b, clock=other, **times)
+        times = {other: time, b.clock: time * ratio}
+        yield f"{words}, its {b.clock} too", a, replace(b, clock=other, **times)
 
 
-def dead_time_twice(a, b):
+def corrected_twice(a, b):
     """The rate is corrected for the dead time though it was so before."""
-    share = _live_share(a, b)
-    if share is not None:
-        cure = "livetime / ontime" if b.clock == "livetime" else "ontime / livetime"
-        yield f"its rates are multiplied by {cure}", a, scaled(b, _to_own(share, b))
+    ratio = _clock_ratio(a, b)
+    if ratio is not None:
+        quotient = "livetime / ontime" if b.clock == "livetime" else "ontime / livetime"
+        yield f"its rates are multiplied by {quotient}", a, scaled(b, ratio)
 
 
-def energy_bin(shift):
+def energy_shift(a, b, shift):
     """Bins over which both are known, b's contents moved by ``shift`` bins in energy.
 
     Edges may be alike, or be another part of the same grid.
     """
-
-    def undo(a, b):
-        start = _first_common(a.axes, b.axes)
-        if start is None:
-            return
-        # b's bin j holds what belongs in a's bin j + step.
-        step = start + shift
-        n_a, n_b = a.axes.shape[0], b.axes.shape[0]
-        first, last = max(0, -step), min(n_b, n_a - step)
-        if last - first < 2:
-            return
-        to, rows = _energies(a, first + step, last + step), _energies(b, first, last)
-        moved = replace(rows, axes=to.axes)
-        cure = f"its rates are moved by {shift:+d} energy bin"
-        yield cure, to, moved
-        yield f"{cure} as events", to, scaled(moved, rows.axes.volume / to.axes.volume)
-        if b.counts is not None and start == 0:
-            here = _energies(b, first + step, last + step)
-            yield f"{cure} alone", to, replace(here, rate=rows.rate, rate_error=None)
-
-    return undo
+    start = _first_common(a.axes, b.axes)
+    if start is None:
+        return
+    # b's bin j holds what belongs in a's bin j + step.
+    step = start + shift
+    first, last = max(0, -step), min(b.axes.shape[0], a.axes.shape[0] - step)
+    if last - first < 2:
+        return
+    target, rows = _energies(a, first + step, last + step), _energies(b, first, last)
+    moved = replace(rows, axes=target.axes)
+    words = f"its rates are moved by {shift:+d} energy bin"
+    yield words, target, moved
+    events = scaled(moved, rows.axes.volume / target.axes.volume)
+    yield f"{words} as events", target, events
+    if b.counts is not None and start == 0:
+        there = _energies(b, first + step, last + step)
+        yield f"{words} alone", target, replace(there, rate=rows.rate, rate_error=None)
 
 
-def bin_centers(of_b, mean):
+def values_at_centers(a, b, label, mean):
     """B (or A) holds rates at bin centres, the other averages, as estimated from neighbours."""
-
-    def undo(a, b):
-        # Counts are those of bins: a measurement holds averages.
-        if not b.axes.same_as(a.axes) or is_measured(b if of_b else a):
-            return
-        label = "B" if of_b else "A"
-        cure = f"{label}'s rates are taken for those at bin centres, {mean} in energy"
-        if is_measured(a):
-            yield (
-                cure,
-                a,
-                replace(b, rate=bin_averages(b.axes, b.rate, mean), rate_error=None),
-            )
-        else:
-            convert = center_values if of_b else bin_averages
-            yield cure, replace(a, rate=convert(a.axes, a.rate, mean), rate_error=None), b
-
-    return undo
+    # Counts are those of bins: a measurement holds averages.
+    if not b.axes.same_as(a.axes) or is_counted(b if label == "B" else a):
+        return
+    words = f"{label}'s rates are taken for those at bin centres, {mean} in energy"
+    if is_counted(a):
+        yield words, a, replace(b, rate=bin_averages(b.axes, b.rate, mean), rate_error=None)
+    else:
+        convert = center_values if label == "B" else bin_averages
+        yield words, replace(a, rate=convert(a.axes, a.rate, mean), rate_error=None), b
 
 
 def _same_edges(a, b):
@@ -178,43 +133,42 @@ def _same_edges(a, b):
     return a.same_as(replace(b, align=a.align))
 
 
-def _each(cube, move):
-    """All arrays of the cube, moved."""
-    return {n: move(v) for n in ARRAYS if (v := getattr(cube, n)) is not None}
+def _each(cube, move, axes):
+    """The cube over other axes, all of its arrays moved."""
+    names = ("rate", "rate_error", "counts", "livetime", "ontime")
+    arrays = {name: move(v) for name in names if (v := getattr(cube, name)) is not None}
+    return replace(cube, axes=axes, **arrays)
 
 
 def _energies(cube, first, last):
-    """A part of the cube's energy bins."""
+    """The cube's energy bins from ``first`` to ``last`` - 1."""
     axes = replace(cube.axes, energy=cube.axes.energy[first : last + 1])
-    return replace(cube, axes=axes, **_each(cube, lambda values: values[first:last]))
+    return _each(cube, lambda values: values[first:last], axes)
 
 
 def _first_common(a, b):
     """Bin of a's energy axis where b's begins, if the edges in common are the same."""
     start = int(np.abs(np.log(a.energy / b.energy[0])).argmin())
-    back = int(np.abs(np.log(b.energy / a.energy[0])).argmin())
-    start = start if start or not back else -back
-    one = a.energy[max(start, 0) :][: b.energy.size + min(start, 0)]
-    two = b.energy[max(-start, 0) :][: one.size]
-    if not one.size == two.size >= 3:
+    start = start or -int(np.abs(np.log(b.energy / a.energy[0])).argmin())
+    in_a = a.energy[max(start, 0) :][: b.energy.size + min(start, 0)]
+    in_b = b.energy[max(-start, 0) :][: in_a.size]
+    if not in_a.size == in_b.size >= 3:
         return None
-    return start if replace(a, energy=one).same_as(replace(b, energy=two)) else None
+    return start if replace(a, energy=in_a).same_as(replace(b, energy=in_b)) else None
 
 
-def _to_own(share, cube):
-    """Seconds of the cube's clock in a second of the other."""
-    return share if cube.clock == "livetime" else 1 / share
+def _clock_ratio(a, b):
+    """Seconds of b's clock in a second of the other, by the first cube that knows a dead time.
 
-
-def _live_share(a, b):
-    """Livetime ÷ ontime, 1 without exposure, of the first cube that knows a dead time."""
+    1 where there is no exposure; None where neither cube knows.
+    """
     if not b.axes.same_as(a.axes):
         return None
     for cube in (b, a):
         if cube.livetime is None or cube.ontime is None:
             continue
-        one = np.ones(cube.axes.shape)
-        share = np.divide(cube.livetime, cube.ontime, out=one, where=cube.ontime > 0)
-        if np.any((share != 1) & (share > 0)):
-            return np.where(share > 0, share, 1.0)
+        exposed = (cube.ontime > 0) & (cube.livetime > 0)
+        live = np.divide(cube.livetime, cube.ontime, out=np.ones(b.axes.shape), where=exposed)
+        if np.any(live != 1):
+            return live if b.clock == "livetime" else 1 / live
     return None

@@ -1,20 +1,20 @@
-"""Whether a fault explains what is seen: agreement without it might be a coincidence."""
+"""Whether a fault explains what differs: agreement without it might be a coincidence."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import xlogy
+from scipy.special import rel_entr
 
-from simbg.validation.comparison.measures import exposure, is_measured, make_pair
+from simbg.validation.comparison.measures import count_pair, exposure, is_counted
 from simbg.validation.metrics.poisson import deviance
 
-__all__ = ["beats", "explains"]
+__all__ = []
 
 # With counts a fault must explain this many σ: what agrees within 4 σ then leaves open a tenth.
 EXPLAINED = 40.0
-# Without counts it must explain all but this share of the rms difference. What undoes a fault only
-# nearly (bin centres, estimated from neighbours) leaves 1 in 140 or less; a norm of 5 %, which is
-# near what bin centres do at three bins a decade, leaves 1 in 11.
+# Without counts it must explain all but this part of the rms difference. Corrections that are only
+# approximate (bin centres, estimated from neighbours) leave 1 in 140 or less; a norm of 5 %, which
+# is near what bin centres do at three bins a decade, leaves 1 in 11.
 UNEXPLAINED = 1 / 30
 # 2 ln L by which it must be likelier than what is no fault but makes the cubes agree as well: 3 σ.
 DECISIVE = 9.0
@@ -22,52 +22,54 @@ DECISIVE = 9.0
 IMPOSSIBLE = 1e12
 
 
-def explains(found, seen):
-    """Whether a fault is most of what is seen.
+def explains(corrected, original):
+    """Whether a fault is most of the difference.
 
     Parameters
     ----------
-    found, seen : Comparison
+    corrected, original : Comparison
         Without the fault and with it.
     """
-    before, after = _common(seen, found)
-    if found.scatter:
+    after, before = _deviances(corrected, original)
+    if corrected.statistical:
         return before - after >= EXPLAINED**2
     return after <= UNEXPLAINED**2 * before
 
 
-def beats(found, rival):
-    """Whether one comparison agrees better than a rival by 3 σ, or the rival does not agree."""
+def is_likelier(comparison, rival):
+    """Whether a comparison agrees better than a rival by 3 σ, or the rival does not agree."""
     if not rival.agree:
         return True
-    theirs, ours = _common(rival, found)
-    return theirs - ours >= DECISIVE
+    this, other = _deviances(comparison, rival)
+    return other - this >= DECISIVE
 
 
-def _common(one, other):
-    """Deviance of both in the bins that both have."""
-    axes = [found.a.axes for found in (one, other)]
+def _deviances(*comparisons):
+    """Deviance of two comparisons in the bins that both have."""
+    energies = [comparison.a.axes.energy for comparison in comparisons]
     # Edges between the first and the last in common, and the same to a rounding.
-    ends = max(a.energy[0] for a in axes), min(a.energy[-1] for a in axes)
-    rows = [slice(*np.searchsorted(a.energy, np.array(ends) * (1 - 1e-6))) for a in axes]
-    parts = [_deviance(found)[part] for found, part in zip((one, other), rows, strict=True)]
+    ends = np.array([max(e[0] for e in energies), min(e[-1] for e in energies)]) * (1 - 1e-6)
+    parts = [
+        _deviance(comparison.a, comparison.b)[slice(*np.searchsorted(energy, ends))]
+        for comparison, energy in zip(comparisons, energies, strict=True)
+    ]
     used = np.isfinite(sum(parts))
     return [part[used].sum() for part in parts]
 
 
-def _deviance(found):
+def _deviance(a, b):
     """Deviance of b's rates as counts, given a's, in each bin; NaN where one knows nothing.
 
     Of a million events if none are counted; if both are, of both, given their sum.
     """
-    a, b = (found.b, found.a) if is_measured(found.a) else (found.a, found.b)
-    pair = make_pair(a, b, False, is_measured(b))
+    if is_counted(a):
+        a, b = b, a
+    pair = count_pair(a, b, (False, is_counted(b)))
     result = deviance(pair.predicted, pair.expected)
-    if is_measured(a):
-        time = np.array([exposure(b), exposure(a)])
-        counts = pair.predicted, np.nan_to_num(a.event_rate) * exposure(a)
-        share = np.divide(time, time.sum(axis=0), out=np.zeros(time.shape), where=time > 0)
-        result = 2 * sum(
-            xlogy(n, n) - xlogy(n, sum(counts) * p) for n, p in zip(counts, share, strict=True)
-        )
+    if is_counted(a):
+        times = np.array([exposure(b), exposure(a)])
+        counts = np.array([pair.predicted, np.nan_to_num(a.event_rate) * exposure(a)])
+        total = times.sum(axis=0)
+        fractions = np.divide(times, total, out=np.zeros(times.shape), where=total > 0)
+        result = 2 * rel_entr(counts, counts.sum(axis=0) * fractions).sum(axis=0)
     return np.where(pair.used, np.minimum(result, IMPOSSIBLE), np.nan)

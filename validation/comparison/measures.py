@@ -1,73 +1,38 @@
-"""How two cubes differ: the measures that a comparison is made of."""
+"""What two cubes are compared by: norm, index, width, mean angles, and the difference of bins.
+
+A measure is a `Metric` whose function takes a `Comparison`.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
-from simbg.validation.metrics.bins import count_deviance, lost_information
+from simbg.validation.metrics import bins, shapes
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.fits import fit_index, fit_width
-from simbg.validation.metrics.metric import MetricValue
+from simbg.validation.metrics.metric import Metric
 from simbg.validation.metrics.poisson import two_sample_z
 
-__all__ = [
-    "bin_by_bin",
-    "common_bins",
-    "exposure",
-    "find_problems",
-    "fitted_index",
-    "is_measured",
-    "make_pair",
-    "mean_angle",
-    "noise_factor",
-    "norm_ratio",
-    "same_clock",
-    "scale_factor",
-    "scaled",
-    "width_ratio",
-    "widths",
-]
+__all__ = ["MEASURES"]
 
 # An image with fewer counts has no width worth fitting.
 WIDTH_COUNTS = 50.0
+# Events that a cube without exposure is taken to expect.
+EVENTS = 1e6
 
 
-def find_problems(a, b):
-    """What is missing or impossible in either cube, in words, and whether that ends it all."""
-    found, hopeless = [], False
-    for label, cube in (("A", a), ("B", b)):
-        exposed = np.ones(cube.axes.shape, bool) if cube.livetime is None else cube.livetime > 0
-        missing = np.count_nonzero(exposed & ~np.isfinite(cube.rate))
-        negative = np.count_nonzero(cube.rate < 0)
-        if missing:
-            found.append(f"{label} has no rate in {missing} of {exposed.sum()} bins with exposure")
-        if negative:
-            found.append(f"{label} has negative rates in {negative} bins")
-        if not cube.total > 0:
-            found.append(f"{label} is empty")
-            hopeless = True
-    common = np.isfinite(a.rate) & np.isfinite(b.rate)
-    if not (np.any(a.rate[common] > 0) and np.any(b.rate[common] > 0)):
-        found.append("no bin holds a rate in both")
-        hopeless = True
-    return tuple(found), hopeless
+def exposure(cube):
+    """Seconds of the cube's own clock in each bin; None where it does not know them."""
+    return getattr(cube, cube.clock)
 
 
-def common_bins(a, b):
-    """Both with neither rate, counts nor exposure in bins of which one knows nothing."""
-    used = np.isfinite(a.rate) & np.isfinite(b.rate)
-    for cube in (a, b):
-        used &= True if cube.livetime is None else cube.livetime > 0
-
-    def cut(cube):
-        known = {name: getattr(cube, name) for name in ("counts", "livetime", "ontime")}
-        known = {name: np.where(used, v, 0) for name, v in known.items() if v is not None}
-        return replace(cube, rate=np.where(used, cube.rate, np.nan), **known)
-
-    return cut(a), cut(b)
+def is_counted(cube):
+    """Whether the cube was made from counted events: whole numbers, and an exposure."""
+    if cube.counts is None or exposure(cube) is None or not cube.counts.sum() > 0:
+        return False
+    return not np.any(cube.counts != np.round(cube.counts))
 
 
 def same_clock(a, b):
@@ -84,58 +49,56 @@ def same_clock(a, b):
     return (a.per(b.clock), b) if known[0] is a else (a, b.per(a.clock))
 
 
-def exposure(cube):
-    """Seconds of the cube's own clock in each bin; None where it does not know them."""
-    return getattr(cube, cube.clock)
+def find_problems(a, b):
+    """What is missing or impossible in either cube, in words, and whether the rest is comparable.
+
+    Returns
+    -------
+    problems : tuple of str
+    comparable : bool
+    """
+    problems, comparable = [], True
+    for label, cube in (("A", a), ("B", b)):
+        exposed = np.ones(cube.axes.shape, bool) if cube.livetime is None else cube.livetime > 0
+        if missing := np.count_nonzero(exposed & ~np.isfinite(cube.rate)):
+            problems.append(
+                f"{label} has no rate in {missing} of {exposed.sum()} bins with exposure"
+            )
+        if negative := np.count_nonzero(cube.rate < 0):
+            problems.append(f"{label} has negative rates in {negative} bins")
+        if not cube.total > 0:
+            problems.append(f"{label} is empty")
+            comparable = False
+    common = np.isfinite(a.rate) & np.isfinite(b.rate)
+    if not (np.any(a.rate[common] > 0) and np.any(b.rate[common] > 0)):
+        problems.append("no bin holds a rate in both")
+        comparable = False
+    return tuple(problems), comparable
 
 
-def widths(axes, counts):
-    """Fitted width and error in deg, energy by energy; NaN where counts are too few."""
-    return [
-        fit_width(image, axes.fov_lon, axes.fov_lat)
-        if image.sum() >= WIDTH_COUNTS
-        else (np.nan,) * 2
-        for image in counts
-    ]
+def common_bins(a, b):
+    """Both with neither rate, counts nor exposure in bins of which one knows nothing."""
+    used = np.isfinite(a.rate) & np.isfinite(b.rate)
+    for cube in (a, b):
+        used &= True if cube.livetime is None else cube.livetime > 0
 
+    def cut(cube):
+        names = ("counts", "livetime", "ontime")
+        arrays = {n: np.where(used, v, 0) for n in names if (v := getattr(cube, n)) is not None}
+        return replace(cube, rate=np.where(used, cube.rate, np.nan), **arrays)
 
-def fitted_index(pair, pixels):
-    """Fitted index of both; the error is the reference's."""
-    axes, livetime = pair.true.axes, pair.true.livetime.max(axis=(1, 2))
-    rebuilt, true = (
-        fit_index((counts * pixels).sum(axis=(1, 2)), axes.energy, livetime)
-        for counts in (pair.predicted, pair.expected)
-    )
-    return MetricValue(rebuilt[0], true[1], true[0])
-
-
-def width_ratio(true, rebuilt):
-    """Ratio of fitted widths, averaged over energies as their errors say."""
-    pairs = [
-        (b / a, e / a) for (a, e), (b, _) in zip(true, rebuilt, strict=True) if np.isfinite(a + b)
-    ]
-    if not pairs:
-        # What neither has they do not differ in.
-        neither = not np.isfinite([width for width, _ in (*true, *rebuilt)]).any()
-        return MetricValue(np.nan, np.nan, np.nan if neither else 1.0)
-    ratio, error = np.array(pairs).T
-    weight = error**-2.0
-    return MetricValue(
-        float(np.exp(np.average(np.log(ratio), weights=weight))), weight.sum() ** -0.5, 1.0
-    )
-
-
-def mean_angle(pair, angle):
-    """Mean angle of the events: a gradient, a shift, a flip or a swap moves it."""
-    expected, predicted = pair.expected, pair.predicted
-    ideal = np.sum(expected * angle) / expected.sum()
-    value = np.sum(predicted * angle) / predicted.sum()
-    error = np.sqrt(np.sum(expected * (angle - ideal) ** 2)) / expected.sum()
-    return MetricValue(float(value), float(error), float(ideal), "deg")
+    return cut(a), cut(b)
 
 
 def scale_factor(a, b, normalize):
-    """What a is multiplied with, shape (n_energy, 1, 1)."""
+    """Factor on a that gives it the integrals of b, shape (n_energy, 1, 1).
+
+    Parameters
+    ----------
+    a, b : BackgroundCube
+    normalize : {"none", "cube", "image"}
+        Which integrals: none, that of the cube, or that of each energy's image.
+    """
     if normalize == "none":
         return np.ones((a.axes.shape[0], 1, 1))
     totals = [
@@ -147,58 +110,154 @@ def scale_factor(a, b, normalize):
 
 
 def scaled(cube, factor):
+    """The cube with its rate times a factor, without an error."""
     return replace(cube, rate=cube.rate * factor, rate_error=None)
 
 
-def bin_by_bin(a, b, normalize, a_measured, b_measured):
-    """One test of all bins, for differences that have no direction."""
-    if a_measured and b_measured:
-        exposures = exposure(a), exposure(b) * scale_factor(a, b, normalize)
-        total = exposures[0] + exposures[1]
-        share = np.divide(exposures[1], total, out=np.zeros_like(total), where=total > 0)
-        return {
-            "count_deviance": MetricValue(two_sample_z(a.counts, b.counts, share), 1.0, 0.0, "σ")
-        }
-    if a_measured:  # Then b is the truth that a's counts are held against.
-        a, b = b, a
-    a = scaled(a, scale_factor(a, b, normalize))
-    if not (a_measured or b_measured):
-        pair = make_pair(a, b, False, False)
-        q = lost_information(pair).value
-        return {"difference": MetricValue(float(np.sqrt(q / pair.expected.sum())), math.nan, 0.0)}
-    return {"count_deviance": count_deviance(make_pair(a, b, False, True))}
+def normalized(a, b, normalize):
+    """The cube a with the integrals of b, as `scale_factor` has it."""
+    return scaled(a, scale_factor(a, b, normalize))
 
 
-def is_measured(cube):
-    """Whether the cube was made from counted events: whole numbers, and an exposure."""
-    if cube.counts is None or exposure(cube) is None or not cube.counts.sum() > 0:
-        return False
-    return not np.any(cube.counts != np.round(cube.counts))
+def at_equal_norms(a, b, counted):
+    """Both at the norm of what was counted: a wrong one shrinks no error of a shape."""
+    if counted[0] and not counted[1]:
+        return a, normalized(b, a, "cube")
+    return normalized(a, b, "cube"), b
 
 
-def make_pair(a, b, a_measured, b_measured):
-    """a as the truth at the exposure of the measured cube; without one, at a million events."""
-    if a_measured or b_measured:
-        time = exposure(b if b_measured else a)
+def count_pair(a, b, counted=(False, False)):
+    """Counts of both, a as the truth, at the exposure of the cube that was counted.
+
+    Parameters
+    ----------
+    a, b : BackgroundCube
+    counted : tuple of bool
+        Which was made from counts. If neither was, a expects a million events.
+    """
+    if any(counted):
+        time = exposure(b if counted[1] else a)
     else:
-        time = np.full(a.axes.shape, 1e6 / max(a.total, 1e-300))
+        time = np.full(a.axes.shape, EVENTS / max(a.total, 1e-300))
     used = np.isfinite(a.rate) & (time > 0)
     expected = np.where(used, a.event_rate, 0.0) * time
-    time = np.where(used, time, 0.0)
-    # CubePair works per livetime; both cubes share a clock, so its name does not matter here.
-    true = replace(a, counts=expected, livetime=time, clock="livetime")
+    # Pairs are per livetime; both cubes share a clock, so its name does not matter here.
+    true = replace(a, counts=expected, livetime=np.where(used, time, 0.0), clock="livetime")
     return CubePair(true, replace(b, clock="livetime"))
 
 
-def norm_ratio(a, b, pair):
-    """Ratio of the integrals over common bins, with the error of the counts behind it."""
-    used = pair.used
-    ratio = b.event_rate[used].sum() / a.event_rate[used].sum()
-    return MetricValue(float(ratio), float(ratio / np.sqrt(pair.expected.sum())), 1.0)
+def fit_widths(pair):
+    """Fitted widths of the reference and of the other cube, and the error of each, in deg.
+
+    Returns
+    -------
+    widths : ndarray, shape (n_energy, 4)
+        NaN where counts are too few.
+    """
+    axes = pair.true.axes
+    fits = [
+        [
+            fit_width(image, axes.fov_lon, axes.fov_lat)
+            if image.sum() >= WIDTH_COUNTS
+            else (np.nan, np.nan)
+            for image in counts
+        ]
+        for counts in (pair.expected, pair.predicted)
+    ]
+    return np.stack(fits, axis=-1).reshape(-1, 4)
 
 
-def noise_factor(pair, a, a_measured, b_measured):
-    """Factor on errors at the exposure of `_pair`: both cubes' counts scatter, or one's."""
-    if not (a_measured and b_measured):
-        return 1.0
-    return float(np.sqrt(1 + pair.expected.sum() / a.counts.sum()))
+def _norm(comparison):
+    used = comparison.pair.used
+    a, b = (cube.event_rate[used].sum() for cube in (comparison.reference, comparison.b))
+    return b / a, b / a / np.sqrt(comparison.pair.expected.sum())
+
+
+def _index(comparison, pixels=True):
+    """Fitted index of b, and that of a with its error, over some pixels."""
+    pair = comparison.pair
+    axes, livetime = pair.true.axes, pair.true.livetime.max(axis=(1, 2))
+    (value, _), (ideal, error) = (
+        fit_index((counts * pixels).sum(axis=(1, 2)), axes.energy, livetime)
+        for counts in (pair.predicted, pair.expected)
+    )
+    return value, error, ideal
+
+
+def _center_index(comparison):
+    return _index(comparison, comparison.b.axes.offset < shapes.CENTER)
+
+
+def _width_ratio(comparison):
+    """Ratio of fitted widths, averaged over energies as their errors say."""
+    widths = comparison.widths
+    fitted = np.isfinite(widths[:, :2])
+    if not fitted.all(axis=1).any():
+        # What neither has they do not differ in.
+        return np.nan, np.nan, 1.0 if fitted.any() else np.nan
+    a, b, error, _ = widths[fitted.all(axis=1)].T
+    weight = (error / a) ** -2.0
+    return np.exp(np.average(np.log(b / a), weights=weight)), weight.sum() ** -0.5
+
+
+def _fov_lon_mean(comparison):
+    return _mean_angle(comparison.pair, comparison.b.axes.fov_lon_center[:, None])
+
+
+def _fov_lat_mean(comparison):
+    return _mean_angle(comparison.pair, comparison.b.axes.fov_lat_center)
+
+
+def _mean_angle(pair, angle):
+    expected, predicted = pair.expected, pair.predicted
+    ideal = np.sum(expected * angle) / expected.sum()
+    value = np.sum(predicted * angle) / predicted.sum()
+    error = np.sqrt(np.sum(expected * (angle - ideal) ** 2)) / expected.sum()
+    return value, error, ideal
+
+
+def _count_deviance(comparison):
+    """Of both cubes if both were counted, else of the counts of one against the other's rate."""
+    a, b, normalize = comparison.reference, comparison.b, comparison.normalize
+    if all(comparison.counted):
+        times = exposure(a), exposure(b) * scale_factor(a, b, normalize)
+        total = sum(times)
+        fraction = np.divide(times[1], total, out=np.zeros_like(total), where=total > 0)
+        return two_sample_z(a.counts, b.counts, fraction), 1.0
+    if comparison.counted[0]:
+        a, b = b, a
+    return bins.count_deviance.function(count_pair(normalized(a, b, normalize), b, (False, True)))
+
+
+def _difference(comparison):
+    pair = count_pair(comparison.a, comparison.b)
+    q, _ = bins.lost_information.function(pair)
+    return np.sqrt(q / pair.expected.sum()), np.nan
+
+
+_ANGLE = "A gradient, a shift, a flip or a swap moves it."
+MEASURES = {
+    measure.name: measure
+    for measure in (
+        replace(shapes.norm, function=_norm),
+        replace(shapes.index, function=_index),
+        replace(shapes.center_index, function=_center_index),
+        replace(shapes.width, function=_width_ratio),
+        Metric(
+            "fov_lon_mean", "bias", _ANGLE, "", _fov_lon_mean, unit="deg", title="mean fov_lon"
+        ),
+        Metric(
+            "fov_lat_mean", "bias", _ANGLE, "", _fov_lat_mean, unit="deg", title="mean fov_lat"
+        ),
+        # These say that cubes differ, those above how.
+        replace(bins.count_deviance, function=_count_deviance),
+        Metric(
+            "difference",
+            "quality",
+            "Relative difference of all bins, weighted by their events.",
+            "√(Σ (m − λ)² / λ ÷ Σ λ)",
+            _difference,
+            title="rms difference of bins",
+        ),
+    )
+}

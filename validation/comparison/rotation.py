@@ -8,7 +8,7 @@ import numpy as np
 from scipy import optimize
 from scipy.interpolate import RectBivariateSpline
 
-__all__ = ["fit_rotation", "rotate_field"]
+__all__ = ["rotate_field"]
 
 # Angles that a fit starts from, deg apart: a field has a few lobes around its centre, not more.
 STEP = 10.0

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from simbg.reconstruction.histogram import Histogram
-from simbg.validation.comparison.conventions import UNITS
+from simbg.validation.comparison.conventions import unit_corrections
 from simbg.validation.conformance.stores import LIVE, PLACE, expected
 from simbg.validation.metrics.cube_pair import with_exposure
 
@@ -155,10 +155,9 @@ class Case:
         """Fault of the unit in words, "" if it is right, None if it is none that is known; cube."""
         if self._is_near(self.counted):
             return "", self.counted
-        for hypothesis in UNITS:
-            for _, _, cube in hypothesis.undo(self.counted, self.counted):
-                if self._is_near(cube):
-                    return hypothesis.name, cube
+        for name, cube in unit_corrections(self.counted):
+            if self._is_near(cube):
+                return name, cube
         return None, self.counted
 
     def _is_near(self, cube):

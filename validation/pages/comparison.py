@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from simbg.io.safe_files import new_directory
-from simbg.validation.comparison.compare import TESTED, Comparison
+from simbg.validation.comparison.compare import Comparison
+from simbg.validation.comparison.measures import MEASURES
 from simbg.validation.figures.plot_cube import save_figure
 from simbg.validation.figures.plots import compare_figure
 from simbg.validation.pages.html import write_page
@@ -28,7 +29,7 @@ def write_comparison(out, comparisons, a, b, normalize, overwrite=False):
     Parameters
     ----------
     out : path-like
-    comparisons : sequence of Comparison or Missing
+    comparisons : sequence of Comparison or NotCompared
     a, b : path-like
         What was compared, to be named.
     normalize : {"none", "cube", "image"}
@@ -45,7 +46,7 @@ def write_comparison(out, comparisons, a, b, normalize, overwrite=False):
             a=a,
             b=b,
             normalized=NORMALIZED[normalize],
-            tested=TESTED,
+            measures=MEASURES,
             versions=versions(),
         )
 

@@ -10,7 +10,8 @@ from support.pages import Page
 from simbg.axes import Axes
 from simbg.io.cubes import write_cube
 from simbg.truth.gaussian import GaussianTruth
-from simbg.validation.comparison.compare import compare, compare_paths
+from simbg.validation.comparison.compare import compare
+from simbg.validation.comparison.folders import compare_paths
 from simbg.validation.figures.plots import compare_figure
 from simbg.validation.pages.comparison import write_comparison
 
