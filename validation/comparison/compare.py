@@ -37,11 +37,8 @@ FALSE_ALARM_RATE = 1e-3
 MARGIN = 0.005
 # What a normalisation leaves to compare; scaling each image leaves no spectrum.
 FIELD = "width", "fov_lon_mean", "fov_lat_mean"
-SHAPES = {
-    "none": ("index", "center_index", *FIELD),
-    "cube": ("index", "center_index", *FIELD),
-    "image": FIELD,
-}
+ALL = "index", "center_index", *FIELD
+SHAPES = {"none": ALL, "cube": ALL, "image": FIELD}
 # Ratios that say where they come from.
 KNOWN_RATIOS = {
     "width": (
@@ -277,8 +274,8 @@ class Comparison:
         for name, m in self.measures.items():
             error = f" ± {m.error:.5f}" if self.statistical and math.isfinite(m.error) else ""
             mark = "≠" if name in self.differs_in else " "
-            line = f"  {mark} {MEASURES[name].title:24s} B {m.value:.5f}{error}  A {m.ideal:.5f} {m.unit}"
-            lines.append(line.rstrip())
+            title = f"  {mark} {MEASURES[name].title:24s}"
+            lines.append(f"{title} B {m.value:.5f}{error}  A {m.ideal:.5f} {m.unit}".rstrip())
         return "\n".join(lines)
 
     def to_dict(self):

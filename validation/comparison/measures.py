@@ -243,12 +243,8 @@ MEASURES = {
         replace(shapes.index, function=_index),
         replace(shapes.center_index, function=_center_index),
         replace(shapes.width, function=_width_ratio),
-        Metric(
-            "fov_lon_mean", "bias", _ANGLE, "", _fov_lon_mean, unit="deg", title="mean fov_lon"
-        ),
-        Metric(
-            "fov_lat_mean", "bias", _ANGLE, "", _fov_lat_mean, unit="deg", title="mean fov_lat"
-        ),
+        Metric("fov_lon_mean", "bias", _ANGLE, "", _fov_lon_mean, unit="deg", title="mean fov_lon"),
+        Metric("fov_lat_mean", "bias", _ANGLE, "", _fov_lat_mean, unit="deg", title="mean fov_lat"),
         # These say that cubes differ, those above how.
         replace(bins.count_deviance, function=_count_deviance),
         Metric(

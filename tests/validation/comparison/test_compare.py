@@ -13,12 +13,12 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.fixtures.editions import current_pair, edition2015_pair
 from simbg.io.cubes import write_cube
-from simbg.observations.exposure import Stack
-from simbg.reconstruction.registry import Histogram
+from simbg.observations.exposure import StackedCounts
+from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison.compare import Comparison, compare
-from simbg.validation.comparison.measures import MEASURES
 from simbg.validation.comparison.folders import NotCompared, compare_paths
+from simbg.validation.comparison.measures import MEASURES
 from simbg.validation.metrics.poisson import sigmas
 
 # Of each statistical test; seeds were not chosen after looking (others pass, too).
@@ -42,7 +42,7 @@ def stored(path, cube):
 def measured(rng, truth=TRUTH, livetime=LIVETIME, axes=AXES, deadtime=0.1):
     counts = rng.poisson(truth.integrate(axes) * livetime)
     full = np.full(axes.shape, livetime)
-    return Histogram().estimate(Stack(axes, counts, full, full / (1 - deadtime), 1, 0, 0))
+    return Histogram().estimate(StackedCounts(axes, counts, full, full / (1 - deadtime), 1, 0, 0))
 
 
 def turned(cube, how):
