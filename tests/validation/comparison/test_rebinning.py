@@ -264,10 +264,9 @@ REFUSED = {
 def test_no_fault_is_sought_in_the_alignment_of_two_measurements():
     """Both scatter, over interpolated bins: neither can be rotated."""
     rng = np.random.default_rng(13)
-    other = measured(OTHER, rng)
-    found = compare(measured(A, rng), replace(other, rate=other.rate[:, ::-1]))
+    found = compare(measured(A, rng), measured(OTHER, rng, CHANGES["fov_lon_mean"]))
     assert found.interpolated
-    assert found.differs_in == ["fov_lon_mean"]
+    assert "fov_lon_mean" in found.differs_in
     assert found.fault is None
 
 
