@@ -14,6 +14,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from simbg.cube import BackgroundCube
+from simbg.io.safe_files import finite_or_none
 from simbg.validation.comparison.conventions import find_fault
 from simbg.validation.comparison.measures import (
     MEASURES,
@@ -280,15 +281,12 @@ class Comparison:
 
     def to_dict(self):
         """Plain numbers, None where there is none."""
-        limits, energy = self.limits, self.a.axes.energy
-        keys = "value", "error", "reference", "limit"
-        numbers = {
-            name: (m.value, m.error, m.ideal, limits.get(name, math.nan))
-            for name, m in self.measures.items()
-        }
-        columns = "energy_min", "energy_max", "a", "b", "a_error", "b_error"
-        rows = np.column_stack([energy[:-1], energy[1:], self.widths])
-        return {
+        energy, columns = (
+            self.b.axes.energy,
+            ("energy_min", "energy_max", "a", "b", "a_error", "b_error"),
+        )
+        rows = np.column_stack([energy[:-1], energy[1:], self.widths]).tolist()
+        content = {
             "name": self.name,
             "agree": self.agree,
             "verdict": self.verdict,
@@ -297,11 +295,18 @@ class Comparison:
             "problems": list(self.problems),
             "differs_in": self.differs_in,
             "measures": {
-                name: {**_plain(keys, row), "unit": self.measures[name].unit}
-                for name, row in numbers.items()
+                name: {
+                    "value": m.value,
+                    "error": m.error,
+                    "reference": m.ideal,
+                    "limit": self.limits.get(name),
+                    "unit": m.unit,
+                }
+                for name, m in self.measures.items()
             },
-            "widths": [_plain(columns, row) for row in rows],
+            "widths": [dict(zip(columns, row, strict=True)) for row in rows],
         }
+        return finite_or_none(content)
 
 
 def _cause(name, measure):
@@ -316,8 +321,3 @@ def _cause(name, measure):
         near = next((text for r, text in KNOWN_RATIOS[name] if abs(ratio / r - 1) < 0.02), "")
         return f"{title} × {ratio:.4g}{near}"
     return f"{title} {value:.4g} for {ideal:.4g} {measure.unit}".rstrip()
-
-
-def _plain(keys, values):
-    """Numbers by name, None where there is none."""
-    return {k: float(v) if math.isfinite(v) else None for k, v in zip(keys, values, strict=True)}
