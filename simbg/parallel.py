@@ -46,15 +46,10 @@ class Watched(Executor):
         self.label, self.weights, self.end = label, None, 0.0
         # Any that came while this was at work.
         self.interrupts = []
-        # On a terminal only: a log shows no bars. The time left is that at the mean speed.
-        self.bar = tqdm(
-            desc=label,
-            unit=unit,
-            disable=quiet or not sys.stderr.isatty(),
-            leave=False,
-            bar_format=BAR,
-            smoothing=0,
-        )
+        # None: on a terminal only, as a log shows no bars. The time left is that at the mean speed.
+        disable = True if quiet else None
+        look = {"leave": False, "bar_format": BAR, "smoothing": 0}
+        self.bar = tqdm(desc=label, unit=unit, disable=disable, **look)
 
     def plan(self, weights):
         """Measure progress in stages from now on.
@@ -91,8 +86,7 @@ class Watched(Executor):
         rest, pending = iter(work), deque()
         try:
             while True:
-                if self.interrupts:
-                    raise KeyboardInterrupt
+                self.heed_interrupts()
                 room = self.ahead - len(pending)
                 pending.extend(self.submit(fn, *args) for args in islice(rest, room))
                 if not pending:
@@ -104,6 +98,11 @@ class Watched(Executor):
             for future in pending:
                 future.cancel()
             wait(pending)
+
+    def heed_interrupts(self):
+        """Raise for an interrupt that came while this was at work and that nobody heeded."""
+        if self.interrupts:
+            raise KeyboardInterrupt
 
     def _begin(self, number):
         """What each of so many pieces moves the bar by."""
@@ -132,17 +131,21 @@ def workers(jobs=None, label="", unit=" runs", quiet=False):
     executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_leave_interrupts)
     watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs, quiet=quiet)
     try:
-        with _noting(watched.interrupts):
+        with _noted(watched.interrupts):
             yield watched
+        watched.heed_interrupts()
     finally:
         watched.bar.close()
         executor.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
-def _noting(interrupts):
-    """Ctrl-C raises as ever and is noted: a destructor that it meets would swallow it."""
-    handler = signal.getsignal(signal.SIGINT)
+def _noted(interrupts):
+    """Ctrl-C raises as ever and is noted, so that one which meets a destructor is not lost.
+
+    Python only prints what a destructor raises; of an interrupt it says nothing here.
+    """
+    handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
     main = threading.current_thread() is threading.main_thread()
     if handler is not signal.default_int_handler or not main:
         yield
@@ -152,11 +155,17 @@ def _noting(interrupts):
         interrupts.append(about)
         handler(*about)
 
+    def say(unraisable):
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            hook(unraisable)
+
     signal.signal(signal.SIGINT, note)
+    sys.unraisablehook = say
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
+        sys.unraisablehook = hook
 
 
 def announce(executor, stage):
@@ -185,5 +194,6 @@ def _leave_interrupts():
 
 def _n_cores():
     """Cores that this process may use, where the system says so."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from simbg.parallel import Inline, Watched, workers
+from simbg.parallel import Inline, announce, workers
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -32,59 +32,75 @@ class Terminal(io.StringIO):
 
 def test_bar_tells_the_time_left(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    watched = Watched(Inline(), "work", " runs", 1)
-    assert list(watched.map(abs, [-1, -2, -3])) == [1, 2, 3]
-    watched.bar.refresh()
+    with workers(1, "work") as executor:
+        assert list(executor.map(abs, [-1, -2, -3])) == [1, 2, 3]
+        executor.bar.refresh()
     assert re.search(r"work: 100% \|.*\| 3/3 runs, 00:0\d, 00:0\d left", terminal.getvalue())
 
 
 def test_stages_are_told_and_end_where_they_were_planned(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    watched = Watched(Inline(), "validate", " pieces", 1)
-    watched.plan({"a": 3.0, "b": 1.0, "c": 0.0})
     seen = []
-    for stage, rounds in (("a", 9), ("b", 0), ("c", 2), ("unplanned", 1)):
-        watched.enter(stage)
-        seen.append(watched.bar.n)
-        for _ in range(rounds):
-            list(watched.map(abs, range(5)))
-            seen.append(watched.bar.n)
+    with workers(1, "validate") as executor:
+        executor.plan({"a": 3.0, "b": 1.0, "c": 0.0})
+        for stage, rounds in (("a", 9), ("b", 0), ("c", 2), ("unplanned", 1)):
+            announce(executor, stage)
+            seen.append(executor.bar.n)
+            for _ in range(rounds):
+                list(executor.map(abs, range(5)))
+                seen.append(executor.bar.n)
+        assert executor.bar.n == executor.bar.total == 4
     assert seen == sorted(seen)
     assert [seen[0], seen[10], seen[11]] == [0, 3, 4]
     assert seen[1] > 0
     assert seen[9] < 3
-    assert watched.bar.n == watched.bar.total == 4
     assert "validate, b" in terminal.getvalue()
     assert "left" in terminal.getvalue()
 
 
-def test_no_bar_in_a_log_or_when_quiet(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    assert list(Watched(Inline(), "work", " runs", 1, quiet=True).map(abs, [1])) == [1]
-    assert terminal.getvalue() == ""
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    watched = Watched(Inline(), "work", " runs", 1)
-    watched.plan({"a": 1.0})
-    watched.enter("a")
-    assert list(watched.map(abs, [1])) == [1]
-    assert sys.stderr.getvalue() == ""
+@pytest.mark.parametrize("where", ["terminal", "log"])
+def test_no_bar_in_a_log_or_when_quiet(monkeypatch, where):
+    stream = Terminal() if where == "terminal" else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with workers(1, "work", quiet=where == "terminal") as executor:
+        executor.plan({"a": 1.0})
+        announce(executor, "a")
+        assert list(executor.map(abs, [1])) == [1]
+    assert stream.getvalue() == ""
 
 
-def _swallow(number, done):
+def test_stages_are_nothing_to_another_executor():
+    announce(None, "a")
+    announce(Inline(), "a")
+
+
+class Destructor:
+    """Interrupted where nobody can catch it."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def _swallow(number, done, how):
     """Interrupted in the second piece, by something that lets nobody know."""
     done.append(number)
     if number == 1:
         with suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            Destructor() if how == "destructor" else signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_an_interrupt_that_is_swallowed_counts():
+@pytest.mark.parametrize("how", ["caught", "destructor"])
+@pytest.mark.parametrize("pieces", [2, 5])
+def test_an_interrupt_that_is_swallowed_counts(how, pieces, capsys):
     before, done = signal.signal(signal.SIGINT, signal.default_int_handler), []
+    hook = sys.unraisablehook
     try:
         with pytest.raises(KeyboardInterrupt), workers(1) as executor:
-            list(executor.map(partial(_swallow, done=done), range(5)))
+            list(executor.map(partial(_swallow, done=done, how=how), range(pieces)))
         assert done == [0, 1]
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert sys.unraisablehook is hook
     finally:
         signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == ""
