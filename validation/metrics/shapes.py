@@ -1,4 +1,4 @@
-"""Norm, spectrum and shape of a cube against the truth: score tests of directions, and χ².
+"""Norm, spectrum and shape of a cube, and its runs, against the truth: score tests and χ².
 
 A rebuilt cube enters through the counts that it predicts, m = rate · volume · livetime, against
 the expected ones λ, so a method may smooth or fit as it likes.
@@ -24,9 +24,9 @@ A cube of 2 % too much, where 1.7e5 counts are expected:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -104,7 +104,7 @@ def masked_norm(cubes):
 def energy_norms(cubes):
     """Scatter of the norms of all energies about the truth, χ² with exact moments, as σ."""
     sums = np.array([counts.sum(axis=(1, 2)) for counts in (cubes.predicted, cubes.expected)])
-    return chi2_value(*sums[:, sums[1] >= MIN_COUNTS], cubes.noise_free)
+    return _chi2(*sums[:, sums[1] >= MIN_COUNTS], cubes.noise_free)
 
 
 @metric("bias", CHI2, unit="σ")
@@ -129,10 +129,18 @@ def ring(cubes):
     rings = _templates(cubes.truth).rings
     both = cubes.predicted, cubes.expected
     sums = np.array([[counts[:, ring].sum() for ring in rings] for counts in both])
-    return chi2_value(*sums, cubes.noise_free)
+    return _chi2(*sums, cubes.noise_free)
 
 
-def chi2_value(counts, expected, noise_free=False):
+@metric("runs", CHI2, unit="σ")
+def run_dispersion(cubes):
+    """Scatter of the events from run to run against Poisson's, as σ: too large or too small."""
+    if cubes.run_counts is None:
+        return ()
+    return _chi2(cubes.run_counts, cubes.run_expected)
+
+
+def _chi2(counts, expected, noise_free=False):
     """χ² of independent Poisson numbers as a normal deviate: too much scatter, or too little.
 
     Its distribution is that of a gamma with the exact mean and variance, Σ (2 + 1/λ).
@@ -151,23 +159,9 @@ def _score(cubes, template, ideal=0.0):
     return ideal + amount, information**-0.5, ideal
 
 
-@dataclass(frozen=True, eq=False)
-class _Templates:
-    """Directions, and what the truth has there; each broadcasts over the cube."""
-
-    index: np.ndarray
-    center_index: np.ndarray
-    width: np.ndarray
-    width_slope: np.ndarray
-    lon: np.ndarray
-    lat: np.ndarray
-    rings: list
-    true_index: float
-    true_center_index: float
-
-
 @lru_cache(maxsize=N_CACHED)
 def _templates(truth):
+    """Directions, and what the truth has there; each broadcasts over the cube."""
     axes, counts = truth.cube.axes, np.nan_to_num(truth.cube.counts)
     log_energy = np.log(axes.energy_center)[:, None, None]
     center = (axes.offset < CENTER)[None]
@@ -179,12 +173,9 @@ def _templates(truth):
     sigma = np.where(np.isfinite(sigma), sigma, np.inf)[:, None, None]
     width = _centered(axes.offset**2 / sigma**2, counts, (1, 2))
     pivot = np.sum(counts * width**2 * log_energy) / max(np.sum(counts * width**2), 1e-300)
-    size = (
-        np.minimum(-axes.fov_lon[0], axes.fov_lon[-1]),
-        np.minimum(-axes.fov_lat[0], axes.fov_lat[-1]),
-    )
-    edges = max(min(size), 0.1) * np.sqrt(np.arange(RINGS + 1) / RINGS)
-    return _Templates(
+    size = min(-axes.fov_lon[0], axes.fov_lon[-1], -axes.fov_lat[0], axes.fov_lat[-1])
+    edges = max(size, 0.1) * np.sqrt(np.arange(RINGS + 1) / RINGS)
+    return SimpleNamespace(
         index=-_centered(log_energy, counts, None),
         center_index=-_centered(log_energy, counts * center, None) * center,
         width=width,

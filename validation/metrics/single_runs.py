@@ -11,37 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simbg.models.run_norm import predicted_counts
-from simbg.validation.metrics.metric import Metric, metric
 from simbg.validation.metrics.poisson import chi2_z
-from simbg.validation.metrics.shapes import CHI2, chi2_value
+from simbg.validation.metrics.registry import METRICS
 
 __all__ = ["RunCounts", "expected_values", "held_out_values", "run_values"]
 
 # Energy bands of a run, and the fewest counts that make one.
 N_BANDS, FEWEST = 5, 10.0
-
-NORMS = Metric(
-    "run_norms",
-    "runs",
-    "Scatter of the runs' events about what their models predict, χ² as σ.",
-    "STATISTICS.md, replicates",
-    unit="σ",
-)
-SPECTRA = Metric(
-    "run_spectra",
-    "runs",
-    "Scatter of the runs' spectra, at their own norms, about their models', as σ.",
-    "STATISTICS.md, replicates",
-    unit="σ",
-)
-
-
-@metric("runs", CHI2, unit="σ")
-def run_dispersion(cubes):
-    """Scatter of the events from run to run against Poisson's, as σ: too large or too small."""
-    if cubes.run_counts is None:
-        return ()
-    return chi2_value(cubes.run_counts, cubes.run_expected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +106,11 @@ def run_values(runs, noise_free=False):
         free = np.count_nonzero(used) - 1
         spectra += free * noise_free
         n_spectra += free
-    values = {NORMS.name: NORMS.value(chi2_z(norms, len(runs), 2 * len(runs)), 1.0)}
     of_spectra = (chi2_z(spectra, n_spectra, 2 * n_spectra), 1.0) if n_spectra else ()
-    return values | {SPECTRA.name: SPECTRA.value(*of_spectra)}
+    return {
+        "run_norms": METRICS["run_norms"].value(chi2_z(norms, len(runs), 2 * len(runs)), 1.0),
+        "run_spectra": METRICS["run_spectra"].value(*of_spectra),
+    }
 
 
 def held_out_values(models, observations):
