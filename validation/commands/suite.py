@@ -14,16 +14,16 @@ from simbg.reconstruction.registry import METHODS, method_names
 from simbg.simulation.scenarios import SCENARIOS, from_file
 from simbg.validation.commands.output import say
 from simbg.validation.figures.rendering import render
-from simbg.validation.leaderboard.ranking import leaderboard_lines
+from simbg.validation.leaderboard.score import score_method
+from simbg.validation.leaderboard.table import leaderboard_lines
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import result_document, result_table
 from simbg.validation.self_check.detection import self_check
 from simbg.validation.suite import baseline as gate
-from simbg.validation.suite.mask_response import exclusion_response
-from simbg.validation.suite.runner import run_suite
-from simbg.validation.suite.suite import Suite, self_check_lines
+from simbg.validation.suite.exclusion import exclusion_response
+from simbg.validation.suite.suite import Suite, run_suite, self_check_lines
 
 __all__ = []
 
@@ -111,7 +111,8 @@ def _candidates(methods, commands, models, timeout):
 
 def _run(scenarios, candidates, seed, replicates, old, check, executor):
     """The suite, with what else was asked for; ``old`` are the losses of a baseline."""
-    outcomes = run_suite(scenarios, candidates, seed, executor, replicates)
+    score = score_method if replicates else None
+    outcomes = run_suite(scenarios, candidates, seed, executor, replicates, score)
     masked = next((scenario for scenario in scenarios if scenario.name == "source"), None)
     response = exclusion_response(masked, seed, executor) if masked else None
     announce(executor, "baseline")

@@ -19,7 +19,6 @@ from simbg.validation.figures.suite_plots import (
 )
 from simbg.validation.metrics.bins import pulls
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.mask_response import FLUXES
 
 __all__ = ["Pictures", "render", "slug", "write_pictures"]
 
@@ -215,4 +214,4 @@ def _response(response):
     if response is None:
         return None
     alt = "Relative bias of the rate against the radius of the mask in deg, for some fluxes."
-    return save(response_figure(response, FLUXES), "exclusion-response", alt, RESPONSE)
+    return save(response_figure(response), "exclusion-response", alt, RESPONSE)

@@ -55,12 +55,13 @@ def convergence_figure(curves, looks=None):
 
 
 @styled
-def response_figure(response, fluxes):
+def response_figure(response):
     """Bias of the rate against the radius of a source's mask, for some fluxes."""
     figure = new_figure(4.4, 3.3)
     axes = figure.add_axes((0.17, 0.145, 0.805, 0.77))
     radii = np.array(response.radii)
-    for number, (flux, color) in enumerate(zip(fluxes, (BLUE, ORANGE, GREEN), strict=True)):
+    colors = zip(response.fluxes, (BLUE, ORANGE, GREEN), strict=True)
+    for number, (flux, color) in enumerate(colors):
         for bias, style, name in (
             (response.sector, "-", "its track"),
             (response.total, ":", "all"),

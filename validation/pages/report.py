@@ -12,16 +12,7 @@ from pathlib import Path
 
 from simbg.validation.figures.plots import leaderboard_figure
 from simbg.validation.figures.rendering import slug, write_pictures
-from simbg.validation.leaderboard.ranking import (
-    ABSENT,
-    COLUMNS,
-    about,
-    ranking,
-    rows,
-    said,
-    why,
-    write_leaderboard,
-)
+from simbg.validation.leaderboard.table import leaderboard, write_leaderboard
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
@@ -29,7 +20,6 @@ from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.summary import key_numbers, write_summary
 from simbg.validation.suite.convergence import TARGETS
-from simbg.validation.suite.mask_response import FLUXES
 from simbg.validation.suite.results import versions, write_results
 from simbg.validation.suite.suite import self_check_lines
 
@@ -174,27 +164,19 @@ def _leaderboard(outcomes):
     """Ranks, rows of the table, methods that are not here, and the figure."""
     points = {}
     for outcome in outcomes:
-        if (s := outcome.standing) and s.noise_cost > 0:
+        if (s := outcome.score) and s.noise_cost > 0:
             # Relative, as the accuracy: √(b / N), and N = E[Q] / accuracy².
             scale = s.accuracy / math.sqrt(s.noise_cost + s.floor)
             limit = math.sqrt(2 * s.floor_error) * scale
             floor = math.sqrt(max(s.floor, 0.0)) * scale
             points.setdefault(outcome.method, []).append((floor, limit, s.noise_cost))
-    return {
-        "ranks": ranking(outcomes),
-        "rows": rows(outcomes),
-        "columns": list(COLUMNS),
-        "why": why,
-        "said": said(outcomes),
-        "about": about(outcomes),
-        "absent": ABSENT,
-        "png": _png(leaderboard_figure(points)),
-    }
+    return leaderboard(outcomes) | {"png": _png(leaderboard_figure(points))}
 
 
 def _response(response):
     """Rows (flux, smallest adequate radius)."""
-    return {"rows": [(flux, response.adequate(flux)) for flux in FLUXES], "psf": response.psf}
+    rows = [(flux, response.adequate(flux)) for flux in response.fluxes]
+    return {"rows": rows, "psf": response.psf}
 
 
 def _png(figure):

@@ -21,11 +21,10 @@ from simbg.validation.metrics.bins import lost_information
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import MetricValue
 from simbg.validation.metrics.poisson import heldout_deviance
-from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
+from simbg.validation.metrics.registry import METRICS
 
 __all__ = [
     "Setting",
-    "Summary",
     "draw",
     "from_replicates",
     "make_setting",
@@ -75,22 +74,6 @@ class Setting:
         return self.estimate(self.expected)
 
 
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """Replicates of one setting.
-
-    Parameters
-    ----------
-    measures : dict of str to list of MetricValue
-        One a replicate.
-    measured : dict of str to MetricValue
-        Of replicates together.
-    """
-
-    measures: dict
-    measured: dict
-
-
 def make_setting(experiment, method, axes=None):
     """The setting of a method in an experiment; ``estimate`` is None where it has none."""
     bin_rule = getattr(method, "threshold_bin", "drop")
@@ -107,20 +90,18 @@ def draw(setting, rng):
     return setting.expected.with_counts(counts), runs
 
 
-def replicate(setting, n_replicates, seed, executor=None, names=tuple(CUBE_METRICS)):
-    """Draw, rebuild and measure ``n_replicates`` times.
+def replicate(setting, n_replicates, seed, executor=None):
+    """Draw counts, rebuild and measure ``n_replicates`` times.
 
     Returns
     -------
-    summary : Summary
-        The same for any executor.
+    values : dict of str to MetricValue
+        Of all replicates together; the same for any executor.
     """
     batches = [range(n_replicates)[i : i + BATCH] for i in range(0, n_replicates, BATCH)]
-    job = partial(_batch, setting, seed, names)
+    job = partial(_batch, setting, seed)
     rows = [row for batch in (executor.map if executor else map)(job, batches) for row in batch]
-    measures = {name: [row[0][name] for row in rows] for name in names}
-    extra = {key: np.array([row[1][key] for row in rows]) for key in rows[0][1]}
-    return Summary(measures, _summary(setting, extra))
+    return _summary(setting, {key: np.array([row[key] for row in rows]) for key in rows[0]})
 
 
 def from_replicates(values, ideal):
@@ -131,26 +112,19 @@ def from_replicates(values, ideal):
         return MetricValue(float(mean), np.nan, ideal)
     t = (mean - ideal) / spread
     z = -special.ndtri_exp(stats.t.logsf(abs(t), values.size - 1))
-    return MetricValue(
-        float(mean), float(abs(mean - ideal) / z) if z > 1e-9 else float(spread), ideal
-    )
+    error = abs(mean - ideal) / z if z > 1e-9 else spread
+    return MetricValue(float(mean), float(error), ideal)
 
 
-def _batch(setting, seed, names, numbers):
-    return [_one(setting, seed, names, number) for number in numbers]
+def _batch(setting, seed, numbers):
+    return [_one(setting, named_rng(seed, setting.name + " counts", n)) for n in numbers]
 
 
-def _one(setting, seed, names, number):
-    """Measures of one replicate, and what the summary needs of it."""
-    rng = named_rng(seed, setting.name + " counts", number)
-    stack, runs = draw(setting, rng)
-    other, _ = draw(setting, rng)
-    cube = setting.estimate(stack)
-    pair = CubePair(setting.true, cube, None, setting.expected.run_counts, runs)
-    return {name: CUBE_METRICS[name](pair) for name in names}, _facts(setting, pair, other.counts)
-
-
-def _facts(setting, pair, other):
+def _one(setting, rng):
+    """Numbers of one replicate."""
+    stack, _ = draw(setting, rng)
+    other = draw(setting, rng)[0].counts
+    pair = CubePair(setting.true, setting.estimate(stack))
     perfect = CubePair(setting.true, setting.perfect)
     variance, stated = perfect.stated_variance, pair.stated_variance
     rich = (pair.expected >= 1) & (variance > 0)

@@ -1,15 +1,23 @@
-"""What a run of the suite found, all of it in one: what reports are made from."""
+"""The suite: all scenarios × methods, judged together, and what reports are made from."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from simbg.parallel import announce
+from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.status import Status
+from simbg.validation.suite.criteria import judge
+from simbg.validation.suite.known_failures import drift
+from simbg.validation.suite.method_in_scenario import run_scenario
 
-__all__ = ["Suite", "self_check_lines", "verdict"]
+__all__ = ["Suite", "run_suite", "self_check_lines", "verdict"]
+
+# Where convergence with exposure is shown.
+CONVERGENCE = ("seed-2015", "realistic", "night", "threshold-bin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +34,7 @@ class Suite:
         Whether nothing got worse since then.
     self_check : tuple, optional
         What `simbg.validation.self_check.detection.self_check` returned.
-    response : Response, optional
-        What `simbg.validation.suite.mask_response.exclusion_response` returned.
+    response : ExclusionResponse, optional
     replicates : int
         Stores of each scenario that rank the methods; 0 if they are not ranked.
     """
@@ -74,6 +81,43 @@ class Suite:
         text = verdict(self.results)[1]
         text += "" if self.kept else "; worse than the baseline"
         return text + ("" if self.sound else "; the self-check fails")
+
+
+def run_suite(scenarios, methods, seed, executor=None, replicates=0, score=None):
+    """Run all methods on all scenarios and judge the results together.
+
+    Methods that are not ours run in processes of their own, on GADF stores.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+    methods : sequence of str or Candidate
+    seed : int
+    executor : concurrent.futures.Executor, optional
+    replicates, score
+        See `simbg.validation.suite.method_in_scenario.run_scenario`.
+
+    Returns
+    -------
+    outcomes : list of Outcome
+        The same for any executor.
+    """
+    outcomes, truths = [], []
+    candidates = [Candidate.of(method) for method in methods]
+    for scenario in scenarios:
+        # Scenarios of one truth and one mix of zeniths lose alike: once is enough.
+        announce(executor, scenario.name)
+        new = scenario.name in CONVERGENCE and scenario.truth not in truths
+        truths.append(scenario.truth)
+        outcomes += run_scenario(scenario, candidates, seed, executor, new, replicates, score)
+    results = [result for outcome in outcomes for result in outcome.results]
+    ours = [candidate.name for candidate in candidates if candidate.ours]
+    announce(executor, "known failures")
+    judged = iter(judge(results, drift=drift(scenarios, ours, executor)))
+    return [
+        replace(outcome, results=tuple(next(judged) for _ in outcome.results))
+        for outcome in outcomes
+    ]
 
 
 def verdict(results):

@@ -18,8 +18,8 @@ from simbg.cli.main import main
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.commands import suite as command
 from simbg.validation.figures.rendering import Pictures
-from simbg.validation.suite import runner
-from simbg.validation.suite.runner import Outcome
+from simbg.validation.suite import suite as runner
+from simbg.validation.suite.method_in_scenario import Outcome
 
 ESCAPE = "\x1b["
 

@@ -10,7 +10,7 @@ from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.figures import distributions, maps, spectra
 from simbg.validation.figures.style import label, number_text, save
 from simbg.validation.metrics.cube_pair import CubePair
-from simbg.validation.suite.runner import run_scenario
+from simbg.validation.suite.method_in_scenario import run_scenario
 
 TINY = replace(SCENARIOS["realistic"], name="tiny", n_obs=12)
 

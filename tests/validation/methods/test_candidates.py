@@ -20,7 +20,7 @@ from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.methods.candidates import Candidate
-from simbg.validation.suite.runner import run_suite
+from simbg.validation.suite.suite import run_suite
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "examples"
 TEXT = Path(__file__).parents[3] / "validation" / "METHODS.md"

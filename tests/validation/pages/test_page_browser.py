@@ -8,8 +8,7 @@ from support import browser as chromium
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.figures.rendering import render
 from simbg.validation.pages.report import write_reports
-from simbg.validation.suite.runner import run_suite
-from simbg.validation.suite.suite import Suite
+from simbg.validation.suite.suite import Suite, run_suite
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no chromium on the path")
 

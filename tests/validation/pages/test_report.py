@@ -20,8 +20,7 @@ from simbg.validation.pages.summary import key_numbers
 from simbg.validation.self_check.detection import CleanRuns, Detection
 from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.results import Result, read_results
-from simbg.validation.suite.runner import run_suite
-from simbg.validation.suite.suite import Suite, verdict
+from simbg.validation.suite.suite import Suite, run_suite, verdict
 
 TINY = replace(SCENARIOS["night"], name="tiny", title="Tiny", n_obs=2, ontime=600.0)
 # 2015's name: its story is told and its figure drawn.

@@ -1,6 +1,6 @@
-"""The bench: every method on the same stores, and where it then stands in one scenario.
+"""The score of a method in one scenario: bias, noise, accuracy, hours and cost.
 
-The replicates of a scenario have the same runs and other events. With d = m − λ for the
+Replicates of a scenario have the same runs and other events. With d = m − λ for the
 counts m that a cube predicts, E[Σ d²/λ] is noise and bias together, and between two
 replicates E[Σ d d'/λ] is bias alone: no noise is in common. So cost and floor need nothing
 of a method but its cubes.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -24,9 +23,8 @@ from simbg.truth.from_file import CubeTruth
 from simbg.validation.cross_validation.empty_field import significance_width
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import METRICS
-from simbg.validation.suite.replicates import N_PARAMETERS
 
-__all__ = ["Standing", "make_standing", "rebuild_stores"]
+__all__ = ["SEEN", "Score", "score_method"]
 
 # Relative accuracy for which hours are stated.
 TARGET = 0.01
@@ -35,8 +33,8 @@ SEEN = 2.0
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a method stands in a scenario; NaN where nothing is known, errors for each.
+class Score:
+    """The score of a method in a scenario; NaN where nothing is known, errors for each.
 
     Parameters
     ----------
@@ -90,84 +88,46 @@ class Standing:
     stores: int = 0
 
 
-def rebuild_stores(experiment, ways, replicates, folder, executor=None):
-    """Write the stores that methods need, and let each rebuild them in its own process.
+def score_method(experiment, candidate, attempts, setting=None, common=None, reason=""):
+    """The score of a method.
 
     Parameters
     ----------
     experiment : Experiment
-    ways : sequence of Candidate
-    replicates : int
-        Stores for all methods; those that are not ours get one in any case.
-    folder : Path
-        Where the stores are written.
-    executor : concurrent.futures.Executor, optional
-
-    Returns
-    -------
-    isolated : dict
-        Candidate → list of Attempt, one a replicate; a folder of finished files has one.
-    """
-    number = {way: replicates if way.ours else max(1, replicates) for way in ways}
-    number |= {way: 1 for way in ways if way.kind == "files"}
-    written = max((number[way] for way in ways if way.kind != "files"), default=0)
-    for replicate in range(written):
-        store = replace(experiment, replicate=replicate)
-        store.write(folder / f"bench-{replicate}", executor=executor)
-    jobs = [(way, replicate) for way in ways for replicate in range(number[way])]
-    job = partial(_rebuild, experiment.scenario, folder)
-    done = list((executor.map if executor else map)(job, jobs))
-    isolated = {way: [] for way in ways}
-    for (way, _), result in zip(jobs, done, strict=True):
-        isolated[way].append(result)
-    return isolated
-
-
-def _rebuild(scenario, folder, job):
-    way, replicate = job
-    return way.rebuild(folder / f"bench-{replicate}", scenario)
-
-
-def make_standing(experiment, method, setting, isolated, own=True, common=None):
-    """Where a method stands.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    method : str
-        Its name in the results.
-    setting : Setting
-        The exact stacks over the axes of its cubes.
-    isolated : sequence of Attempt
+    candidate : Candidate
+    attempts : sequence of Attempt
         One a replicate.
-    own : bool
-        Whether its cubes know their own exposure, if they say one.
+    setting : Setting, optional
+        The exact stacks over the axes of its cubes; not needed if there is a reason.
     common : Setting, optional
         Over the axes that all methods are held to, if its cubes are over others: few large bins
         cost little and see nothing. Norm and index are those over its own.
+    reason : str
+        Why the method has no valid cube.
 
     Returns
     -------
-    standing : Standing
+    score : Score
     """
-    cubes, reasons = _cubes(setting, isolated, own)
-    cost = {
-        "seconds": float(np.mean([one.seconds for one in isolated])),
-        "megabytes": float(np.max([one.megabytes for one in isolated])),
-        "known": next((one.known for one in isolated if one.known), None),
-    }
+    facts = {"scenario": experiment.scenario.name, "method": candidate.name}
+    if attempts:
+        facts |= {
+            "seconds": float(np.mean([attempt.seconds for attempt in attempts])),
+            "megabytes": float(np.max([attempt.megabytes for attempt in attempts])),
+            "known": next((attempt.known for attempt in attempts if attempt.known), None),
+        }
+    cubes, reasons = ([], [reason]) if reason else _cubes(setting, attempts, candidate.kind)
     if reasons:
-        return Standing(experiment.scenario.name, method, reasons[0], **cost)
+        return Score(**facts, reason=reasons[0])
     pairs = [CubePair(setting.true, cube) for cube in cubes]
-    numbers = {"stores": len(pairs)} | _biases(pairs)
+    facts |= {"stores": len(pairs)} | _biases(pairs)
     if common is not None:
         setting, cubes = common, [_resampled(cube, common) for cube in cubes]
         pairs = [CubePair(setting.true, cube) for cube in cubes]
-    numbers |= _accuracies(pairs, setting, float(np.sum(experiment.runs["LIVETIME"])))
+    facts |= _accuracies(pairs, setting, float(np.sum(experiment.runs["LIVETIME"])))
     # Runs of a replicate that no method has seen.
-    unseen = replace(experiment, replicate=len(isolated))
-    width = significance_width(unseen, pairs[0].reco)
-    return Standing(experiment.scenario.name, method, "", **numbers, **width, **cost)
+    unseen = replace(experiment, replicate=len(attempts))
+    return Score(**facts, **significance_width(unseen, pairs[0].reco))
 
 
 def _biases(pairs):
@@ -186,7 +146,7 @@ def _accuracies(pairs, setting, livetime):
     losses, expected = _losses(pairs), float(setting.true.counts.sum())
     numbers = _of_losses("noise_cost", losses, lambda q, floor: q - floor)
     numbers |= _of_losses("floor", losses, lambda q, floor: floor)
-    numbers |= _of_losses("efficiency", losses, lambda q, floor: N_PARAMETERS / q)
+    numbers |= _of_losses("efficiency", losses, lambda q, floor: METRICS["noise_cost"].ideal / q)
     numbers |= _of_losses("accuracy", losses, lambda q, floor: np.sqrt(q / expected))
     seen = numbers["floor"] > SEEN * numbers["floor_error"]
     gain = TARGET**2 - (numbers["floor"] / expected if seen else 0.0)
@@ -196,14 +156,14 @@ def _accuracies(pairs, setting, livetime):
     return numbers | {"hours": hours / gain if gain > 0 else math.inf, "at_least": not seen}
 
 
-def _cubes(setting, isolated, own):
+def _cubes(setting, attempts, kind):
     """The cubes, and why there are fewer than stores."""
     cubes, reasons = [], []
-    for number, one in enumerate(isolated):
+    for number, attempt in enumerate(attempts):
         try:
-            if one.reason:
-                raise ValueError(one.reason)
-            cube = with_exposure(one.cube, setting.claimed, own)
+            if attempt.reason:
+                raise ValueError(attempt.reason)
+            cube = with_exposure(attempt.cube, setting.claimed, kind == "method")
             check_rates(cube, setting.true)
             cubes.append(cube)
         except ValueError as error:

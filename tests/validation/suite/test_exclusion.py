@@ -12,7 +12,7 @@ from simbg.simulation.scenarios import SCENARIOS
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.sources import GammaSource
-from simbg.validation.suite.mask_response import exclusion_response
+from simbg.validation.suite.exclusion import exclusion_response
 
 # Coarse in energy, pixels of 0.2 deg; 8 runs of 1500 s at 600 Hz make 7 million events.
 AXES = Axes(np.geomspace(0.1, 100, 5), np.linspace(-2, 2, 21), np.linspace(-2, 2, 20))

@@ -11,8 +11,10 @@ from simbg.parallel import Inline
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.metrics.registry import METRICS
-from simbg.validation.suite import runner as run
-from simbg.validation.suite.runner import run_scenario, run_suite
+from simbg.validation.suite import method_in_scenario, suite
+from simbg.validation.suite.method_in_scenario import run_scenario
+from simbg.validation.suite.routes import SCHEMES
+from simbg.validation.suite.suite import run_suite
 
 # In memory, since its name has no path; and as a 2015 store on disk.
 TINY = replace(SCENARIOS["night"], name="tiny", n_obs=2, ontime=600.0)
@@ -74,7 +76,7 @@ def test_errors_are_kept_by_the_judge():
 
 def test_through_files():
     """A store, `simbg reconstruct`, the files it writes: ours holds, and a bad one is an error."""
-    assert run.PATHS[ON_DISK.name] == "hess"
+    assert SCHEMES[ON_DISK.name] == "hess"
     good, bad = run_scenario(ON_DISK, ["histogram", odd("Raises")], SEED)
     measured = {r.metric: r for r in good.results}
     assert measured.keys() == {n for n, m in METRICS.items() if m.function or m.kind != "runs"}
@@ -154,8 +156,12 @@ def test_results_say_where_they_come_from():
 def test_convergence_once_a_truth(monkeypatch):
     """Scenarios of one truth lose alike: the first has it, the second does not need it."""
     seen = []
-    monkeypatch.setattr(run, "CONVERGENCE", ("tiny", "again", "other"))
-    monkeypatch.setattr(run, "converge", lambda one, *args: seen.append(one.scenario.name))
+    monkeypatch.setattr(suite, "CONVERGENCE", ("tiny", "again", "other"))
+
+    def converge(experiment, *args):
+        seen.append(experiment.scenario.name)
+
+    monkeypatch.setattr(method_in_scenario, "converge", converge)
     other = replace(TINY, name="other", truth=replace(TINY.truth, index=2.4))
     run_suite([TINY, replace(TINY, name="again"), other], ["histogram"], SEED)
     assert seen == ["tiny", "other"]

@@ -1,4 +1,4 @@
-"""Standings against what is known of estimators without simulating them."""
+"""Scores against what is known of estimators without simulating them."""
 
 import math
 from dataclasses import replace
@@ -14,11 +14,13 @@ from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
-from simbg.validation.leaderboard.standing import SEEN, make_standing
+from simbg.validation.leaderboard.score import SEEN, score_method
+from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.cube_pair import with_exposure
 from simbg.validation.metrics.poisson import sigmas
-from simbg.validation.suite.replicates import N_PARAMETERS, draw, make_setting
+from simbg.validation.metrics.registry import METRICS
+from simbg.validation.suite.replicates import draw, make_setting
 
 # A field without significances of pixels, which take observations.
 SCENARIO = replace(SCENARIOS["night"], ignored="nothing is measured on an empty field")
@@ -30,6 +32,8 @@ EXPECTED = TRUE.counts
 N, N_BINS = EXPECTED.sum(), EXPECTED.size
 N_SIGMA = sigmas(1e-5)  # false-alarm rate of each comparison
 SEEDS, STORES = 250, 3
+N_PARAMETERS = METRICS["noise_cost"].ideal
+METHOD = Candidate("method")
 
 
 def cube_of(predicted):
@@ -37,17 +41,17 @@ def cube_of(predicted):
     return replace(TRUE, rate=TRUE.rate * predicted / EXPECTED, counts=None)
 
 
-def standing(estimate, rng, stores=STORES):
+def score_of(estimate, rng, stores=STORES):
     """Of an estimator, counts → predicted counts, on its own draws."""
     counts = [draw(SETTING, rng)[0].counts for _ in range(stores)]
-    isolated = [Attempt(cube_of(estimate(n)), "", 2.0 + i, 100.0) for i, n in enumerate(counts)]
-    return make_standing(EXPERIMENT, "method", SETTING, isolated)
+    attempts = [Attempt(cube_of(estimate(n)), "", 2.0 + i, 100.0) for i, n in enumerate(counts)]
+    return score_method(EXPERIMENT, METHOD, attempts, SETTING)
 
 
 @cache
 def many(estimate, stores=STORES, seeds=SEEDS):
     rng = np.random.default_rng(1)
-    return [standing(estimate, rng, stores) for _ in range(seeds)]
+    return [score_of(estimate, rng, stores) for _ in range(seeds)]
 
 
 def found(made, *names):
@@ -117,14 +121,14 @@ def test_cost_and_floor_are_what_is_known(estimate, noise, floor):
 
 def test_perfect_fit_has_an_efficiency_of_1():
     # E[4 / Q] is more than 1 for few stores: with many it is a number.
-    one = standing(fitted, np.random.default_rng(2), stores=2000)
+    one = score_of(fitted, np.random.default_rng(2), stores=2000)
     assert abs(one.efficiency - 1) < N_SIGMA * math.sqrt(2 / (4 * 2000))
-    other = standing(raw, np.random.default_rng(2), stores=2000)
+    other = score_of(raw, np.random.default_rng(2), stores=2000)
     assert_allclose(other.efficiency, 4 / N_BINS, rtol=N_SIGMA * math.sqrt(2 / (N_BINS * 2000)))
 
 
 def test_the_truth_costs_nothing():
-    one = standing(exact, np.random.default_rng(3))
+    one = score_of(exact, np.random.default_rng(3))
     assert_allclose([one.accuracy, one.floor, one.noise_cost, one.hours], 0, atol=1e-12)
     assert one.norm == one.norm_error == 0
     assert (one.stores, one.seconds, one.megabytes) == (3, 3.0, 100.0)
@@ -166,7 +170,7 @@ def test_hours_are_those_that_reach_1_percent():
     """By counts at that exposure; 0.6 % of bias leave 0.8 % for noise."""
     bias = 0.006
     for estimate, gain in ((raw, 1e-4), (lambda n: scaled(n, bias), 1e-4 - bias**2)):
-        one = standing(estimate, np.random.default_rng(4), stores=300)
+        one = score_of(estimate, np.random.default_rng(4), stores=300)
         if estimate is not raw:
             # A floor of 300 stores is seen here.
             assert not one.at_least
@@ -179,30 +183,30 @@ def test_hours_are_those_that_reach_1_percent():
             predicted = estimate(rng.poisson(rich.true.counts))
             lost.append(np.sum((predicted - rich.true.counts) ** 2 / rich.true.counts))
         assert_allclose(math.sqrt(np.mean(lost) / (N * factor)), 0.01, rtol=0.05)
-    assert standing(scaled, np.random.default_rng(4)).hours == math.inf
+    assert score_of(scaled, np.random.default_rng(4)).hours == math.inf
     # A limit from noise alone.
-    assert standing(raw, np.random.default_rng(4)).at_least
+    assert score_of(raw, np.random.default_rng(4)).at_least
 
 
 def test_one_cube_has_no_floor_and_two_no_errors():
-    one = standing(raw, np.random.default_rng(5), stores=1)
+    one = score_of(raw, np.random.default_rng(5), stores=1)
     assert one.accuracy > 0
     assert all(math.isnan(v) for v in (one.floor, one.noise_cost, one.hours, one.accuracy_error))
-    two = standing(raw, np.random.default_rng(5), stores=2)
+    two = score_of(raw, np.random.default_rng(5), stores=2)
     assert math.isfinite(two.floor)
     assert math.isnan(two.floor_error)
 
 
 def own_axes(axes, estimate=None):
-    """The standing of a method over axes of its own, held to ours: of its truth or its counts."""
+    """The score of a method over axes of its own, held to ours: of its truth or its counts."""
     rng = np.random.default_rng(6)
     setting = make_setting(EXPERIMENT, Histogram(), axes)
     cubes = [
         setting.true if estimate is None else Histogram().estimate(draw(setting, rng)[0])
         for _ in range(3)
     ]
-    isolated = [Attempt(cube) for cube in cubes]
-    return make_standing(EXPERIMENT, "method", setting, isolated, common=SETTING)
+    attempts = [Attempt(cube) for cube in cubes]
+    return score_method(EXPERIMENT, METHOD, attempts, setting, SETTING)
 
 
 def test_large_bins_do_not_pay():
@@ -231,12 +235,12 @@ def test_what_is_beyond_its_axes_is_missing():
     assert_allclose(own_axes(half).floor, beyond, rtol=1e-9)
 
 
-def test_a_store_without_a_cube_is_a_standing_without_numbers():
-    isolated = [
+def test_a_store_without_a_cube_is_a_score_without_numbers():
+    attempts = [
         Attempt(TRUE, "", 1.0, 50.0, known={"norm": "louder"}),
         Attempt(None, "took more than 5 s", 5.0, 200.0),
     ]
-    one = make_standing(EXPERIMENT, "method", SETTING, isolated)
+    one = score_method(EXPERIMENT, METHOD, attempts, SETTING)
     assert one.reason == "store 1: took more than 5 s"
     assert math.isnan(one.accuracy)
     assert (one.seconds, one.megabytes, one.known) == (3.0, 200.0, {"norm": "louder"})
@@ -247,7 +251,7 @@ def test_bins_without_a_rate_cannot_hide():
     for bad in (np.nan, -1.0):
         rate = np.where(EXPECTED > 20, TRUE.rate, bad)
         cubes = [Attempt(TRUE), Attempt(TRUE), Attempt(replace(TRUE, rate=rate))]
-        one = make_standing(EXPERIMENT, "method", SETTING, cubes)
+        one = score_method(EXPERIMENT, METHOD, cubes, SETTING)
         assert one.reason.startswith(f"store 2: got {np.sum(EXPECTED <= 20)} rates of {N_BINS}")
         assert math.isnan(one.accuracy)
 
@@ -299,8 +303,8 @@ def widths(shape, seeds):
     for seed in seeds:
         experiment = Experiment.of(EMPTY, seed)
         setting = make_setting(experiment, Histogram(), FINE)
-        isolated = [Attempt(replace(setting.true, rate=setting.true.rate * shape))] * 2
-        made.append(make_standing(experiment, "method", setting, isolated))
+        attempts = [Attempt(replace(setting.true, rate=setting.true.rate * shape))] * 2
+        made.append(score_method(experiment, METHOD, attempts, setting))
     return [
         np.array([getattr(one, name) for one in made])
         for name in ("significance_width", "significance_width_error")

@@ -11,12 +11,10 @@ from simbg.axes import edition2015_axes
 from simbg.simulation.experiment import Experiment
 from simbg.sky.regions import circle
 
-__all__ = ["FLUXES", "RADII", "Response", "exclusion_response"]
+__all__ = ["exclusion_response"]
 
 # deg; the point spread function is 0.08 wide.
 RADII = (0.0, 0.08, 0.12, 0.16, 0.2, 0.24, 0.3, 0.4)
-# Crab nebulae.
-FLUXES = (0.1, 1.0, 10.0)
 CRAB = 3.8e-11  # cm-2 s-1 TeV-1 at 1 TeV
 # The sector: pixels that this circle round the source passes through, deg.
 SECTOR = 0.4
@@ -24,7 +22,7 @@ N_OBS = 8
 
 
 @dataclass(frozen=True)
-class Response:
+class ExclusionResponse:
     """Relative bias of the rate for a source of one Crab; it goes with the flux.
 
     Parameters
@@ -35,12 +33,15 @@ class Response:
         Of all events, and of those in pixels that the source passes through.
     psf : float
         deg
+    fluxes : tuple of float
+        Crab nebulae, for which biases are shown.
     """
 
     radii: tuple
     total: tuple
     sector: tuple
     psf: float
+    fluxes: tuple = (0.1, 1.0, 10.0)
 
     def adequate(self, flux=1.0, limit=0.002):
         """Smallest radius at which both biases are below ``limit``; NaN if there is none."""
@@ -66,7 +67,7 @@ def exclusion_response(scenario, seed, executor=None, radii=RADII):
 
     Returns
     -------
-    response : Response
+    response : ExclusionResponse
     """
     source = replace(scenario.sources[0], flux=CRAB, extension=0.0)
     shining = Experiment.of(replace(scenario, sources=(source,)), seed, N_OBS)
@@ -75,7 +76,7 @@ def exclusion_response(scenario, seed, executor=None, radii=RADII):
     sector = seen < seen.max(axis=(1, 2), keepdims=True)
     job = partial(_biases, shining, axes, sector)
     biases = list((executor.map if executor else map)(job, radii))
-    return Response(tuple(radii), *map(tuple, zip(*biases, strict=True)), source.psf)
+    return ExclusionResponse(tuple(radii), *map(tuple, zip(*biases, strict=True)), source.psf)
 
 
 def _masked(experiment, radius):

@@ -1,0 +1,171 @@
+"""The table of the leaderboard: what it says, and that files and page say the same."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from support import browser as chromium
+from support.outcomes import scored
+
+from simbg.simulation.scenarios import SCENARIOS
+from simbg.validation.figures.rendering import render
+from simbg.validation.leaderboard.ranking import APART, ranking
+from simbg.validation.leaderboard.score import score_method
+from simbg.validation.leaderboard.table import leaderboard, leaderboard_lines, write_leaderboard
+from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.pages.report import write_report_page
+from simbg.validation.suite.suite import Suite, run_suite
+
+
+def row(outcome):
+    (found,) = leaderboard([outcome])["rows"]
+    return found
+
+
+ABSENT, COLUMNS = (leaderboard([])[name] for name in ("absent", "columns"))
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """A method of ours, one that says why it fails, and one that crashes; on two stores."""
+    scenario = replace(SCENARIOS["night"], n_obs=2, ontime=600.0)
+    methods = ("histogram", "support.odd_methods:Knows", "support.odd_methods:Raises")
+    return run_suite([scenario], methods, 3, replicates=2, score=score_method)
+
+
+def test_a_crash_is_a_row_and_the_others_go_on(measured):
+    by = {one.method: one for one in measured}
+    ours, knows, raises = (
+        by["histogram"],
+        by["support.odd_methods:Knows"],
+        by["support.odd_methods:Raises"],
+    )
+    ranks = {rank.method: rank for rank in ranking(measured)}
+    assert ranks.keys() == by.keys()
+    assert ranks[raises.method].score == max(rank.score for rank in ranks.values())
+    assert ranks[raises.method].verdicts["error"] == 1
+    assert row(raises)["why"] == "RuntimeError: no such thing"
+    assert raises.score.seconds > 0
+    assert raises.score.megabytes > 10
+    # 20 % of norm, with an error of three counts' worth.
+    error = 1.2 / math.sqrt(ours.pair.expected.sum())
+    assert abs(knows.score.norm - 0.2) < sigmas(1e-5) * error
+    assert "norm (it is louder by design)" in row(knows)["why"]
+
+
+def test_the_page_has_what_can_be_sorted(measured, tmp_path):
+    suite = Suite(measured, 3, replicates=2)
+    write_report_page(tmp_path / "index.html", suite, render(suite))
+    page = (tmp_path / "index.html").read_text()
+    board = page[page.index('id="leaderboard"') :]
+    table = board[board.index('class="sortable"') :].split("</table>")[0]
+    assert table.count("<tr>") == 1 + len(measured)
+    # A number to sort by in each cell of numbers.
+    assert table.count("data-key=") == len(COLUMNS) * len(measured)
+    for word in ("no such thing", "What is known of support.odd_methods:Knows", *ABSENT):
+        assert word in board
+
+
+SORT = """
+(name => {
+  const table = document.querySelector("#leaderboard table.sortable");
+  const heads = [...table.querySelectorAll("th")];
+  const column = heads.findIndex(head => head.textContent === name);
+  const text = row => row.cells[column].dataset.key ?? row.cells[1].textContent;
+  return [1, 2].map(() => {
+    heads[column].querySelector("button").click();
+    return [...table.tBodies[0].rows].map(text);
+  });
+})
+"""
+
+
+@pytest.mark.skipif(chromium.find() is None, reason="no chromium on the path")
+def test_tables_are_sorted_in_the_page(measured, tmp_path):
+    """Numbers as such, infinity the largest, what is not known last both ways."""
+    hours = {"histogram": math.inf, "support.odd_methods:Knows": 98.5}
+    made = [
+        replace(one, score=replace(one.score, hours=hours.get(one.method, math.nan)))
+        for one in [*measured, replace(measured[0], method="other")]
+    ]
+    made[-1] = replace(made[-1], score=replace(made[-1].score, method="other", hours=100.5))
+    suite = Suite(made, 3, replicates=2)
+    write_report_page(tmp_path / "index.html", suite, render(suite))
+    with chromium.browser(tmp_path / "profile") as browser:
+        browser.open(tmp_path / "index.html", 1600, False)
+        up, down = browser.evaluate(f'{SORT}("hours for 1 %")')
+        names = browser.evaluate(f'{SORT}("method")')
+        browser.open(tmp_path / "index.html", 400, False)
+        assert browser.evaluate("document.documentElement.scrollWidth") == 400
+        assert browser.complaints == []
+    assert up == ["98.5", "100.5", "inf", "nan"]
+    assert down == ["inf", "100.5", "98.5", "nan"]
+    methods = sorted(one.method for one in made)
+    assert names == [methods, methods[::-1]]
+
+
+# Tables and files.
+
+
+@pytest.fixture
+def outcomes():
+    known = {"norm": "it is louder by design", "gti": "a | b"}
+    return [
+        scored("ours", 0.1, 0.001, stores=3, norm=0.01, norm_error=0.002, floor=12.0),
+        scored("ours", 0.2, 0.001, "ring", ("known", "ok"), stores=3, hours=math.inf),
+        scored("theirs", 0.3, 0.001, "night", ("fail", "ok"), stores=3, known=known),
+        scored("theirs", math.nan, math.nan, "ring", ("error",), reason="took more than 5 s"),
+    ]
+
+
+def test_files_say_everything(tmp_path, outcomes):
+    outcomes[2].results[0] = replace(outcomes[2].results[0], metric="norm")
+    write_leaderboard(tmp_path, outcomes, 7, 3)
+    text = (tmp_path / "leaderboard.md").read_text()
+    for word in (
+        *("same 3 stores", "| 1 | ours |", "| 2 | theirs |", "1.00 ± 0.20 %", "never"),
+        *("norm (it is louder by design)", "took more than 5 s", "What is known of theirs:"),
+        *("- gti: a | b", *ABSENT, *COLUMNS),
+    ):
+        assert word in text
+    # A table is one: as many cells in each row.
+    table = text[text.index("| scenario |") :].split("\n\n")[0].splitlines()
+    assert {line.count("|") for line in table} == {len(COLUMNS) + 5}
+    record = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert (record["seed"], record["replicates"]) == (7, 3)
+    assert [r["method"] for r in record["ranking"]] == ["ours", "theirs"]
+    verdicts = [s["verdict"] for s in record["standings"]]
+    assert verdicts == ["ok", "known", "fail", "error"]
+    assert record["standings"][1]["hours"] == "infinite"
+    assert record["standings"][3]["accuracy"] is None
+    known = {"norm": "it is louder by design", "gti": "a | b"}
+    assert leaderboard(outcomes)["known"] == {"theirs": known}
+    # Ranks as they are, numbers to the last bit.
+    scores = [r["score"] for r in record["ranking"]]
+    assert scores == [r.score for r in ranking(outcomes)]
+
+
+def test_failure_with_another_store_is_an_error_in_its_row(outcomes):
+    outcomes[0].score = replace(outcomes[0].score, reason="store 2: was ended by SIGSEGV")
+    assert leaderboard(outcomes)["rows"][0]["verdict"] == "error"
+
+
+def test_lines_name_ranks_and_counts(outcomes):
+    first, second = leaderboard_lines(outcomes)
+    assert first.split()[:2] == ["1", "ours"]
+    assert first.endswith("1 hold, 1 fail as calculated")
+    assert "1 fail, 1 end in an error" in second
+
+
+def test_limits_are_told_from_numbers():
+    texts = {
+        key: row(scored("m", 0.1, hours=hours, at_least=limit))["texts"]["hours for 1 %"]
+        for key, hours, limit in (("≥", 2591.0, True), ("=", 12.34, False), ("–", math.nan, True))
+    }
+    assert texts == {"≥": "≥ 2590", "=": "12.3", "–": "–"}
+
+
+def test_apart_is_said_in_the_text(tmp_path, outcomes):
+    write_leaderboard(tmp_path, outcomes, 0, 3)
+    assert f"more than {APART:g} standard errors" in (tmp_path / "leaderboard.md").read_text()

@@ -1,0 +1,160 @@
+"""The table of the leaderboard: a row a method and scenario, as lines, Markdown and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+
+from simbg.io.safe_files import finite_or_none, new_file
+from simbg.validation.leaderboard.ranking import APART, ranking, verdict, with_error
+from simbg.validation.metrics.status import Status
+from simbg.validation.suite.results import versions
+
+__all__ = ["leaderboard", "leaderboard_lines", "write_leaderboard"]
+
+SCHEMA = 2
+ABOUT = (
+    "Every method rebuilt the same {stores} stores of each scenario, in a process of its own. "
+    "Accuracy is the relative rms error of the rate, weighted with the true counts: the geometric "
+    "mean over scenarios, of which one without a cube counts as 100 % or more. Ranks are those "
+    "that a method may have: one more than are better by more than {apart:g} standard errors, and "
+    "at most as many as are not worse by as much."
+)
+# Public methods that are not in the table, and why.
+ABSENT = {
+    "pybkgmodel": "no release that pip finds; it installs from a clone of its repository",
+    "gammapy-tools": "no release that pip finds; it installs from a clone of its repository, "
+    "with gammapy 1.1 and VERITAS's V2DL3",
+}
+# Heading → field of the score, factor, and unit; None for a number without its error.
+COLUMNS = {
+    "norm bias": ("norm", 100, " %"),
+    "index bias": ("index", 1, ""),
+    "noise cost p_eff": ("noise_cost", 1, ""),
+    "floor": ("floor", 1, ""),
+    "efficiency": ("efficiency", 1, None),
+    "accuracy": ("accuracy", 100, " %"),
+    "hours for 1 %": ("hours", 1, None),
+    "empty-field width": ("significance_width", 1, ""),
+    "time / s": ("seconds", 1, None),
+    "memory / MB": ("megabytes", 1, None),
+}
+
+
+def leaderboard(outcomes):
+    """All that the leaderboard says.
+
+    Returns
+    -------
+    content : dict
+        ``about`` in words; ``ranks``; ``columns``, the headings; ``rows``, each with its
+        ``outcome``, ``verdict``, ``texts`` and ``numbers`` by heading, and ``why`` in words;
+        ``known``, what methods say of themselves: method → {topic or metric: what}; ``absent``.
+    """
+    scored = [outcome for outcome in outcomes if outcome.score is not None]
+    known = {}
+    for outcome in scored:
+        if outcome.score.known:
+            known.setdefault(outcome.method, {}).update(outcome.score.known)
+    stores = max((outcome.score.stores for outcome in scored), default=0)
+    return {
+        "about": ABOUT.format(stores=stores, apart=APART),
+        "ranks": ranking(scored),
+        "columns": list(COLUMNS),
+        "rows": [_row(outcome) for outcome in scored],
+        "known": known,
+        "absent": ABSENT,
+    }
+
+
+def leaderboard_lines(outcomes):
+    """The ranks in words, a line each."""
+    return [
+        f"{rank.label:>5s}  {rank.method:24s} accuracy {rank.text}; {rank.counts}"
+        for rank in ranking(outcomes)
+    ]
+
+
+def write_leaderboard(folder, outcomes, seed, replicates):
+    """Write leaderboard.md and leaderboard.json."""
+    content = leaderboard(outcomes)
+    record = {
+        "schema": SCHEMA,
+        "seed": seed,
+        "replicates": replicates,
+        "versions": versions(),
+        "ranking": [_record(rank) for rank in content["ranks"]],
+        "standings": [
+            {"verdict": row["verdict"], **_record(row["outcome"].score), "why": row["why"]}
+            for row in content["rows"]
+        ],
+        "absent": ABSENT,
+    }
+    with new_file(folder / "leaderboard.json", overwrite=True) as temporary:
+        text = json.dumps(record, indent=1, allow_nan=False)
+        temporary.write_text(text + "\n")
+    with new_file(folder / "leaderboard.md", overwrite=True) as temporary:
+        temporary.write_text(_markdown(content), encoding="utf-8")
+
+
+def _row(outcome):
+    score = outcome.score
+    numbers = {heading: getattr(score, field) for heading, (field, *_) in COLUMNS.items()}
+    # A bias is as large on either side.
+    numbers |= {heading: abs(numbers[heading]) for heading in ("norm bias", "index bias")}
+    texts = {heading: _cell(score, *column) for heading, column in COLUMNS.items()}
+    return {
+        "outcome": outcome,
+        "verdict": verdict(outcome),
+        "texts": texts,
+        "numbers": numbers,
+        "why": _why(outcome),
+    }
+
+
+def _why(outcome):
+    """What fails, and what is known of it, in words."""
+    known = outcome.score.known or {}
+    if outcome.score.reason:
+        return outcome.score.reason
+    failed = [r for r in outcome.results if r.status in (Status.FAIL, Status.ERROR)]
+    words = [r.metric + (f" ({known[r.metric]})" if r.metric in known else "") for r in failed]
+    reasons = dict.fromkeys(r.reason for r in outcome.results if r.status == Status.KNOWN)
+    return "; ".join([*words, *(f"known: {reason}" for reason in reasons)])
+
+
+def _cell(score, field, factor, unit):
+    value = getattr(score, field)
+    if unit is not None:
+        return with_error(factor * value, factor * getattr(score, f"{field}_error"), unit)
+    if field == "hours" and value == math.inf:
+        return "never"
+    # Three digits, and no exponent before a million.
+    text = f"{float(f'{value:.3g}'):g}" if math.isfinite(value) else "–"
+    return f"≥ {text}" if field == "hours" and score.at_least and text != "–" else text
+
+
+def _record(value):
+    """A value as JSON can hold it: a word for infinity, null for NaN."""
+    fields = asdict(value).items()
+    return finite_or_none({k: "infinite" if v == math.inf else v for k, v in fields})
+
+
+def _markdown(content):
+    heads = ["scenario", "method", "verdict", *COLUMNS, "why"]
+    lines = [
+        *("# Leaderboard", "", content["about"], ""),
+        *("| rank | method | accuracy | scenarios |", "|---:|---|---:|---|"),
+        *(f"| {r.label} | {r.method} | {r.text} | {r.counts} |" for r in content["ranks"]),
+        *(f"| – | {name} | – | not here: {reason} |" for name, reason in ABSENT.items()),
+        *("", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"),
+    ]
+    for row in content["rows"]:
+        cells = [row["outcome"].scenario.name, row["outcome"].method, row["verdict"]]
+        cells += [*row["texts"].values(), row["why"]]
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    for method, known in content["known"].items():
+        lines += ["", f"What is known of {method}:", ""]
+        lines += [f"- {topic}: {reason}" for topic, reason in known.items()]
+    return "\n".join([*lines, ""])

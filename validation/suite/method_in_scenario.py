@@ -1,0 +1,238 @@
+"""One scenario × method: the cube, what is measured of it, and the outcome."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from simbg.axes import edition2015_axes
+from simbg.errors import in_one_line
+from simbg.observations.exposure import stack_observations
+from simbg.reconstruction.registry import find_method
+from simbg.simulation.experiment import Experiment
+from simbg.validation.methods.candidates import PER_RUN, Candidate
+from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
+from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
+from simbg.validation.metrics.single_runs import expected_values, held_out_values
+from simbg.validation.metrics.status import Status
+from simbg.validation.suite.convergence import converge
+from simbg.validation.suite.replicates import make_setting, replicate
+from simbg.validation.suite.results import Result
+from simbg.validation.suite.routes import InMemory, Isolated, ThroughStore, route_of_ours
+
+__all__ = ["Outcome", "run_scenario"]
+
+N_REPLICATES = 20
+# Of all events, what the axes of a method must hold: most of them.
+LEAST = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One method in one scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    method : str
+        Its name in the results.
+    pair : CubePair or None
+        The cube and the true one; None if there is no cube.
+    results : tuple of Result
+    convergence : Convergence, optional
+    score : object, optional
+        What the ``score`` of `run_scenario` made of it.
+    """
+
+    scenario: object
+    method: str
+    pair: CubePair | None
+    results: tuple[Result, ...]
+    convergence: object = None
+    score: object = None
+
+
+def run_scenario(
+    scenario, methods, seed, executor=None, with_convergence=False, replicates=0, score=None
+):
+    """Simulate a scenario, rebuild it with each method, and measure what they made.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    methods : sequence of str or Candidate
+    seed : int
+    executor : concurrent.futures.Executor, optional
+    with_convergence : bool
+        Whether losses against exposure are measured, too.
+    replicates : int
+        Stores that every method rebuilds in a process of its own, for ``score``.
+    score : callable, optional
+        See `simbg.validation.leaderboard.score.score_method`.
+
+    Returns
+    -------
+    outcomes : list of Outcome
+        Whatever a method raises is a result.
+    """
+    experiment = Experiment.of(scenario, seed)
+    candidates = [Candidate.of(method) for method in methods]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ours = route_of_ours(experiment, folder, executor)
+        isolated = Isolated.of(experiment, candidates, replicates, folder, executor)
+        runner = _Runner(experiment, ours, isolated, executor, score)
+        outcomes = [runner.run(candidate, with_convergence) for candidate in candidates]
+        if scenario.per_run and "histogram" in [candidate.name for candidate in candidates]:
+            outcomes.append(runner.run_models_of_runs())
+        return outcomes
+
+
+@dataclass(frozen=True, eq=False)
+class _Runner:
+    """What the methods of one scenario share: the routes, what is exact, and what was counted."""
+
+    experiment: Experiment
+    ours: InMemory | ThroughStore
+    isolated: Isolated
+    executor: Executor | None
+    score: Callable | None
+    settings: dict = field(default_factory=dict)
+    run_counts: dict = field(default_factory=dict)
+
+    @property
+    def scenario(self):
+        return self.experiment.scenario
+
+    def run(self, candidate, with_convergence):
+        """The outcome of a method, whatever it raises."""
+        try:
+            attempt = (self.ours if candidate.ours else self.isolated).rebuild(candidate)
+            if not attempt.reason:
+                return self._measured(candidate, attempt, with_convergence)
+            reason = attempt.reason
+        except (Exception, SystemExit) as error:
+            reason = in_one_line(error)
+        attempts = self.isolated.attempts[candidate]
+        score = self.score and self.score(self.experiment, candidate, attempts, reason=reason)
+        return self._failed(candidate.name, reason, score)
+
+    def run_models_of_runs(self):
+        """The outcome of a model a run, as `simbg reconstruct --per-run` writes them."""
+        try:
+            models, runs = self.ours.models_of_runs(), self._unseen_runs()
+            values = held_out_values([models[run.obs_id] for run in runs], runs)
+        except (Exception, SystemExit) as error:
+            return self._failed(PER_RUN, in_one_line(error))
+        results = tuple(self._result(PER_RUN, name, value) for name, value in values.items())
+        return Outcome(self.scenario, PER_RUN, None, results)
+
+    def _failed(self, name, reason, score=None):
+        failure = self._result(name, "run", status=Status.ERROR, reason=reason)
+        return Outcome(self.scenario, name, None, (failure,), None, score)
+
+    def _measured(self, candidate, attempt, with_convergence):
+        name, knows_exposure = candidate.name, candidate.kind == "method"
+        method = find_method(name) if candidate.ours else attempt
+        cube, common_axes = attempt.cube, edition2015_axes(len(self.experiment.runs))
+        setting = self._setting(method, cube.axes)
+        if not candidate.ours:
+            _check_coverage(setting, self._setting(method, common_axes))
+            cube = with_exposure(cube, setting.claimed, knows_exposure)
+        pair, noise_free = self._pairs(method, setting, cube)
+        results = [
+            self._result(name, metric.name, metric(pair), **self._expected(metric, noise_free))
+            for metric in CUBE_METRICS.values()
+        ]
+        convergence = score = None
+        if noise_free is not None:
+            if self.scenario.per_run and name == "histogram":
+                results += self._single_runs(name, cube, noise_free.reco)
+            values = replicate(setting, N_REPLICATES, self.experiment.seed, self.executor)
+            results += [self._result(name, metric, value) for metric, value in values.items()]
+            if with_convergence:
+                convergence = converge(self.experiment, name, method, self.executor)
+        attempts = self.isolated.attempts[candidate]
+        if self.score and (len(attempts) > 1 or candidate.kind == "files"):
+            # Few large bins cost little and see nothing: cubes over other axes are held to these.
+            common = None if cube.axes.same_as(common_axes) else self._setting(None, common_axes)
+            score = self.score(self.experiment, candidate, attempts, setting, common)
+        return Outcome(self.scenario, name, pair, tuple(results), convergence, score)
+
+    def _pairs(self, method, setting, cube):
+        """The truth at this exposure with the rebuilt cube, and with that of noise-free counts."""
+        check_rates(cube, setting.true)
+        counted = self._counted(cube.axes, getattr(method, "threshold_bin", "drop"))
+        runs = setting.expected.run_counts, counted
+        if setting.estimate is None:
+            return CubePair(setting.true, cube, None, *runs), None
+        if cube.rate_error is None:  # 2015's files have none: it follows from the counts.
+            own = replace(setting.expected, counts=cube.counts, livetime=cube.livetime)
+            cube = replace(cube, rate_error=setting.estimate(own).rate_error)
+        error = setting.perfect.rate_error
+        noise_free = CubePair(setting.true, setting.perfect, error, noise_free=True)
+        return CubePair(setting.true, cube, error, *runs), noise_free
+
+    def _expected(self, metric, noise_free):
+        """What is expected of a metric: its calculated value, and whether it must fail."""
+        shown = noise_free is not None and metric.shows_bias
+        predicted = {"predicted": metric(noise_free).value} if shown else {}
+        return {"must_fail": metric.name in self.scenario.must_fail, **predicted}
+
+    def _single_runs(self, name, cube, perfect):
+        """Results of one cube for all runs against other events of each run."""
+        runs = self._unseen_runs()
+        values = held_out_values([(cube.per("livetime"), 0.0)] * len(runs), runs)
+        expected = expected_values(self.experiment, perfect)
+        return [
+            self._result(name, metric, value, predicted=expected[metric].value)
+            for metric, value in values.items()
+        ]
+
+    def _unseen_runs(self):
+        return replace(self.experiment, replicate=1).observations()
+
+    def _setting(self, method, axes):
+        key = *_edges(axes), getattr(method, "threshold_bin", "drop")
+        if key not in self.settings:
+            self.settings[key] = make_setting(self.experiment, method, axes)
+        return replace(self.settings[key], estimate=getattr(method, "estimate", None))
+
+    def _counted(self, axes, threshold_bin):
+        """Events of each run above threshold, inside the axes and outside of the regions."""
+        key = *_edges(axes), threshold_bin == "drop"
+        if key not in self.run_counts:
+            observations = self.ours.observations()
+            stack = stack_observations(observations, axes, threshold_bin, self.executor)
+            self.run_counts[key] = stack.run_counts
+        return self.run_counts[key]
+
+    def _result(self, method, metric, value=None, **more):
+        if value is not None:
+            more |= {**asdict(value), "source": METRICS[metric].source}
+        return Result(
+            self.scenario.name,
+            self.scenario.digest,
+            method,
+            metric,
+            seed=self.experiment.seed,
+            ignored=self.scenario.ignored,
+            **more,
+        )
+
+
+def _check_coverage(setting, common):
+    """Refuse a cube of a corner: it is judged over its own bins, and holds there easily."""
+    share = setting.true.counts.sum() / common.true.counts.sum()
+    if not share >= LEAST:
+        raise ValueError(
+            f"got a cube over {share:.1%} of the events that 2015's axes hold, expected "
+            f"{LEAST:.0%} or more"
+        )
+
+
+def _edges(axes):
+    return axes.energy.tobytes(), axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
