@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import Table
 from support.processes import interrupt
+from support.stores import edit_hdu, edit_table
 
 from simbg import __version__
 from simbg.axes import edition2015_axes
@@ -69,20 +69,6 @@ def left():
     return sorted(os.listdir())
 
 
-def edit(path, change, hdu=1):
-    with fits.open(path) as file:
-        change(file[hdu])
-        file.writeto(path, overwrite=True)
-
-
-def edit_table(path, change):
-    table = Table.read(path, mask_invalid=False)
-    table.meta.clear()
-    changed = change(table)
-    hdu = fits.table_to_hdu(table if changed is None else changed)
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
-
-
 def cut(share):
     def spoil(path):
         content = path.read_bytes()
@@ -104,7 +90,7 @@ def cut_plain(at):
 
 
 def in_events(change):
-    return lambda path: edit(path, change)
+    return lambda path: edit_hdu(path, change)
 
 
 def set_energy(value):
@@ -145,7 +131,7 @@ def as_text(table):
 
 
 def rename_hdu(path):
-    edit(path, lambda hdu: hdu.header.set("EXTNAME", "OTHER"))
+    edit_hdu(path, lambda hdu: hdu.header.set("EXTNAME", "OTHER"))
 
 
 def only_image(path):

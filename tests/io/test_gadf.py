@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.time import Time
 from numpy.testing import assert_allclose, assert_array_equal
+from support.stores import EVENTS, edit_hdu, edit_table
 
 from simbg.io.gadf_reader import GadfStore
 from simbg.models.selection import Selection, select
@@ -71,19 +72,6 @@ def gammapy_store(made):
         warnings.simplefilter("ignore")  # of gammapy's own imports
         data = pytest.importorskip("gammapy.data")
     return data.DataStore.from_dir(made)
-
-
-def change(path, hdu, edit):
-    """Edit an HDU of a file in place."""
-    with fits.open(path) as file:
-        edit(file[hdu])
-        file.writeto(path, overwrite=True)
-
-
-def rewrite(path, edit):
-    """Edit an index as a table."""
-    table = Table.read(path, mask_invalid=False)
-    fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(edit(table))]).writeto(path, overwrite=True)
 
 
 def load(store):
@@ -237,7 +225,7 @@ def test_events_come_back(made, simulated, table):
 
 @pytest.mark.parametrize("lost", [("ALT_PNT",), ("ALT_PNT", "ZEN_PNT"), ("AZ_PNT",)], ids=str)
 def test_altitude_and_azimuth_come_from_elsewhere(store, lost, table):
-    rewrite(store / "obs-index.fits.gz", lambda t: t[[c for c in t.colnames if c not in lost]])
+    edit_table(store / "obs-index.fits.gz", lambda t: t[[c for c in t.colnames if c not in lost]])
     got = GadfStore(store).table
     # Ours against ours at another time step; the times of 1e8 s have 1e-8 s.
     assert_allclose(got["ALT_PNT"], table["ALT_PNT"], rtol=0, atol=1e-6)
@@ -246,7 +234,7 @@ def test_altitude_and_azimuth_come_from_elsewhere(store, lost, table):
 
 @pytest.mark.parametrize("lost", [("LIVETIME",), ("ONTIME",), ("ONTIME", "LIVETIME")], ids=str)
 def test_livetime_comes_from_the_events(store, lost):
-    rewrite(store / "obs-index.fits.gz", lambda t: t[[c for c in t.colnames if c not in lost]])
+    edit_table(store / "obs-index.fits.gz", lambda t: t[[c for c in t.colnames if c not in lost]])
     opened = GadfStore(store)
     observation = opened.observations(opened.table[:1])[0]
     assert (observation.ontime, observation.livetime) == pytest.approx((600, 546), rel=1e-15)
@@ -256,12 +244,14 @@ def test_threshold_comes_from_the_effective_area_or_is_none(store):
     def drop(table):
         return table[[name for name in table.colnames if name != "SAFE_ENERGY_LO"]]
 
-    rewrite(store / "obs-index.fits.gz", drop)
-    rewrite(
+    edit_table(store / "obs-index.fits.gz", drop)
+    edit_table(
         store / "hdu-index.fits.gz",
         lambda t: t[(t["HDU_TYPE"] != "aeff") | (t["OBS_ID"] != 2)],
     )
-    change(store / "data" / "simbg_obs_000003.fits.gz", "AEFF", lambda h: h.header.pop("LO_THRES"))
+    edit_hdu(
+        store / "data" / "simbg_obs_000003.fits.gz", lambda h: h.header.pop("LO_THRES"), "AEFF"
+    )
     opened = GadfStore(store)
     thresholds = [obs.energy_threshold for obs in opened.observations(opened.table)]
     assert thresholds == [0.3, 0.0, 0.0]
@@ -275,7 +265,7 @@ def in_other_units(table):
 
 
 def test_index_in_other_units(store, made):
-    rewrite(store / "obs-index.fits.gz", in_other_units)
+    edit_table(store / "obs-index.fits.gz", in_other_units)
     got, expected = (GadfStore(path) for path in (store, made))
     for ours, theirs in zip(
         got.observations(got.table), expected.observations(expected.table), strict=True
@@ -291,7 +281,7 @@ def test_events_in_other_units(store, made):
         hdu.columns["RA"].unit = "rad"
         hdu.data["RA"] *= np.pi / 180
 
-    change(store / "data" / "simbg_obs_000001.fits.gz", "EVENTS", edit)
+    edit_hdu(store / EVENTS.format(1), edit, "EVENTS")
     assert_allclose(load(store).energy, load(made).energy, rtol=1e-15)
     assert_allclose(load(store).fov_lon, load(made).fov_lon, rtol=0, atol=1e-11)
 
@@ -303,7 +293,7 @@ def test_index_files_may_be_plain_and_paths_short(store, made):
         table["FILE_DIR"] = ""
         return table
 
-    rewrite(store / "hdu-index.fits.gz", flat)
+    edit_table(store / "hdu-index.fits.gz", flat)
     for kind in ("hdu", "obs"):
         path = store / f"{kind}-index.fits.gz"
         with fits.open(path) as file:
@@ -322,7 +312,7 @@ def test_time_scales(store, made, zero, scale):
         whole = int(zero)
         hdu.header.update({"TIMESYS": scale, "MJDREFI": whole, "MJDREFF": zero - whole})
 
-    change(store / "data" / "simbg_obs_000001.fits.gz", "EVENTS", edit)
+    edit_hdu(store / EVENTS.format(1), edit, "EVENTS")
     # A wrong scale is off by half a minute: 0.1 deg of hour angle, and arcminutes at 3 deg.
     assert_allclose(load(store).fov_lon, load(made).fov_lon, rtol=0, atol=1e-8)
 
@@ -344,20 +334,20 @@ def test_paths_that_leave_the_store_are_refused(store, folder, name):
         table["FILE_DIR"], table["FILE_NAME"] = [folder] * len(table), [name] * len(table)
         return table
 
-    rewrite(store / "hdu-index.fits.gz", edit)
+    edit_table(store / "hdu-index.fits.gz", edit)
     with pytest.raises(ValueError, match="leads out of the store"):
         GadfStore(store).hdus  # noqa: B018
 
 
 def test_run_without_events_in_the_index(store):
-    rewrite(store / "hdu-index.fits.gz", lambda t: t[t["OBS_ID"] != 2])
+    edit_table(store / "hdu-index.fits.gz", lambda t: t[t["OBS_ID"] != 2])
     opened = GadfStore(store)
     with pytest.raises(ValueError, match="no events HDU of run 2"):
         opened.observations(opened.table)
 
 
 def test_run_that_is_not_listed(store):
-    rewrite(store / "obs-index.fits.gz", lambda t: t[t["OBS_ID"] != 2])
+    edit_table(store / "obs-index.fits.gz", lambda t: t[t["OBS_ID"] != 2])
     nothing_near = {"exclude": ("none",)}
     with pytest.raises(ValueError, match=r"run 2 .* has events but is not in the list"):
         select(GadfStore(store), Selection(**nothing_near))

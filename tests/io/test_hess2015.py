@@ -1,36 +1,29 @@
 """Stores of the 2015 scheme: names, columns and headers as 2015's reader wants them."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 from numpy.testing import assert_array_equal
+from support.stores import make_store
 
 from simbg.io.hess2015 import HessStore, HessWriter
 from simbg.observations.observation import Events
-from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 
-TRUTH = GaussianTruth(event_rate=1.0, quadrant=True)
-SCENARIO = replace(
-    SCENARIOS["night"], name="hess test", truth=TRUTH, ontime=600.0, energy_threshold=0.3
-)
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return tmp_path_factory.mktemp("made") / "store"
 
 
 @pytest.fixture(scope="module")
-def experiment():
-    return Experiment.of(SCENARIO, 5, 3)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, experiment):
-    folder = tmp_path_factory.mktemp("made") / "store"
-    experiment.write(folder, "hess")
-    return folder
+def experiment(made):
+    """Of the store that was made."""
+    truth = GaussianTruth(event_rate=1.0, quadrant=True)
+    return make_store(made, "hess", truth=truth, ontime=600.0, energy_threshold=0.3)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +89,7 @@ def test_runs_come_back(made, experiment):
             assert_array_equal(getattr(ours.events(), name), getattr(theirs.events(), name))
 
 
-def test_files_of_2015_have_fewer_words(tmp_path, made):
+def test_files_of_2015_have_fewer_words(tmp_path, made, experiment):
     """No ONTIME in the list, no units but EUNIT, and energies in single precision."""
     store = shutil.copytree(made, tmp_path / "store")
     runs = Table.read(store / "runinfo.fits")

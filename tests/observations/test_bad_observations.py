@@ -7,78 +7,66 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from support import stores
+from support.stores import OBS_INDEX, edit_hdu, edit_table, make_store
 
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
-from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
-from simbg.truth.gaussian import GaussianTruth
 
-SCENARIO = replace(SCENARIOS["source"], name="bad", truth=GaussianTruth(event_rate=0.5))
-EVENTS = "data/simbg_obs_000002.fits.gz"
+EVENTS = stores.EVENTS.format(2)
 PLAIN = Selection(exclude=("none",))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good") / "store"
-    Experiment.of(SCENARIO, 3, 3).write(folder)
+    make_store(folder, scenario="source", seed=3)
     return folder
 
 
 @pytest.fixture
 def store(made, tmp_path):
-    shutil.copytree(made, tmp_path / "store")
-    return tmp_path / "store"
-
-
-def edit(path, change):
-    with fits.open(path) as file:
-        hdus = fits.HDUList([hdu.copy() for hdu in file])
-    change(hdus)
-    hdus.writeto(path, overwrite=True)
+    return shutil.copytree(made, tmp_path / "store")
 
 
 def gti(*intervals):
     """Good time intervals of run 2, s since its start."""
 
-    def change(hdus):
-        old = hdus["GTI"]
+    def spoil(store):
+        with fits.open(store / EVENTS) as file:
+            hdus = fits.HDUList([hdu.copy() for hdu in file])
         times = hdus["EVENTS"].header["TSTART"] + np.array(intervals, float).reshape(-1, 2)
         columns = [
             fits.Column(name, "D", "s", array=values)
             for name, values in zip(("START", "STOP"), times.T, strict=True)
         ]
-        hdus["GTI"] = fits.BinTableHDU.from_columns(columns, old.header, name="GTI")
+        hdus["GTI"] = fits.BinTableHDU.from_columns(columns, hdus["GTI"].header, name="GTI")
+        hdus.writeto(store / EVENTS, overwrite=True)
 
-    return lambda store: edit(store / EVENTS, change)
+    return spoil
 
 
 def keyword(name, value=None):
-    def change(hdus):
-        if value is None:
-            del hdus["EVENTS"].header[name]
-        else:
-            hdus["EVENTS"].header[name] = value
+    """A keyword of run 2's events; None takes it away."""
 
-    return lambda store: edit(store / EVENTS, change)
+    def change(hdu):
+        hdu.header.pop(name) if value is None else hdu.header.set(name, value)
+
+    return lambda store: edit_hdu(store / EVENTS, change)
 
 
-def index(**values):
-    """Values of run 2 in the index; None takes the column away."""
+def index(row=1, **values):
+    """Values of run 2, or of another row, in the index; None takes the column away."""
 
-    def spoil(store):
-        path = store / "obs-index.fits.gz"
-        table = Table.read(path)
+    def change(table):
         for name, value in values.items():
             if value is None:
                 table.remove_column(name)
             else:
-                table[name][1] = value
-        fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)]).writeto(path, overwrite=True)
+                table[name][row] = value
 
-    return spoil
+    return lambda store: edit_table(store / OBS_INDEX, change)
 
 
 def both(*spoils):
@@ -164,12 +152,8 @@ def test_a_mask_over_everything_leaves_no_rate_and_no_zero(store, tmp_path, capl
 
 def test_wholly_excluded_bins_are_counted_at_each_energy(store, tmp_path):
     """A run with a low threshold is alone at low energies: its mask hides bins just there."""
-    index(SAFE_ENERGY_LO=0.5)(store)
-    table = Table.read(store / "obs-index.fits.gz")
-    first = table[0]
-    table["SAFE_ENERGY_LO"][2] = 0.5
-    hdus = fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)])
-    hdus.writeto(store / "obs-index.fits.gz", overwrite=True)
+    index(slice(1, 3), SAFE_ENERGY_LO=0.5)(store)
+    first = Table.read(store / OBS_INDEX)[0]
     selection = masked(
         tmp_path,
         f"circle({first['RA_PNT']}, {first['DEC_PNT']}, 0.6)",
