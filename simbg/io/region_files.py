@@ -6,7 +6,6 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-import regions as ds9
 from astropy.coordinates import SkyCoord
 from astropy.utils.exceptions import AstropyUserWarning
 
@@ -16,6 +15,7 @@ from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle
 
 __all__ = ["read_circles", "read_regions", "write_regions"]
 
+# `regions` is imported where a file is read or written: it takes longer than most commands' work.
 SHAPES = "circle, ellipse, box, annulus, polygon or point on the sky"
 CENTRED = {"Ellipse": Ellipse, "Rectangle": Rectangle}
 KINDS = ("Point", "Circle", "Polygon", *CENTRED)
@@ -80,7 +80,9 @@ def read_circles(path):
 
 def write_regions(path, regions):
     """Write regions to a DS9 file, in ICRS, to 1e-9 deg."""
-    shapes = ds9.Regions([_theirs(region) for region in regions])
+    from regions import Regions
+
+    shapes = Regions([_theirs(region) for region in regions])
     with new_file(path) as temporary:
         temporary.write_text(shapes.serialize(format="ds9", precision=9))
 
@@ -92,7 +94,7 @@ def _read(path, convert):
         raise FileNotFoundError(f"regions: got {path}, expected a DS9 region file")
     found = []
     for number, shape in enumerate(_parse(path), start=1):
-        if isinstance(shape, ds9.TextSkyRegion):
+        if _kind(shape) == "Text":
             continue
         try:
             if _kind(shape) not in KINDS:
@@ -121,12 +123,14 @@ def _parse(path):
 
 def _trial(lines):
     """What `regions` makes of these lines, and its complaint, of whatever type."""
+    from regions import Regions
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # it only warns when it skips what it does not know
         warnings.simplefilter("error", AstropyUserWarning)
         try:
-            return ds9.Regions.parse("\n".join(lines), format="ds9"), None
+            return Regions.parse("\n".join(lines), format="ds9"), None
         except Exception as error:
             return [], error
 
@@ -174,6 +178,8 @@ def _circle(shape):
 
 def _theirs(region):
     """One of theirs for one of ours."""
+    import regions as ds9
+
     if isinstance(region, Polygon):
         return ds9.PolygonSkyRegion(SkyCoord(list(region.ra), list(region.dec), unit="deg"))
     center, hole = SkyCoord(region.ra, region.dec, unit="deg"), region.inner_width > 0

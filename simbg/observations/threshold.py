@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
-from scipy.interpolate import BarycentricInterpolator
 
 __all__ = ["ThresholdRule", "first_bin", "resolve", "share_above"]
 
@@ -114,6 +112,9 @@ def resolve(stack):
     """
     if stack.shared is None:
         return stack
+    # Imported here: few stacks come so far, and it takes a third of a second.
+    from scipy.interpolate import BarycentricInterpolator
+
     times = np.array([stack.livetime, stack.ontime])
     weights = BarycentricInterpolator(INDICES, np.eye(N_INDICES))
     for k in range(stack.axes.shape[0]):
@@ -152,6 +153,8 @@ def _kernel_pixels(axes):
 
 
 def _smooth(axes, images):
+    from scipy import ndimage
+
     return ndimage.gaussian_filter(
         np.asarray(images, float), (0, *_widths(axes)), mode="constant", truncate=4
     )
