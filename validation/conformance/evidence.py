@@ -1,186 +1,182 @@
-"""What a method made of the stores of the conformance suite, and what it says of the method."""
+"""Evidence on a method: what the cubes that it made of the conformance stores say."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
 from simbg.reconstruction.histogram import Histogram
 from simbg.validation.comparison.conventions import unit_corrections
-from simbg.validation.conformance.stores import LIVE, PLACE, expected
+from simbg.validation.conformance.stores import CLUMP, LIVE, expected_counts
 from simbg.validation.metrics.cube_pair import with_exposure
 
-__all__ = ["GROSS", "MOVED", "SIGMAS", "Case", "turned"]
+__all__ = []
 
 SIGMAS = 5.0
 # Two cubes of the same events are the same if no more of the rate lies elsewhere: libraries
 # differ by some arc seconds in where the sky is, and pixels are half a degree.
-MOVED = 0.01
-# No method is off by as much, and any wrong unit is, by at least the square of this.
-GROSS = 1.8
-# What is left of a pixel through which a mask passes, at most.
-PASSED = 0.95
+MAX_DISPLACED = 0.01
+# No method is off by this factor, and any wrong unit is, by at least its square.
+MAX_FACTOR = 1.8
+# A mask passes through a pixel if no more than this fraction is unmasked.
+PARTIAL = 0.95
 # Points about a place, along either axis, at which the rate is looked up (deg).
 AROUND = np.array([-0.4, 0.0, 0.4])
 
 
 @dataclass(frozen=True)
-class Case:
-    """What a method made.
+class Evidence:
+    """The cubes of a method, and measures of how they differ.
 
     Parameters
     ----------
-    made : dict of str to Attempt
-        For each of the `TRIALS`, and "again", which is "plain" a second time.
+    attempts : dict of str to Attempt
+        For each of the `VARIANTS`, and "again", which is "plain" a second time.
     seed : int
     """
 
-    made: dict
+    attempts: dict
     seed: int
 
     @cached_property
     def plain(self):
         """The cube of the plain store."""
-        return self.made["plain"].cube
+        return self.attempts["plain"].cube
 
-    def true(self, name="plain"):
-        """The exact stack of a store, as `simbg.simulation.simulate.expected_stack` has it."""
-        return expected(self.seed, self.plain.axes, name)
+    def expected(self, store="plain"):
+        """The exact expectation for a store, as `StackedCounts`."""
+        return expected_counts(self.seed, self.plain.axes, store)
 
-    def events(self, name):
+    def event_rate(self, store):
         """Events per second in each bin, by the cube of a store."""
-        cube = self.made[name].cube
+        cube = self.attempts[store].cube
         if not cube.axes.same_as(self.plain.axes):
             raise ValueError(f"got {cube.axes.shape} bins, other ones than of the plain store")
         return cube.event_rate
 
-    def ratio(self, name, where=True, weight=1.0):
-        """Rate of a store over that of the plain one, over bins that both know; else NaN."""
-        one, plain = (self.events(each) * weight for each in (name, "plain"))
-        used = np.isfinite(one + plain) & where
+    def ratio(self, store, where=True):
+        """Rate of a store over that of the plain one, in bins that both know; else NaN."""
+        rate, plain = self.event_rate(store), self.event_rate("plain")
+        used = np.isfinite(rate + plain) & where
         total = plain[used].sum()
-        return float(one[used].sum() / total) if total > 0 else np.nan
+        return float(rate[used].sum() / total) if total > 0 else np.nan
 
-    def moved(self, name, where=True):
-        """Part of the rate that is not where the plain cube has it; infinite if other bins are."""
-        one, plain = (np.where(where, self.events(each), 0.0) for each in (name, "plain"))
-        if np.any(np.isnan(one) != np.isnan(plain)):
+    def displaced(self, store):
+        """Fraction of the rate in other bins than in the plain cube; infinite if bins are NaN."""
+        rate, plain = self.event_rate(store), self.event_rate("plain")
+        if np.any(np.isnan(rate) != np.isnan(plain)):
             return np.inf
-        return float(np.nansum(np.abs(one - plain)) / np.nansum(plain))
+        return float(np.nansum(np.abs(rate - plain)) / np.nansum(plain))
 
-    def share(self, name):
-        """What the regions of a store leave of the exposure of each bin."""
-        whole, left = self.true().livetime, self.true(name).livetime
+    def unmasked_fraction(self, store):
+        """Fraction of the exposure of each bin that the regions of a store leave."""
+        whole, left = self.expected().livetime, self.expected(store).livetime
         return np.divide(left, whole, out=np.zeros_like(whole), where=whole > 0)
 
-    def pixels(self, name, norm):
-        """How much pixels that a mask passes through differ from those of the plain cube.
+    def partly_masked(self, store, norm):
+        """Compare pixels that a mask passes through with those of the plain cube.
 
         Parameters
         ----------
-        name : str
+        store : str
         norm : float
-            Of the cube as a whole, by the plain one.
+            Ratio to the plain cube in bins without masks.
 
         Returns
         -------
         rms, error, ratio : float
-            The relative rms difference without that of the noise, which is binomial, the
-            standard error of its square, and the ratio of all.
+            The relative rms difference beyond noise, which is binomial; the standard error of
+            its square; and the ratio of the sums.
         """
-        share, counts = self.share(name), self.true(name).counts
-        one, plain = self.events(name) / norm, self.events("plain")
-        known = np.isfinite(one + plain) & (share > 0) & (share < PASSED)
-        image = [one * share, plain * share, counts, counts * (1 - share)]
-        image = np.array([np.where(known, each, 0.0).sum(axis=0) for each in image])
-        one, plain, counts, variance = image[:, image[1] > 0]
+        fraction, counts = self.unmasked_fraction(store), self.expected(store).counts
+        rate, plain = self.event_rate(store) / norm, self.event_rate("plain")
+        used = np.isfinite(rate + plain) & (fraction > 0) & (fraction < PARTIAL)
+        bins = np.array([rate * fraction, plain * fraction, counts, counts * (1 - fraction)])
+        pixels = np.where(used, bins, 0.0).sum(axis=1)
+        rate, plain, counts, variance = pixels[:, pixels[1] > 0]
         if not counts.size:
             raise ValueError("got no rate where masks pass, expected one")
         total = np.sum(counts**2)
-        square = np.sum((counts * (one / plain - 1)) ** 2 - variance) / total
+        square = np.sum((counts * (rate / plain - 1)) ** 2 - variance) / total
         error = np.sqrt(2 * np.sum(variance**2)) / total
-        return np.sqrt(max(square, 0.0)), error, one.sum() / plain.sum()
+        return np.sqrt(max(square, 0.0)), error, rate.sum() / plain.sum()
 
     @cached_property
     def clump(self):
-        """Events per second that a clump of events adds to each bin."""
-        return np.nan_to_num(self.events("clump")) - np.nan_to_num(self.events("plain"))
+        """Events per second that the clump of events adds to each bin."""
+        return np.nan_to_num(self.event_rate("clump")) - np.nan_to_num(self.event_rate("plain"))
 
     @cached_property
-    def clump_bins(self):
-        """Energy bin in which the clump is, and that in which most of it is found."""
-        centre = np.sqrt(np.prod(PLACE[0]))
-        right = int(np.searchsorted(self.plain.axes.energy, centre) - 1)
-        return right, int(np.argmax(self.clump.sum(axis=(1, 2))))
+    def clump_bin(self):
+        """The energy bin that holds most of the clump."""
+        return int(np.argmax(self.clump.sum(axis=(1, 2))))
 
     @property
-    def off_in_energy(self):
-        """By how many bins; 0 if the clump is not seen."""
-        if "clump" not in self.made or self.made["clump"].reason or not np.any(self.clump > 0):
+    def energy_offset(self):
+        """Number of bins by which energies are off; 0 if the clump is not seen."""
+        attempt = self.attempts.get("clump")
+        if not attempt or attempt.reason or not self.clump.max() > 0:
             return 0
-        return self.clump_bins[1] - self.clump_bins[0]
+        center = np.sqrt(np.prod(CLUMP[0]))
+        return self.clump_bin - int(np.searchsorted(self.plain.axes.energy, center) - 1)
 
     def clump_at(self, turn):
-        """Rate that the clump adds about the place where a flip or a swap would have it."""
-        axes, which = self.plain.axes, []
-        for edges, angle in zip((axes.fov_lon, axes.fov_lat), turned(turn), strict=True):
-            index = np.searchsorted(edges, angle + AROUND) - 1
-            which.append(index[(index >= 0) & (index < edges.size - 1)])
-        image = self.clump[self.clump_bins[1]] / axes.solid_angle
-        found = image[np.ix_(*which)]
-        return float(found.mean()) if found.size else 0.0
+        """Mean rate that the clump adds about `turned_center` of a flip or a swap."""
+        axes, index = self.plain.axes, []
+        for edges, angle in zip((axes.fov_lon, axes.fov_lat), turned_center(turn), strict=True):
+            bins = np.searchsorted(edges, angle + AROUND) - 1
+            index.append(bins[(bins >= 0) & (bins < edges.size - 1)])
+        rates = (self.clump[self.clump_bin] / axes.solid_angle)[np.ix_(*index)]
+        return float(rates.mean()) if rates.size else 0.0
 
     @cached_property
-    def power(self):
-        """Of the inverse livetime, as which the rate grows: 1 per livetime, 0 per ontime."""
+    def livetime_power(self):
+        """The power of the inverse livetime in the rate: 1 per livetime, 0 per ontime."""
         ratio = self.ratio("less alive")
-        return float(np.log(ratio) / np.log(1 / LIVE)) if ratio > 0 else np.nan
+        return float(np.log(ratio) / -np.log(LIVE)) if ratio > 0 else np.nan
 
     @cached_property
-    def counted(self):
-        """The plain cube per livetime, by the clock that it has and not that which it names."""
-        true = self.true()
-        share = np.divide(
-            true.livetime, true.ontime, out=np.ones(self.plain.rate.shape), where=true.ontime > 0
-        )
-        power = round(self.power) if np.isfinite(self.power) else 1
-        rate = self.plain.rate * share ** (power - 1)
+    def per_livetime(self):
+        """The plain cube per livetime, by the clock that it has, whatever clock it names."""
+        expected = self.expected()
+        live, ontime = expected.livetime, expected.ontime
+        fraction = np.divide(live, ontime, out=np.ones(live.shape), where=ontime > 0)
+        power = round(self.livetime_power) if np.isfinite(self.livetime_power) else 1
+        rate = self.plain.rate * fraction ** (power - 1)
         cube = replace(self.plain, rate=rate, rate_error=None, clock="livetime")
-        return with_exposure(cube, true, own=False)
+        return with_exposure(cube, expected, own=False)
 
     @cached_property
-    def cured(self):
-        """Fault of the unit in words, "" if it is right, None if it is none that is known; cube."""
-        if self._is_near(self.counted):
-            return "", self.counted
-        for name, cube in unit_corrections(self.counted):
-            if self._is_near(cube):
-                return name, cube
-        return None, self.counted
+    def corrected(self):
+        """Fault of the unit in words ("": none; None: unknown), and the cube without it."""
+        cubes = chain([("", self.per_livetime)], unit_corrections(self.per_livetime))
+        near = ((fault, cube) for fault, cube in cubes if self._is_near(cube))
+        return next(near, (None, self.per_livetime))
 
     def _is_near(self, cube):
-        """Whether it predicts about the true counts, at all energies that have many."""
-        true, found = self.spectra(cube)
-        rich = true >= SIGMAS**2
-        ratio = found[rich] / true[rich]
-        return bool(np.all((ratio > 1 / GROSS) & (ratio < GROSS)))
+        """Whether a cube predicts about the true counts, at all energies that have many."""
+        true, predicted = self.spectra(cube)
+        many = true >= SIGMAS**2
+        ratio = predicted[many] / true[many]
+        return bool(np.all((ratio > 1 / MAX_FACTOR) & (ratio < MAX_FACTOR)))
 
     def spectra(self, cube):
-        """True and predicted counts of each energy, over bins that are known."""
-        known, true = np.isfinite(cube.rate), self.true()
-        counts = true.counts, cube.event_rate * true.livetime
+        """True and predicted counts of each energy, over bins with a rate."""
+        known, expected = np.isfinite(cube.rate), self.expected()
+        counts = expected.counts, cube.event_rate * expected.livetime
         return [np.where(known, each, 0.0).sum(axis=(1, 2)) for each in counts]
 
     @cached_property
     def true_cube(self):
         """The truth at the exposure of the plain store."""
-        return Histogram().estimate(self.true())
+        return Histogram().estimate(self.expected())
 
 
-def turned(turn):
-    """Where (swap, flip of fov_lon, flip of fov_lat) takes the middle of the clump, deg."""
-    swap, lon, lat = turn
-    place = [np.mean(PLACE[1]), np.mean(PLACE[2])][:: -1 if swap else 1]
-    return float(place[0] * (-1) ** lon), float(place[1] * (-1) ** lat)
+def turned_center(turn):
+    """Where (swap, flip of fov_lon, flip of fov_lat) moves the centre of the clump, deg."""
+    swap, *flips = turn
+    center = [np.mean(ends) for ends in CLUMP[1:]][:: -1 if swap else 1]
+    return tuple(float(angle) * (-1) ** flip for angle, flip in zip(center, flips, strict=True))

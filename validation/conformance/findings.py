@@ -1,7 +1,7 @@
-"""The conformance suite: whether a method keeps the contract.
+"""Findings on a method: whether it keeps the contract.
 
-A method sees stores alone, in processes of its own; then each promise is judged by the cubes
-that it made of them.
+A method sees stores alone, in processes of its own; then each promise is judged by the cubes that
+it made of them.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from tempfile import TemporaryDirectory
 
 from simbg import __version__
 from simbg.io.safe_files import new_file
-from simbg.validation.conformance.checks import CHECKS, FIRST, LAST, is_error
-from simbg.validation.conformance.evidence import Case
-from simbg.validation.conformance.stores import AXES, TRIALS, write_trial
+from simbg.validation.conformance.checks import CHECKS
+from simbg.validation.conformance.evidence import Evidence
+from simbg.validation.conformance.stores import AXES, VARIANTS, write_variant
 from simbg.validation.metrics.status import Status
 
-__all__ = ["Finding", "conformance", "judge", "write_findings"]
+__all__ = ["conformance", "judge", "write_findings"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """The outcome of a check.
 
     Parameters
     ----------
     name, about : str
+        Of the check, and its promise.
     status : Status or str
         "ok", "fail" or "note".
         A note is worth knowing and breaks no promise.
@@ -59,61 +60,49 @@ def conformance(candidate, seed=0, executor=None):
         Only the first few if the method makes no cube of the plain store.
     """
     if candidate.kind == "files":
-        raise ValueError(
-            f"conformance: got the files of {candidate.name}, expected a method or command"
-        )
-    made = {"plain": _rebuild(candidate, seed, "plain")}
-    if not made["plain"].reason:
-        others = [name for name in (*TRIALS, "again") if name != "plain"]
-        found = (executor.map if executor else map)(partial(_rebuild, candidate, seed), others)
-        made |= dict(zip(others, found, strict=True))
-    return judge(made, seed, candidate.kind)
+        got = f"the files of {candidate.name}"
+        raise ValueError(f"conformance: got {got}, expected a method or command")
+    attempts = {"plain": _attempt(candidate, seed, "plain")}
+    if not attempts["plain"].reason:
+        stores = [*VARIANTS, "again"][1:]
+        others = (executor.map if executor else map)(partial(_attempt, candidate, seed), stores)
+        attempts |= zip(stores, others, strict=True)
+    return judge(attempts, seed, candidate.kind)
 
 
-def _rebuild(candidate, seed, name):
-    trial = "plain" if name == "again" else name
+def _attempt(candidate, seed, name):
+    name = "plain" if name == "again" else name
     with TemporaryDirectory(prefix="simbg-") as folder:
-        return candidate.rebuild(write_trial(folder, seed, trial), TRIALS[trial], AXES)
+        return candidate.rebuild(write_variant(folder, seed, name), VARIANTS[name], AXES)
 
 
-def judge(made, seed, kind="method"):
-    """Judge what a method made.
+def judge(attempts, seed, kind="method"):
+    """Judge the cubes of a method.
 
     Parameters
     ----------
-    made : dict of str to Isolated
-        For each of the `TRIALS` and "again", or for some; checks of others are left out.
+    attempts : dict of str to Attempt
+        For each of the `VARIANTS` and "again", or for some; checks of others are left out.
     seed : int
     kind : {"method", "command"}
-        Nobody watches which files a command opens.
+        Which files a command opens is not audited.
 
     Returns
     -------
     findings : list of Finding
     """
-    case = Case(made, seed)
-    checks = FIRST if made["plain"].reason else CHECKS
-    checks = [check for check in checks if check.trial in made]
-    checks = [check for check in checks if kind == "method" or check.name != "blind"]
-    return [Finding(check.name, check.about, *_judged(case, check)) for check in checks]
-
-
-def _judged(case, check):
-    reason = case.made[check.trial].reason
-    if reason and check not in (*FIRST, *LAST):
-        # A method need not know how to mask.
-        masks = check.trial in TRIALS and TRIALS[check.trial].regions
-        return ("note" if masks and is_error(reason) else "fail"), reason
-    try:
-        if check.by_energy and case.off_in_energy:
-            return "note", "not judged: energy is off"
-        return check.judge(case)
-    except ValueError as error:
-        return "fail", str(error)
+    evidence, failed = Evidence(attempts, seed), bool(attempts["plain"].reason)
+    return [
+        Finding(check.name, check.promise, *check(evidence))
+        for check in CHECKS
+        if check.store in attempts
+        and not (failed and check.needs)
+        and (check.name != "blind" or kind == "method")
+    ]
 
 
 def write_findings(path, method, seed, findings):
-    """Write what was found as JSON; a file that is there is replaced."""
+    """Write findings as JSON; an existing file is replaced."""
     content = {"simbg": __version__, "method": method, "seed": seed}
     content["findings"] = [asdict(finding) for finding in findings]
     with new_file(path, overwrite=True) as temporary:

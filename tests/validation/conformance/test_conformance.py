@@ -22,7 +22,7 @@ from simbg.reconstruction.edition2015 import Default, Michi
 from simbg.reconstruction.histogram import Histogram
 from simbg.validation.conformance.checks import CHECKS
 from simbg.validation.conformance.findings import conformance, judge
-from simbg.validation.conformance.stores import AXES, TRIALS, expected, write_trial
+from simbg.validation.conformance.stores import AXES, VARIANTS, expected_counts, write_variant
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 
@@ -45,10 +45,10 @@ class Stores:
 
     def __init__(self, folder, seed):
         self.seed, self.runs = seed, {}
-        for name, trial in TRIALS.items():
-            store = GadfStore(write_trial(folder, seed, name))
+        for name, variant in VARIANTS.items():
+            store = GadfStore(write_variant(folder, seed, name))
             self.runs[name] = [
-                replace(run, excluded=trial.regions, load=Once(run.load))
+                replace(run, excluded=variant.regions, load=Once(run.load))
                 for run in store.observations(store.table)
             ]
         self.runs["again"] = self.runs["plain"]
@@ -430,7 +430,7 @@ def test_a_method_on_the_command_line(tmp_path, capsys, monkeypatch):
 
 def test_a_command_that_does_not_look(tmp_path, capsys):
     """The true model, whatever the store holds: right in all that stores do not change."""
-    write_cube(tmp_path / "true.fits", Histogram().estimate(expected(0, AXES)))
+    write_cube(tmp_path / "true.fits", Histogram().estimate(expected_counts(0, AXES)))
     command = f"cp {tmp_path}/true.fits {{output}}"
     options = ("--command", command, "--out", tmp_path / "out", "--jobs", 1)
     assert simbg("validate", "--conformance", "cp true.fits", *options) == 1

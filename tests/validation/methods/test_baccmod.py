@@ -23,7 +23,7 @@ from simbg.simulation.schedule import make_observation_table
 from simbg.simulation.simulate import rows_of
 from simbg.sky.regions import circle
 from simbg.validation.conformance.findings import judge
-from simbg.validation.conformance.stores import AXES, TRIALS, write_trial
+from simbg.validation.conformance.stores import AXES, VARIANTS, write_variant
 from simbg.validation.methods.adapters.baccmod import Grid3D, Radial, Zenith
 from simbg.validation.methods.isolation import Attempt
 
@@ -365,9 +365,9 @@ def trials(tmp_path_factory):
     """Runs of some stores of the suite."""
     folder, runs = tmp_path_factory.mktemp("trials"), {}
     for name in TRIED:
-        store = GadfStore(write_trial(folder, 0, name))
+        store = GadfStore(write_variant(folder, 0, name))
         opened = store.observations(store.table)
-        runs[name] = [replace(run, excluded=TRIALS[name].regions) for run in opened]
+        runs[name] = [replace(run, excluded=VARIANTS[name].regions) for run in opened]
     return runs
 
 
