@@ -26,7 +26,7 @@ from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.registry import CUBE_METRICS
-from simbg.validation.suite.replicates import make_setting
+from simbg.validation.suite.replicates import Setting
 from simbg.validation.suite.results import read_records
 
 __all__ = ["FILE", "Change", "changes", "describe", "measure", "read_losses", "write_losses"]
@@ -163,7 +163,7 @@ def write_losses(folder, losses):
 def _measure(job):
     name, method = job
     scenario = SCENARIOS[name]
-    setting = make_setting(Experiment.of(scenario, SEED), METHODS[method](), edition2015_axes(8))
+    setting = Setting.of(Experiment.of(scenario, SEED), METHODS[method](), edition2015_axes(8))
     rows = []
     for number in range(N_REPLICATES):
         counts = _stable_poisson(setting.expected.counts, f"{name} gate", number)

@@ -11,7 +11,7 @@ from simbg.axes import edition2015_axes
 from simbg.simulation.simulate import named_rng
 from simbg.validation.metrics.bins import lost_information
 from simbg.validation.metrics.cube_pair import CubePair
-from simbg.validation.suite.replicates import draw, make_setting
+from simbg.validation.suite.replicates import Setting
 
 __all__ = ["EXPOSURES", "TARGETS", "Convergence", "converge"]
 
@@ -100,7 +100,7 @@ def converge(experiment, name, method, executor=None, exposures=EXPOSURES):
     convergence : Convergence
     """
     hours = np.sum(experiment.runs["LIVETIME"]) / 3600
-    setting = make_setting(experiment, method, edition2015_axes())
+    setting = Setting.of(experiment, method, edition2015_axes())
     job = partial(_loss, setting, experiment.seed, hours)
     rows = np.array(list((executor.map if executor else map)(job, exposures)))
     columns = (tuple(column) for column in rows.T.tolist())
@@ -110,6 +110,6 @@ def converge(experiment, name, method, executor=None, exposures=EXPOSURES):
 def _loss(setting, seed, hours, exposure):
     setting, q = setting.times(exposure / hours), []
     for number in range(N_REPLICATES):
-        stack, _ = draw(setting, named_rng(seed, f"{setting.name} convergence {exposure}", number))
+        stack, _ = setting.draw(named_rng(seed, f"{setting.name} convergence {exposure}", number))
         q.append(lost_information(CubePair(setting.true, setting.estimate(stack))).value)
     return setting.true.counts.sum(), np.mean(q), np.std(q, ddof=1) / np.sqrt(N_REPLICATES)

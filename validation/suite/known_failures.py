@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import click
+import numpy as np
 
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.reconstruction.contract import axes_for
@@ -20,7 +21,7 @@ from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.single_runs import expected_values
-from simbg.validation.suite.replicates import make_setting
+from simbg.validation.suite.replicates import Setting
 
 __all__ = ["KNOWN", "SMOOTHERS", "calculate", "committed", "drift", "known_metrics"]
 
@@ -76,14 +77,15 @@ def calculate(job):
         return {}
     experiment, estimator = Experiment.of(scenario, SEED), METHODS[method]()
     axes = axes_for(estimator, experiment.observations())
-    setting = make_setting(experiment, estimator, axes)
+    setting = Setting.of(experiment, estimator, axes)
     pair = CubePair(setting.true, setting.perfect, noise_free=True)
     values = {name: METRICS[name](pair).value for name in metrics if METRICS[name].function}
     if scenario.per_run:
         measures = expected_values(experiment, setting.perfect)
         values |= {name: measures[name].value for name in metrics if name in measures}
     # What there is nothing to measure of must stay so: None, not a number that is none.
-    return {_key(scenario, method, name): v for name, v in finite_or_none(values).items()}
+    key = f"{scenario.name} {scenario.digest} {method}"
+    return {f"{key} {name}": value for name, value in finite_or_none(values).items()}
 
 
 def committed():
@@ -102,19 +104,16 @@ def drift(scenarios, methods, executor=None):
     # Of a truth that a user brings nothing can be kept: its calculation has to do.
     ours = [scenario for scenario in scenarios if scenario.name in SCENARIOS]
     jobs = [(s, m) for s in ours for m in methods if m in METHODS and known_metrics(s, m)]
+    calculated = (executor.map if executor else map)(calculate, jobs)
     kept, found = committed(), {}
-    for (scenario, method), now in zip(
-        jobs, (executor.map if executor else map)(calculate, jobs), strict=True
-    ):
-        for key, value in now.items():
+    for (scenario, method), biases in zip(jobs, calculated, strict=True):
+        for key, value in biases.items():
+            # Null is NaN here: nothing to measure must stay so.
+            now, was = np.array([value, kept.get(key)], float)
             if key not in kept:
                 text = "no calculated bias of this scenario is kept; nox -s regenerate keeps one"
-            elif (was := kept[key]) is None or value is None:
-                if was is value:
-                    continue
-                text = f"its calculated bias is {value}, and {was} was kept"
-            elif abs(value - was) > RTOL * abs(was) + ATOL:
-                text = f"its calculated bias is {value:.6g}, and {was:.6g} was kept"
+            elif not np.isclose(now, was, RTOL, ATOL, equal_nan=True):
+                text = f"its calculated bias is {now:.6g}, and {was:.6g} was kept"
             else:
                 continue
             found[scenario.name, method, key.split()[-1]] = text
@@ -136,10 +135,6 @@ def main():
     with new_file(FILE, overwrite=True) as temporary:
         temporary.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
     click.echo(f"{FILE.name}: {len(now)} calculated biases")
-
-
-def _key(scenario, method, metric):
-    return f"{scenario.name} {scenario.digest} {method} {metric}"
 
 
 if __name__ == "__main__":

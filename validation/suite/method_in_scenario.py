@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -19,7 +20,7 @@ from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.metrics.single_runs import expected_values, held_out_values
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.convergence import converge
-from simbg.validation.suite.replicates import make_setting, replicate
+from simbg.validation.suite.replicates import Setting, replicate
 from simbg.validation.suite.results import Result
 from simbg.validation.suite.routes import InMemory, Isolated, ThroughStore, route_of_ours
 
@@ -127,32 +128,32 @@ class _Runner:
             values = held_out_values([models[run.obs_id] for run in runs], runs)
         except (Exception, SystemExit) as error:
             return self._failed(PER_RUN, in_one_line(error))
-        results = tuple(self._result(PER_RUN, name, value) for name, value in values.items())
-        return Outcome(self.scenario, PER_RUN, None, results)
+        return Outcome(self.scenario, PER_RUN, None, self._results(PER_RUN, values, {}))
 
     def _failed(self, name, reason, score=None):
-        failure = self._result(name, "run", status=Status.ERROR, reason=reason)
+        failure = Result(metric="run", status=Status.ERROR, reason=reason, **self._about(name))
         return Outcome(self.scenario, name, None, (failure,), None, score)
 
     def _measured(self, candidate, attempt, with_convergence):
-        name, knows_exposure = candidate.name, candidate.kind == "method"
+        name, cube = candidate.name, attempt.cube
         method = find_method(name) if candidate.ours else attempt
-        cube, common_axes = attempt.cube, edition2015_axes(len(self.experiment.runs))
+        common_axes = edition2015_axes(len(self.experiment.runs))
         setting = self._setting(method, cube.axes)
         if not candidate.ours:
             _check_coverage(setting, self._setting(method, common_axes))
-            cube = with_exposure(cube, setting.claimed, knows_exposure)
+            cube = with_exposure(cube, setting.claimed, candidate.kind == "method")
         pair, noise_free = self._pairs(method, setting, cube)
-        results = [
-            self._result(name, metric.name, metric(pair), **self._expected(metric, noise_free))
-            for metric in CUBE_METRICS.values()
-        ]
-        convergence = score = None
+        values = {metric.name: metric(pair) for metric in CUBE_METRICS.values()}
+        predicted, convergence, score = {}, None, None
         if noise_free is not None:
+            shown = [metric for metric in CUBE_METRICS.values() if metric.shows_bias]
+            expected = {metric.name: metric(noise_free) for metric in shown}
             if self.scenario.per_run and name == "histogram":
-                results += self._single_runs(name, cube, noise_free.reco)
-            values = replicate(setting, N_REPLICATES, self.experiment.seed, self.executor)
-            results += [self._result(name, metric, value) for metric, value in values.items()]
+                runs = self._unseen_runs()
+                values |= held_out_values([(cube.per("livetime"), 0.0)] * len(runs), runs)
+                expected |= expected_values(self.experiment, noise_free.reco)
+            predicted = {metric: value.value for metric, value in expected.items()}
+            values |= replicate(setting, N_REPLICATES, self.experiment.seed, self.executor)
             if with_convergence:
                 convergence = converge(self.experiment, name, method, self.executor)
         attempts = self.isolated.attempts[candidate]
@@ -160,7 +161,8 @@ class _Runner:
             # Few large bins cost little and see nothing: cubes over other axes are held to these.
             common = None if cube.axes.same_as(common_axes) else self._setting(None, common_axes)
             score = self.score(self.experiment, candidate, attempts, setting, common)
-        return Outcome(self.scenario, name, pair, tuple(results), convergence, score)
+        results = self._results(name, values, predicted)
+        return Outcome(self.scenario, name, pair, results, convergence, score)
 
     def _pairs(self, method, setting, cube):
         """The truth at this exposure with the rebuilt cube, and with that of noise-free counts."""
@@ -176,29 +178,13 @@ class _Runner:
         noise_free = CubePair(setting.true, setting.perfect, error, noise_free=True)
         return CubePair(setting.true, cube, error, *runs), noise_free
 
-    def _expected(self, metric, noise_free):
-        """What is expected of a metric: its calculated value, and whether it must fail."""
-        shown = noise_free is not None and metric.shows_bias
-        predicted = {"predicted": metric(noise_free).value} if shown else {}
-        return {"must_fail": metric.name in self.scenario.must_fail, **predicted}
-
-    def _single_runs(self, name, cube, perfect):
-        """Results of one cube for all runs against other events of each run."""
-        runs = self._unseen_runs()
-        values = held_out_values([(cube.per("livetime"), 0.0)] * len(runs), runs)
-        expected = expected_values(self.experiment, perfect)
-        return [
-            self._result(name, metric, value, predicted=expected[metric].value)
-            for metric, value in values.items()
-        ]
-
     def _unseen_runs(self):
         return replace(self.experiment, replicate=1).observations()
 
     def _setting(self, method, axes):
         key = *_edges(axes), getattr(method, "threshold_bin", "drop")
         if key not in self.settings:
-            self.settings[key] = make_setting(self.experiment, method, axes)
+            self.settings[key] = Setting.of(self.experiment, method, axes)
         return replace(self.settings[key], estimate=getattr(method, "estimate", None))
 
     def _counted(self, axes, threshold_bin):
@@ -210,18 +196,24 @@ class _Runner:
             self.run_counts[key] = stack.run_counts
         return self.run_counts[key]
 
-    def _result(self, method, metric, value=None, **more):
-        if value is not None:
-            more |= {**asdict(value), "source": METRICS[metric].source}
-        return Result(
-            self.scenario.name,
-            self.scenario.digest,
-            method,
-            metric,
-            seed=self.experiment.seed,
-            ignored=self.scenario.ignored,
-            **more,
+    def _results(self, method, values, predicted):
+        """A result a metric: its value, and what is predicted of it."""
+        return tuple(
+            Result(
+                metric=name,
+                **asdict(value),
+                predicted=predicted.get(name, math.nan),
+                source=METRICS[name].source,
+                must_fail=name in self.scenario.must_fail,
+                **self._about(method),
+            )
+            for name, value in values.items()
         )
+
+    def _about(self, method):
+        scenario, seed = self.scenario, self.experiment.seed
+        about = {"scenario": scenario.name, "digest": scenario.digest, "method": method}
+        return about | {"seed": seed, "ignored": scenario.ignored}
 
 
 def _check_coverage(setting, common):

@@ -25,9 +25,7 @@ from simbg.validation.metrics.registry import METRICS
 
 __all__ = [
     "Setting",
-    "draw",
     "from_replicates",
-    "make_setting",
     "replicate",
 ]
 
@@ -58,6 +56,14 @@ class Setting:
     expected: StackedCounts
     claimed: StackedCounts
 
+    @classmethod
+    def of(cls, experiment, method, axes=None):
+        """The setting of a method in an experiment; ``estimate`` is None where it has none."""
+        axes = axes or edition2015_axes(len(experiment.runs))
+        bin_rule = getattr(method, "threshold_bin", "drop")
+        stacks = experiment.expected(axes, bin_rule), experiment.background(axes, bin_rule)
+        return cls(experiment.scenario.name, getattr(method, "estimate", None), *stacks)
+
     def times(self, factor):
         """The setting with exposures times ``factor``."""
         stacks = self.expected.times(factor), self.claimed.times(factor)
@@ -73,21 +79,11 @@ class Setting:
         """The method's cube of noise-free counts."""
         return self.estimate(self.expected)
 
-
-def make_setting(experiment, method, axes=None):
-    """The setting of a method in an experiment; ``estimate`` is None where it has none."""
-    bin_rule = getattr(method, "threshold_bin", "drop")
-    about = axes or edition2015_axes(len(experiment.runs)), bin_rule
-    stacks = experiment.expected(*about), experiment.background(*about)
-    return Setting(experiment.scenario.name, getattr(method, "estimate", None), *stacks)
-
-
-def draw(setting, rng):
-    """Poisson counts of every bin and, given their sum, of every run."""
-    counts = rng.poisson(setting.expected.counts)
-    share = setting.expected.run_counts / setting.expected.run_counts.sum()
-    runs = rng.multinomial(counts.sum(), share)
-    return setting.expected.with_counts(counts), runs
+    def draw(self, rng):
+        """Poisson counts of every bin as a stack and, given their sum, of every run."""
+        counts = rng.poisson(self.expected.counts)
+        share = self.expected.run_counts / self.expected.run_counts.sum()
+        return self.expected.with_counts(counts), rng.multinomial(counts.sum(), share)
 
 
 def replicate(setting, n_replicates, seed, executor=None):
@@ -122,8 +118,8 @@ def _batch(setting, seed, numbers):
 
 def _one(setting, rng):
     """Numbers of one replicate."""
-    stack, _ = draw(setting, rng)
-    other = draw(setting, rng)[0].counts
+    stack, _ = setting.draw(rng)
+    other = setting.draw(rng)[0].counts
     pair = CubePair(setting.true, setting.estimate(stack))
     perfect = CubePair(setting.true, setting.perfect)
     variance, stated = perfect.stated_variance, pair.stated_variance

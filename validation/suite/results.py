@@ -27,6 +27,12 @@ __all__ = [
 SCHEMA = 2
 
 
+def versions():
+    """Versions of what decides a result."""
+    packages = {package.__name__: package.__version__ for package in (np, scipy, astropy)}
+    return {"simbg": __version__, **packages, "python": platform.python_version()}
+
+
 @dataclass(frozen=True)
 class Result:
     """One metric of one method in one scenario.
@@ -75,24 +81,13 @@ class Result:
     ignored: str = ""
     must_fail: bool = False
     schema: int = SCHEMA
-    versions: dict = field(default_factory=lambda: versions())
+    versions: dict = field(default_factory=versions)
 
     def __post_init__(self):
-        expected = [str(status) for status in Status]
-        if self.status not in expected:
+        if self.status not in list(Status):
+            expected = ", ".join(Status)
             raise ValueError(f"status: got {self.status!r}, expected one of {expected}")
         object.__setattr__(self, "status", Status(self.status))
-
-
-def versions():
-    """Versions of what decides a result."""
-    return {
-        "simbg": __version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "astropy": astropy.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def write_results(path, results):
@@ -110,9 +105,14 @@ def read_results(path):
     ValueError
         In one line: where the file is not of this schema, and how.
     """
-    return [
-        _result(record, f"{path}, line {number}") for number, record in read_records(path, SCHEMA)
-    ]
+    results = []
+    for number, record in read_records(path, SCHEMA):
+        values = {name: math.nan if value is None else value for name, value in record.items()}
+        try:
+            results.append(Result(**values))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    return results
 
 
 def read_records(path, schema):
@@ -129,10 +129,3 @@ def read_records(path, schema):
             if got != schema:
                 raise ValueError(f"{path}, line {number}: got schema {got}, expected {schema}")
             yield number, record
-
-
-def _result(record, where):
-    try:
-        return Result(**{key: math.nan if v is None else v for key, v in record.items()})
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from None

@@ -18,7 +18,7 @@ from simbg.validation.leaderboard.score import score_method
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.poisson import sigmas
-from simbg.validation.suite.replicates import draw, make_setting
+from simbg.validation.suite.replicates import Setting
 
 VERDICTS = {"error": 0, "fail": 0, "known": 0, "ok": 1}
 
@@ -121,8 +121,8 @@ def board(seed):
     for name in NAMES:
         scenario = replace(SCENARIOS[name], n_obs=8, ignored="no significances", energy_threshold=0)
         experiment = Experiment.of(scenario, seed)
-        setting = make_setting(experiment, Histogram(), AXES)
-        true, drawn = setting.true, [draw(setting, rng)[0].counts for _ in range(2 * STORES)]
+        setting = Setting.of(experiment, Histogram(), AXES)
+        true, drawn = setting.true, [setting.draw(rng)[0].counts for _ in range(2 * STORES)]
         pairs = list(zip(drawn[:STORES], drawn[STORES:], strict=True))
         for method, estimate in METHODS.items():
             rates = [true.rate * estimate(a, true.counts, b) / true.counts for a, b in pairs]

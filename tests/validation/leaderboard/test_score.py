@@ -20,13 +20,13 @@ from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.cube_pair import with_exposure
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import METRICS
-from simbg.validation.suite.replicates import draw, make_setting
+from simbg.validation.suite.replicates import Setting
 
 # A field without significances of pixels, which take observations.
 SCENARIO = replace(SCENARIOS["night"], ignored="nothing is measured on an empty field")
 AXES = Axes(np.geomspace(0.1, 10, 5), np.linspace(-3, 3, 9), np.linspace(-2, 3, 8))
 EXPERIMENT = Experiment.of(SCENARIO, 0)
-SETTING = make_setting(EXPERIMENT, Histogram(), AXES)
+SETTING = Setting.of(EXPERIMENT, Histogram(), AXES)
 TRUE = SETTING.true
 EXPECTED = TRUE.counts
 N, N_BINS = EXPECTED.sum(), EXPECTED.size
@@ -43,7 +43,7 @@ def cube_of(predicted):
 
 def score_of(estimate, rng, stores=STORES):
     """Of an estimator, counts → predicted counts, on its own draws."""
-    counts = [draw(SETTING, rng)[0].counts for _ in range(stores)]
+    counts = [SETTING.draw(rng)[0].counts for _ in range(stores)]
     attempts = [Attempt(cube_of(estimate(n)), "", 2.0 + i, 100.0) for i, n in enumerate(counts)]
     return score_method(EXPERIMENT, METHOD, attempts, SETTING)
 
@@ -200,9 +200,9 @@ def test_one_cube_has_no_floor_and_two_no_errors():
 def own_axes(axes, estimate=None):
     """The score of a method over axes of its own, held to ours: of its truth or its counts."""
     rng = np.random.default_rng(6)
-    setting = make_setting(EXPERIMENT, Histogram(), axes)
+    setting = Setting.of(EXPERIMENT, Histogram(), axes)
     cubes = [
-        setting.true if estimate is None else Histogram().estimate(draw(setting, rng)[0])
+        setting.true if estimate is None else Histogram().estimate(setting.draw(rng)[0])
         for _ in range(3)
     ]
     attempts = [Attempt(cube) for cube in cubes]
@@ -302,7 +302,7 @@ def widths(shape, seeds):
     made = []
     for seed in seeds:
         experiment = Experiment.of(EMPTY, seed)
-        setting = make_setting(experiment, Histogram(), FINE)
+        setting = Setting.of(experiment, Histogram(), FINE)
         attempts = [Attempt(replace(setting.true, rate=setting.true.rate * shape))] * 2
         made.append(score_method(experiment, METHOD, attempts, setting))
     return [

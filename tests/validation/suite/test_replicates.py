@@ -22,9 +22,7 @@ from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.suite.replicates import (
     Setting,
-    draw,
     from_replicates,
-    make_setting,
     replicate,
 )
 
@@ -50,7 +48,7 @@ def setting(method, axes, n_events, truth=None):
 
 def pairs(fast, n, seed):
     """Cubes of drawn counts against the truth."""
-    for stack, runs in (draw(fast, np.random.default_rng((seed, i))) for i in range(n)):
+    for stack, runs in (fast.draw(np.random.default_rng((seed, i))) for i in range(n)):
         yield CubePair(fast.true, fast.estimate(stack), None, fast.expected.run_counts, runs)
 
 
@@ -69,7 +67,7 @@ def test_fast_path_and_events_have_the_same_distributions(method):
     n, method = 80, METHODS[method]()
     scenario = replace(NIGHT, n_obs=3)
     experiment = replace(Experiment.of(scenario, 11), seed=41)
-    fast = make_setting(experiment, method, COARSE)
+    fast = Setting.of(experiment, method, COARSE)
     drawn = [{m.name: m(pair).value for m in CUBE_METRICS.values()} for pair in pairs(fast, n, 31)]
     slow = {name: [] for name in CUBE_METRICS}
     for number in range(n):
@@ -102,9 +100,9 @@ def test_fast_path_and_events_have_the_same_distributions(method):
 
 def test_drawn_counts_are_what_is_expected():
     """Sum of 200 draws, bin by bin, and runs that add up to it in their shares."""
-    fast = make_setting(Experiment.of(NIGHT, 3), Histogram(), COARSE)
+    fast = Setting.of(Experiment.of(NIGHT, 3), Histogram(), COARSE)
     rng = np.random.default_rng(12)
-    draws = [draw(fast, rng) for _ in range(200)]
+    draws = [fast.draw(rng) for _ in range(200)]
     for stack, runs in draws:
         assert runs.sum() == stack.counts.sum()
     total = sum(runs for _, runs in draws)
@@ -126,7 +124,7 @@ def _sum(fast, counts, n):
 
 def test_runs_share_events_as_their_livetimes_and_zeniths():
     experiment = Experiment.of(NIGHT, 3)
-    fast, table = make_setting(experiment, Histogram(), COARSE), experiment.runs
+    fast, table = Setting.of(experiment, Histogram(), COARSE), experiment.runs
     weight = [
         t * NIGHT.truth.total_rate(z)
         for t, z in zip(table["LIVETIME"], table["ZEN_PNT"], strict=True)
@@ -142,7 +140,7 @@ def test_runs_share_events_as_their_livetimes_and_zeniths():
 
 def test_results_do_not_depend_on_the_executor():
     """Bit for bit, for numbers of replicates that do not fill their batches."""
-    fast = make_setting(Experiment.of(NIGHT, 5), Histogram(), COARSE)
+    fast = Setting.of(Experiment.of(NIGHT, 5), Histogram(), COARSE)
     alone = replicate(fast, 13, 7)
     inline = replicate(fast, 13, 7, Inline())
     with ProcessPoolExecutor(2) as pool:
@@ -158,7 +156,7 @@ def test_methods_see_the_same_counts():
     seen = {}
     for name in ("histogram", "default"):
         method = METHODS[name]()
-        fast = make_setting(Experiment.of(NIGHT, 5), method, COARSE)
+        fast = Setting.of(Experiment.of(NIGHT, 5), method, COARSE)
         kept = []
 
         def estimate(stack, method=method, kept=kept):
@@ -173,7 +171,7 @@ def test_methods_see_the_same_counts():
 
 
 def test_more_replicates_do_not_change_the_first():
-    fast = make_setting(Experiment.of(NIGHT, 5), Histogram(), COARSE)
+    fast = Setting.of(Experiment.of(NIGHT, 5), Histogram(), COARSE)
 
     def rates(n, seed):
         seen = []
@@ -342,7 +340,7 @@ def test_replicates_without_scatter_have_no_error():
 
 
 def test_default_axes_are_those_of_the_number_of_runs():
-    fast = make_setting(Experiment.of(NIGHT, 5), Histogram())
+    fast = Setting.of(Experiment.of(NIGHT, 5), Histogram())
     assert fast.true.axes.same_as(edition2015_axes(NIGHT.n_obs))
 
 
