@@ -1,1 +1,3 @@
-"""cli."""
+"""The command lines."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""reconstruction."""
+"""Methods that make a background cube from observations, blind to the truth."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""truth."""
+"""True background rates and gamma-ray sources: density, exact integrals, sampling."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""Benchmarks of time and memory."""
+"""Benchmarks of speed and memory."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""Blind challenges: stores of truths that nobody knows, and the scores of the models."""
+"""Blind challenges: stores whose truth nobody knows, and a sealed answer."""
+
+__all__ = []

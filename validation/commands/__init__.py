@@ -1,1 +1,3 @@
 """Commands of the suite, which ``simbg`` finds as entry points."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""comparison."""
+"""Comparison of two cubes, or of two folders of models."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""cross_validation."""
+"""Models of real runs, tested on runs that they have not seen."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""figures."""
+"""Figures of cubes, comparisons and the suite, in one style."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""leaderboard."""
+"""The leaderboard: scores of methods, and their ranking."""
+
+__all__ = []

@@ -1,1 +1,3 @@
 """Methods under validation: candidates, their isolation and adapters for other libraries."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""metrics."""
+"""Metrics: pure functions of a true and a reconstructed cube."""
+
+__all__ = []

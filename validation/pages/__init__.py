@@ -1,1 +1,3 @@
-"""pages."""
+"""Pages and text made from results: report, summary, comparison, terminal."""
+
+__all__ = []

@@ -1,1 +1,3 @@
-"""suite."""
+"""The suite: every scenario with every method, judged by criteria."""
+
+__all__ = []
