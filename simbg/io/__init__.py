@@ -1,3 +1,3 @@
-"""Files: data stores, background models, regions; all that is ordered otherwise is turned round here."""
+"""Files: data stores, background models and regions, each in the order of axes that we use."""
 
 __all__ = []
