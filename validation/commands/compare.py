@@ -70,6 +70,6 @@ def plot(file, out, overwrite):
     simbg plot models/bg_cube_model_group27_gadf.fits.gz
     simbg plot irf_file.fits --out background.pdf
     """
-    from simbg.validation.figures.plot_cube import plot_file
+    from simbg.validation.figures.one_cube import plot_file
 
     click.echo(plot_file(file, out, overwrite))

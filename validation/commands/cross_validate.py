@@ -11,7 +11,8 @@ from simbg.models.selection import Selection, parse_group_by
 from simbg.parallel import workers
 from simbg.validation.commands.output import say
 from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
-from simbg.validation.figures.plots import crossval_figure
+from simbg.validation.figures.cross_validation import crossval_figure
+from simbg.validation.figures.style import encode
 
 __all__ = []
 
@@ -31,7 +32,7 @@ def cross_validate_store(
         with workers(jobs, "validate", unit=" folds", quiet=quiet) as executor:
             result = cross_validate(data, selection, method, executor=executor)
         folder = Path(out) / f"data-{method.replace(':', '-')}"
-        write_crossval(result, folder, crossval_figure(result))
+        write_crossval(result, folder, encode(crossval_figure(result.runs)))
         models.append({"method": method, "good": result.agree, "folder": str(folder)})
         say(f"{result.text}: {folder}")
     good = all(model["good"] for model in models)

@@ -276,8 +276,8 @@ def _significances(counts, expected, variance, rng):
     return normal / np.sqrt(1 + variance / expected)
 
 
-def write_crossval(result, out, figure=None, overwrite=True):
-    """Write the table, the numbers of each run and the figure, if any, into a folder."""
+def write_crossval(result, out, picture=None, overwrite=True):
+    """Write the table, the numbers of each run and the figure, a PNG if any, into a folder."""
     with new_directory(out, overwrite, FILES) as folder:
         (folder / "crossval.md").write_text(result.text + "\n", encoding="utf-8")
         runs = [
@@ -285,5 +285,5 @@ def write_crossval(result, out, figure=None, overwrite=True):
         ]
         record = {"method": result.method, "summary": result.summary, "runs": runs}
         (folder / "crossval.json").write_text(json.dumps(record, indent=1) + "\n")
-        if figure is not None:
-            figure.savefig(folder / "crossval.png", dpi=90, metadata={"Software": None})
+        if picture is not None:
+            (folder / "crossval.png").write_bytes(picture)

@@ -11,25 +11,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "GREY",
-    "INK",
-    "ORANGE",
-    "RATE",
-    "Picture",
-    "label",
-    "look",
-    "new_figure",
-    "number_text",
-    "save",
-    "set_log",
-    "styled",
-    "to_png",
-]
+__all__ = ["encode"]
 
 # Okabe & Ito: told apart by all eyes, on white and on black.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -54,6 +38,12 @@ STYLE = {
     "text.parse_math": False,
     # The same figure has the same bytes.
     "svg.hashsalt": "simbg",
+}
+# What a file must not hold, or the same figure would have other bytes at another time.
+UNDATED = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 # An image has the colours of what it is in: these are the page's.
 THEME = (
@@ -90,21 +80,24 @@ class Picture:
     pdf: bytes
 
 
-def look(number):
-    """Colour and marker of the method with this number."""
-    return {
-        "color": COLORS[number % 6],
-        "marker": MARKERS[(number + number // 6) % 6],
-    }
+def make_picture(figure, name, alt, caption):
+    """A figure as SVG for the page, as PNG and as PDF."""
+    size = tuple(int(72 * inches) for inches in figure.get_size_inches())
+    svg, png, pdf = (encode(figure, kind) for kind in ("svg", "png", "pdf"))
+    return Picture(name, alt, caption, size, _for_the_page(svg), png, pdf)
 
 
-def label(name):
-    """A name for a legend, which leaves out what begins with an underscore."""
-    return f" {name}" if name.startswith("_") else name
+def encode(figure, kind="png", dpi=DPI):
+    """The bytes of a figure as PNG, PDF or SVG: the same figure has the same bytes."""
+    buffer = io.BytesIO()
+    face = {"facecolor": "none"} if kind == "svg" else {}
+    with rc_context(STYLE):
+        figure.savefig(buffer, format=kind, metadata=UNDATED[kind], dpi=dpi, **face)
+    return buffer.getvalue()
 
 
 def styled(function):
-    """Make a figure in the style of the page."""
+    """Make a figure in the common style."""
 
     @wraps(function)
     def drawn(*args, **kwargs):
@@ -114,31 +107,47 @@ def styled(function):
     return drawn
 
 
-def new_figure(width, height):
+def new_figure(width, height, title=""):
     """An empty figure of this size in inches, outside of pyplot."""
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title, y=1 - 0.15 / height, va="top", size=11)
     return figure
 
 
-def save(figure, name, alt, caption=""):
-    """A figure as SVG, PNG and PDF, without dates and versions.
-
-    Returns
-    -------
-    picture : Picture
-    """
-    with rc_context(STYLE):
-        svg = _written(figure, "svg", {"Date": None, "Creator": None}, facecolor="none")
-        png = to_png(figure)
-        pdf = _written(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
-    size = tuple(int(72 * inches) for inches in figure.get_size_inches())
-    return Picture(name, alt, caption, size, _for_the_page(svg), png, pdf)
+def add_axes(figure, left, bottom, width, height, **options):
+    """Axes at a place in inches: a layout of its own takes twice as long as to draw."""
+    x, y = figure.get_size_inches()
+    return figure.add_axes((left / x, bottom / y, width / x, height / y), **options)
 
 
-def to_png(figure, dpi=DPI):
-    """A figure as PNG: the same figure has the same bytes."""
-    return _written(figure, "png", {"Software": None}, dpi=dpi)
+def small_figure():
+    """A figure of the page's column, with its axes."""
+    figure = new_figure(4.4, 3.3)
+    return figure, add_axes(figure, 0.75, 0.48, 3.55, 2.54)
+
+
+def look(number):
+    """Colour and marker of the method with this number."""
+    return {"color": COLORS[number % 6], "marker": MARKERS[(number + number // 6) % 6]}
+
+
+def points(number):
+    """How the points of the method with this number look."""
+    return {**look(number), "ls": "none", "ms": 4.5, "mfc": "none"}
+
+
+def label(name):
+    """A name for a legend, which leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
+def draw_normal(axes):
+    """The density of pulls that are as they should be."""
+    x = np.linspace(-5, 5, 200)
+    density = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+    axes.plot(x, density, color=INK, lw=1, label="N(0, 1)")
 
 
 def set_log(axes, which, plain=False):
@@ -153,25 +162,20 @@ def set_log(axes, which, plain=False):
     """
     axes.set(**{f"{which}scale": "log"})
     axis = getattr(axes, f"{which}axis")
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if plain else number_text(x)))
+    axis.set_major_formatter((lambda x, _: f"{x:g}") if plain else number_text)
     # Minor ticks of many decades take longer to draw than all the rest.
     axis.set_minor_locator(LogLocator(subs=np.arange(2, 10)) if plain else NullLocator())
     axis.set_minor_formatter(NullFormatter())
 
 
-def number_text(x):
-    """A number as 2×10⁻⁵; a power of ten without its factor."""
-    if not x > 0:
+def number_text(x, _position=None):
+    """A number as 2×10⁻⁵, with three digits at most; a power of ten without its factor."""
+    if x == 0 or not np.isfinite(x):
         return f"{x:g}"
-    mantissa, exponent = f"{x:.1e}".split("e")
+    mantissa, exponent = f"{abs(x):.2e}".split("e")
     power = "10" + str(int(exponent)).translate(SUPERSCRIPT)
-    return power if mantissa == "1.0" else f"{float(mantissa):g}×{power}"
-
-
-def _written(figure, kind, metadata, **more):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, metadata=metadata, **{"dpi": DPI, **more})
-    return buffer.getvalue()
+    sign = "−" if x < 0 else ""
+    return sign + (power if mantissa == "1.00" else f"{float(mantissa):g}×{power}")
 
 
 def _for_the_page(svg):

@@ -7,8 +7,8 @@ from pathlib import Path
 from simbg.io.safe_files import new_directory
 from simbg.validation.comparison.compare import Comparison
 from simbg.validation.comparison.measures import MEASURES
-from simbg.validation.figures.plot_cube import save_figure
-from simbg.validation.figures.plots import compare_figure
+from simbg.validation.figures.style import encode
+from simbg.validation.figures.two_cubes import compare_figure
 from simbg.validation.pages.html import write_page
 from simbg.validation.suite.results import versions
 
@@ -68,13 +68,7 @@ def _group(folder, number, comparison):
     if isinstance(comparison, Comparison):
         # Named after the group, or after the first of two files.
         path = folder / (Path(comparison.name.split(",")[0]).name.split(".")[0] + ".png")
-        save_figure(_figure(comparison), path, dpi=100)
-        group |= {"status": "ok" if comparison.agree else "bad", "png": path.read_bytes()}
+        png = encode(compare_figure(comparison.a, comparison.b, title=comparison.name))
+        path.write_bytes(png)
+        group |= {"status": "ok" if comparison.agree else "bad", "png": png}
     return group
-
-
-def _figure(comparison):
-    figure = compare_figure(comparison.a, comparison.b, title=" ")
-    # A name is text: a dollar in it begins no formula.
-    figure.suptitle(comparison.name, parse_math=False)
-    return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import subprocess
 from collections import Counter
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from simbg.validation.figures.plots import leaderboard_figure
+from simbg.validation.figures.leaderboard import leaderboard_figure
 from simbg.validation.figures.rendering import slug, write_pictures
+from simbg.validation.figures.style import encode
 from simbg.validation.leaderboard.table import leaderboard, write_leaderboard
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.registry import METRICS
@@ -170,20 +170,13 @@ def _leaderboard(outcomes):
             limit = math.sqrt(2 * s.floor_error) * scale
             floor = math.sqrt(max(s.floor, 0.0)) * scale
             points.setdefault(outcome.method, []).append((floor, limit, s.noise_cost))
-    return leaderboard(outcomes) | {"png": _png(leaderboard_figure(points))}
+    return leaderboard(outcomes) | {"png": encode(leaderboard_figure(points))}
 
 
 def _response(response):
     """Rows (flux, smallest adequate radius)."""
     rows = [(flux, response.adequate(flux)) for flux in response.fluxes]
     return {"rows": rows, "psf": response.psf}
-
-
-def _png(figure):
-    buffer = io.BytesIO()
-    # No software version inside: the same figure has the same bytes.
-    figure.savefig(buffer, dpi=80, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def _size(result):

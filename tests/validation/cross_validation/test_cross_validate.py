@@ -13,7 +13,8 @@ from simbg.parallel import workers
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
 from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
-from simbg.validation.figures.plots import crossval_figure
+from simbg.validation.figures.cross_validation import crossval_figure
+from simbg.validation.figures.style import encode
 
 SELECTION = Selection(exclude=("none",), sources="mask", group_by=("runs", 8))
 
@@ -55,7 +56,7 @@ def test_workers_change_nothing(flat):
 
 
 def test_files(flat, tmp_path):
-    write_crossval(flat[1], tmp_path / "out", crossval_figure(flat[1]))
+    write_crossval(flat[1], tmp_path / "out", encode(crossval_figure(flat[1].runs)))
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"crossval.md", "crossval.json", "crossval.png"}
 

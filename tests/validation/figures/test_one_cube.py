@@ -14,12 +14,7 @@ from simbg.cli.main import main
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube, write_cube
 from simbg.io.tables import one_row_hdu
-from simbg.validation.figures.plot_cube import (
-    choose_energies,
-    cube_figure,
-    plot_file,
-    radial_profile,
-)
+from simbg.validation.figures.one_cube import cube_figure, plot_file
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF"}
 
@@ -68,39 +63,60 @@ def test_published_files(tmp_path, request, name):
     assert out.stat().st_size > 50_000
 
 
+def axes_called(figure, title):
+    return next(axes for axes in figure.axes if axes.get_title("left") == title)
+
+
+def drawn(axes):
+    """Name → (x, y, ends of the errors) of all points with errors."""
+    points = {}
+    for bars in axes.containers:
+        line, _, errors = bars.lines
+        ends = errors[0].get_segments() if errors else []
+        points[bars.get_label()] = *line.get_data(), np.array(ends)
+    return points
+
+
+def spans(cube, *bins):
+    return ["{:.3g} to {:.3g} TeV".format(*cube.axes.energy[k : k + 2]) for k in bins]
+
+
 def test_images_are_the_rates_at_their_places(cube):
-    """Nothing is transposed, and each pixel lies between its edges."""
-    figure = cube_figure(cube)
-    meshes = [axis.collections[0] for axis in figure.axes if axis.get_title("left")]
-    for mesh, k in zip(meshes, choose_energies(cube), strict=True):
-        assert_array_equal(mesh.get_array(), cube.rate[k].T)
-        corners = mesh.get_coordinates()
-        assert_array_equal(corners[0, :, 0], cube.axes.fov_lon)
-        assert_array_equal(corners[:, 0, 1], cube.axes.fov_lat)
-        span = f"{cube.axes.energy[k]:.3g} to {cube.axes.energy[k + 1]:.3g} TeV"
-        assert mesh.axes.get_title("left") == span
+    """Nothing is transposed, and the image lies between the edges."""
+    images = [axes.images[0] for axes in cube_figure(cube).axes if axes.images]
+    for image, k, span in zip(images, (1, 2), spans(cube, 1, 2), strict=True):
+        assert_array_equal(image.get_array(), cube.rate[k].T)
+        assert image.origin == "lower"
+        assert image.get_extent() == [-3.0, 2.0, -1.0, 4.0]
+        assert image.axes.get_title("left") == span
 
 
-def test_spectra_are_the_rates_there(cube):
+def test_spectra_are_means_over_circles(cube):
     """The field does not reach (2, 2) deg: half-way to its corner is looked at instead."""
-    axis = next(a for a in cube_figure(cube).axes if a.get_title() == "spectra")
-    center, off, mean = (line.get_ydata() for line in axis.lines)
-    # Edges of the fixture: fov_lon every 5/6 deg from -3 on, fov_lat every 5/8 deg from -1 on.
-    assert_array_equal(center, cube.rate[:, 3, 1])
-    assert_array_equal(off, cube.rate[:, 4, 4])
-    weight = cube.axes.solid_angle
-    assert_allclose(mean, (cube.rate * weight).sum(axis=(1, 2)) / weight.sum(), rtol=1e-13)
-    labels = axis.get_legend_handles_labels()[1]
-    assert labels == ["at (0, 0) deg", "at (1, 2) deg", "mean over the field"]
+    points = drawn(axes_called(cube_figure(cube), "spectra"))
+    x, y = cube.axes.fov_lon_center[:, None], cube.axes.fov_lat_center
+    insides = [np.hypot(x - a, y - b) <= 0.75 for a, b in ((0, 0), (1, 2))]
+    insides.append(np.full(cube.axes.shape[1:], True))
+    names = ["(0, 0)", "(1, 2)", "whole field"]
+    assert all(part in name for part, name in zip(names, points, strict=True))
+    for inside, (energy, rate, ends) in zip(insides, points.values(), strict=True):
+        weight = np.where(inside, cube.axes.solid_angle, 0)
+        assert_allclose(energy, cube.axes.energy_center)
+        assert_allclose(rate, (cube.rate * weight).sum((1, 2)) / weight.sum(), rtol=1e-12)
+        error = np.sqrt(((cube.rate_error * weight) ** 2).sum((1, 2))) / weight.sum()
+        assert_allclose(np.ptp(ends[..., 1], axis=1), 2 * error, rtol=1e-9)
 
 
 def test_every_axis_has_a_unit(cube):
     figure = cube_figure(cube)
     assert len(figure.axes) == 2 * 2 + 2  # images with a bar each, spectra, profiles
-    for axis in figure.axes:
-        label = axis.get_ylabel()
-        assert any(unit in label for unit in ("/ deg", "/ (s", "/ mean over"))
-        assert axis.get_xlabel().split("/")[-1].strip() in ("deg", "TeV", "")
+    for number, axes in enumerate(figure.axes):
+        labels = axes.get_xlabel(), axes.get_ylabel()
+        # The first image says what is to the left of all.
+        assert all(
+            any(unit in x for unit in ("/ deg", "/ TeV", "/ (s", "/ mean")) for x in labels if x
+        )
+        assert any(labels), number
 
 
 def test_radial_profile(axes):
@@ -108,29 +124,36 @@ def test_radial_profile(axes):
     rng = np.random.default_rng(3)
     rate, error = rng.random((2, *axes.shape))
     rate[1, 2, 3] = np.nan
-    edges, found, found_error = radial_profile(BackgroundCube(axes, rate, error), 1)
-    assert edges[0] == 0
-    assert edges[-1] > axes.offset.max()
-    for low, high, value, its_error in zip(edges[:-1], edges[1:], found, found_error, strict=True):
+    cube = BackgroundCube(axes, rate, error)
+    profiles = axes_called(cube_figure(cube), "radial profiles")
+    middle, found, ends = drawn(profiles)[spans(cube, 1)[0]]
+    half = (middle[1] - middle[0]) / 2
+    known = np.isfinite(rate[1])
+    mean = (rate[1] * axes.solid_angle)[known].sum() / axes.solid_angle[known].sum()
+    assert middle[-1] + half > axes.offset.max()
+    for x, value, (low, high) in zip(middle, found, ends[..., 1], strict=True):
         top = bottom = square = 0.0
         for i, j in itertools.product(range(axes.shape[1]), range(axes.shape[2])):
-            if low <= axes.offset[i, j] < high and np.isfinite(rate[1, i, j]):
+            if abs(axes.offset[i, j] - x) < half and known[i, j]:
                 top += rate[1, i, j] * axes.solid_angle[i, j]
                 bottom += axes.solid_angle[i, j]
                 square += (error[1, i, j] * axes.solid_angle[i, j]) ** 2
-        expected = top / bottom if bottom else np.nan
-        assert_allclose(value, expected, rtol=1e-12)
-        assert_allclose(its_error, np.sqrt(square) / bottom if bottom else np.nan, rtol=1e-12)
-    assert np.isnan(radial_profile(BackgroundCube(axes, rate), 1)[2]).all()
+        assert_allclose(value, top / bottom / mean, rtol=1e-12)
+        assert_allclose(high - low, 2 * np.sqrt(square) / bottom / mean, rtol=1e-9)
+    without = axes_called(cube_figure(replace(cube, rate_error=None)), "radial profiles")
+    assert not drawn(without)[spans(cube, 1)[0]][2].size
 
 
 def test_energies_hold_something_and_differ(cube):
-    assert list(choose_energies(cube)) == [1, 2]
+    def shown(cube):
+        return [a.get_title("left") for a in cube_figure(cube).axes if a.images]
+
+    assert shown(cube) == spans(cube, 1, 2)
     rate = np.repeat(cube.rate, 5, axis=0)
     long = BackgroundCube(replace(cube.axes, energy=np.geomspace(0.1, 20, 21)), rate)
-    assert list(choose_energies(long)) == [4, 8, 11, 15]
+    assert shown(long) == spans(long, 4, 8, 11, 15)
     rate[10:] = 0
-    assert max(choose_energies(replace(long, rate=rate))) < 10
+    assert set(shown(replace(long, rate=rate))) <= set(spans(long, *range(10)))
 
 
 @pytest.mark.parametrize(
@@ -172,9 +195,7 @@ def test_command_line(tmp_path, cube, monkeypatch, capsys):
 def test_colours_of_nothing_but_negative_rates(cube):
     """They span the rates, not up to an arbitrary 1."""
     figure = cube_figure(replace(cube, rate=-cube.rate))
-    mesh = figure.axes[0].collections[0]
-    assert mesh.norm.vmin == -cube.rate[0].max()
-    assert mesh.norm.vmax == 0
+    assert figure.axes[0].images[0].get_clim() == (-cube.rate[0].max(), 0)
 
 
 def test_rings_are_no_cube(tmp_path):

@@ -1,0 +1,42 @@
+"""The figure of a cross-validation: what models say of runs that they have not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simbg.validation.figures import style
+
+__all__ = ["crossval_figure"]
+
+
+@style.styled
+def crossval_figure(runs):
+    """Norms against zenith, deviances, and significances of pixels of held-out runs.
+
+    Parameters
+    ----------
+    runs : sequence of HeldOut
+    """
+    figure = style.new_figure(11, 3.6)
+    left, middle, right = (
+        style.add_axes(figure, 0.65 + 3.65 * n, 0.5, 2.9, 2.75) for n in range(3)
+    )
+    numbers = [[getattr(run, name) for run in runs] for name in ("zenith", "norm", "norm_error")]
+    left.errorbar(*numbers, **style.points(0))
+    left.axhline(1, color=style.GREY, lw=1)
+    left.set(xlabel="zenith / deg", ylabel="events / predicted", title="norm of each run")
+    for name, color in (("image", style.BLUE), ("spectrum", style.ORANGE)):
+        values = [getattr(run, f"{name}_z") for run in runs]
+        middle.hist(values, 15, histtype="step", color=color, label=f"{name} of a run")
+    middle.set(xlabel="deviance z", ylabel="runs", title="after the norm")
+    middle.legend()
+    pixels = np.concatenate([run.significances for run in runs])
+    right.hist(
+        np.clip(pixels, -5, 5), np.linspace(-5, 5, 41), density=True, color=style.BLUE, alpha=0.75
+    )
+    style.draw_normal(right)
+    right.set(xlabel="significance of a pixel", ylabel="density", ylim=(1e-5, 1))
+    style.set_log(right, "y")
+    right.set_title(f"mean {pixels.mean():+.3f}, width {pixels.std():.3f}")
+    right.legend()
+    return figure

@@ -1,0 +1,118 @@
+"""The figure of one cube: images at a few energies, spectra, and radial profiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simbg.io.cubes import read_model
+from simbg.io.safe_files import new_file
+from simbg.validation.figures import curves, images, style
+
+__all__ = ["cube_figure", "plot_file"]
+
+
+def plot_file(path, out=None, overwrite=False):
+    """Draw a background file of any kind.
+
+    Parameters
+    ----------
+    path : path-like
+        What `simbg.io.cubes.read_model` reads: BKG_3D, BKG_2D, 2015's table or image.
+    out : path-like, optional
+        PNG or PDF, by its ending; default: a PNG in the working directory, named as the file.
+    overwrite : bool
+
+    Returns
+    -------
+    out : Path
+    """
+    path = Path(path)
+    out = Path(path.name.removesuffix(".gz")).with_suffix(".png") if out is None else Path(out)
+    if (kind := out.suffix.lower()) not in (".png", ".pdf"):
+        raise ValueError(f"{out}: got a name in {out.suffix!r}, expected .png or .pdf")
+    figure = cube_figure(read_model(path), path.name)
+    with new_file(out, overwrite) as temporary:
+        temporary.write_bytes(style.encode(figure, kind[1:]))
+    return out
+
+
+@style.styled
+def cube_figure(cube, title=""):
+    """Images at up to four energies, spectra at three places, radial profiles of the images.
+
+    Parameters
+    ----------
+    cube : BackgroundCube
+    title : str
+
+    Returns
+    -------
+    figure : Figure
+    """
+    figure = style.new_figure(13.8, 7.2, f"{title}\n{_describe(cube)}".strip())
+    bins = {images.span_text(cube.axes, k): k for k in images.spread_bins(cube.spectrum > 0, 4)}
+    panels = [images.Panel(cube.rate[k], span, _scale(cube.rate[k])) for span, k in bins.items()]
+    images.draw_row(figure, cube.axes, panels, bottom=4.2, size=2.05)
+    _draw_spectra(style.add_axes(figure, 0.75, 0.5, 5.9, 2.9), cube)
+    _draw_profiles(style.add_axes(figure, 7.5, 0.5, 5.9, 2.9), cube, bins)
+    return figure
+
+
+def _describe(cube):
+    """Number of bins, alignment, clock and integral, in words."""
+    clock = {"livetime": "livetime", "ontime": "observation time"}[cube.clock]
+    number = " × ".join(map(str, cube.axes.shape))
+    return (
+        f"{number} bins (energy, fov_lon, fov_lat), {cube.axes.align}, per second of {clock}; "
+        f"{cube.total:.4g} s⁻¹ in all"
+    )
+
+
+def _scale(image):
+    """From zero, or from the lowest rate if that is negative."""
+    finite = image[np.isfinite(image)]
+    low, top = finite.min(initial=0.0), finite.max(initial=0.0)
+    return {"vmin": low, "vmax": top if top > low else 1.0, "cmap": "viridis"}
+
+
+def _draw_spectra(axes, cube):
+    places = [_inside(cube.axes, place) for place in curves.PLACES]
+    masks = [curves.circle(cube.axes, place) for place in places]
+    rate, error = curves.mean_rate(cube, np.array([*masks, np.full(cube.axes.shape[1:], True)]))
+    for number, name in enumerate([*map(curves.circle_text, places), "whole field"]):
+        own = None if error is None else error[:, number]
+        _draw(axes, curves.Curve(cube.axes.energy, rate[:, number], own), number, name)
+    style.set_log(axes, "x", plain=True)
+    curves.set_rates(axes, rate)
+    axes.set(xlim=cube.axes.energy[[0, -1]], xlabel="energy / TeV", ylabel=style.RATE)
+    axes.set_title("spectra")
+
+
+def _inside(axes, place):
+    """A place, or half-way to the corner of a field that does not reach it."""
+    pairs = zip(place, (axes.fov_lon, axes.fov_lat), strict=True)
+    return [x if edges[0] <= x < edges[-1] else edges[-1] / 2 for x, edges in pairs]
+
+
+def _draw_profiles(axes, cube, bins):
+    edges, masks = curves.rings(cube.axes)
+    rate, error = curves.mean_rate(cube, masks)
+    field, _ = curves.mean_rate(cube, np.full((1, *cube.axes.shape[1:]), True))
+    for number, (name, k) in enumerate(bins.items()):
+        if field[k] > 0:
+            own = None if error is None else error[k] / field[k]
+            _draw(axes, curves.Curve(edges, rate[k] / field[k], own), number, name)
+    axes.axhline(1, color=style.GREY, lw=1)
+    axes.set(xlabel="offset / deg", ylabel="rate / mean over the field", title="radial profiles")
+    axes.set(xlim=(0, None), ylim=(0, None))
+
+
+def _draw(axes, curve, number, name):
+    """Averages over bins: a step over each and a point in the middle, with its error."""
+    steps = np.where(curve.shown, curve.rate, np.nan)
+    curves.draw_steps(axes, curve.edges, steps, color=style.look(number)["color"], lw=0.8)
+    curves.draw_points(axes, curve, number, name)
+    axes.legend()
+    axes.grid(alpha=0.3)

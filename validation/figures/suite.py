@@ -1,0 +1,91 @@
+"""The figures of the suite as a whole: convergence, masks, and its check of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simbg.validation.figures import style
+
+__all__ = []
+
+
+@style.styled
+def convergence_figure(curves, numbers):
+    """Relative accuracy of the rebuilt rate against exposure, a line a method.
+
+    Parameters
+    ----------
+    curves : sequence of Convergence
+    numbers : dict of str to int
+        Of the methods, which have a colour and a marker each.
+    """
+    figure, axes = style.small_figure()
+    for c in curves:
+        error = 0.5 * c.accuracy * np.array(c.loss_error) / c.loss
+        look = style.points(numbers[c.method])
+        name = style.label(f"{c.method}, exponent {c.exponent:.2f}")
+        axes.errorbar(c.hours, c.accuracy, error, label=name, **look)
+        cost, floor = c.fit
+        hours = np.geomspace(c.hours[0], c.hours[-1], 100)
+        events = hours * c.events[0] / c.hours[0]
+        axes.plot(hours, np.sqrt(cost / events + floor), ":", color=look["color"], lw=1.2)
+    axes.axhline(0.01, color=style.INK, lw=0.8, ls="--")
+    for which in "xy":
+        style.set_log(axes, which, plain=True)
+    axes.set(xlabel="livetime / h", ylabel="relative rms error of the rate")
+    axes.legend()
+    return figure
+
+
+@style.styled
+def response_figure(response):
+    """Bias of the rate against the radius of a source's mask, for some fluxes."""
+    figure, axes = style.small_figure()
+    for number, flux in enumerate(response.fluxes):
+        biases = {"its track": (response.sector, "-"), "all": (response.total, ":")}
+        for name, (bias, line) in biases.items():
+            look = style.points(number) | {"ls": line, "label": f"{flux:g} Crab, {name}"}
+            axes.plot(response.radii, flux * np.array(bias), **look)
+    axes.axhline(0.002, color=style.INK, lw=0.8, ls="--")
+    axes.set(xlabel="radius of the mask / deg", ylabel="relative bias of the rate")
+    axes.set_title(f"point spread function {response.psf:g} deg; dashed: 0.2 %")
+    axes.set_yscale("symlog", linthresh=1e-4)
+    axes.yaxis.set_major_formatter(style.number_text)
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper right")
+    return figure
+
+
+@style.styled
+def self_check_figure(found, probes):
+    """Which metric finds which defect at its full size, and how near to the limit sizes get.
+
+    Parameters
+    ----------
+    found : sequence of Found
+        By defect.
+    probes : sequence of str
+        Names of the metrics of their pulls.
+    """
+    height = 0.24 * len(found) + 1.9
+    figure = style.new_figure(11, height)
+    place = {"left": 0.15, "right": 0.97, "bottom": 1.25 / height, "top": 1 - 0.35 / height}
+    left, right = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
+    figure.subplots_adjust(**place, wspace=0.18)
+    sizes = np.abs(np.nan_to_num([f.pulls for f in found], posinf=1e9, neginf=1e9))
+    mesh = left.imshow(np.clip(sizes, 0, 12), cmap="Blues", aspect="auto", vmin=0, vmax=12)
+    left.set_xticks(range(len(probes)), probes, rotation=60, ha="right", rotation_mode="anchor")
+    left.set_yticks(range(len(found)), [f.name for f in found])
+    left.set(title="mean |pull| at full size, in σ", ylabel="defect")
+    for (i, j), value in np.ndenumerate(sizes):
+        if value >= 4:
+            text = f"{value:.0f}" if value < 1000 else ">999"
+            color = "w" if value > 7 else "k"
+            left.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
+    bar = figure.colorbar(mesh, ax=left, extend="max", fraction=0.03, pad=0.02)
+    bar.solids.set_rasterized(True)
+    right.barh(range(len(found)), np.nan_to_num([f.ratio for f in found]), color=style.BLUE)
+    right.axvline(1, color=style.GREY, lw=1)
+    right.axvline(2, color=style.ORANGE, lw=1, ls="--")
+    right.set(xlabel="smallest size found / Cramér–Rao limit", title="no bar: no such limit")
+    return figure
