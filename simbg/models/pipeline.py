@@ -13,7 +13,8 @@ from astropy.table import Table
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import new_directory, write_fits
 from simbg.models.per_run import RUN_FILES, write_run_models
-from simbg.models.selection import Selection, open_store, runs_of
+from simbg.models.runs import open_store, runs_of
+from simbg.models.selection import Selection
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.contract import axes_for, reconstruct
 from simbg.reconstruction.registry import find_method
@@ -85,7 +86,7 @@ def reconstruct_store(
             )
         runs = runs_of(store, selection)
         _write_tables(folder, runs)
-        by_group, cubes = runs.by_group, {}
+        by_group, cubes = runs.groups.split(runs.observations), {}
         if per_run:
             everything = [run for members in by_group.values() for run in members]
             axes = axes_for(estimator, everything)

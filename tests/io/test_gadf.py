@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.stores import EVENTS, edit_hdu, edit_table
 
 from simbg.io.gadf_reader import GadfStore
-from simbg.models.selection import Selection, select
+from simbg.models.runs import runs_of
+from simbg.models.selection import Selection
 from simbg.observations.observation import MJDREF
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
@@ -350,9 +351,9 @@ def test_run_that_is_not_listed(store):
     edit_table(store / "obs-index.fits.gz", lambda t: t[t["OBS_ID"] != 2])
     nothing_near = {"exclude": ("none",)}
     with pytest.raises(ValueError, match=r"run 2 .* has events but is not in the list"):
-        select(GadfStore(store), Selection(**nothing_near))
-    table, _ = select(GadfStore(store), Selection(obs_ids=(1, 3), **nothing_near))
-    assert table["OBS_ID"].tolist() == [1, 3]
+        runs_of(GadfStore(store), Selection(**nothing_near))
+    runs = runs_of(GadfStore(store), Selection(obs_ids=(1, 3), **nothing_near))
+    assert runs.table["OBS_ID"].tolist() == [1, 3]
 
 
 @pytest.mark.gammapy_data

@@ -13,7 +13,8 @@ from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.models.pipeline import reconstruct_store
-from simbg.models.selection import Selection, runs_of
+from simbg.models.runs import runs_of
+from simbg.models.selection import Selection
 from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.zenith_groups import ZenithGroups
 from simbg.simulation.experiment import Experiment
@@ -42,7 +43,7 @@ def test_masks_of_a_file_are_those_of_the_scenario(made):
     folder, selection = made
     runs = runs_of(GadfStore(folder / "store"), selection)
     assert runs.n_skipped == 0
-    assert len(runs.by_group) == 2
+    assert set(runs.group_id) == {0, 1}
     for run in runs.observations:
         assert run.excluded == SCENARIO.regions
         assert not any(region.contains(*run.events().sky).any() for region in run.excluded)

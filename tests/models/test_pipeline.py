@@ -19,8 +19,10 @@ from simbg.axes import edition2015_axes
 from simbg.cli.edition2015 import main as make_bg_cube_models
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
-from simbg.models.selection import Selection, open_store, select
+from simbg.models.runs import open_store, runs_of
+from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
+from simbg.observations.observation import Observation
 from simbg.parallel import workers
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenarios import SCENARIOS
@@ -171,9 +173,9 @@ def test_scheme_is_found_or_named(tmp_path, store):
 
 
 def test_selection_by_number(store):
-    table, groups = select(open_store(store), replace(EVERYWHERE, obs_ids=(7, 2, 2)))
-    assert table["OBS_ID"].tolist() == [2, 7]
-    assert len(groups) == 2
+    runs = runs_of(open_store(store), replace(EVERYWHERE, obs_ids=(7, 2, 2)))
+    assert runs.table["OBS_ID"].tolist() == [2, 7]
+    assert [run.obs_id for run in runs.observations] == [2, 7]
 
 
 def test_selection_near_a_source(tmp_path, store):
@@ -181,7 +183,7 @@ def test_selection_near_a_source(tmp_path, store):
     ra, dec = listed["RA_PNT"][4], listed["DEC_PNT"][4]
     (tmp_path / "s.reg").write_text(f"icrs\ncircle({ra}d,{dec}d,0.5d)\n")
     selection = Selection(exclude=("none", str(tmp_path / "s.reg")))
-    table, _ = select(open_store(store), selection)
+    table = runs_of(open_store(store), selection).table
     pointing = SkyCoord(listed["RA_PNT"], listed["DEC_PNT"], unit="deg")
     far = pointing.separation(pointing[4]).deg > 3 + 2 * 0.5
     assert not far[4]
@@ -223,12 +225,15 @@ def test_quick_look_takes_100_runs_evenly(n_obs):
         )
         run_ids = frozenset(range(n_obs))
 
-    table, groups = select(Store(), replace(EVERYWHERE, test=True))
-    taken = table["OBS_ID"]
+        def observations(self, table):
+            return [Observation(r["OBS_ID"], None, 9, 10, alt=r["ALT"], az=100) for r in table]
+
+    runs = runs_of(Store(), replace(EVERYWHERE, test=True))
+    taken = runs.table["OBS_ID"]
     assert len(taken) == min(n_obs, 100)
     assert (taken[0], taken[-1]) == (0, n_obs - 1)
     assert set(np.diff(taken)) <= {1, 2, 3}
-    assert_array_equal(groups, table["ALT"] >= 45)
+    assert_array_equal(runs.group_id, runs.table["ALT"] >= 45)
 
 
 # What follows needs the public H.E.S.S. runs.

@@ -19,7 +19,7 @@ from simbg.axes import Axes
 from simbg.io.safe_files import new_directory
 from simbg.models.known_sources import known_sources, near_source
 from simbg.models.run_norm import predicted_counts
-from simbg.models.selection import open_store, runs_of
+from simbg.models.runs import open_store, runs_of
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs

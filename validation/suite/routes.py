@@ -11,7 +11,8 @@ from astropy.table import Table
 
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
-from simbg.models.selection import Selection, open_store
+from simbg.models.runs import open_store
+from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
 from simbg.reconstruction.contract import reconstruct
 from simbg.reconstruction.registry import find_method
