@@ -205,7 +205,7 @@ def test_every_module_has_a_layer(sources):
             "import importlib\nimportlib.import_module('simbg.truth.gaussian')",
             "simbg.reconstruction.edition2015 ⇝ simbg.truth.gaussian",
         ),
-        ("simbg.models.pipeline", "import simbg.fixtures.small", "simbg.models.pipeline ⇝"),
+        ("simbg.models.pipeline", "import simbg.fixtures.small_files", "simbg.models.pipeline ⇝"),
         ("simbg.cli.console", "import simbg.validation.metrics", "→ simbg.validation.metrics"),
         ("simbg.validation.metrics.fits", "import simbg.validation.suite", "(upwards)"),
         ("simbg.validation.figures.style", "from simbg.simulation import schedule", "(simulates)"),

@@ -12,7 +12,6 @@ from scipy import ndimage
 from scipy.stats import chi2
 
 from simbg.axes import Axes, edition2015_axes
-from simbg.fixtures.editions import _runs_2015
 from simbg.observations.exposure import StackedCounts
 from simbg.observations.observation import Events, Observation
 from simbg.reconstruction.contract import Reconstructor
@@ -383,14 +382,6 @@ def test_errors_of_indices_are_their_scatter():
     fits = np.array([fitted_index(TRUTH.sample(20_000, rng)[0], 0.1, 100.0) for _ in range(100)])
     total = np.sum((fits[:, 0] - 2.2) ** 2 / fits[:, 1] ** 2)
     assert chi2(100).ppf(FALSE_ALARM / 2) < total < chi2(100).isf(FALSE_ALARM / 2)
-
-
-def test_recipe_of_2015_draws_2_5_when_asked_for_1_5():
-    """−Γ as the exponent of the uniform, where its inverse cumulative has 1 − Γ."""
-    events = next(_runs_2015()).events()
-    index, error = fitted_index(events.energy, 0.1, 100.0)
-    assert abs(index - 2.5) < sigmas(FALSE_ALARM) * error
-    assert error < 0.003
 
 
 @pytest.mark.parametrize("method", METHODS)

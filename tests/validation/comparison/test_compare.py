@@ -11,7 +11,6 @@ from scipy import stats
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.fixtures.editions import current_pair, edition2015_pair
 from simbg.io.cubes import write_cube
 from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.histogram import Histogram
@@ -255,20 +254,6 @@ def test_clocks_without_dead_time():
 
 
 # The published pair -----------------------------------------------------------------------
-
-
-def test_published_pair_of_2015_differs_for_its_known_causes():
-    true, reco, _ = edition2015_pair()
-    found = compare(true, reco)
-    assert {"norm", "center_index", "width"} <= set(found.differs_in)
-    assert "(√2: exp(−r²/σ²) for exp(−r²/2σ²))" in found.verdict or "(1/√2" in found.verdict
-    assert "central index" in found.verdict
-    assert "norm ×" in found.verdict
-
-
-def test_current_pair_agrees():
-    true, reco, _ = current_pair()
-    assert compare(true, reco).agree
 
 
 # Text and files ---------------------------------------------------------------------------
