@@ -34,8 +34,8 @@ SHOWN = {
         "simbg.axes",
         "simbg.cube",
         "simbg.truth.gaussian",
-        "simbg.simulation.scenarios",
-        "simbg.simulation.simulate",
+        "simbg.simulation.experiment",
+        "simbg.simulation.scenario",
     ),
     *(
         "simbg.observations.exposure",

@@ -7,7 +7,7 @@ __all__ = ["complete_method", "complete_scenario"]
 
 def complete_scenario(ctx, param, incomplete):
     """Scenarios that begin so."""
-    from simbg.simulation.scenarios import SCENARIOS
+    from simbg.simulation.library import SCENARIOS
 
     return [name for name in SCENARIOS if name.startswith(incomplete)]
 

@@ -83,10 +83,10 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
     """
     from simbg.parallel import workers
     from simbg.simulation.experiment import Experiment
-    from simbg.simulation.scenarios import from_file
+    from simbg.simulation.scenario import Scenario
 
     _one_of(from_, "name", "--scenario")
-    scenario = from_file(from_) if from_ else _scenario(name)
+    scenario = Scenario.from_file(from_) if from_ else _scenario(name)
     with workers(jobs, "simulate") as executor:
         experiment = Experiment.of(scenario, seed, runs)
         n_events = experiment.write(outdir, scheme, overwrite, executor)
@@ -94,7 +94,7 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
 
 
 def _scenario(name):
-    from simbg.simulation.scenarios import SCENARIOS
+    from simbg.simulation.library import SCENARIOS
 
     if name not in SCENARIOS:
         raise ValueError(f"scenario: got {name!r}, expected one of {', '.join(SCENARIOS)}")

@@ -60,7 +60,7 @@ class GadfWriter:
         Parameters
         ----------
         row : mapping
-            The run, with the columns of `make_observation_table` (seconds, deg).
+            The run, with the columns of `Scenario.table` (seconds, deg).
         events : Events
             With times in s since `MJDREF`.
         """
@@ -92,7 +92,7 @@ class GadfWriter:
         Parameters
         ----------
         table : Table
-            From `make_observation_table`, in relative times.
+            From `Scenario.table`.
         """
         rows = [
             (int(obs_id), kind, hdu_class, "data", _file_name(obs_id), name)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from astropy.table import Table
 
-from simbg.simulation.scenarios import Scenario
-from simbg.simulation.simulate import expected_stack, observe, write_dataset
+from simbg.observations.observation import Observation
+from simbg.simulation.events import simulate_run
+from simbg.simulation.expectations import expected_stack
+from simbg.simulation.scenario import Scenario
+from simbg.simulation.schedule import rows_of
+from simbg.simulation.stores import write_store
 
 __all__ = ["Experiment"]
 
@@ -31,7 +36,7 @@ class Experiment:
     Examples
     --------
     >>> from simbg.axes import edition2015_axes
-    >>> from simbg.simulation.scenarios import SCENARIOS
+    >>> from simbg.simulation.library import SCENARIOS
     >>> night = Experiment.of(SCENARIOS["night"], seed=0)
     >>> observations = night.observations()
     >>> len(observations), len(observations[0].load())
@@ -39,6 +44,13 @@ class Experiment:
     >>> stack = night.expected(edition2015_axes(8))
     >>> stack.n_obs, stack.counts.shape, round(stack.counts.sum())
     (8, (10, 20, 20), 52492)
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     n_events = Experiment.of(SCENARIOS["night"], 0, n_obs=2).write(folder + "/store")
+    ...     sorted(path.name for path in Path(folder, "store").iterdir())
+    ['data', 'hdu-index.fits.gz', 'obs-index.fits.gz']
     """
 
     scenario: Scenario
@@ -68,9 +80,22 @@ class Experiment:
         -------
         observations : list of Observation
         """
-        scenario = self.scenario
-        about = scenario.truth, self.runs, self.seed, scenario.name, self.replicate
-        return observe(*about, scenario.sources, scenario.site, scenario.regions)
+        simulate = partial(simulate_run, self.scenario, self.seed, self.replicate)
+        return [
+            Observation(
+                obs_id=row["OBS_ID"],
+                load=partial(simulate, row),
+                livetime=row["LIVETIME"],
+                ontime=row["ONTIME"],
+                energy_threshold=row["SAFE_ENERGY_LO"],
+                ra=row["RA_PNT"],
+                dec=row["DEC_PNT"],
+                alt=row["ALT_PNT"],
+                az=row["AZ_PNT"],
+                excluded=tuple(self.scenario.regions),
+            )
+            for row in rows_of(self.runs)
+        ]
 
     def expected(self, axes, threshold_bin="drop", claimed=False, vary=True):
         """Exact expectation of the stack of these observations.
@@ -89,26 +114,24 @@ class Experiment:
 
         Returns
         -------
-        stack : Stack
+        stack : StackedCounts
             ``counts`` and ``run_counts`` are floats.
         """
-        scenario = self.scenario
-        sky = scenario.sources, scenario.site, scenario.regions
-        return expected_stack(scenario.truth, self.runs, axes, threshold_bin, claimed, *sky, vary)
+        return expected_stack(self.scenario, self.runs, axes, threshold_bin, claimed, vary)
 
     def background(self, axes, threshold_bin="drop"):
         """The background alone, without sources, at the exposure that a method claims.
 
         Parameters and result are those of `expected`.
         """
-        return self.without_sources().expected(axes, threshold_bin, claimed=True)
+        dark = replace(self.scenario, sources=())
+        return expected_stack(dark, self.runs, axes, threshold_bin, claimed=True)
 
-    def without_sources(self):
-        """The same experiment, its gamma-ray sources switched off."""
-        return replace(self, scenario=replace(self.scenario, sources=()))
-
-    def write(self, outdir, scheme="gadf", overwrite=False, executor=None, progress=iter):
+    def write(self, outdir, scheme="gadf", overwrite=False, executor=None):
         """Simulate the runs and write them as a data store.
+
+        The regions that the scenario excludes are written as regions.reg, a DS9 file, if there
+        are any. The same experiment makes the same bytes, with any executor.
 
         Parameters
         ----------
@@ -116,27 +139,9 @@ class Experiment:
         scheme : {"gadf", "hess"}
         overwrite : bool
         executor : concurrent.futures.Executor, optional
-            The bytes are the same with any.
-        progress : callable
-            Wraps the iteration over runs.
 
         Returns
         -------
         n_events : int
         """
-        scenario = self.scenario
-        return write_dataset(
-            outdir,
-            scenario.truth,
-            self.runs,
-            scenario.site,
-            self.seed,
-            scenario.name,
-            scheme,
-            overwrite,
-            executor,
-            progress,
-            sources=scenario.sources,
-            regions=scenario.regions,
-            replicate=self.replicate,
-        )
+        return write_store(self, outdir, scheme, overwrite, executor)

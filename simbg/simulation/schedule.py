@@ -1,141 +1,122 @@
-"""Schedules: tables of simulated runs, when and where they look."""
+"""Schedule: the observation table of a scenario, when its runs are taken and where they look."""
 
 from __future__ import annotations
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import offset_by
 from astropy.table import Table
 from astropy.time import Time
 
 from simbg.observations.observation import MJDREF
+from simbg.simulation.seeds import named_rng
 from simbg.sky.pointing import Tracking, altaz_to_radec
-from simbg.truth.sources import offset_by
 
-__all__ = ["make_observation_table"]
+__all__ = ["observation_table", "rows_of"]
 
-# Deg of sidereal time a day beyond 360, and at MJD 51544.5 UT1 in Greenwich: IAU 1982, rounded.
+# Nights of 2010 to 2014 and hours of the night (UTC) in which runs start, as in 2015.
+NIGHTS = 55197.0, 57023.0  # MJD
+HOURS = 22.0, 27.5
+# Hours in which runs on a target have their middle.
+HOURS_TARGET = 19.0, 28.0
+N_TELS, MUON_EFFICIENCY = (3, 4), (0.6, 1.0)
+# Sidereal time is linear here: deg a day beyond 360, and deg at MJD 51544.5 UT1 in Greenwich (IAU
+# 1982, rounded). `erfa.gmst82`, quadratic, would move starts, and so all stores, by 1 ms.
 SIDEREAL = 0.98564736629
 GREENWICH = 280.46061837
 
 
-def make_observation_table(
-    n_obs,
-    rng,
-    site,
-    az_range=(0.0, 360.0),
-    alt_range=(45.0, 90.0),
-    date_range=("2010-01-01", "2015-01-01"),
-    n_tels_range=(3, 4),
-    ontime=1800.0,
-    deadtime_fraction=1 / 6,
-    use_abs_time=False,
-    target=None,
-    wobble=0.0,
-    n_gti=1,
-    gti_gap=0.0,
-):
+def observation_table(scenario, seed, n_obs):
     """Random observations, distributed as 2015's ``make_test_observation_table`` has them.
 
-    Azimuth and sine of the altitude are uniform, so pointings are uniform on the
-    sphere; days are uniform in ``date_range`` and runs start between 22:00 and
-    3:30 UTC of their night (with a range under a day: uniform in the range);
-    muon efficiencies are uniform in 0.6–1.
+    Azimuth and sine of the altitude are uniform, so pointings are uniform on the sphere; days
+    are uniform in 2010 to 2014 and runs start between 22:00 and 3:30 UTC of their night; muon
+    efficiencies are uniform in 0.6–1.
+
+    With a target, runs look at it, ``wobble`` deg north, east, south and west of it in turn.
+    Altitudes are drawn as they are without, as far as the target gets there; azimuths follow. The
+    middles of runs lie between 19:00 and 4:04 UTC, up to a year after the range of dates.
 
     Parameters
     ----------
+    scenario : Scenario
+    seed : int
     n_obs : int
-    rng : numpy.random.Generator
-    site : simbg.sky.pointing.Site
-    az_range, alt_range : tuple of float
-        deg; horizontal pointing at mid-run.
-    date_range : tuple
-        Anything `astropy.time.Time` takes, UTC.
-    n_tels_range : tuple of int
-        Both ends included.
-    ontime : float
-        s
-    deadtime_fraction : float or tuple of float
-        1 − livetime / ontime; 2015's is 1/6. Two numbers: uniform between them.
-    use_abs_time : bool
-        TSTART and TSTOP as UTC in ISO format instead of seconds since `MJDREF`.
-    target : tuple of float, optional
-        RA and Dec (deg, ICRS) that all runs look at, ``wobble`` deg north, east, south and
-        west of it in turn. Altitudes are drawn as they are without, as far as the target
-        gets there; azimuths follow. The middles of runs lie between 19:00 and 4:04 UTC, up
-        to a year after the range of dates.
-    n_gti, gti_gap : int, float
-        Good time intervals of a run, and the s between them, by which the run is longer.
 
     Returns
     -------
     table : Table
-        OBS_ID, RA_PNT, DEC_PNT, ALT_PNT, AZ_PNT, ZEN_PNT (deg), TSTART, TSTOP, ONTIME,
-        LIVETIME (s), DEADC, N_TELS, MUONEFF; RA and Dec (ICRS) from altitude and
-        azimuth at mid-run.
+        OBS_ID, RA_PNT, DEC_PNT, ALT_PNT, AZ_PNT, ZEN_PNT (deg), TSTART, TSTOP (s since `MJDREF`),
+        ONTIME, LIVETIME (s), DEADC, N_TELS, MUONEFF, SAFE_ENERGY_LO (TeV); RA and Dec (ICRS) from
+        altitude and azimuth at mid-run. Where the scenario has them: N_GTI, GTI_GAP (s), OBS_MODE,
+        and what a store must not tell: TRUE_NORM and TRUE_DRIFT (per hour).
 
     Raises
     ------
     ValueError
-        If a range is empty or outside what it can be.
-
-    Examples
-    --------
-    >>> from simbg.simulation.scenarios import HESS_SITE
-    >>> table = make_observation_table(5, np.random.default_rng(0), HESS_SITE, alt_range=(60, 80))
-    >>> bool(table["ALT_PNT"].min() >= 60), table["LIVETIME"].unit.name
-    (True, 's')
+        If there are no runs, or the target never comes as high as it should.
     """
-    _check_ranges(n_obs, az_range, alt_range, n_tels_range, ontime, deadtime_fraction)
-    duration = ontime + (n_gti - 1) * gti_gap
-    if not (n_gti >= 1 and gti_gap >= 0):
-        raise ValueError(f"n_gti, gti_gap: got {n_gti}, {gti_gap} s, expected ≥ 1 and ≥ 0")
-    start = _random_starts(n_obs, rng, date_range)
-    az = rng.uniform(*az_range, n_obs) % 360
-    alt = np.rad2deg(np.arcsin(rng.uniform(*np.sin(np.deg2rad(alt_range)), n_obs)))
-    if target is None:
-        ra, dec = altaz_to_radec(alt, az, start.tt.mjd + 0.5 * duration / 86400, site)
-    else:
-        ra, dec = _wobbles(n_obs, target, wobble)
-        start = _starts_at(alt, ra, dec, start, duration, site, rng)
-        alt, az = _altaz_at_middle(ra, dec, start, duration, site)
-    table = Table({"OBS_ID": np.arange(1, n_obs + 1)})
-    for name, values in zip(
-        ("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT", "ZEN_PNT"),
-        (ra, dec, alt, az, 90 - alt),
-        strict=True,
-    ):
-        table[name] = values * u.deg
-    if use_abs_time:
-        table["TSTART"], table["TSTOP"] = start.isot, (start + duration * u.s).isot
-    else:
-        relative = (start.tt.mjd - MJDREF) * 86400
-        table["TSTART"], table["TSTOP"] = relative * u.s, (relative + duration) * u.s
-    table["ONTIME"] = np.full(n_obs, ontime) * u.s
-    alive = 1 - _dead(deadtime_fraction, n_obs, rng)
+    if n_obs < 1:
+        raise ValueError(f"number of observations: got {n_obs}, expected 1 or more")
+    rng = named_rng(seed, scenario.name + " runs")
+    duration = scenario.ontime + (scenario.n_gti - 1) * scenario.gti_gap
+    start, pointings = _pointings(scenario, n_obs, duration, rng)
+    tstart = (start.tt.mjd - MJDREF) * 86400
+    table = Table({"OBS_ID": np.arange(1, n_obs + 1)} | pointings)
+    table["TSTART"], table["TSTOP"] = tstart * u.s, (tstart + duration) * u.s
+    table["ONTIME"] = np.full(n_obs, scenario.ontime) * u.s
+    dead = scenario.deadtime_fraction
+    # Random dead times take random numbers, a fixed one takes none.
+    alive = 1 - (rng.uniform(*dead, n_obs) if np.ndim(dead) else dead)
     table["LIVETIME"] = table["ONTIME"] * alive
     table["DEADC"] = np.full(n_obs, alive)
-    table["N_TELS"] = rng.integers(n_tels_range[0], n_tels_range[1], n_obs, endpoint=True)
-    table["MUONEFF"] = rng.uniform(0.6, 1.0, n_obs)
-    if n_gti > 1:
-        table["N_GTI"], table["GTI_GAP"] = np.full(n_obs, n_gti), np.full(n_obs, gti_gap) * u.s
-    table.meta["TIME_FORMAT"] = "absolute" if use_abs_time else "relative"
+    table["N_TELS"] = rng.integers(*N_TELS, n_obs, endpoint=True)
+    table["MUONEFF"] = rng.uniform(*MUON_EFFICIENCY, n_obs)
+    if scenario.n_gti > 1:
+        table["N_GTI"] = np.full(n_obs, scenario.n_gti)
+        table["GTI_GAP"] = np.full(n_obs, scenario.gti_gap) * u.s
+    table.meta["TIME_FORMAT"] = "relative"
+    _add_settings(table, scenario, seed)
     return table
 
 
-def _dead(fraction, n_obs, rng):
-    """Dead time of each run; a random one takes random numbers, a fixed one none."""
-    return rng.uniform(*fraction, n_obs) if np.ndim(fraction) else fraction
+def _add_settings(table, scenario, seed):
+    """Columns of the threshold, of the observing mode and of the runs' secret factors."""
+    cosine = np.cos(np.deg2rad(np.asarray(table["ZEN_PNT"])))
+    threshold = scenario.energy_threshold * cosine**-scenario.threshold_power
+    table["SAFE_ENERGY_LO"] = threshold * u.TeV
+    if sigma := scenario.run_scatter:
+        normal = named_rng(seed, scenario.name + " norms").standard_normal(len(table))
+        table["TRUE_NORM"] = np.exp(sigma * normal - 0.5 * sigma**2)
+    if scenario.rate_drift:
+        table["TRUE_DRIFT"] = np.full(len(table), scenario.rate_drift)
+    if scenario.drift:
+        table["OBS_MODE"] = ["DRIFT"] * len(table)
+
+
+def _pointings(scenario, n_obs, duration, rng):
+    """Starts of the runs, and their pointings at mid-run as columns in deg."""
+    night = np.floor(rng.uniform(*NIGHTS, n_obs))
+    start = Time(night + rng.uniform(*HOURS, n_obs) / 24, format="mjd", scale="utc")
+    az = rng.uniform(*scenario.az_range, n_obs) % 360
+    sine = rng.uniform(*np.sin(np.deg2rad(scenario.alt_range)), n_obs)
+    alt = np.rad2deg(np.arcsin(sine))
+    if scenario.target is None:
+        middle = start.tt.mjd + 0.5 * duration / 86400
+        ra, dec = altaz_to_radec(alt, az, middle, scenario.site)
+    else:
+        ra, dec = _wobbles(n_obs, scenario.target, scenario.wobble)
+        start = _starts_at(alt, ra, dec, start, duration, scenario.site, rng)
+        alt, az = _altaz_at_middle(ra, dec, start, duration, scenario.site)
+    names = "RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT", "ZEN_PNT"
+    angles = zip(names, (ra, dec, alt, az, 90 - alt), strict=True)
+    return start, {name: angle * u.deg for name, angle in angles}
 
 
 def _wobbles(n_obs, target, wobble):
     """RA and Dec of runs north, east, south and west of a target in turn."""
-    ra, dec = target
-    if not (0 <= ra <= 360 and -90 <= dec <= 90 and 0 <= wobble <= 90):
-        raise ValueError(
-            f"target: got {target} and wobble {wobble} deg, expected deg on the sky and 0 to 90"
-        )
     angle = np.arange(n_obs) % 4 * 90.0
-    return offset_by(ra, dec, angle, np.full(n_obs, float(wobble)))
+    return [x.deg for x in offset_by(*target * u.deg, angle * u.deg, wobble * u.deg)]
 
 
 def _starts_at(alt, ra, dec, night, duration, site, rng):
@@ -148,7 +129,7 @@ def _starts_at(alt, ra, dec, night, duration, site, rng):
             f"target: it culminates below {np.min(alt):.1f} deg, expected it within alt_range"
         )
     hour_angle = np.rad2deg(np.arccos(np.clip(cosine, -1, 1))) * rng.choice((-1, 1), alt.size)
-    middle = np.floor(night.mjd) + rng.uniform(19.0, 28.0, alt.size) / 24
+    middle = np.floor(night.mjd) + rng.uniform(*HOURS_TARGET, alt.size) / 24
     sidereal = GREENWICH + (360 + SIDEREAL) * (middle - 51544.5) + site.lon
     later = (ra + hour_angle - sidereal) % 360
     days = np.floor(later / SIDEREAL)
@@ -165,27 +146,13 @@ def _altaz_at_middle(ra, dec, start, duration, site):
     return np.array(each)[:, :, 0].T
 
 
-def _random_starts(n_obs, rng, date_range):
-    first, last = (Time(date, scale="utc") for date in date_range)
-    if not first < last:
-        raise ValueError(f"date_range: got {date_range}, expected start before end")
-    mjd = rng.uniform(first.mjd, last.mjd, n_obs)
-    if last.mjd - first.mjd > 1:
-        mjd = np.floor(mjd) + rng.uniform(22.0, 27.5, n_obs) / 24
-    return Time(mjd, format="mjd", scale="utc")
-
-
-def _check_ranges(n_obs, az_range, alt_range, n_tels_range, ontime, deadtime_fraction):
-    if n_obs < 1:
-        raise ValueError(f"number of observations: got {n_obs}, expected 1 or more")
-    if not az_range[0] < az_range[1] <= az_range[0] + 360:
-        raise ValueError(f"az_range: got {az_range}, expected increasing deg over at most 360")
-    if not 0 <= alt_range[0] < alt_range[1] <= 90:
-        raise ValueError(f"alt_range: got {alt_range}, expected increasing deg within 0 and 90")
-    if not 1 <= n_tels_range[0] <= n_tels_range[1]:
-        raise ValueError(f"n_tels_range: got {n_tels_range}, expected 1 ≤ first ≤ last")
-    dead = np.atleast_1d(deadtime_fraction)
-    if not (ontime > 0 and np.all((dead >= 0) & (dead < 1)) and dead[0] <= dead[-1]):
-        raise ValueError(
-            f"ontime and dead time: got {ontime} s and {deadtime_fraction}, expected > 0 and 0–1"
-        )
+def rows_of(table):
+    """Rows as plain dictionaries: small, quick, and ready for another process."""
+    columns = {
+        key: np.asarray(table[key]).tolist()
+        for key in table.colnames
+        if table[key].dtype.kind in "ifU"
+    }
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]

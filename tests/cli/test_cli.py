@@ -24,7 +24,7 @@ from simbg.io.gadf_writer import GadfWriter
 from simbg.io.hess2015 import HessWriter
 from simbg.observations.observation import Events
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 
 SCENARIO = replace(SCENARIOS["night"], name="cli test", truth=GaussianTruth(event_rate=0.5))

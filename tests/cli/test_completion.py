@@ -6,7 +6,7 @@ import click
 import pytest
 
 from simbg.cli.main import main, simbg
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 
 
 def complete(monkeypatch, capsys, words):

@@ -19,7 +19,7 @@ from simbg.models.runs import runs_of
 from simbg.models.selection import Selection
 from simbg.observations.observation import MJDREF
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.sky.pointing import Site
 from simbg.truth.gaussian import GaussianTruth
 

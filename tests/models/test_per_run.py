@@ -18,7 +18,7 @@ from simbg.models.selection import Selection
 from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.zenith_groups import ZenithGroups
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 
 SCENARIO = replace(SCENARIOS["source"], name="per run", n_obs=8)
 MASKS = "icrs\ncircle(83.0, -40.0, 0.4)\ncircle(84.1, -39.3, 0.75)\n"

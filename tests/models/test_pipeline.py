@@ -25,7 +25,7 @@ from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
 from simbg.parallel import workers
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.sky.pointing import Site, Tracking
 from simbg.truth.gaussian import GaussianTruth
 

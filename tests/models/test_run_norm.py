@@ -11,7 +11,7 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.models.run_norm import fit_norm, predicted_counts
 from simbg.observations.observation import MJDREF, Events, Observation
-from simbg.simulation.simulate import named_rng
+from simbg.simulation.seeds import named_rng
 from simbg.sky.pointing import Site, Tracking
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth

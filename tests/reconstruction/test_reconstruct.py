@@ -25,7 +25,7 @@ from simbg.reconstruction.edition2015 import (
 )
 from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.registry import METHODS, find_method, method_names
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.fits import fit_index
 from simbg.validation.metrics.poisson import deviance_z, sigmas

@@ -11,8 +11,8 @@ import pytest
 
 from simbg.axes import Axes
 from simbg.reconstruction.registry import METHODS
-from simbg.simulation.scenarios import SCENARIOS
-from simbg.simulation.simulate import expected_stack
+from simbg.simulation.experiment import Experiment
+from simbg.simulation.library import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 
 # Rates reach below 1e-20 s-1 MeV-1 sr-1: any absolute tolerance would pass them all.
@@ -40,7 +40,7 @@ def stack(scenario, threshold_bin, axes=AXES):
     table["SAFE_ENERGY_LO"] = [scenario.energy_threshold, 0.1, 0.1]
     table["LIVETIME"] = np.array([1500.0, 1400.0, 1300.0]) * scenario.n_obs / 10
     table["ONTIME"] = table["LIVETIME"] / (1 - scenario.deadtime_fraction)
-    return expected_stack(scenario.truth, table, axes, threshold_bin)
+    return Experiment(scenario, table, 1).expected(axes, threshold_bin)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,4 +1,6 @@
-"""Tables of runs on a target, with gaps and with dead times of their own, against astropy."""
+"""Schedules: distributed as in 2015, and on targets, with gaps and dead times, by astropy."""
+
+import re
 
 import numpy as np
 import pytest
@@ -6,14 +8,15 @@ from astropy import units as u
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import binom, kstest
+from scipy.stats import binom, chisquare, kstest
 
 from simbg.observations.observation import MJDREF, good_time
-from simbg.simulation.schedule import make_observation_table
+from simbg.simulation.scenario import HESS_SITE, Scenario
 from simbg.sky.pointing import Site
 
 # A right table fails one test in 10⁴ of these by chance, for seeds not chosen after looking.
 FALSE_ALARM = 1e-4
+DATES = "2010-01-01", "2015-01-01"
 # One site in each hemisphere, and neither at Greenwich.
 SOUTH, NORTH = Site(16.5, -23.27, 1835.0), Site(-110.95, 31.68, 1268.0)
 TARGETS = {
@@ -24,7 +27,96 @@ TARGETS = {
 
 
 def make(seed=3, n_obs=40, site=SOUTH, **options):
-    return make_observation_table(n_obs, np.random.default_rng(seed), site, **options)
+    return Scenario("schedule", site=site, **options).table(seed, n_obs)
+
+
+N_OBS = 4000
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Many runs over less than the whole sky, asymmetric on purpose."""
+    return make(2015, N_OBS, HESS_SITE, az_range=(100.0, 250.0), alt_range=(35.0, 80.0))
+
+
+def uniform(values, low, high):
+    """p-value of being uniform between the two; 0 if outside."""
+    return kstest(values, "uniform", (low, high - low)).pvalue
+
+
+def test_pointings_are_uniform_on_the_sphere(table):
+    low, high = np.sin(np.deg2rad([35, 80]))
+    assert uniform(np.sin(np.deg2rad(table["ALT_PNT"])), low, high) > FALSE_ALARM
+    assert uniform(table["AZ_PNT"], 100, 250) > FALSE_ALARM
+    # The control: altitudes themselves are not uniform.
+    assert uniform(table["ALT_PNT"], 35, 80) < FALSE_ALARM
+    assert table["ALT_PNT"].min() >= 35
+    assert table["ALT_PNT"].max() <= 80
+
+
+def test_zenith_angle_is_the_rest_to_90_deg(table):
+    assert_array_equal(table["ZEN_PNT"], 90 - table["ALT_PNT"])
+
+
+def test_runs_start_at_night(table):
+    start = Time(MJDREF + table["TSTART"].value / 86400, format="mjd", scale="tt").utc
+    hours = (start.mjd - 0.5) % 1 * 24 + 12  # 22:00 to 27:30 of the day before
+    # Rounding of an MJD is 7e-12 d; relative times add as much.
+    assert hours.min() >= 22 - 1e-6
+    assert hours.max() <= 27.5 + 1e-6
+    assert uniform(hours, 22, 27.5) > FALSE_ALARM
+    days = np.floor(start.mjd - 0.5)
+    first, last = Time(DATES).mjd
+    assert uniform(days + 0.5, first, last) > FALSE_ALARM
+
+
+def test_muon_efficiency(table):
+    assert uniform(table["MUONEFF"], 0.6, 1) > FALSE_ALARM
+
+
+def test_number_of_telescopes_holds_both_ends(table):
+    numbers, counts = np.unique(table["N_TELS"], return_counts=True)
+    assert_array_equal(numbers, [3, 4])
+    assert chisquare(counts).pvalue > FALSE_ALARM
+
+
+def test_sky_positions_are_those_of_astropy_at_mid_run(table):
+    few = table[:30]
+    middle = Time(
+        MJDREF + (few["TSTART"] + few["TSTOP"]).value / 2 / 86400, format="mjd", scale="tt"
+    )
+    location = EarthLocation(
+        HESS_SITE.lon * u.deg, HESS_SITE.lat * u.deg, height=HESS_SITE.height * u.m
+    )
+    frame = AltAz(obstime=middle, location=location)
+    theirs = SkyCoord(few["AZ_PNT"].quantity, few["ALT_PNT"].quantity, frame=frame).icrs
+    ours = SkyCoord(few["RA_PNT"].quantity, few["DEC_PNT"].quantity)
+    assert ours.separation(theirs).arcsec.max() < 1
+    # The control: the Earth turns by more than 15 arcsec · cos(dec) in a second.
+    late = AltAz(obstime=middle + 1 * u.s, location=location)
+    theirs = SkyCoord(few["AZ_PNT"].quantity, few["ALT_PNT"].quantity, frame=late).icrs
+    assert ours.separation(theirs).arcsec.max() > 10
+
+
+def test_times_and_dead_time():
+    table = make(n_obs=5, ontime=1000.0, deadtime_fraction=0.25)
+    assert_array_equal(table["ONTIME"], np.full(5, 1000.0))
+    assert_array_equal(table["LIVETIME"], np.full(5, 750.0))
+    assert_array_equal(table["DEADC"], np.full(5, 0.75))
+    # TSTART of 1e8 s has 1e-8 s of rounding.
+    assert_allclose(table["TSTOP"] - table["TSTART"], 1000.0, rtol=0, atol=1e-7)
+    assert table["ONTIME"].unit == table["TSTART"].unit == u.s
+
+
+def test_azimuth_range_may_cross_north():
+    table = make(n_obs=300, az_range=(-90, 90))
+    az = np.asarray(table["AZ_PNT"])
+    assert ((az >= 270) | (az <= 90)).all()
+    assert (az > 270).any()
+    assert (az < 90).any()
+
+
+# On a target ------------------------------------------------------------------------------
 
 
 def altaz_at(table, site, share):
@@ -54,7 +146,7 @@ def test_wobbled_runs_surround_the_target_in_turn(case, wobble):
 
 
 def test_without_wobble_all_look_at_the_target():
-    table = make(target=(83.6, -45.0), alt_range=(45.0, 68.0))
+    table = make(target=(83.6, -45.0), wobble=0.0, alt_range=(45.0, 68.0))
     assert_allclose(table["RA_PNT"], 83.6, rtol=0, atol=1e-12)
     assert_allclose(table["DEC_PNT"], -45.0, rtol=0, atol=1e-12)
 
@@ -77,7 +169,7 @@ def test_altitude_and_azimuth_of_targets_are_those_of_astropy_at_mid_run(case):
 def test_altitudes_of_targets_are_those_asked_for(case):
     """Sines uniform over the range, on both sides of the meridian."""
     site, target, alt_range = TARGETS[case]
-    table = make(site=site, target=target, alt_range=alt_range, n_obs=200)
+    table = make(site=site, target=target, wobble=0.0, alt_range=alt_range, n_obs=200)
     alt = table["ALT_PNT"]
     # Precession of 15 years moves a target by 0.08 deg.
     assert alt.min() > alt_range[0] - 0.1
@@ -90,22 +182,21 @@ def test_altitudes_of_targets_are_those_asked_for(case):
 
 
 def test_targets_are_seen_at_night_and_within_a_year_of_the_dates():
-    dates = "2012-03-01", "2012-03-31"
-    table = make(target=(83.6, -45.0), alt_range=(45.0, 68.0), n_obs=150, date_range=dates)
+    table = make(target=(83.6, -45.0), alt_range=(45.0, 68.0), n_obs=150)
     middle = MJDREF + 0.5 * (table["TSTART"] + table["TSTOP"]).value / 86400
     hours = (Time(middle, format="mjd", scale="tt").utc.mjd - 0.5) % 1 * 24 + 12
     # The sidereal day sets the last 4 minutes.
     assert hours.min() >= 19 - 1e-6
     assert hours.max() <= 28 + 4 / 60
     assert kstest((hours - 19) / 9, "uniform").pvalue > FALSE_ALARM
-    first, last = Time(dates).mjd
+    first, last = Time(DATES).mjd
     assert middle.min() > first
     assert middle.max() < last + 367
 
 
 def test_target_that_reaches_a_part_of_the_range_is_taken_as_far_as_it_goes():
     """It culminates at 69 deg: all that was drawn above is at culmination."""
-    table = make(target=(83.6, -44.3), alt_range=(60.0, 90.0), n_obs=200)
+    table = make(target=(83.6, -44.3), wobble=0.0, alt_range=(60.0, 90.0), n_obs=200)
     highest = 90 - 44.3 + 23.27
     assert table["ALT_PNT"].max() == pytest.approx(highest, abs=0.1)
     top = table["ALT_PNT"] > highest - 0.15
@@ -170,20 +261,32 @@ def test_no_dead_time_is_no_special_case():
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "wrong",
     [
-        ({"n_gti": 0}, "n_gti, gti_gap: got 0, 0.0 s"),
-        ({"n_gti": 2, "gti_gap": -1.0}, "n_gti, gti_gap: got 2, -1.0 s"),
-        ({"n_gti": 2, "gti_gap": np.nan}, "n_gti, gti_gap: got 2, nan s"),
-        ({"deadtime_fraction": (0.3, 0.1)}, r"got 1800.0 s and \(0.3, 0.1\), expected > 0 and 0–1"),
-        ({"deadtime_fraction": (0.3, 1.0)}, r"and \(0.3, 1.0\)"),
-        ({"deadtime_fraction": -0.1}, "and -0.1"),
-        ({"ontime": 0.0}, "got 0.0 s"),
-        ({"target": (83.0, -95.0)}, r"target: got \(83.0, -95.0\)"),
-        ({"target": (np.nan, -45.0)}, r"target: got \(nan, -45.0\)"),
-        ({"target": (83.0, -45.0), "wobble": -0.5}, "and wobble -0.5 deg"),
+        {"az_range": (90, 90)},
+        {"az_range": (0, 361)},
+        {"alt_range": (50, 40)},
+        {"alt_range": (-5, 40)},
+        {"n_gti": 0},
+        {"gti_gap": -1.0},
+        {"gti_gap": np.nan},
+        {"deadtime_fraction": (0.3, 0.1)},
+        {"deadtime_fraction": (0.3, 1.0)},
+        {"deadtime_fraction": 1},
+        {"deadtime_fraction": -0.1},
+        {"ontime": 0.0},
+        {"target": (83.0, -95.0)},
+        {"target": (np.nan, -45.0)},
+        {"wobble": -0.5},
     ],
+    ids=str,
 )
-def test_bad_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        make(**options)
+def test_impossible_settings_are_named(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=re.escape(f"{name}: got {value}, expected ")):
+        make(**wrong)
+
+
+def test_no_runs():
+    with pytest.raises(ValueError, match="got 0"):
+        make(n_obs=0)

@@ -21,8 +21,7 @@ from scipy.stats import chi2
 from simbg.io.gadf_reader import GadfStore
 from simbg.observations.observation import MJDREF
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import Scenario
-from simbg.simulation.schedule import make_observation_table
+from simbg.simulation.scenario import Scenario
 from simbg.sky.pointing import Site, Tracking
 from simbg.truth.gaussian import GaussianTruth
 
@@ -34,25 +33,16 @@ RUN = 1680.0  # s
 SITES = {"south": Site(16.5002, -23.2718, 1835.0), "north": Site(-17.8920, 28.7622, 2200.0)}
 
 
-def run_table(zenith, site):
+def one_run(zenith, site, seed=7):
     """One run that culminates in the south at its middle, at this zenith angle."""
-    table = make_observation_table(
-        1,
-        np.random.default_rng(7),
-        site,
-        az_range=(180, 180 + 1e-6),
-        alt_range=(90 - zenith - 1e-6, 90 - zenith),
-        ontime=RUN,
-        deadtime_fraction=0.09,
-    )
-    table["SAFE_ENERGY_LO"] = [0.1] * u.TeV
-    return table
+    pointing = {"az_range": (180, 180 + 1e-6), "alt_range": (90 - zenith - 1e-6, 90 - zenith)}
+    scenario = Scenario("near zenith", truth=TRUTH, n_obs=1, ontime=RUN, site=site, **pointing)
+    return Experiment(scenario, scenario.table(7), seed)
 
 
 def simulate(folder, zenith, site, seed):
     """Write our run; return the path of its file and the events as the store has them."""
-    scenario = Scenario("near zenith", truth=TRUTH, site=site)
-    Experiment(scenario, run_table(zenith, site), seed).write(folder)
+    one_run(zenith, site, seed).write(folder)
     store = GadfStore(folder)
     return store.hdus[1, "events"][0], store.observations(store.table)[0].events()
 
@@ -169,7 +159,7 @@ def gammapy_events(zenith, n_events=4000, seed=3):
     from gammapy.makers import MapDatasetMaker
     from gammapy.maps import MapAxis, WcsGeom
 
-    row = run_table(zenith, SITES["south"])[0]
+    row = one_run(zenith, SITES["south"]).runs[0]
     zero = Time(MJDREF + row["TSTART"] / 86400, format="mjd", scale="tt")
     tracking = Tracking(float(row["RA_PNT"]), float(row["DEC_PNT"]), SITES["south"], zero.mjd)
     observation = gammapy_observation(tracking, zero)

@@ -133,7 +133,7 @@ class Peeks(Foreign):
 
 class LooksForTheTruth(Foreign):
     def spoil(self, cube):
-        import simbg.simulation.scenarios  # noqa: F401
+        import simbg.simulation.library  # noqa: F401
 
         return cube
 

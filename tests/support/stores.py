@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 
 __all__ = ["EVENTS", "HDU_INDEX", "OBS_INDEX", "edit_hdu", "edit_table", "make_store"]

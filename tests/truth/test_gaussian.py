@@ -10,7 +10,6 @@ from scipy import integrate
 from scipy.stats import chi2, kstest, norm
 
 from simbg.axes import Axes, edition2015_axes
-from simbg.simulation.simulate import simulate_events
 from simbg.truth.gaussian import GaussianTruth, edition2015_cube
 from simbg.validation.metrics.poisson import deviance_z
 
@@ -394,18 +393,6 @@ def test_control_wrong_samplers_are_found(wrong):
     truth = TRUTHS["quadrant"]
     sample = lambda n, rng: wrong(truth, n, rng)  # noqa: E731
     assert worst(truth, sample, 2e6, seed=1) < FALSE_ALARM
-
-
-def test_numbers_of_events_are_poisson_numbers():
-    """Numbers of runs scatter as Poisson numbers do, not less: ±4.9 σ, false-alarm rate 1e-6."""
-    truth = GaussianTruth(event_rate=1.0)
-    row = {"ZEN_PNT": 45.0, "LIVETIME": 40.0, "TSTART": 0.0, "TSTOP": 50.0}
-    rng = np.random.default_rng(3)
-    numbers = np.array([len(simulate_events(truth, row, rng)) for _ in range(4000)])
-    mean = 30.0  # 40 s · 1 Hz · (1 − 0.5 · 45/90)
-    assert abs(numbers.mean() - mean) < 4.9 * np.sqrt(mean / 4000)
-    # Variance of a sample variance of Poisson numbers: (2 + 1/μ) μ² / N.
-    assert abs(numbers.var() / mean - 1) < 4.9 * np.sqrt((2 + 1 / mean) / 4000)
 
 
 @pytest.mark.parametrize("name", SAMPLED)

@@ -32,8 +32,9 @@ from simbg.observations.groups import Groups
 from simbg.observations.observation import MJDREF
 from simbg.parallel import workers
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import HESS_SITE, SCENARIOS, Scenario
-from simbg.simulation.simulate import REGIONS
+from simbg.simulation.library import SCENARIOS
+from simbg.simulation.scenario import HESS_SITE, Scenario
+from simbg.simulation.stores import REGIONS
 from simbg.sky.pointing import Tracking
 from simbg.truth.gaussian import GaussianTruth
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import secrets
 from dataclasses import asdict
 
-from simbg.simulation.scenarios import HESS_SITE, Scenario
+import numpy as np
+from astropy.coordinates import offset_by
+
+from simbg.simulation.scenario import HESS_SITE, Scenario
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.shaped import ShapedTruth
-from simbg.truth.sources import GammaSource, offset_by
+from simbg.truth.sources import GammaSource
 
 __all__ = ["RANGES", "SCHEMA", "draw_answer", "scenarios_of"]
 
@@ -128,7 +131,8 @@ def _draw_sources(rng, pick):
     """One or two sources behind masks; all runs look at the first."""
     away = pick("zenith of a target")
     target = rng.uniform(0, 360), HESS_SITE.lat + rng.choice((-1, 1)) * away
-    beside = map(float, offset_by(*target, rng.uniform(0, 360), rng.uniform(1.0, 1.4)))
+    turn = np.deg2rad([*target, rng.uniform(0, 360), rng.uniform(1.0, 1.4)])
+    beside = [float(angle.deg) for angle in offset_by(*turn)]
     about = ((*target, 0.0, MASK), (*beside, pick("extension"), WIDE_MASK))[: rng.randint(1, 2)]
     sources = [
         GammaSource("masked", ra, dec, pick("flux"), pick("index of a source"), size)

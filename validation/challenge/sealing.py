@@ -25,7 +25,7 @@ from simbg.io.cubes import write_cube
 from simbg.io.gadf_writer import GadfWriter
 from simbg.io.safe_files import new_directory, new_file
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.simulate import REGIONS
+from simbg.simulation.stores import REGIONS
 from simbg.validation.challenge.answers import RANGES, SCHEMA, draw_answer, scenarios_of
 from simbg.validation.challenge.scores import (
     LIMITS,

@@ -11,7 +11,8 @@ import click
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.parallel import announce, workers
 from simbg.reconstruction.registry import METHODS, method_names
-from simbg.simulation.scenarios import SCENARIOS, from_file
+from simbg.simulation.library import SCENARIOS
+from simbg.simulation.scenario import Scenario
 from simbg.validation.commands.output import say
 from simbg.validation.figures.rendering import render
 from simbg.validation.leaderboard.score import score_method
@@ -93,7 +94,7 @@ def _scenarios(names, from_):
         raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
     chosen = [SCENARIOS[name] for name in dict.fromkeys(names)]
     if from_:
-        return [from_file(from_), *chosen]
+        return [Scenario.from_file(from_), *chosen]
     return chosen or list(SCENARIOS.values())
 
 

@@ -18,9 +18,12 @@ from simbg.axes import Axes
 from simbg.io.gadf_writer import GadfWriter
 from simbg.io.region_files import write_regions
 from simbg.observations.observation import Events, good_time
+from simbg.simulation.events import simulate_events
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import Scenario
-from simbg.simulation.simulate import REGIONS, named_rng, rows_of, simulate_events
+from simbg.simulation.scenario import Scenario
+from simbg.simulation.schedule import rows_of
+from simbg.simulation.seeds import named_rng
+from simbg.simulation.stores import REGIONS
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.sources import GammaSource
@@ -186,10 +189,10 @@ def write_variant(folder, seed, name):
     stated = runs.copy()
     for column in ("LIVETIME", "DEADC"):
         stated[column] *= variant.live_fraction
-    sources = SOURCES if variant.masked else ()
+    scenario = replace(PLAIN, sources=SOURCES if variant.masked else ())
     for run, row in zip(rows_of(runs), rows_of(stated), strict=True):
         rng = partial(named_rng, seed, PLAIN.name, run["OBS_ID"])
-        events = simulate_events(TRUTH, run, rng(), sources, PLAIN.site)
+        events = simulate_events(scenario, run, rng())
         writer.write_run(row, variant.change(run, events, rng(1)))
     writer.write_index(stated)
     for path in store.glob("*-index*") if variant.empty else ():

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from simbg.simulation.simulate import named_rng
+from simbg.simulation.seeds import named_rng
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS

@@ -22,7 +22,7 @@ from simbg.io.safe_files import new_file
 from simbg.parallel import workers
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.registry import CUBE_METRICS

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from simbg.axes import edition2015_axes
-from simbg.simulation.simulate import named_rng
+from simbg.simulation.seeds import named_rng
 from simbg.validation.metrics.bins import lost_information
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.suite.replicates import Setting

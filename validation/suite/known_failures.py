@@ -17,7 +17,7 @@ from simbg.io.safe_files import finite_or_none, new_file
 from simbg.reconstruction.contract import axes_for
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.single_runs import expected_values

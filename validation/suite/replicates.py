@@ -16,7 +16,7 @@ from scipy import special, stats
 from simbg.axes import edition2015_axes
 from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.histogram import Histogram
-from simbg.simulation.simulate import named_rng
+from simbg.simulation.seeds import named_rng
 from simbg.validation.metrics.bins import lost_information
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import MetricValue

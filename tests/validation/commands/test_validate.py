@@ -15,7 +15,7 @@ from support.processes import HEED, interrupt
 from support.results import RESULTS
 
 from simbg.cli.main import main
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.commands import suite as command
 from simbg.validation.figures.rendering import Pictures
 from simbg.validation.suite import suite as runner

@@ -454,7 +454,7 @@ def test_a_command_that_does_not_look(tmp_path, capsys):
         (
             "LooksForTheTruth",
             "blind",
-            "peeked: it loads simbg.simulation.scenarios, which knows the truth",
+            "peeked: it loads simbg.simulation.library, which knows the truth",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from simbg.cli.main import main
 from simbg.models.selection import Selection
 from simbg.parallel import workers
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
 from simbg.validation.figures.cross_validation import crossval_figure
 from simbg.validation.figures.style import encode

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.figures.scenario import map_figures, scenario_figures
 from simbg.validation.figures.style import encode
 from simbg.validation.metrics.cube_pair import CubePair

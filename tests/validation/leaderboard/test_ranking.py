@@ -12,7 +12,7 @@ from support.outcomes import scored
 from simbg.axes import Axes
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.leaderboard.ranking import Rank, apart, limit, ranking
 from simbg.validation.leaderboard.score import score_method
 from simbg.validation.methods.candidates import Candidate

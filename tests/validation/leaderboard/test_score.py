@@ -13,7 +13,7 @@ from simbg.cube import BackgroundCube
 from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.leaderboard.score import SEEN, score_method
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt

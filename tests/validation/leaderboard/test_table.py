@@ -8,7 +8,7 @@ import pytest
 from support import browser as chromium
 from support.outcomes import scored
 
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.figures.rendering import render
 from simbg.validation.leaderboard.ranking import APART, ranking
 from simbg.validation.leaderboard.score import score_method

@@ -17,7 +17,7 @@ from simbg.observations.observation import Events, Observation
 from simbg.reconstruction.contract import Reconstructor, check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle, excluded
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.methods.adapters.baccmod import Grid3D, Radial, Zenith, _lattice, _region
@@ -57,8 +57,8 @@ def test_starts_light():
         "baccmod",
         "gammapy",
         "simbg.truth.gaussian",
-        "simbg.simulation.scenarios",
-        "simbg.simulation.simulate",
+        "simbg.simulation.library",
+        "simbg.simulation.experiment",
     }
 
 

@@ -18,9 +18,8 @@ from simbg.io.gadf_reader import GadfStore
 from simbg.io.gadf_writer import GadfWriter
 from simbg.observations.observation import Events, pointing_of
 from simbg.reconstruction.contract import check_cube
-from simbg.simulation.scenarios import HESS_SITE
-from simbg.simulation.schedule import make_observation_table
-from simbg.simulation.simulate import rows_of
+from simbg.simulation.scenario import HESS_SITE, Scenario
+from simbg.simulation.schedule import rows_of
 from simbg.sky.regions import circle
 from simbg.validation.conformance.findings import judge
 from simbg.validation.conformance.stores import AXES, VARIANTS, write_variant
@@ -54,9 +53,7 @@ def table_of(n_obs=1, az=120.0, alt=50.0, **how):
     """Runs at an altitude and azimuth, the same every time."""
     how = {"ontime": ONTIME, "deadtime_fraction": 1 - DEADC} | how
     ranges = {"az_range": (az, az + 0.01), "alt_range": (alt, alt + 0.01)}
-    table = make_observation_table(n_obs, np.random.default_rng(0), HESS_SITE, **ranges, **how)
-    table["SAFE_ENERGY_LO"] = np.full(n_obs, ENERGY[0]) * u.TeV
-    return table
+    return Scenario("baccmod", energy_threshold=ENERGY[0], **ranges, **how).table(0, n_obs)
 
 
 def write(folder, table, *runs):

@@ -17,7 +17,7 @@ from support.odd_methods import AXES
 from simbg.cli.main import main
 from simbg.io.cubes import read_model, write_cube
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.suite.suite import run_suite

@@ -17,7 +17,7 @@ from simbg.io.gadf_reader import GadfStore
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.sky.regions import circle
 from simbg.validation.methods.candidates import Candidate
 
@@ -85,7 +85,7 @@ def test_units_of_our_own_class(store):
 
 
 WRONG = {
-    "LooksForTheTruth": "peeked: it loads simbg.simulation.scenarios, which knows the truth",
+    "LooksForTheTruth": "peeked: it loads simbg.simulation.library, which knows the truth",
     "Writes": "wrote to its input: data/simbg_obs_",
     "Exits": "SystemExit: 3",
     "EndsOddly": "was ended by signal 40",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support import browser as chromium
 
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.figures.rendering import render
 from simbg.validation.pages.report import write_reports
 from simbg.validation.suite.suite import Suite, run_suite

@@ -12,7 +12,7 @@ from PIL import Image
 from support.pages import Page
 
 from simbg import validation
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.figures.rendering import render, slug
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import commit, write_report_page, write_reports

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from simbg.parallel import Inline
-from simbg.simulation.simulate import named_rng
+from simbg.simulation.seeds import named_rng
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS

@@ -12,7 +12,7 @@ from scipy import stats
 from simbg.parallel import Inline
 from simbg.reconstruction import edition2015
 from simbg.reconstruction.registry import METHODS
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.suite import baseline
 from simbg.validation.suite.baseline import (
     FILE,

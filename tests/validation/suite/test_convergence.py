@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from simbg.parallel import Inline
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.suite import convergence
 from simbg.validation.suite.convergence import EXPOSURES, TARGETS, Convergence, converge
 

@@ -8,7 +8,7 @@ import pytest
 from simbg.axes import Axes
 from simbg.observations.exposure import stack_observations
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.sources import GammaSource

@@ -8,7 +8,7 @@ import pytest
 
 from simbg.reconstruction import edition2015
 from simbg.reconstruction.registry import METHODS
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.suite import known_failures as known
 from simbg.validation.suite.criteria import judge
 from simbg.validation.suite.known_failures import KNOWN, known_metrics

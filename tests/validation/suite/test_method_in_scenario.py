@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 
 from simbg.parallel import Inline
 from simbg.reconstruction.registry import METHODS
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.suite import method_in_scenario, suite
 from simbg.validation.suite.method_in_scenario import run_scenario

@@ -15,7 +15,7 @@ from simbg.reconstruction.edition2015 import Default, smooth, smoothing_variance
 from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
-from simbg.simulation.scenarios import SCENARIOS
+from simbg.simulation.library import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.poisson import sigmas

@@ -1,0 +1,92 @@
+"""Expectations: exact counts and exposure that a stack of observations has on average."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from simbg.axes import Axes
+from simbg.observations.exposure import Exposure
+from simbg.observations.masking import unmasked_fraction
+from simbg.observations.observation import good_time, pointing_of
+from simbg.simulation.events import BackgroundFactor, times_at
+from simbg.simulation.schedule import rows_of
+from simbg.sky.pointing import Drift
+from simbg.sky.regions import excluded
+
+__all__ = []
+
+# Times of a run at which the points that stand for a source are placed in the field: of a tracked
+# one, which turns, and of one through which the sky drifts, by 7 deg or less in a run.
+N_TIMES, N_TIMES_DRIFT = 32, 256
+
+
+def expected_stack(scenario, runs, axes, threshold_bin="drop", claimed=False, vary=True):
+    """Exact expectation of the counts that `simbg.observations.exposure.stack_observations` makes.
+
+    Parameters and result are those of `simbg.simulation.experiment.Experiment.expected`.
+    """
+    exposure, counts, run_counts = Exposure(axes, threshold_bin), np.zeros(axes.shape), []
+    rule = exposure.rule
+    for row in rows_of(runs):
+        threshold = row["SAFE_ENERGY_LO"]
+        first = rule.first_counted(axes, threshold)
+        energy_min = threshold if rule.counts and not (claimed and rule.exposes) else 0.0
+        rate = scenario.truth.integrate(axes, row["ZEN_PNT"], energy_min)
+        share = None
+        if claimed and rule.counts and not rule.exposes and first < axes.shape[0]:
+            share = _share_above(scenario.truth, axes, row, first, rate)
+        events, unmasked = _expected_events(scenario, row, axes, rate, energy_min, vary)
+        events[:first] = 0
+        counts += events
+        run_counts.append(float(events.sum()))
+        exposure.add(threshold, (row["LIVETIME"], row["ONTIME"]), events, unmasked, share)
+    return exposure.stack(counts, len(runs), 0, run_counts)
+
+
+def _share_above(truth, axes, row, k, above):
+    """Share of the events of bin k above the threshold, pixel by pixel."""
+    bins = replace(axes, energy=axes.energy[k : k + 2])
+    whole = truth.integrate(bins, row["ZEN_PNT"])[0]
+    return np.divide(above[k], whole, out=np.zeros_like(whole), where=whole > 0)
+
+
+def _expected_events(scenario, row, axes, rate, energy_min, vary):
+    """Events of a run, full shape, and the unmasked fraction of its pixels, None without masks."""
+    gti, livetime = good_time(row), row["LIVETIME"]
+    pointing, factor = pointing_of(row, scenario.site), BackgroundFactor(row, gti)
+    field = tuple(axes.fov_lon), tuple(axes.fov_lat), pointing, tuple(map(tuple, gti))
+    events, unmasked = livetime * rate * (factor.mean(gti) if vary else 1.0), None
+    if regions := tuple(scenario.regions):
+        unmasked = _of_field(unmasked_fraction, *field, regions)
+        # A rate that changes weighs the times at which a pixel is seen.
+        events *= (
+            unmasked_fraction(axes, pointing, gti, regions, factor.at)
+            if factor.slope and vary
+            else unmasked
+        )
+    edges = np.maximum(axes.energy, energy_min)
+    for source in scenario.sources:
+        of_source = livetime * source.event_rate(edges[:-1], edges[1:])
+        events += of_source[:, None, None] * _of_field(_source_image, *field, regions, source)
+    return events, unmasked
+
+
+@lru_cache(maxsize=2048)
+def _of_field(function, fov_lon, fov_lat, pointing, gti, *more):
+    """An image over the pixels of a run, which each method asks for again."""
+    return function(Axes((1.0, 2.0), fov_lon, fov_lat), pointing, np.array(gti), *more)
+
+
+def _source_image(axes, pointing, gti, regions, source):
+    """Share of a source's events in each pixel and outside of the regions, over a run."""
+    ra, dec, weight = source.points()
+    outside = ~excluded(ra, dec, regions) if regions else np.ones(ra.size, bool)
+    n_times = N_TIMES_DRIFT if isinstance(pointing, Drift) else N_TIMES
+    time = times_at((np.arange(n_times) + 0.5) / n_times, gti)
+    lon, lat = pointing.sky_to_fov(ra[outside], dec[outside], time[:, None])
+    weight = np.broadcast_to(weight[outside] / n_times, lon.shape)
+    edges = axes.fov_lon, axes.fov_lat
+    return np.histogram2d(lon.ravel(), lat.ravel(), edges, weights=weight.ravel())[0]

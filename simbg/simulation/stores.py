@@ -1,0 +1,42 @@
+"""Stores: simulated runs written as a data store, in GADF's scheme or in 2015's."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from simbg.io.gadf_writer import GadfWriter
+from simbg.io.hess2015 import HessWriter
+from simbg.io.region_files import write_regions
+from simbg.io.safe_files import new_directory
+from simbg.simulation.events import simulate_run
+from simbg.simulation.schedule import rows_of
+
+__all__ = ["REGIONS"]
+
+WRITERS = {"gadf": GadfWriter, "hess": HessWriter}
+# The file of a store that holds what is to be excluded.
+REGIONS = "regions.reg"
+
+
+def write_store(experiment, outdir, scheme, overwrite, executor):
+    """Write a store; see `simbg.simulation.experiment.Experiment.write`."""
+    if scheme not in WRITERS:
+        raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(WRITERS)}")
+    scenario, runs = experiment.scenario, experiment.runs
+    with new_directory(outdir, overwrite, (*WRITERS[scheme].FILES, REGIONS)) as folder:
+        writer = WRITERS[scheme](folder, scenario.site)
+        simulate = partial(simulate_run, scenario, experiment.seed, experiment.replicate)
+        job = partial(_write_run, writer, simulate)
+        n_events = sum((executor.map if executor else map)(job, rows_of(runs)))
+        public = runs.copy()
+        public.remove_columns([name for name in runs.colnames if name.startswith("TRUE_")])
+        writer.write_index(public)
+        if scenario.regions:
+            write_regions(folder / REGIONS, scenario.regions)
+    return n_events
+
+
+def _write_run(writer, simulate, row):
+    events = simulate(row)
+    writer.write_run(row, events)
+    return len(events)
