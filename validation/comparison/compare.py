@@ -40,6 +40,8 @@ MARGIN = 0.005
 FIELD = "width", "fov_lon_mean", "fov_lat_mean"
 ALL = "index", "center_index", *FIELD
 SHAPES = {"none": ALL, "cube": ALL, "image": FIELD}
+# Of the table of widths.
+COLUMNS = "energy_min", "energy_max", "a", "b", "a_error", "b_error"
 # Ratios that say where they come from.
 KNOWN_RATIOS = {
     "width": (
@@ -74,20 +76,14 @@ def compare(a, b, normalize="none", name="A, B"):
     if normalize not in SHAPES:
         raise ValueError(f"normalize: got {normalize!r}, expected one of {tuple(SHAPES)}")
     judge = partial(_compare_same_axes, name=name, normalize=normalize)
-    if a.axes.same_as(b.axes):
-        return _with_fault(a, b, judge)
-    if without_fault := find_fault(a, b, judge, None):
-        return without_fault
-    try:
-        common = common_binning(a, b)
-    except Incomparable as error:
-        raise Incomparable(f"{name}: {error}") from error
-    judge = partial(judge, interpolated=common.interpolated, binning=common.text)
-    return _with_fault(common.a, common.b, judge)
-
-
-def _with_fault(a, b, judge):
-    """The comparison over the same axes, and the fault of convention if one explains it."""
+    if not a.axes.same_as(b.axes):
+        if without_fault := find_fault(a, b, judge, None):
+            return without_fault
+        try:
+            a, b, text, interpolated = common_binning(a, b)
+        except Incomparable as error:
+            raise Incomparable(f"{name}: {error}") from error
+        judge = partial(judge, interpolated=interpolated, binning=text)
     comparison = judge(a, b)
     if comparison.agree or comparison.problems:
         return comparison
@@ -281,10 +277,7 @@ class Comparison:
 
     def to_dict(self):
         """Plain numbers, None where there is none."""
-        energy, columns = (
-            self.b.axes.energy,
-            ("energy_min", "energy_max", "a", "b", "a_error", "b_error"),
-        )
+        energy = self.b.axes.energy
         rows = np.column_stack([energy[:-1], energy[1:], self.widths]).tolist()
         content = {
             "name": self.name,
@@ -304,7 +297,7 @@ class Comparison:
                 }
                 for name, m in self.measures.items()
             },
-            "widths": [dict(zip(columns, row, strict=True)) for row in rows],
+            "widths": [dict(zip(COLUMNS, row, strict=True)) for row in rows],
         }
         return finite_or_none(content)
 

@@ -86,12 +86,11 @@ def edge_units(a, b):
     units += [(f"energies in {unit}", scale, 1.0) for unit, scale in (("GeV", 1e-3), ("MeV", 1e-6))]
     for label, wrong, right in (("B", b, a), ("A", a, b)):
         for words, energy, angle in units:
-            edges = wrong.energy * energy, wrong.fov_lon * angle, wrong.fov_lat * angle
-            expected = right.energy, right.fov_lon, right.fov_lat
+            edges = [wrong.energy * energy, wrong.fov_lon * angle, wrong.fov_lat * angle]
+            expected = [right.energy, right.fov_lon, right.fov_lat]
             # In a file of single precision edges are right to 1e-7.
-            if all(
-                x.size == y.size and np.allclose(x, y, 1e-6, 1e-6)
-                for x, y in zip(edges, expected, strict=True)
+            if a.shape == b.shape and np.allclose(
+                np.hstack(edges), np.hstack(expected), 1e-6, 1e-6
             ):
                 return f"; {label} seems to have {words}"
     return ""
@@ -187,10 +186,8 @@ SWAPPED_FIELD = tuple(
         ("both flipped", "both reversed", "swap", "flip_lon", "flip_lat"),
     )
 )
-CLOCK = (
-    Fault("the clock is wrong", corrections.clock),
-    Fault("the dead time is corrected twice", corrections.corrected_twice),
-)
+CLOCK = Fault("the clock is wrong", corrections.clock)
+DEAD_TIME = Fault("the dead time is corrected twice", corrections.corrected_twice)
 UNITS = (
     *_units("TeV", "MeV", 1e6, "1e6"),
     _unit("GeV instead of per MeV, or per MeV instead of per keV", 1e3, -1.0, "1e3"),
@@ -201,10 +198,7 @@ UNITS = (
     *_units("bin", "MeV and sr", attrgetter("volume"), "volumes of bins"),
 )
 ENERGY = (
-    *(
-        Fault("energy is off by a bin", partial(corrections.energy_shift, shift=shift))
-        for shift in (-1, 1)
-    ),
+    *(Fault("energy is off by a bin", partial(corrections.energy_shift, shift=n)) for n in (-1, 1)),
     *(
         Fault(
             f"{label} holds values at bin centres, not averages",
@@ -218,7 +212,7 @@ ENERGY = (
 ALIGNMENT = "the field is that of the other alignment"
 # Simple ones first: a later tuple is tried if nothing in those before it helps.
 FAULTS = (
-    (*FIELD, *CLOCK, *UNITS, *ENERGY),
+    (*FIELD, CLOCK, DEAD_TIME, *UNITS, *ENERGY),
     SWAPPED_FIELD,
     (Fault(ALIGNMENT, corrections.other_alignment, _gradient_or_rotation),),
 )

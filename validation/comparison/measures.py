@@ -6,13 +6,14 @@ A measure is a `Metric` whose function takes a `Comparison`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from simbg.validation.metrics import bins, shapes
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.fits import fit_index, fit_width
-from simbg.validation.metrics.metric import Metric
+from simbg.validation.metrics.metric import metric
 from simbg.validation.metrics.poisson import two_sample_z
 
 __all__ = ["MEASURES"]
@@ -155,28 +156,24 @@ def fit_widths(pair):
         NaN where counts are too few.
     """
     axes = pair.true.axes
-    fits = [
-        [
-            fit_width(image, axes.fov_lon, axes.fov_lat)
-            if image.sum() >= WIDTH_COUNTS
-            else (np.nan, np.nan)
-            for image in counts
-        ]
-        for counts in (pair.expected, pair.predicted)
-    ]
-    return np.stack(fits, axis=-1).reshape(-1, 4)
+    widths = np.full((axes.shape[0], 2, 2), np.nan)
+    for column, counts in enumerate((pair.expected, pair.predicted)):
+        for row in np.flatnonzero(counts.sum(axis=(1, 2)) >= WIDTH_COUNTS):
+            widths[row, :, column] = fit_width(counts[row], axes.fov_lon, axes.fov_lat)
+    return widths.reshape(-1, 4)
 
 
 def _norm(comparison):
+    """Ratio of the integrals over common bins, with the error of the counts behind it."""
     used = comparison.pair.used
     a, b = (cube.event_rate[used].sum() for cube in (comparison.reference, comparison.b))
     return b / a, b / a / np.sqrt(comparison.pair.expected.sum())
 
 
-def _index(comparison, pixels=True):
-    """Fitted index of b, and that of a with its error, over some pixels."""
-    pair = comparison.pair
-    axes, livetime = pair.true.axes, pair.true.livetime.max(axis=(1, 2))
+def _index(comparison, radius=np.inf):
+    """Fitted index of both over the pixels within a radius (deg)."""
+    pair, axes = comparison.pair, comparison.b.axes
+    livetime, pixels = pair.true.livetime.max(axis=(1, 2)), axes.offset < radius
     (value, _), (ideal, error) = (
         fit_index((counts * pixels).sum(axis=(1, 2)), axes.energy, livetime)
         for counts in (pair.predicted, pair.expected)
@@ -184,11 +181,7 @@ def _index(comparison, pixels=True):
     return value, error, ideal
 
 
-def _center_index(comparison):
-    return _index(comparison, comparison.b.axes.offset < shapes.CENTER)
-
-
-def _width_ratio(comparison):
+def _width(comparison):
     """Ratio of fitted widths, averaged over energies as their errors say."""
     widths = comparison.widths
     fitted = np.isfinite(widths[:, :2])
@@ -200,15 +193,19 @@ def _width_ratio(comparison):
     return np.exp(np.average(np.log(b / a), weights=weight)), weight.sum() ** -0.5
 
 
-def _fov_lon_mean(comparison):
-    return _mean_angle(comparison.pair, comparison.b.axes.fov_lon_center[:, None])
+@metric("bias", "Σ n x / Σ n", unit="deg", title="mean fov_lon")
+def fov_lon_mean(comparison):
+    """Mean fov_lon of the events: a gradient, a shift, a flip or a swap moves it."""
+    return _mean(comparison.pair, comparison.b.axes.fov_lon_center[:, None])
 
 
-def _fov_lat_mean(comparison):
-    return _mean_angle(comparison.pair, comparison.b.axes.fov_lat_center)
+@metric("bias", "Σ n x / Σ n", unit="deg", title="mean fov_lat")
+def fov_lat_mean(comparison):
+    """Mean fov_lat of the events: a gradient, a shift, a flip or a swap moves it."""
+    return _mean(comparison.pair, comparison.b.axes.fov_lat_center)
 
 
-def _mean_angle(pair, angle):
+def _mean(pair, angle):
     expected, predicted = pair.expected, pair.predicted
     ideal = np.sum(expected * angle) / expected.sum()
     value = np.sum(predicted * angle) / predicted.sum()
@@ -229,31 +226,24 @@ def _count_deviance(comparison):
     return bins.count_deviance.function(count_pair(normalized(a, b, normalize), b, (False, True)))
 
 
-def _difference(comparison):
+@metric("quality", "√(Σ (m − λ)² / λ ÷ Σ λ)", title="rms difference of bins")
+def difference(comparison):
+    """Relative difference of all bins, rms weighted by their events."""
     pair = count_pair(comparison.a, comparison.b)
-    q, _ = bins.lost_information.function(pair)
-    return np.sqrt(q / pair.expected.sum()), np.nan
+    return (np.sqrt(bins.lost_information(pair).value / pair.expected.sum()),)
 
 
-_ANGLE = "A gradient, a shift, a flip or a swap moves it."
 MEASURES = {
     measure.name: measure
     for measure in (
         replace(shapes.norm, function=_norm),
         replace(shapes.index, function=_index),
-        replace(shapes.center_index, function=_center_index),
-        replace(shapes.width, function=_width_ratio),
-        Metric("fov_lon_mean", "bias", _ANGLE, "", _fov_lon_mean, unit="deg", title="mean fov_lon"),
-        Metric("fov_lat_mean", "bias", _ANGLE, "", _fov_lat_mean, unit="deg", title="mean fov_lat"),
+        replace(shapes.center_index, function=partial(_index, radius=shapes.CENTER)),
+        replace(shapes.width, function=_width),
+        fov_lon_mean,
+        fov_lat_mean,
         # These say that cubes differ, those above how.
         replace(bins.count_deviance, function=_count_deviance),
-        Metric(
-            "difference",
-            "quality",
-            "Relative difference of all bins, weighted by their events.",
-            "√(Σ (m − λ)² / λ ÷ Σ λ)",
-            _difference,
-            title="rms difference of bins",
-        ),
+        difference,
     )
 }

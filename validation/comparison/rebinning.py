@@ -29,7 +29,6 @@ ENOUGH, PART = 4, 0.25
 SAME_EXPOSURE = 1e-6
 # Part of the counts that bins without a change of exposure must hold.
 COUNTS_PART = 0.5
-CLOCKS = "livetime", "ontime"
 
 
 class Incomparable(ValueError):
@@ -77,13 +76,13 @@ def common_binning(a, b):
     text, (a, b) = _describe(axes, a.axes, b.axes), same_clock(a, b)
     if not exact:
         return _interpolated(a, b, axes, f"{text}: edges do not coincide, integrals interpolated")
-    (a_merged, lost_a, a_enough), (b_merged, lost_b, b_enough) = _merge(a, axes), _merge(b, axes)
-    if not (a_enough and b_enough):
+    merged, n_lost, enough = zip(_merge(a, axes), _merge(b, axes), strict=True)
+    if not all(enough):
         return _interpolated(a, b, axes, f"{text}: the exposure changes within bins")
-    lost = lost_a + lost_b
     text += ": edges coincide, exact"
-    text += f", without {lost} in which the exposure changes" if lost else ""
-    return CommonBinning(a_merged, b_merged, text, None)
+    if any(n_lost):
+        text += f", without {sum(n_lost)} in which the exposure changes"
+    return CommonBinning(*merged, text, None)
 
 
 def _common_axes(a, b):
@@ -152,11 +151,7 @@ def _merge(cube, axes):
     if counted:
         highest, lowest = merge(time, np.maximum), merge(time, np.minimum)
         used = whole & (highest - lowest <= SAME_EXPOSURE * highest)
-    arrays = {
-        clock: used * merge(value * cube.axes.volume) / volume
-        for clock in CLOCKS
-        if (value := getattr(cube, clock)) is not None
-    }
+    arrays = _exposures(cube, lambda value: used * merge(value * cube.axes.volume) / volume)
     if cube.counts is not None:
         arrays["counts"] = np.where(used, merge(cube.counts), 0)
     enough = not counted or arrays["counts"].sum() >= COUNTS_PART * merge(cube.counts).sum()
@@ -188,11 +183,7 @@ def _interpolate(cube, axes):
     rate = _averages(cube.axes, np.where(known, cube.rate, 0.0), axes)
     # The same of any bin of which something is not known.
     whole = _averages(cube.axes, ~known * 1.0, axes) <= SAME_EDGE
-    arrays = {
-        clock: whole * _averages(cube.axes, value, axes)
-        for clock in CLOCKS
-        if (value := getattr(cube, clock)) is not None
-    }
+    arrays = _exposures(cube, lambda value: whole * _averages(cube.axes, value, axes))
     arrays["counts"] = None
     if cube.counts is not None and cube.clock in arrays:
         arrays["counts"] = whole * rate * axes.volume * arrays[cube.clock]
@@ -212,6 +203,12 @@ def _averages(own, rate, axes):
         total = np.diff(PchipInterpolator(edges, cumulative, axis=axis)(wanted), axis=axis)
     # A difference of sums may be less than nothing by a rounding.
     return np.maximum(total, 0.0) / axes.volume
+
+
+def _exposures(cube, change):
+    """Livetime and ontime, as far as the cube knows them, changed."""
+    clocks = "livetime", "ontime"
+    return {name: change(v) for name in clocks if (v := getattr(cube, name)) is not None}
 
 
 def _known(cube):

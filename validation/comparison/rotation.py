@@ -39,30 +39,28 @@ def rotate_field(cube, angle, mirror=True):
     for image, target in zip(cube.rate, rate, strict=True):
         if np.all(image > 0):
             target[inside] = np.exp(_spline(axes, np.log(image)).ev(lon[inside], lat[inside]))
-    second = np.ones(axes.shape)
-    exposure = {
-        name: np.where(np.isfinite(rate), second if had is None else had, 0.0)
-        for name, had in (("livetime", cube.livetime), ("ontime", cube.ontime))
-        if had is not None or name == "livetime"
-    }
-    return replace(cube, rate=rate, rate_error=None, counts=None, **exposure)
+    known = np.isfinite(rate)
+    livetime = known * (1.0 if cube.livetime is None else cube.livetime)
+    ontime = None if cube.ontime is None else known * cube.ontime
+    new = {"rate": rate, "livetime": livetime, "ontime": ontime}
+    return replace(cube, rate_error=None, counts=None, **new)
 
 
-def fit_rotation(model, seen, mirror=True, limit=180.0):
-    """Angle in deg by which a model has to be turned to look most like what is seen.
+def fit_rotation(model, data, mirror=True, limit=180.0):
+    """Angle in deg by which a model has to be turned to look most like data.
 
     Least squares of the images, of rates per solid angle and at any norm.
 
     Parameters
     ----------
-    model, seen : BackgroundCube
+    model, data : BackgroundCube
         Over the same edges; the model without noise.
     mirror, limit : bool, float
         As `rotate_field` has it; angles are within ± the limit.
     """
     axes = model.axes
     width = np.diff(axes.energy)[:, None, None]
-    image, data = (np.nansum(cube.rate * width, axis=0) for cube in (model, seen))
+    image, observed = (np.nansum(cube.rate * width, axis=0) for cube in (model, data))
     # Between the centres of fewer than two pixels there is nothing to turn.
     if min(image.shape) < 2 or not np.all(image > 0):
         return np.nan
@@ -70,9 +68,9 @@ def fit_rotation(model, seen, mirror=True, limit=180.0):
 
     def cost(angle):
         lon, lat, inside = _source_places(axes, angle, mirror)
-        expected, found = np.exp(spline.ev(lon[inside], lat[inside])), data[inside]
-        expected *= found.sum() / expected.sum()
-        return np.sum((found - expected) ** 2 / expected) / expected.sum()
+        expected, counts = np.exp(spline.ev(lon[inside], lat[inside])), observed[inside]
+        expected *= counts.sum() / expected.sum()
+        return np.sum((counts - expected) ** 2 / expected) / expected.sum()
 
     start = min(np.arange(-limit, limit, STEP), key=cost)
     bounds = start - STEP, start + STEP
@@ -88,15 +86,10 @@ def _spline(axes, image):
 
 def _source_places(axes, angle, mirror):
     """Where the pixels of a turned field come from, deg, and which come from between centres."""
-    lon, lat = np.deg2rad(axes.fov_lon_center)[:, None], np.deg2rad(axes.fov_lat_center)
-    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    x, y = axes.fov_lon_center, axes.fov_lat_center
+    lon, lat, angle = np.deg2rad(x)[:, None], np.deg2rad(y), np.deg2rad(angle)
     ahead, right, up = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
-    if mirror:
-        right, up = -right * cos - up * sin, -right * sin + up * cos
-    else:
-        right, up = right * cos + up * sin, -right * sin + up * cos
-    lon, lat = np.rad2deg(np.arctan2(right, ahead)), np.rad2deg(np.arcsin(up))
-    inside = np.ones(lon.shape, bool)
-    for angle_there, center in ((lon, axes.fov_lon_center), (lat, axes.fov_lat_center)):
-        inside &= (angle_there >= center[0]) & (angle_there <= center[-1])
-    return lon, lat, inside
+    cos, sin = np.cos(angle), np.sin(angle)
+    right, up = right * cos + up * sin, up * cos - right * sin
+    lon, lat = np.rad2deg(np.arctan2(-right if mirror else right, ahead)), np.rad2deg(np.arcsin(up))
+    return lon, lat, (lon >= x[0]) & (lon <= x[-1]) & (lat >= y[0]) & (lat <= y[-1])

@@ -1,7 +1,7 @@
-"""Defects: every fault we can think of, planted in an otherwise perfect simulation or cube.
+"""Defects planted in an otherwise perfect simulation or cube: each a function of its size.
 
-A defect of size s changes the expectation from which events are drawn, or the cube that is made of
-them; nothing else is wrong. The field is that of `asymmetric_field`.
+A defect changes the expectation from which events are drawn, or the cube that is made of them;
+nothing else is wrong. The field is that of `asymmetric_field`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from simbg.axes import edition2015_axes
 from simbg.reconstruction.edition2015 import smooth, smoothing_variance
 from simbg.validation.metrics.point_source import PSF
+from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.self_check.asymmetric_field import (
     DEADTIME,
     GRADIENT,
     N_RUNS,
+    TRUTH,
     asymmetric_field,
 )
 
-__all__ = ["DEFECTS", "Defect"]
+__all__ = ["DEFECTS"]
 
+# Limits are stated for a false-alarm rate of 8e-5 and a power of 95 %.
+LIMIT_SIGMA = sigmas(8e-5) - float(ndtri(0.05))
 THRESHOLD = 0.15  # TeV
+DEFECTS = {}
 
 
 @dataclass(frozen=True)
@@ -36,347 +42,306 @@ class Defect:
     full : float
         The size that users meet, at which it must be found.
     unit : str
-    expected : callable, optional
-        (field, size) → counts that the faulty cube predicts on average. Drives `plant`
-        and the Cramér–Rao limit.
-    plant : callable, optional
-        (field, size, rng) → CubePair, where an expectation does not say it all.
-    drawn : bool
-        Whether the fault lies in what the events come from, rather than in the cube made of them.
+    kind : {"events", "cube", "data"}
+        What the function gives: (field, size) → the expected counts from which events are drawn, or
+        those that a faulty cube makes of right events; (field, size, rng) → the rebuilt cube
+        beside the true one.
+    function : callable
     events : float
-        Of the field, more where physics cannot show the full size with 1e6.
+        That the field expects, more where physics cannot show the full size with 1e6.
     """
 
     name: str
     about: str
     full: float
-    unit: str = ""
-    expected: Callable | None = None
-    plant: Callable | None = None
-    drawn: bool = True
-    events: float = 1e6
+    unit: str
+    kind: str
+    function: Callable
+    events: float
 
     def pair(self, size, rng):
-        """A rebuilt cube with the defect, and the truth."""
-        b = asymmetric_field(self.events)
-        if self.plant:
-            return self.plant(b, size, rng)
-        expected = self.expected(b, size)
-        if self.drawn:
-            return b.pair(*b.draw(rng, expected))
-        counts, runs = b.draw(rng, b.expected)
-        factor = expected / b.expected
-        return b.pair(counts, runs, counts * factor, counts * factor**2)
+        """A rebuilt cube with the defect, and the true one: a `CubePair`."""
+        field = asymmetric_field(self.events)
+        if self.kind == "data":
+            return self.function(field, size, rng)
+        expected = self.function(field, size)
+        if self.kind == "events":
+            return field.pair(*field.draw(rng, expected))
+        counts, runs = field.draw(rng, field.expected)
+        factor = expected / field.expected
+        return field.pair(counts, runs, counts * factor, counts * factor**2)
 
     @property
-    def information(self):
-        """Fisher information of the size, all else known: Σ (dλ/ds)² / λ; None without one."""
-        if not self.expected:
-            return None
-        b, step = asymmetric_field(self.events), 1e-4 * self.full
-        slope = (self.expected(b, step) - b.expected) / step
-        return float(np.sum(slope**2 / b.expected))
+    def limit(self):
+        """Smallest size that any test finds, all else known; NaN without an expectation.
+
+        Notes
+        -----
+        By Cramér and Rao the variance of a size is at least 1 / Σ (dλ/ds)² / λ.
+        """
+        if self.kind == "data":
+            return np.nan
+        field, step = asymmetric_field(self.events), 1e-4 * self.full
+        slope = (self.function(field, step) - field.expected) / step
+        return LIMIT_SIGMA / np.sqrt(float(np.sum(slope**2 / field.expected)))
 
 
-def _truth(**change):
-    """A defect of the truth's parameters: functions of the size."""
-    return lambda b, s: b.counts(
-        replace(b.truth, **{key: f(b.truth, s) for key, f in change.items()})
-    )
+def _defect(name, full=1.0, unit="", kind="events", events=1e6):
+    """Make a function a defect: the first line of its docstring says what is wrong."""
+
+    def register(function):
+        about = function.__doc__.splitlines()[0].rstrip(".")
+        about = about[0].lower() + about[1:]
+        DEFECTS[name] = Defect(name, about, full, unit, kind, function, events)
+        return function
+
+    return register
 
 
-def _toward(other):
-    """A share s of what another cube expects."""
-    return lambda b, s: b.expected + s * (other(b) - b.expected)
+@_defect("norm", 0.05)
+def _norm(field, size):
+    """Rate too high."""
+    return field.expected * (1 + size)
 
 
-def _factor(function):
-    return lambda b, s: b.expected * function(b, s)
+@_defect("index", 0.1)
+def _index(field, size):
+    """Index too large."""
+    return field.expect(replace(TRUTH, index=TRUTH.index + size))
 
 
-def _ring(b, s):
-    return 1 + s * np.exp(-0.5 * ((b.axes.offset - 2) / 0.3) ** 2)
+@_defect("width", 0.1)
+def _width(field, size):
+    """Widths too large."""
+    return field.expect(replace(TRUTH, sigma=tuple(x * (1 + size) for x in TRUTH.sigma)))
 
 
-def _source(b, s):
-    """A point source with the background's spectrum, at a place that is no pixel's centre."""
-    from scipy.special import ndtr
+@_defect("width slope", 0.05)
+def _width_slope(field, size):
+    """Width grows too fast with energy, about 0.3 TeV."""
+    widths = zip(TRUTH.sigma, TRUTH.sigma_energy, strict=True)
+    return field.expect(replace(TRUTH, sigma=tuple(x * (e / 0.3) ** size for x, e in widths)))
 
+
+@_defect("lon gradient", 0.02, "deg-1")
+def _lon_gradient(field, size):
+    """Gradient along fov_lon."""
+    return field.expected * (1 + size * field.axes.fov_lon_center[:, None])
+
+
+@_defect("lat gradient", 0.02, "deg-1")
+def _lat_gradient(field, size):
+    """Gradient along fov_lat."""
+    return field.expected * (1 + size * field.axes.fov_lat_center)
+
+
+@_defect("ring", 0.05)
+def _ring(field, size):
+    """Ring of 2 deg, 0.3 deg wide."""
+    return field.expected * (1 + size * np.exp(-0.5 * ((field.axes.offset - 2) / 0.3) ** 2))
+
+
+@_defect("point source", 0.002)
+def _point_source(field, size):
+    """Share of all events from a point.
+
+    With the background's spectrum, at a place that is no pixel's centre.
+    """
     lon, lat = (
         np.diff(ndtr((edges - x) / PSF))
-        for edges, x in ((b.axes.fov_lon, 1.03), (b.axes.fov_lat, -0.52))
+        for edges, x in ((field.axes.fov_lon, 1.03), (field.axes.fov_lat, -0.52))
     )
-    spectrum = b.expected.sum(axis=(1, 2), keepdims=True) / b.events
-    return b.expected + s * b.events * spectrum * lon[:, None] * lat
+    spectrum = field.expected.sum(axis=(1, 2), keepdims=True) / field.events
+    return field.expected + size * field.events * spectrum * lon[:, None] * lat
 
 
-def _energy_scale(b, s):
-    axes = replace(b.axes, energy=b.axes.energy / (1 + s))
-    return b.counts(axes=axes)
+@_defect("energy scale", 0.1)
+def _energy_scale(field, size):
+    """Energies too high."""
+    return field.expect(axes=replace(field.axes, energy=field.axes.energy / (1 + size)))
 
 
-def _shifted(b):
-    return np.roll(b.expected, 1, axis=0)
+@_defect("energy bin")
+def _energy_bin(field, size):
+    """Share of events one energy bin too high."""
+    return _toward(field, size, np.roll(field.expected, 1, axis=0))
 
 
-def _weights(lon, lat):
-    """Another pair of gradients for the field's own."""
-    return _toward(lambda b: b.counts(weight=b.weight(lon, lat)))
+@_defect("lon/lat swapped")
+def _swapped(field, size):
+    """Share of events with angles swapped."""
+    return _toward(field, size, field.expect(gradient=GRADIENT[::-1]))
 
 
-def _centers(b):
-    axes = b.axes
-    rate = b.truth.rate(
-        axes.energy_center[:, None, None], axes.fov_lon_center[:, None], axes.fov_lat_center
-    )
-    return b.scale * rate * axes.volume * b.weight()
+@_defect("lon flipped")
+def _lon_flipped(field, size):
+    """Share of events with the sign of fov_lon wrong."""
+    return _toward(field, size, field.expect(gradient=(-GRADIENT[0], GRADIENT[1])))
 
 
-def _threshold(b):
-    k = int(np.searchsorted(b.axes.energy, THRESHOLD) - 1)
-    part = b.scale * b.truth.integrate(b.axes, energy_min=THRESHOLD)[k] * b.weight()
-    changed = b.expected.copy()
-    changed[k] = part
-    return changed
+@_defect("lat flipped")
+def _lat_flipped(field, size):
+    """Share of events with the sign of fov_lat wrong."""
+    return _toward(field, size, field.expect(gradient=(GRADIENT[0], -GRADIENT[1])))
 
 
-def _uniform(b):
-    """Energies uniform inside the 20 bins of 2015, seen in other bins."""
-    coarse = edition2015_axes().energy
-    counts = b.counts(axes=replace(b.axes, energy=coarse))
-    low, high = b.axes.energy[:-1, None], b.axes.energy[1:, None]
+@_defect("rotated")
+def _rotated(field, size):
+    """Share of events rotated by 90 deg."""
+    return _toward(field, size, field.expect(gradient=(-GRADIENT[1], GRADIENT[0])))
+
+
+@_defect("bin centres", kind="cube")
+def _bin_centres(field, size):
+    """Share of the step from bin averages to rates at centres."""
+    axes = field.axes
+    centers = axes.energy_center[:, None, None], axes.fov_lon_center[:, None], axes.fov_lat_center
+    rate = field.scale * TRUTH.rate(*centers)
+    return _toward(field, size, rate * axes.volume * field.weight(*GRADIENT))
+
+
+@_defect("threshold bin")
+def _threshold_bin(field, size):
+    """Share of livetime too much in the bin of the threshold."""
+    k = int(np.searchsorted(field.axes.energy, THRESHOLD) - 1)
+    changed = field.expected.copy()
+    above = field.scale * TRUTH.integrate(field.axes, energy_min=THRESHOLD)[k]
+    changed[k] = above * field.weight(*GRADIENT)
+    return _toward(field, size, changed)
+
+
+@_defect("ontime for livetime", DEADTIME, kind="cube")
+def _ontime_for_livetime(field, size):
+    """Rate per livetime, said to be per observation time."""
+    return field.expected * (1 / (1 - size))
+
+
+@_defect("dead time forgotten", DEADTIME, kind="cube")
+def _dead_time_forgotten(field, size):
+    """Counts over observation time, said to be per livetime."""
+    return field.expected * (1 - size)
+
+
+@_defect("run dropped", kind="data")
+def _run_dropped(field, size, rng):
+    """Share of one run's events lost, its exposure counted."""
+    return _with_run(field, rng, lambda expected: rng.poisson(expected * (1 - size)))
+
+
+@_defect("run twice", kind="data")
+def _run_twice(field, size, rng):
+    """Share of one run's events counted twice."""
+
+    def draw(expected):
+        counts = rng.poisson(expected)
+        return counts + rng.binomial(counts, size)
+
+    return _with_run(field, rng, draw)
+
+
+@_defect("flat solid angle", kind="cube", events=4e8)
+def _flat_solid_angle(field, size):
+    """Share of the step from exact to flat solid angles."""
+    axes = field.axes
+    return _toward(field, size, field.expected * axes.solid_angle / axes.flat_solid_angle)
+
+
+@_defect("MeV for TeV", kind="cube")
+def _wrong_unit(field, size):
+    """Factor 1e6 to the power of the size."""
+    return field.expected * 1e6**size
+
+
+@_defect("uniform energies")
+def _uniform_energies(field, size):
+    """Share of energies drawn uniformly inside bins.
+
+    Inside the 20 bins of 2015, seen in other bins.
+    """
+    coarse, energy = edition2015_axes().energy, field.axes.energy
+    counts = field.expect(axes=replace(field.axes, energy=coarse))
+    low, high = energy[:-1, None], energy[1:, None]
     overlap = np.clip(np.minimum(high, coarse[1:]) - np.maximum(low, coarse[:-1]), 0, None)
-    return np.einsum("ij,jxy->ixy", overlap / np.diff(coarse), counts)
+    return _toward(field, size, np.einsum("ij,jxy->ixy", overlap / np.diff(coarse), counts))
 
 
-def _last_column(b, s):
-    factor = np.ones(b.axes.shape)
-    factor[:, -1] = 1 - s
-    return factor
+@_defect("truncated numbers", kind="data")
+def _truncated_numbers(field, size, rng):
+    """Scatter of runs' numbers of events that is missing.
+
+    They scatter less than Poisson's: not at all for a size of 1.
+    """
+    runs = [int(mu + (1 - size) * (rng.poisson(mu) - mu)) for mu in field.run_events]
+    fractions = field.expected / field.expected.sum()
+    counts = rng.multinomial(sum(runs), fractions.ravel())
+    return field.pair(counts.reshape(field.axes.shape), np.array(runs))
 
 
-def _quadrant(b, s):
-    return 1 - s * ((b.axes.fov_lon_center[:, None] > 0) & (b.axes.fov_lat_center > 0))
-
-
-def _borders(b):
-    near = 4 + 1
-    changed = smooth(b.expected, b.axes, 4)
-    inner = np.s_[:, near:-near, near:-near]
-    changed[inner] = b.expected[inner]
+@_defect("upper edge")
+def _upper_edge(field, size):
+    """Share of the last column of pixels lost."""
+    changed = field.expected.copy()
+    changed[:, -1] *= 1 - size
     return changed
 
 
-def _run(sign):
-    """One run of all loses, or gives twice, a share s of its events."""
-
-    def plant(b, s, rng):
-        share = b.expected / N_RUNS
-        counts, _ = b.draw(rng, b.expected - share)
-        one = rng.poisson(share * (1 - s)) if sign < 0 else rng.poisson(share)
-        again = rng.binomial(one, s) if sign > 0 else 0
-        rest = rng.multinomial(counts.sum(), np.full(N_RUNS - 1, 1 / (N_RUNS - 1)))
-        return b.pair(counts + one + again, np.append(rest, np.sum(one) + np.sum(again)))
-
-    return plant
+@_defect("dead quadrant")
+def _dead_quadrant(field, size):
+    """Share of a quadrant's events lost."""
+    axes = field.axes
+    quadrant = (axes.fov_lon_center[:, None] > 0) & (axes.fov_lat_center > 0)
+    return field.expected * (1 - size * quadrant)
 
 
-def _truncated(b, s, rng):
-    """Runs' numbers of events scatter less than Poisson's: not at all for s = 1."""
-    runs = np.array([int(mu + (1 - s) * (rng.poisson(mu) - mu)) for mu in b.runs])
-    counts = rng.multinomial(runs.sum(), (b.expected / b.expected.sum()).ravel())
-    return b.pair(counts.reshape(b.axes.shape), runs)
+@_defect("reflecting borders", kind="cube")
+def _reflecting_borders(field, size):
+    """Share of the step to borders of a reflecting smoother."""
+    passes = 4
+    near = passes + 1
+    changed = smooth(field.expected, field.axes, passes)
+    inner = np.s_[:, near:-near, near:-near]
+    changed[inner] = field.expected[inner]
+    return _toward(field, size, changed)
 
 
-def _oversmoothed(b, s, rng):
-    counts, runs = b.draw(rng, b.expected)
-    smoothed = smooth(counts, b.axes, 5)
-    return b.pair(counts, runs, (1 - s) * counts + s * smoothed)
+@_defect("oversmoothed", kind="data")
+def _oversmoothed(field, size, rng):
+    """Share of a smoothed cube in one said to be raw."""
+    counts, runs = field.draw(rng, field.expected)
+    smoothed = smooth(counts, field.axes, 5)
+    return field.pair(counts, runs, (1 - size) * counts + size * smoothed)
 
 
-def _undersmoothed(b, s, rng):
-    counts, runs = b.draw(rng, b.expected)
-    return b.pair(counts, runs, variance=(1 - s) * counts + s * smoothing_variance(counts, 1))
+@_defect("undersmoothed", kind="data")
+def _undersmoothed(field, size, rng):
+    """Share of a smoother's error stated for raw counts."""
+    counts, runs = field.draw(rng, field.expected)
+    variance = (1 - size) * counts + size * smoothing_variance(counts, 1)
+    return field.pair(counts, runs, variance=variance)
 
 
-def _errors(b, s, rng):
-    counts, runs = b.draw(rng, b.expected)
-    return b.pair(counts, runs, variance=counts * (1 - s) ** 2)
+@_defect("wrong group", kind="cube")
+def _wrong_group(field, size):
+    """Cube of a zenith 25 deg larger, times the size."""
+    return field.expected * (TRUTH.total_rate(20 + 25 * size) / TRUTH.total_rate(20))
 
 
-DEFECTS = {
-    defect.name: defect
-    for defect in (
-        Defect("norm", "rate too high", 0.05, "", _factor(lambda b, s: 1 + s)),
-        Defect("index", "index too large", 0.1, "", _truth(index=lambda t, s: t.index + s)),
-        Defect(
-            "width",
-            "widths too large",
-            0.1,
-            "",
-            _truth(sigma=lambda t, s: (t.sigma[0] * (1 + s), t.sigma[1] * (1 + s))),
-        ),
-        Defect(
-            "width slope",
-            "width grows too fast with energy, about 0.3 TeV",
-            0.05,
-            "",
-            _truth(
-                sigma=lambda t, s: tuple(
-                    x * (e / 0.3) ** s for x, e in zip(t.sigma, t.sigma_energy, strict=True)
-                )
-            ),
-        ),
-        Defect(
-            "lon gradient",
-            "gradient along fov_lon",
-            0.02,
-            "deg-1",
-            _factor(lambda b, s: 1 + s * b.axes.fov_lon_center[:, None]),
-        ),
-        Defect(
-            "lat gradient",
-            "gradient along fov_lat",
-            0.02,
-            "deg-1",
-            _factor(lambda b, s: 1 + s * b.axes.fov_lat_center),
-        ),
-        Defect("ring", "ring of 2 deg, 0.3 deg wide", 0.05, "", _factor(_ring)),
-        Defect("point source", "share of all events from a point", 0.002, "", _source),
-        Defect("energy scale", "energies too high", 0.1, "", _energy_scale),
-        Defect("energy bin", "share of events one energy bin too high", 1.0, "", _toward(_shifted)),
-        Defect(
-            "lon/lat swapped",
-            "share of events with angles swapped",
-            1.0,
-            "",
-            _weights(*GRADIENT[::-1]),
-        ),
-        Defect(
-            "lon flipped",
-            "share of events with the sign of fov_lon wrong",
-            1.0,
-            "",
-            _weights(-GRADIENT[0], GRADIENT[1]),
-        ),
-        Defect(
-            "lat flipped",
-            "share of events with the sign of fov_lat wrong",
-            1.0,
-            "",
-            _weights(GRADIENT[0], -GRADIENT[1]),
-        ),
-        Defect(
-            "rotated",
-            "share of events rotated by 90 deg",
-            1.0,
-            "",
-            _weights(-GRADIENT[1], GRADIENT[0]),
-        ),
-        Defect(
-            "bin centres",
-            "share of the step from bin averages to rates at centres",
-            1.0,
-            "",
-            _toward(_centers),
-            drawn=False,
-        ),
-        Defect(
-            "threshold bin",
-            "share of livetime too much in the bin of the threshold",
-            1.0,
-            "",
-            _toward(_threshold),
-        ),
-        Defect(
-            "ontime for livetime",
-            "rate per livetime, said to be per observation time",
-            DEADTIME,
-            "",
-            _factor(lambda b, s: 1 / (1 - s)),
-            drawn=False,
-        ),
-        Defect(
-            "dead time forgotten",
-            "counts over observation time, said to be per livetime",
-            DEADTIME,
-            "",
-            _factor(lambda b, s: 1 - s),
-            drawn=False,
-        ),
-        Defect(
-            "run dropped",
-            "share of one run's events lost, its exposure counted",
-            1.0,
-            "",
-            plant=_run(-1),
-        ),
-        Defect("run twice", "share of one run's events counted twice", 1.0, "", plant=_run(+1)),
-        Defect(
-            "flat solid angle",
-            "share of the step from exact to flat solid angles",
-            1.0,
-            "",
-            _toward(lambda b: b.expected * b.axes.solid_angle / b.axes.flat_solid_angle),
-            drawn=False,
-            events=4e8,
-        ),
-        Defect(
-            "MeV for TeV",
-            "factor 1e6 to the power of the size",
-            1.0,
-            "",
-            _factor(lambda b, s: 1e6**s),
-            drawn=False,
-        ),
-        Defect(
-            "uniform energies",
-            "share of energies drawn uniformly inside bins",
-            1.0,
-            "",
-            _toward(_uniform),
-        ),
-        Defect(
-            "truncated numbers",
-            "scatter of runs' numbers of events that is missing",
-            1.0,
-            "",
-            plant=_truncated,
-        ),
-        Defect(
-            "upper edge", "share of the last column of pixels lost", 1.0, "", _factor(_last_column)
-        ),
-        Defect("dead quadrant", "share of a quadrant's events lost", 1.0, "", _factor(_quadrant)),
-        Defect(
-            "reflecting borders",
-            "share of the step to borders of a reflecting smoother",
-            1.0,
-            "",
-            _toward(_borders),
-            drawn=False,
-        ),
-        Defect(
-            "oversmoothed",
-            "share of a smoothed cube in one said to be raw",
-            1.0,
-            "",
-            plant=_oversmoothed,
-        ),
-        Defect(
-            "undersmoothed",
-            "share of a smoother's error stated for raw counts",
-            1.0,
-            "",
-            plant=_undersmoothed,
-        ),
-        Defect(
-            "wrong group",
-            "cube of a zenith 25 deg larger, times the size",
-            1.0,
-            "",
-            _factor(lambda b, s: b.truth.total_rate(20 + 25 * s) / b.truth.total_rate(20)),
-            drawn=False,
-        ),
-        Defect("errors too small", "stated errors underestimated", 0.1, "", plant=_errors),
-    )
-}
+@_defect("errors too small", 0.1, kind="data")
+def _errors_too_small(field, size, rng):
+    """Stated errors underestimated."""
+    counts, runs = field.draw(rng, field.expected)
+    return field.pair(counts, runs, variance=counts * (1 - size) ** 2)
+
+
+def _toward(field, size, other):
+    """A share ``size`` of the step from right to ``other`` expected counts."""
+    return field.expected + size * (other - field.expected)
+
+
+def _with_run(field, rng, draw):
+    """All runs but one as they should be, and one with the counts that ``draw`` gives it."""
+    of_run = field.expected / N_RUNS
+    counts, _ = field.draw(rng, field.expected - of_run)
+    run = draw(of_run)
+    rest = rng.multinomial(counts.sum(), np.full(N_RUNS - 1, 1 / (N_RUNS - 1)))
+    return field.pair(counts + run, np.append(rest, run.sum()))

@@ -1,4 +1,4 @@
-"""The self-check: does the suite find what is wrong, and is it silent when nothing is?"""
+"""The self-check: do the metrics detect what is wrong, and are they silent when nothing is?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
 
-__all__ = ["PROBES", "CleanRuns", "Detection", "clean_runs", "detect", "self_check"]
+__all__ = ["PROBES", "CleanRuns", "Detection", "detect", "self_check"]
 
 # Metrics with a criterion, but for that of masks, which the field does not have.
 PROBES = tuple(
@@ -24,12 +24,13 @@ PROBES = tuple(
     if metric.kind != "quality" and name != "masked_norm"
 )
 RATE = BUDGET / len(PROBES)
-# A size counts as found if 19 of 20 replicates show it.
-N_REPLICATES, N_FOUND = 20, 19
-STEP = 2**0.5
-# Limits are stated for a false-alarm rate of 8e-5 and a power of 95 %.
-LIMIT_SIGMA = sigmas(8e-5) + float(stats.norm.isf(0.05))
-N_CLEAN = 504
+# Part of the replicates that must show a size: 19 of 20.
+N_REPLICATES, POWER = 20, 0.95
+# A smaller size is tried, and again, down to one that is not found.
+STEP, MAX_SIZES = 2**0.5, 39
+# Where the search begins, in limits: none finds less than one.
+START = 16
+N_CLEAN, BATCH = 504, 42
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,20 @@ class CleanRuns:
 
     Parameters
     ----------
-    n : int
-    alarms : int
-        Runs with a metric beyond its limit; ``BUDGET`` of them are expected.
     pvalues : ndarray, shape (n, n_probes)
     """
 
-    n: int
-    alarms: int
     pvalues: np.ndarray
+
+    @property
+    def n(self):
+        """Number of runs."""
+        return len(self.pvalues)
+
+    @property
+    def alarms(self):
+        """Runs with a metric beyond its limit; ``BUDGET`` of them are expected."""
+        return int(np.sum((self.pvalues < RATE).any(axis=1)))
 
     @property
     def tests(self):
@@ -96,12 +102,10 @@ class CleanRuns:
 
         A suite that never alarms is wrong, too.
         """
-        counts = np.sum(self.pvalues < 0.05, axis=0)
-        tests = {"alarms": stats.binomtest(self.alarms, self.n, BUDGET).pvalue}
-        return tests | {
-            name: stats.binomtest(int(k), self.n, 0.05).pvalue
-            for name, k in zip(PROBES, counts, strict=True)
-        }
+        counts = np.sum(self.pvalues < 0.05, axis=0).tolist()
+        cases = {"alarms": (self.alarms, BUDGET)}
+        cases |= {name: (k, 0.05) for name, k in zip(PROBES, counts, strict=True)}
+        return {name: stats.binomtest(k, self.n, p).pvalue for name, (k, p) in cases.items()}
 
     @property
     def consistent(self):
@@ -109,76 +113,88 @@ class CleanRuns:
         return min(self.tests.values()) > 1e-3 / (len(PROBES) + 1)
 
 
-def self_check(seed, executor=None, names=None):
-    """Plant all defects and run clean.
+def self_check(seed, executor=None, names=None, n_replicates=N_REPLICATES, n_clean=N_CLEAN):
+    """Plant defects and run clean.
+
+    Parameters
+    ----------
+    seed : int
+    executor : concurrent.futures.Executor, optional
+    names : list of str, optional
+        Of defects; default: all.
+    n_replicates, n_clean : int
+        Replicates of each size of a defect, and runs without any.
 
     Returns
     -------
-    found : list of Detection
+    detections : list of Detection
     clean : CleanRuns
         The same for any executor.
     """
     run = executor.map if executor else map
-    batches = list(range(0, N_CLEAN, 42))
+    search = partial(detect, seed, n_replicates=n_replicates)
     # One stream of work: the longest first would need to know which that is.
-    found = list(run(partial(detect, seed), names or list(DEFECTS)))
-    rows = [row for batch in run(partial(clean_runs, seed), batches) for row in batch]
-    pvalues = 2 * stats.norm.sf(np.abs(np.array(rows)))
-    alarms = int(np.sum((pvalues < RATE).any(axis=1)))
-    return found, CleanRuns(len(rows), alarms, pvalues)
+    detections = list(run(search, [DEFECTS[name] for name in names or DEFECTS]))
+    batches = [range(i, min(i + BATCH, n_clean)) for i in range(0, n_clean, BATCH)]
+    pulls = np.concatenate(list(run(partial(_clean_pulls, seed), batches)))
+    return detections, CleanRuns(2 * stats.norm.sf(np.abs(pulls)))
 
 
-def detect(seed, name):
-    """Plant one defect at its full size and at smaller ones, down to what is no longer found."""
-    defect = DEFECTS[name]
-    at_full = _pulls(defect, defect.full, seed, 0)
-    k = sigmas(RATE)
-    information = defect.information
-    limit = LIMIT_SIGMA / np.sqrt(information) if information else np.nan
+def detect(seed, defect, n_replicates=N_REPLICATES):
+    """Plant one defect at its full size and at smaller ones, down to what is no longer found.
+
+    Parameters
+    ----------
+    seed : int
+    defect : Defect
+    n_replicates : int
+
+    Returns
+    -------
+    detection : Detection
+    """
+
+    def hits(pulls):
+        return np.abs(pulls) > sigmas(RATE)
+
+    def power_of(pulls):
+        return float(hits(pulls).any(axis=1).mean())
+
+    at_full = _pulls(defect, defect.full, seed, 0, n_replicates)
+    size = min(defect.full, START * defect.limit)
     sizes, power, smallest, first = [], [], np.nan, ""
-    size = defect.full if not limit * 16 < defect.full else limit * 16
-    for number in range(1, 40):
-        pulls = np.abs(_pulls(defect, size, seed, number))
-        hits = pulls > k
-        share = hits.any(axis=1).mean()
+    for number in range(1, MAX_SIZES + 1):
+        pulls = _pulls(defect, size, seed, number, n_replicates)
         sizes.append(float(size))
-        power.append(float(share))
-        if share * N_REPLICATES < N_FOUND - 1e-9:
+        power.append(power_of(pulls))
+        if power[-1] < POWER:
             break
-        smallest, first = (
-            float(size),
-            PROBES[np.lexsort((pulls.mean(axis=0), hits.sum(axis=0)))[-1]],
-        )
+        smallest = sizes[-1]
+        first = PROBES[np.lexsort((np.abs(pulls).mean(axis=0), hits(pulls).sum(axis=0)))[-1]]
         size /= STEP
     return Detection(
-        name,
-        defect.about,
-        defect.unit,
-        defect.events,
-        defect.full,
-        bool((np.abs(at_full) > k).any(axis=1).sum() >= N_FOUND),
-        tuple(np.nanmean(at_full, axis=0).tolist()),
-        smallest,
-        first,
-        float(limit),
-        tuple(sizes),
-        tuple(power),
+        **{name: getattr(defect, name) for name in ("name", "about", "unit", "events", "full")},
+        found=power_of(at_full) >= POWER,
+        pulls=tuple(np.nanmean(at_full, axis=0).tolist()),
+        smallest=smallest,
+        first=first,
+        limit=float(defect.limit),
+        sizes=tuple(sizes),
+        power=tuple(power),
     )
 
 
-def clean_runs(seed, start, n=42):
+def _pulls(defect, size, seed, number, n_replicates):
+    rngs = (named_rng(seed, f"defect {defect.name}", number, i) for i in range(n_replicates))
+    return np.array([_probe(defect.pair(size, rng)) for rng in rngs])
+
+
+def _clean_pulls(seed, numbers):
     """Pulls of `PROBES` in runs without a defect, shape (n, n_probes)."""
-    b = asymmetric_field()
-    rows = []
-    for number in range(start, start + n):
-        pair = b.pair(*b.draw(named_rng(seed, "clean", number), b.expected))
-        rows.append([CUBE_METRICS[name](pair).pull for name in PROBES])
-    return rows
+    field = asymmetric_field()
+    rngs = (named_rng(seed, "clean", number) for number in numbers)
+    return np.array([_probe(field.pair(*field.draw(rng, field.expected))) for rng in rngs])
 
 
-def _pulls(defect, size, seed, number):
-    rows = []
-    for i in range(N_REPLICATES):
-        pair = defect.pair(size, named_rng(seed, "defect " + defect.name, number, i))
-        rows.append([CUBE_METRICS[name](pair).pull for name in PROBES])
-    return np.array(rows)
+def _probe(pair):
+    return [CUBE_METRICS[name](pair).pull for name in PROBES]

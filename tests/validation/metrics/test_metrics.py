@@ -15,16 +15,16 @@ from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.bins import pulls
 from simbg.validation.metrics.cube_pair import CubePair
-from simbg.validation.metrics.metric import MetricValue
+from simbg.validation.metrics.metric import BUDGET, MetricValue
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
-from simbg.validation.self_check.detection import PROBES, RATE
+from simbg.validation.self_check.detection import PROBES
 
 # Of all tests of a function together; seeds were not chosen after looking (others pass, too).
 FALSE_ALARM = 1e-4
-K = sigmas(RATE)
+K = sigmas(BUDGET / len(PROBES))
 N_TOYS = 2000
 N_RUNS = 20
 # What must move each metric; a metric without a control fails its test.
@@ -229,7 +229,7 @@ def test_gradient_probe_recovers_any_amount(name, size):
         angle = b.axes.fov_lon_center[:, None] if along == "lon" else b.axes.fov_lat_center
         # Its template has no mean, so that the gradient is of the rate at equal norm.
         mean = np.sum(b.expected * angle) / b.expected.sum()
-        pair = b.pair(b.expected * (1 + size * (angle - mean)), b.runs)
+        pair = b.pair(b.expected * (1 + size * (angle - mean)), b.run_events)
         value = METRICS[name](pair).value
         if name.startswith(along):
             assert_allclose(value, expected, rtol=1e-9)
@@ -314,7 +314,7 @@ def test_rings_have_equal_areas():
 def test_point_source_finds_deficits_too():
     defect = DEFECTS["point source"]
     b = asymmetric_field()
-    source = defect.expected(b, defect.full) - b.expected
+    source = defect.function(b, defect.full) - b.expected
     rng = np.random.default_rng(9)
     hole = b.pair(*b.draw(rng, np.maximum(b.expected - source, 0)))
     assert METRICS["point_source"](hole).value > K

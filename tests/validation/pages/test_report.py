@@ -67,7 +67,7 @@ def suite():
         good, method="bad.module:Method", pair=None, results=(failure,), convergence=None
     )
     found = Detection("flip", "a flip", "", 1e6, 1.0, False, (5.0, 1e9), 0.1, "norm", 0.05, (), ())
-    clean = CleanRuns(20, 0, np.linspace(0.01, 1, 40).reshape(20, 2))
+    clean = CleanRuns(np.linspace(0.01, 1, 40).reshape(20, 2))
     changes = ("night histogram norm: worse", *(f"change {n}" for n in range(12)))
     outcomes = (good, smooth, error, hostile(smooth))
     return Suite(outcomes, SEED, changes, False, ((found,), clean))
@@ -207,7 +207,7 @@ def test_junit_of_a_self_check(tmp_path, suite):
     from simbg.validation.self_check.detection import PROBES
 
     (found,), _ = suite.self_check
-    clean = CleanRuns(20, 0, np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
+    clean = CleanRuns(np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
     checked = replace(suite, outcomes=(), changes=None, kept=True, self_check=((found,), clean))
     write_junit(tmp_path / "junit.xml", checked)
     root = ElementTree.parse(tmp_path / "junit.xml").getroot()
@@ -330,7 +330,7 @@ def test_self_check_has_its_matrix(suite, tmp_path):
 
     (found,), _ = suite.self_check
     found = replace(found, pulls=tuple(np.linspace(0, 9, len(PROBES))))
-    clean = CleanRuns(20, 0, np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
+    clean = CleanRuns(np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
     checked = replace(suite, outcomes=suite.outcomes[2:3], self_check=((found,), clean))
     write_report_page(tmp_path / "index.html", checked, render(checked))
     page = Page(tmp_path / "index.html")

@@ -1,6 +1,8 @@
 """The self-check: every fault is planted and found, and nothing is found where none is."""
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -12,21 +14,14 @@ from simbg.simulation.seeds import named_rng
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
-from simbg.validation.self_check import detection as selfcheck
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
-from simbg.validation.self_check.detection import (
-    N_REPLICATES,
-    PROBES,
-    RATE,
-    CleanRuns,
-    clean_runs,
-    detect,
-    self_check,
-)
+from simbg.validation.self_check.detection import PROBES, CleanRuns, detect, self_check
 
 # Of each statistical test; seeds were not chosen after looking (others pass, too).
 FALSE_ALARM = 1e-6
+# Every probe has an equal part of the budget.
+RATE = BUDGET / len(PROBES)
 K = sigmas(RATE)
 # What the suite promises to find.
 PROMISED = [
@@ -70,17 +65,24 @@ DIRECTED = {
     "lat gradient": "lat_gradient",
     "point source": "point_source",
 }
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Four replicates for twenty: a defect that is found in 95 % is found in these in 81 %."""
-    monkeypatch.setattr(selfcheck, "N_REPLICATES", 4)
-    monkeypatch.setattr(selfcheck, "N_FOUND", 4)
+# Those that change data in a way that no expectation says.
+OF_DATA = [name for name in PROMISED if DEFECTS[name].kind == "data"]
+# Four replicates for twenty: a defect that is found in 95 % is found in these in 81 %.
+QUICK = 4
 
 
 def pulls(pair):
     return np.array([METRICS[name](pair).pull for name in PROBES])
+
+
+def pvalues(rows):
+    return 2 * stats.norm.sf(np.abs(np.array(rows)))
+
+
+@pytest.fixture(scope="module")
+def checked():
+    """A self-check with one defect, few replicates, and clean runs in two batches."""
+    return self_check(21, None, ["lat gradient"], QUICK, 60)
 
 
 def test_all_that_was_promised_is_planted():
@@ -90,54 +92,59 @@ def test_all_that_was_promised_is_planted():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISED)
 def test_defect_is_found_at_its_full_size(name):
-    """Six replicates, each of them; the mean of the loudest metric is far beyond the limit."""
+    """Three replicates, each of them; the mean of the loudest metric is far beyond the limit.
+
+    A defect that only half of the replicates show passes once in 4000: its mean must be 3.5 of its
+    standard errors off.
+    """
     defect = DEFECTS[name]
-    found = np.array([pulls(defect.pair(defect.full, named_rng(4242, name, i))) for i in range(6)])
+    found = np.array([pulls(defect.pair(defect.full, named_rng(4242, name, i))) for i in range(3)])
     assert np.all((np.abs(found) > K).any(axis=1))
     assert np.nanmax(np.abs(np.nanmean(found, axis=0))) > K + 2
 
 
 @pytest.mark.slow
-def test_size_zero_of_any_defect_is_clean():
-    """6 pairs of each: runs with an alarm, and p-values below 5 %, binomial both sides."""
+def test_size_zero_of_what_changes_data_is_clean():
+    """12 pairs of each: runs with an alarm, and p-values below 5 %, binomial both sides.
+
+    Other defects of size zero have the expectation of the truth: their pairs are clean runs.
+    """
     rows = [
-        pulls(defect.pair(0.0, named_rng(515, name, i)))
-        for name, defect in DEFECTS.items()
-        for i in range(6)
+        pulls(DEFECTS[name].pair(0.0, named_rng(515, name, i)))
+        for name in OF_DATA
+        for i in range(12)
     ]
-    pvalues = 2 * stats.norm.sf(np.abs(np.array(rows)))
-    alarms = int(np.sum((pvalues < RATE).any(axis=1)))
-    clean = CleanRuns(len(rows), alarms, pvalues)
-    assert min(clean.tests.values()) > FALSE_ALARM
+    assert min(CleanRuns(pvalues(rows)).tests.values()) > FALSE_ALARM
 
 
-@pytest.mark.parametrize("name", [n for n in PROMISED if DEFECTS[n].expected])
+@pytest.mark.parametrize("name", [name for name in PROMISED if name not in OF_DATA])
 def test_size_zero_expects_what_the_truth_does(name):
     defect = DEFECTS[name]
-    b = asymmetric_field(defect.events)
-    assert_allclose(defect.expected(b, 0.0), b.expected, rtol=1e-12)
-    assert not np.allclose(defect.expected(b, defect.full), b.expected, rtol=1e-6)
+    field = asymmetric_field(defect.events)
+    assert_allclose(defect.function(field, 0.0), field.expected, rtol=1e-12)
+    assert not np.allclose(defect.function(field, defect.full), field.expected, rtol=1e-6)
 
 
 def test_nothing_mirrors_the_field():
     """Flips and rotations change what it expects, and three lengths differ."""
-    b = asymmetric_field()
-    assert len(set(b.axes.shape)) == 3
-    image = b.expected.sum(axis=0)
+    field = asymmetric_field()
+    assert len(set(field.axes.shape)) == 3
+    image = field.expected.sum(axis=0)
     for other in (image[::-1], image[:, ::-1], image[::-1, ::-1]):
         assert np.sum((image - other) ** 2 / image) > 1000  # χ² at a million events
-    assert_allclose(b.expected.sum(), 1e6)
+    assert_allclose(field.expected.sum(), 1e6)
 
 
 def test_cramer_rao_limits():
     """Reference figures: 5.6/√N · c at 1e6 events and ±4 deg; norm c = 1, gradient 0.505."""
-    limit = {name: selfcheck.LIMIT_SIGMA / np.sqrt(DEFECTS[name].information) for name in DIRECTED}
+    limit = {name: DEFECTS[name].limit for name in DIRECTED}
     assert_allclose(limit["norm"], 0.0056, rtol=0.01)
     assert_allclose(limit["lon gradient"], 0.0028, rtol=0.05)
     # All else known: 0.56 · 1 for the index, with the share of events inside the axes in it.
     assert 0.0056 * 0.56 < limit["index"] < 0.015
     assert_allclose(limit["width"], 0.0056 * 0.72, rtol=0.15)
     assert 0.00028 / 2 < limit["point source"] < 0.00028 * 2
+    assert np.isnan([DEFECTS[name].limit for name in OF_DATA]).all()
 
 
 @pytest.mark.slow
@@ -149,16 +156,16 @@ def test_directed_probe_is_near_the_limit(name):
     """
     defect = DEFECTS[name]
     assert defect.events == 1e6
-    size = 2 * selfcheck.LIMIT_SIGMA / np.sqrt(defect.information)
+    size = 2 * defect.limit
     found = np.array([pulls(defect.pair(size, named_rng(99, name, i))) for i in range(12)])
     assert np.sum((np.abs(found) > K).any(axis=1)) >= 10
     own = np.abs(found[:, PROBES.index(DIRECTED[name])])
     assert own.mean() > 3
 
 
-def test_find(quick):
+def test_detection(checked):
     """The power curve falls, the smallest size is the last that was found, and has a metric."""
-    found = detect(8, "lat gradient")
+    (found,), _ = checked
     assert found.found
     assert found.first == "lat_gradient"
     assert list(found.sizes) == sorted(found.sizes, reverse=True)
@@ -169,44 +176,28 @@ def test_find(quick):
     assert len(found.pulls) == len(PROBES)
 
 
-def test_find_of_what_cannot_be_found(quick, monkeypatch):
+def test_detection_of_what_cannot_be_found():
     """A defect of no size: not found, no smallest size, no metric."""
-    from dataclasses import replace
-
-    harmless = replace(DEFECTS["norm"], full=1e-6)
-    monkeypatch.setitem(selfcheck.DEFECTS, "norm", harmless)
-    found = detect(8, "norm")
+    found = detect(8, replace(DEFECTS["norm"], full=1e-6), QUICK)
     assert not found.found
     assert np.isnan(found.smallest)
     assert found.first == ""
 
 
 @pytest.mark.slow
-def test_results_do_not_depend_on_processes(monkeypatch):
-    monkeypatch.setattr(selfcheck, "N_CLEAN", 84)
-    alone = self_check(3, None, ["ring"])
+def test_results_do_not_depend_on_executors(checked):
+    """Nor on how many clean runs there are; another seed gives other results."""
     with ProcessPoolExecutor(2) as pool:
-        found, clean = self_check(3, pool, ["ring"])
-    assert repr(found) == repr(alone[0])
-    assert_array_equal(clean.pvalues, alone[1].pvalues)
-    assert clean.alarms == alone[1].alarms
+        found, clean = self_check(21, pool, ["lat gradient"], QUICK, 60)
+    assert repr(found) == repr(checked[0])
+    assert_array_equal(clean.pvalues, checked[1].pvalues)
+    _, inline = self_check(21, Inline(), ["norm"], 1, 2)
+    assert_array_equal(inline.pvalues, clean.pvalues[:2])
+    _, other = self_check(22, None, ["norm"], 1, 2)
+    assert not np.array_equal(other.pvalues, inline.pvalues)
 
 
-def test_results_do_not_depend_on_the_pieces(quick, monkeypatch):
-    """One executor or none, and clean runs in any batches; another seed is another result."""
-    monkeypatch.setattr(selfcheck, "N_CLEAN", 42)
-    alone, inline = (self_check(3, executor, ["ring"]) for executor in (None, Inline()))
-    assert repr(alone[0]) == repr(inline[0])
-    assert_array_equal(alone[1].pvalues, inline[1].pvalues)
-    assert_array_equal(clean_runs(3, 40, 4), [*clean_runs(3, 40, 2), *clean_runs(3, 42, 2)])
-    assert not np.array_equal(clean_runs(4, 40, 2), clean_runs(3, 40, 2))
-
-
-# CleanRuns runs -------------------------------------------------------------------------------
-
-
-def clean(pvalues):
-    return CleanRuns(len(pvalues), int(np.sum((pvalues < RATE).any(axis=1))), pvalues)
+# Clean runs -------------------------------------------------------------------------------
 
 
 def uniform(seed, n=504):
@@ -215,39 +206,39 @@ def uniform(seed, n=504):
 
 def test_honest_suite_is_consistent():
     """100 of them: none may fail but with the 1e-3 that `consistent` states, so at most 3."""
-    failures = sum(not clean(uniform(1000 + i)).consistent for i in range(100))
+    failures = sum(not CleanRuns(uniform(1000 + i)).consistent for i in range(100))
     assert failures <= 3
 
 
 def test_suite_that_never_alarms_is_wrong():
-    assert not clean(np.ones((504, len(PROBES)))).consistent
+    assert not CleanRuns(np.ones((504, len(PROBES)))).consistent
     one = uniform(7)
     one[:, 3] = 0.5
-    assert not clean(one).consistent
+    assert not CleanRuns(one).consistent
 
 
 def test_suite_that_alarms_too_often_is_wrong():
     loud = uniform(8)
     loud[:8, 2] = 1e-7
-    assert clean(loud).alarms >= 8
-    assert not clean(loud).consistent
+    assert CleanRuns(loud).alarms >= 8
+    assert not CleanRuns(loud).consistent
     wide = uniform(9)
     wide[:, 5] = wide[:, 5] ** 1.6  # 15 % below 5 %
-    assert not clean(wide).consistent
+    assert not CleanRuns(wide).consistent
 
 
-def test_clean_runs_of_the_field():
+def test_clean_runs_of_the_field(checked):
     """60 runs; the self-check itself has 504."""
-    rows = np.array(clean_runs(21, 0, 60))
-    assert rows.shape == (60, len(PROBES))
-    assert np.isfinite(rows).all()
-    pvalues = 2 * stats.norm.sf(np.abs(rows))
-    assert min(clean(pvalues).tests.values()) > FALSE_ALARM
+    _, clean = checked
+    assert clean.pvalues.shape == (60, len(PROBES))
+    assert np.isfinite(clean.pvalues).all()
+    assert clean.n == 60
+    assert min(clean.tests.values()) > FALSE_ALARM
 
 
-def test_rates():
-    """Every probe has an equal share of the budget; 504 runs are 500 and more."""
-    assert_allclose(RATE * len(PROBES), BUDGET)
-    assert selfcheck.N_CLEAN >= 500
-    assert N_REPLICATES * 0.95 == selfcheck.N_FOUND
+def test_probes_and_replicates():
+    """All metrics with a criterion but that of masks; 20 replicates, and 500 clean runs or more."""
     assert set(CUBE_METRICS) - set(PROBES) == {"zero_mass", "lost_information", "masked_norm"}
+    defaults = {name: p.default for name, p in signature(self_check).parameters.items()}
+    assert defaults["n_replicates"] == 20
+    assert defaults["n_clean"] >= 500
