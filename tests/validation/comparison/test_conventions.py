@@ -409,7 +409,7 @@ CONTROLS = {
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_control_other_differences_get_no_name(name):
-    """Without noise, and with 2e5 or 2e6 events, three seeds.
+    """Without noise, and with 2e5 or 2e6 events.
 
     In 4,680 pairs of a study of such differences, from 2e4 to 2e6 events, none got a name.
     """
@@ -419,7 +419,7 @@ def test_control_other_differences_get_no_name(name):
     found = compare(a, b)
     assert not found.agree
     assert found.fault is None
-    for seed, time in ((1, 0.1 * TIME), (2, TIME), (3, TIME)):
+    for seed, time in ((1, 0.1 * TIME), (2, TIME)):
         assert compare(a, counted(b, seed, time)).fault is None
 
 

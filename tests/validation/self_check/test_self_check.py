@@ -188,9 +188,9 @@ def test_detection_of_what_cannot_be_found():
 def test_results_do_not_depend_on_executors(checked):
     """Nor on how many clean runs there are; another seed gives other results."""
     with ProcessPoolExecutor(2) as pool:
-        found, clean = self_check(21, pool, ["lat gradient"], QUICK, 60)
+        found, clean = self_check(21, pool, ["lat gradient"], QUICK, 43)
     assert repr(found) == repr(checked[0])
-    assert_array_equal(clean.pvalues, checked[1].pvalues)
+    assert_array_equal(clean.pvalues, checked[1].pvalues[:43])
     _, inline = self_check(21, Inline(), ["norm"], 1, 2)
     assert_array_equal(inline.pvalues, clean.pvalues[:2])
     _, other = self_check(22, None, ["norm"], 1, 2)
