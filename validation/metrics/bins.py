@@ -6,7 +6,7 @@ from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from simbg.validation.metrics.cube_pair import N_CACHED
 from simbg.validation.metrics.metric import metric
@@ -84,8 +84,11 @@ def pit(cubes):
     u = pit_values(cubes)
     if u.size < N_BINS:
         return ()
-    pvalue = stats.kstest(u, "uniform", mode="asymp").pvalue
-    return deviate(np.log(np.maximum(pvalue, 1e-300))), 1.0
+    # As scipy.stats.kstest has it for many bins, bit by bit, in a tenth of the time.
+    u, steps = np.sort(u), np.arange(u.size + 1) / u.size
+    distance = max((steps[1:] - u).max(), (u - steps[:-1]).max())
+    pvalue = special.kolmogorov(np.sqrt(u.size) * distance)
+    return deviate(np.log(max(pvalue, 1e-300))), 1.0
 
 
 @metric("quality", "Σ λ where m = 0, over Σ λ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 __all__ = [
     "chi2_z",
@@ -28,7 +28,7 @@ UNDERFLOW, SMALLEST = -600.0, -1e5
 
 def sigmas(false_alarm_rate):
     """How many standard deviations a two-sided test at this false-alarm rate allows."""
-    return float(stats.norm.isf(0.5 * false_alarm_rate))
+    return float(-special.ndtri(0.5 * false_alarm_rate))
 
 
 def deviance(counts, expected):
@@ -112,7 +112,8 @@ def _moment_table():
     mean, variance = np.empty_like(grid), np.empty_like(grid)
     for i, mu in enumerate(np.exp(grid)):
         n = np.arange(int(mu + 12 * np.sqrt(mu) + 30))
-        probability = stats.poisson.pmf(n, mu)
+        # As scipy.stats.poisson.pmf has it, bit by bit, without checks that take ten times as long.
+        probability = np.exp(special.xlogy(n, mu) - special.gammaln(n + 1) - mu)
         value = deviance(n, mu)
         mean[i] = probability @ value
         variance[i] = probability @ (value - mean[i]) ** 2
@@ -133,14 +134,16 @@ def poisson_coverage(expected, factor):
 def chi2_z(chi2, mean, variance):
     """The normal deviate of a gamma variate with this mean and variance."""
     shape, scale = mean**2 / variance, variance / mean
-    upper = stats.gamma.logsf(chi2, shape, scale=scale)
+    # As scipy.stats.gamma has it, bit by bit, in a hundredth of the time.
+    x = max(chi2 / scale, 0.0)
+    with np.errstate(divide="ignore"):
+        upper, lower = np.log(special.gammaincc(shape, x)), np.log(special.gammainc(shape, x))
     if upper < UNDERFLOW:
         # The first term of the continued fraction of the incomplete gamma function, in logarithms.
-        x = chi2 / scale
         upper = shape * np.log(x) - x - special.gammaln(shape) - np.log(x + 1 - shape)
     if upper < np.log(0.5):
         return deviate(upper)
-    return -deviate(max(stats.gamma.logcdf(chi2, shape, scale=scale), SMALLEST))
+    return -deviate(max(lower, SMALLEST))
 
 
 def deviate(log_p):
