@@ -54,15 +54,28 @@ def test_a_crash_is_a_row_and_the_others_go_on(measured):
     assert "norm (it is louder by design)" in row(knows)["why"]
 
 
-def test_the_page_has_what_can_be_sorted(measured, tmp_path):
-    suite = Suite(measured, 3, replicates=2)
-    write_report_page(tmp_path / "index.html", suite, render(suite))
-    page = (tmp_path / "index.html").read_text()
-    board = page[page.index('id="leaderboard"') :]
+@pytest.fixture(scope="module")
+def page(measured, tmp_path_factory):
+    """The page of these and of one more, with hours that are infinite and that are not known."""
+    hours = {"histogram": math.inf, "support.odd_methods:Knows": 98.5}
+    made = [
+        replace(one, score=replace(one.score, hours=hours.get(one.method, math.nan)))
+        for one in [*measured, replace(measured[0], method="other")]
+    ]
+    made[-1] = replace(made[-1], score=replace(made[-1].score, method="other", hours=100.5))
+    suite, path = Suite(made, 3, replicates=2), tmp_path_factory.mktemp("page") / "index.html"
+    write_report_page(path, suite, render(suite))
+    return path
+
+
+def test_the_page_has_what_can_be_sorted(measured, page):
+    text = page.read_text()
+    board = text[text.index('id="leaderboard"') :]
     table = board[board.index('class="sortable"') :].split("</table>")[0]
-    assert table.count("<tr>") == 1 + len(measured)
+    n_rows = len(measured) + 1
+    assert table.count("<tr>") == 1 + n_rows
     # A number to sort by in each cell of numbers.
-    assert table.count("data-key=") == len(COLUMNS) * len(measured)
+    assert table.count("data-key=") == len(COLUMNS) * n_rows
     for word in ("no such thing", "What is known of support.odd_methods:Knows", *ABSENT):
         assert word in board
 
@@ -82,26 +95,18 @@ SORT = """
 
 
 @pytest.mark.skipif(chromium.find() is None, reason="no chromium on the path")
-def test_tables_are_sorted_in_the_page(measured, tmp_path):
+def test_tables_are_sorted_in_the_page(measured, page, tmp_path):
     """Numbers as such, infinity the largest, what is not known last both ways."""
-    hours = {"histogram": math.inf, "support.odd_methods:Knows": 98.5}
-    made = [
-        replace(one, score=replace(one.score, hours=hours.get(one.method, math.nan)))
-        for one in [*measured, replace(measured[0], method="other")]
-    ]
-    made[-1] = replace(made[-1], score=replace(made[-1].score, method="other", hours=100.5))
-    suite = Suite(made, 3, replicates=2)
-    write_report_page(tmp_path / "index.html", suite, render(suite))
     with chromium.browser(tmp_path / "profile") as browser:
-        browser.open(tmp_path / "index.html", 1600, False)
+        browser.open(page, 1600, False)
         up, down = browser.evaluate(f'{SORT}("hours for 1 %")')
         names = browser.evaluate(f'{SORT}("method")')
-        browser.open(tmp_path / "index.html", 400, False)
+        browser.open(page, 400, False)
         assert browser.evaluate("document.documentElement.scrollWidth") == 400
         assert browser.complaints == []
     assert up == ["98.5", "100.5", "inf", "nan"]
     assert down == ["inf", "100.5", "98.5", "nan"]
-    methods = sorted(one.method for one in made)
+    methods = sorted([*(one.method for one in measured), "other"])
     assert names == [methods, methods[::-1]]
 
 
