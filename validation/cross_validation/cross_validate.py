@@ -8,67 +8,31 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 
 import numpy as np
-from scipy import special
 
 from simbg.axes import Axes
 from simbg.io.safe_files import new_directory
 from simbg.models.known_sources import known_sources, near_source
-from simbg.models.run_norm import predicted_counts
 from simbg.models.runs import open_store, runs_of
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
-from simbg.validation.metrics.poisson import deviance, deviance_moments
+from simbg.validation.cross_validation.held_out import HeldOut, hold_out
 
-__all__ = ["AXES", "CrossValidation", "HeldOut", "cross_validate", "write_crossval"]
+__all__ = ["cross_validate", "write_crossval"]
 
 log = logging.getLogger(__name__)
 
 # Bins in which a run of 10,000 events has some counts: pixels of a quarter of a degree.
 AXES = Axes(np.geomspace(0.1, 100, 13), np.linspace(-2.5, 2.5, 21), np.linspace(-2.5, 2.5, 21))
 N_FOLDS = 5
-# Significances are about normal in pixels that expect this many counts or more.
-RICH = 5.0
 # A width of the significances that passes for 1: pixels then scatter by a third more than Poisson
 # at most, run by run. That of few pixels is not known as well: three standard errors are added.
 WIDTH_MARGIN, SIGMAS = 0.05, 3.0
 FILES = (r"crossval\.(json|md|png)",)
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """One run against the model of the others.
-
-    Parameters
-    ----------
-    obs_id, fold : int
-    zenith : float
-        deg
-    n_events, predicted : float
-        Counted, and predicted before the norm of the run.
-    norm, norm_error : float
-        Their ratio, and its error from the counts alone.
-    image_z, spectrum_z : float
-        Standardised deviance of the image and of the spectrum after the norm.
-    significances : ndarray
-        Of the image's pixels with 5 expected counts or more, after the norm.
-    """
-
-    obs_id: int
-    fold: int
-    zenith: float
-    n_events: int
-    predicted: float
-    norm: float
-    norm_error: float
-    image_z: float
-    spectrum_z: float
-    significances: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,33 +46,34 @@ class CrossValidation:
     n_skipped: int = 0
     left_out: tuple[int, ...] = ()  # source-free runs without events, or without a model
 
-    @property
+    @cached_property
     def summary(self):
         """Numbers of the whole: plain floats."""
         norm, error, image, spectrum = (
             np.array([getattr(run, name) for run in self.runs])
             for name in ("norm", "norm_error", "image_z", "spectrum_z")
         )
-        all_pixels = np.concatenate([run.significances for run in self.runs])
-        scatter = norm.std(ddof=1) if norm.size > 1 else np.nan
-        return {
+        pixels = np.concatenate([run.significances for run in self.runs])
+        scatter = _width(norm)
+        numbers = {
             "n_runs": self.n_runs,
             "n_skipped": self.n_skipped,
             "n_held_out": len(self.runs),
             "n_left_out": len(self.left_out),
             "n_events": int(sum(run.n_events for run in self.runs)),
-            "norm_mean": float(norm.mean()),
-            "norm_scatter": float(scatter),
-            "norm_scatter_poisson": float(np.sqrt(np.mean(error**2))),
-            "norm_scatter_intrinsic": float(np.sqrt(max(scatter**2 - np.mean(error**2), 0))),
-            "image_z_mean": float(image.mean()),
-            "image_z_width": float(image.std(ddof=1)) if image.size > 1 else np.nan,
-            "spectrum_z_mean": float(spectrum.mean()),
-            "spectrum_z_width": float(spectrum.std(ddof=1)) if spectrum.size > 1 else np.nan,
-            "n_pixels": all_pixels.size,
-            "significance_mean": float(all_pixels.mean()) if all_pixels.size else np.nan,
-            "significance_width": float(all_pixels.std()) if all_pixels.size else np.nan,
+            "norm_mean": norm.mean(),
+            "norm_scatter": scatter,
+            "norm_scatter_poisson": np.sqrt(np.mean(error**2)),
+            "norm_scatter_intrinsic": np.sqrt(max(scatter**2 - np.mean(error**2), 0)),
+            "image_z_mean": image.mean(),
+            "image_z_width": _width(image),
+            "spectrum_z_mean": spectrum.mean(),
+            "spectrum_z_width": _width(spectrum),
+            "n_pixels": pixels.size,
+            "significance_mean": pixels.mean() if pixels.size else np.nan,
+            "significance_width": pixels.std() if pixels.size else np.nan,
         }
+        return {k: v if k.startswith("n_") else float(v) for k, v in numbers.items()}
 
     @property
     def agree(self):
@@ -125,32 +90,34 @@ class CrossValidation:
         """The table, in Markdown."""
         s = self.summary
         rows = (
-            ("runs in the models / held out", f"{s['n_runs']} / {s['n_held_out']}"),
-            ("runs skipped, as they could not be read", f"{s['n_skipped']}"),
-            ("source-free runs without events or a model", f"{s['n_left_out']}"),
-            ("events held out", f"{s['n_events']}"),
-            ("norm: mean", f"{s['norm_mean']:.3f}"),
+            ("runs in the models / held out", "{n_runs} / {n_held_out}"),
+            ("runs skipped, as they could not be read", "{n_skipped}"),
+            ("source-free runs without events or a model", "{n_left_out}"),
+            ("events held out", "{n_events}"),
+            ("norm: mean", "{norm_mean:.3f}"),
             (
                 "norm: scatter (Poisson, intrinsic)",
-                "{norm_scatter:.3f} ({norm_scatter_poisson:.3f}, "
-                "{norm_scatter_intrinsic:.3f})".format(**s),
+                "{norm_scatter:.3f} ({norm_scatter_poisson:.3f}, {norm_scatter_intrinsic:.3f})",
             ),
-            ("deviance z of images", f"{s['image_z_mean']:+.2f} ± {s['image_z_width']:.2f}"),
-            ("deviance z of spectra", f"{s['spectrum_z_mean']:+.2f} ± {s['spectrum_z_width']:.2f}"),
+            ("deviance z of images", "{image_z_mean:+.2f} ± {image_z_width:.2f}"),
+            ("deviance z of spectra", "{spectrum_z_mean:+.2f} ± {spectrum_z_width:.2f}"),
             (
-                f"significance of {s['n_pixels']} pixels: mean, width",
-                f"{s['significance_mean']:+.3f}, {s['significance_width']:.3f}",
+                "significance of {n_pixels} pixels: mean, width",
+                "{significance_mean:+.3f}, {significance_width:.3f}",
             ),
         )
-        words = "agree" if self.agree else "differ"
-        lines = [f"| {name} | {value} |" for name, value in rows]
+        lines = [f"| {name} | {value} |".format(**s) for name, value in rows]
         head = [f"| {self.store}, {self.method}, {N_FOLDS} folds by run | |", "|---|---|"]
         verdict = (
-            f"predicted and observed counts {words}, at the norm of each run: the significances of "
-            f"held-out pixels have a width of {s['significance_width']:.3f}, expected 1 to "
-            f"{self.margin:.1%}"
+            f"predicted and observed counts {'agree' if self.agree else 'differ'}, at the norm of "
+            f"each run: the significances of held-out pixels have a width of "
+            f"{s['significance_width']:.3f}, expected 1 to {self.margin:.1%}"
         )
         return "\n".join([*head, *lines, "", verdict])
+
+
+def _width(values):
+    return values.std(ddof=1) if values.size > 1 else np.nan
 
 
 def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXES, executor=None):
@@ -190,9 +157,8 @@ def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXE
     )
     folds = (executor.map if executor else map)(job, range(N_FOLDS))
     runs = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
-    judged = {run.obs_id for run in runs}
-    left_out = tuple(o.obs_id for o, alone in zip(observations, free, strict=True) if alone)
-    left_out = tuple(obs_id for obs_id in left_out if obs_id not in judged)
+    alone = {observations[i].obs_id for i in np.flatnonzero(free)}
+    left_out = tuple(sorted(alone - {run.obs_id for run in runs}))
     for obs_id in left_out:
         log.warning("run %d is not judged: it has no events, or nothing is predicted", obs_id)
     if not runs:
@@ -207,73 +173,8 @@ def _fold(observations, free, fold_of, method, axes, groups, fold):
     models, judged = fit_runs(method, others, axes, groups), []
     for i in np.flatnonzero(free & (fold_of == fold)):
         cube = check_cube(models.at(observations[i]), axes).per("livetime")
-        with suppress(NothingToCompareError):
-            judged.append(held_out(cube, observations[i], fold))
-    return judged
-
-
-class NothingToCompareError(ValueError):
-    """A run without events, or of which nothing is predicted."""
-
-
-def held_out(cube, observation, fold=0):
-    """Hold a run against a model, which has not seen it."""
-    axes, events = cube.axes, observation.events()
-    predicted = predicted_counts(cube, observation, events)
-    known = np.isfinite(predicted)
-    predicted = np.where(known, predicted, 0.0)
-    counts = np.where(known, axes.fill(events.energy, events.fov_lon, events.fov_lat), 0)
-    variance = np.zeros(axes.shape)
-    if cube.rate_error is not None:
-        np.divide(cube.rate_error, cube.rate, out=variance, where=known & (cube.rate > 0))
-        variance = (variance * predicted) ** 2
-    n, total = int(counts.sum()), float(predicted.sum())
-    if not (n and total):
-        raise NothingToCompareError(
-            f"run {observation.obs_id}: got {n} events for {total:.1f} predicted"
-        )
-    norm = n / total
-    sums = [
-        [values.sum(axis=axis) for values in (counts, norm * predicted, norm**2 * variance)]
-        for axis in (0, (1, 2))
-    ]
-    image, spectrum = sums
-    return HeldOut(
-        observation.obs_id,
-        fold,
-        90 - observation.alt,
-        n,
-        total,
-        norm,
-        np.sqrt(n) / total,
-        _deviance_z(*image),
-        _deviance_z(*spectrum),
-        _significances(*image, np.random.default_rng(observation.obs_id)),
-    )
-
-
-def _deviance_z(counts, expected, variance):
-    """Standardised deviance; a model's own variance adds to that of the counts."""
-    used = expected > 0
-    counts, expected, variance = counts[used], expected[used], variance[used]
-    mean, spread = deviance_moments(expected)
-    more = 1 + variance / expected
-    excess = deviance(counts, expected).sum() - (mean * more).sum()
-    return float(excess / np.sqrt((spread * more**2).sum()))
-
-
-def _significances(counts, expected, variance, rng):
-    """Deviations of rich pixels as those of a normal, in units of counts' and model's scatter.
-
-    Counts are discrete: uniform in the probability of each, which makes a Poisson number of any
-    mean a normal.
-    """
-    rich = expected >= RICH
-    counts, expected, variance = counts[rich], expected[rich], variance[rich]
-    below = np.where(counts > 0, special.pdtr(np.maximum(counts - 1, 0), expected), 0.0)
-    share = below + rng.random(counts.size) * (special.pdtr(counts, expected) - below)
-    normal = special.ndtri(np.clip(share, 1e-15, 1 - 1e-15))
-    return normal / np.sqrt(1 + variance / expected)
+        judged.append(hold_out(cube, observations[i], fold))
+    return [run for run in judged if run is not None]
 
 
 def write_crossval(result, out, picture=None, overwrite=True):

@@ -8,7 +8,7 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.validation.cross_validation.cross_validate import held_out
+from simbg.validation.cross_validation.held_out import hold_out
 
 __all__ = ["significance_width"]
 
@@ -21,13 +21,9 @@ def significance_width(experiment, cube):
     if experiment.scenario.ignored:
         return {}
     runs = experiment.observations()[:N_RUNS]
-    coarse, found = _coarse(cube.per("livetime")), []
-    for run in runs:
-        try:
-            found.append(held_out(coarse, run).significances)
-        except ValueError:
-            continue  # nothing of this run is predicted
-    values = np.concatenate(found) if found else np.zeros(0)
+    coarse = _coarse(cube.per("livetime"))
+    held_out = [run for run in (hold_out(coarse, run) for run in runs) if run is not None]
+    values = np.concatenate([np.zeros(0), *(run.significances for run in held_out)])
     if values.size < 2:
         return {}
     width = float(values.std())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simbg.models.run_norm import predicted_counts
+from simbg.models.run_norm import run_counts
 from simbg.validation.metrics.poisson import chi2_z
 from simbg.validation.metrics.registry import METRICS
 
@@ -55,21 +55,10 @@ def count_run(cube, observation, counts=None, norm_variance=0.0):
     -------
     counts : RunCounts
     """
-    axes = cube.axes
-    events = observation.events() if counts is None or observation.excluded else None
-    predicted = predicted_counts(cube, observation, events)
-    known = np.isfinite(predicted)
-    if counts is None:
-        counts = axes.fill(events.energy, events.fov_lon, events.fov_lat)
-    relative = np.zeros(axes.shape)
-    if cube.rate_error is not None:
-        has = known & (cube.rate > 0)
-        np.divide(cube.rate_error, cube.rate, out=relative, where=has)
-    variance = (np.where(known, predicted, 0.0) * relative) ** 2
-    bands = np.arange(axes.shape[0]) * N_BANDS // axes.shape[0]
+    bands = np.arange(cube.axes.shape[0]) * N_BANDS // cube.axes.shape[0]
     sums = [
-        np.bincount(bands, np.where(known, values, 0.0).sum(axis=(1, 2)), N_BANDS)
-        for values in (counts, predicted, variance)
+        np.bincount(bands, values.sum(axis=(1, 2)), N_BANDS)
+        for values in run_counts(cube, observation, counts)
     ]
     return RunCounts(*sums, norm_variance)
 
