@@ -30,16 +30,17 @@ MAPS = (
     "Columns: true rate, rebuilt rate (one scale a row), rebuilt / true − 1 and pull, on scales "
     "that are the same for all energies and methods of the scenario. Grey: no events, no exposure."
 )
+SPECTRA = [
+    (
+        f"rate against energy at {place} deg, true and by {{methods}}; below, the ratios.",
+        f"Spectrum at {place} deg. {BAND}{{laws}}",
+    )
+    for place in ("({:g}, {:g})".format(*place) for place in PLACES)
+]
 # Of each figure of a scenario: alternative text and caption.
 TEXTS = {
-    "center": (
-        "rate against energy at {center} deg, true and by {methods}; below, the ratios.",
-        f"Spectrum at {{center}} deg. {BAND}{{laws}}",
-    ),
-    "off-axis": (
-        "rate against energy at {off_axis} deg, true and by {methods}; below, the ratios.",
-        f"Spectrum at {{off_axis}} deg. {BAND}{{laws}}",
-    ),
+    "center": SPECTRA[0],
+    "off-axis": SPECTRA[1],
     "radial": (
         "rate against offset at some energies, true and by {methods}; below, the ratios.",
         f"Radial profiles. {BAND}",
@@ -112,7 +113,7 @@ def render(suite, executor=None):
     pictures : Pictures
         The same bytes for any executor.
     """
-    jobs = {}
+    jobs, rest = {}, {}
     for name, scenario in suite.scenarios.items():
         outcomes = [outcome for outcome in suite.outcomes if outcome.scenario.name == name]
         pairs = {outcome.method: outcome.pair for outcome in outcomes if outcome.pair is not None}
@@ -123,15 +124,18 @@ def render(suite, executor=None):
             shown = [m for n, m in enumerate(pairs) if every or n == 0 or m in failed]
             curves = [outcome.convergence for outcome in outcomes if outcome.convergence]
             jobs[name] = partial(_draw_scenario, name, scenario.title, pairs, shown, curves)
-    # Last, since short.
-    rest = [partial(_draw_self_check, suite.self_check), partial(_draw_response, suite.response)]
-    *drawn, check, response = (executor.map if executor else map)(_call, [*jobs.values(), *rest])
+    if suite.self_check is not None:
+        rest["self_check"] = partial(_draw_self_check, *suite.self_check)
+    if suite.response is not None:
+        rest["response"] = partial(_draw_response, suite.response)
+    # Scenarios first, since they take longest.
+    done = list((executor.map if executor else map)(_call, [*jobs.values(), *rest.values()]))
+    pictures, maps, examples = zip(*done[: len(jobs)], strict=True) if jobs else ((), (), ())
     return Pictures(
-        {name: pictures for name, (pictures, _, _) in zip(jobs, drawn, strict=True)},
-        {key: picture for _, maps, _ in drawn for key, picture in maps.items()},
-        check,
-        response,
-        next((example for *_, example in drawn if example), None),
+        dict(zip(jobs, pictures, strict=True)),
+        dict(item for drawn in maps for item in drawn.items()),
+        example=next(filter(None, examples), None),
+        **dict(zip(rest, done[len(jobs) :], strict=True)),
     )
 
 
@@ -162,25 +166,19 @@ def _draw_scenario(name, title, pairs, shown, curves):
     if curves:
         numbers = {method: number for number, method in enumerate(pairs)}
         figures["convergence"] = convergence_figure(curves, numbers)
-    found = {method: pulls(pair)[0] for method, pair in pairs.items()}
-    about = {
+    widths = []
+    for method, pair in pairs.items():
+        if (values := pulls(pair)[0]).size:
+            widths.append(f"{method} has mean {values.mean():+.2f} and width {values.std():.2f}")
+    words = {
         "methods": ", ".join(pairs),
         "laws": LAWS if name == EDITION_2015 else "",
-        **{
-            key: "({:g}, {:g})".format(*p)
-            for key, p in zip(("center", "off_axis"), PLACES, strict=True)
-        },
-        "pulls": "; ".join(
-            f"{method} has mean {values.mean():+.2f} and width {values.std():.2f}"
-            for method, values in found.items()
-            if values.size
-        )
-        or "no bin expects enough counts",
+        "pulls": "; ".join(widths) or "no bin expects enough counts",
         "exponents": "; ".join(f"{c.method} falls with exponent {c.exponent:.2f}" for c in curves),
     }
     pictures = []
     for kind, figure in figures.items():
-        alt, caption = (text.format(**about) for text in TEXTS[kind])
+        alt, caption = (text.format(**words) for text in TEXTS[kind])
         pictures.append(make_picture(figure, slug(name, kind), f"{title}: {alt}", caption))
     maps = {}
     for method, figure in map_figures(pairs, shown):
@@ -196,16 +194,11 @@ def _draw_example(pairs):
     return encode(compare_figure(pair.true, reco, ("true", "rebuilt"), error=pair.error), dpi=80)
 
 
-def _draw_self_check(check):
-    if check is None:
-        return None
-    found, clean = check
+def _draw_self_check(detections, clean):
     # Its tests are those of the number of alarms, and of each metric.
     _, *probes = clean.tests
-    return make_picture(self_check_figure(found, probes), "self-check", *SELF_CHECK)
+    return make_picture(self_check_figure(detections, probes), "self-check", *SELF_CHECK)
 
 
 def _draw_response(response):
-    if response is None:
-        return None
     return make_picture(response_figure(response), "exclusion-response", *RESPONSE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,21 +25,6 @@ from simbg.validation.suite.suite import self_check_lines
 __all__ = ["commit", "write_report_page", "write_reports"]
 
 ROOT = Path(__file__).resolve().parents[2]
-# Changes since the baseline that stand open.
-N_CHANGES = 8
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One method in one scenario, as the page has it."""
-
-    method: str
-    status: str
-    short: str
-    counts: str
-    notable: list
-    results: tuple
-    picture: object
 
 
 def write_reports(folder, suite, pictures):
@@ -64,124 +48,81 @@ def write_report_page(path, suite, pictures):
     pictures : Pictures
         From `simbg.validation.figures.rendering.render`.
     """
+
+    def curves(name):
+        found = (o.convergence for o in suite.outcomes if o.scenario.name == name)
+        return [curve for curve in found if curve]
+
     write_page(
         path,
         "report.html",
-        **_about(suite),
+        suite=suite,
         pictures=pictures,
-        parts=_parts(suite.outcomes, pictures),
+        status=Status.OK if suite.good else Status.FAIL,
+        numbers=key_numbers(suite.outcomes),
+        parts={(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes},
+        curves=curves,
+        leaderboard=_leaderboard(suite.outcomes) if suite.replicates else None,
+        self_check=self_check_lines(*suite.self_check) if suite.self_check else None,
+        metrics=METRICS,
+        budget=BUDGET,
+        targets=TARGETS,
         slug=slug,
         size=_size,
         hours=lambda value: f"{value:.3g}" if math.isfinite(value) else "never",
-        seed=suite.seed,
         versions=versions(),
         commit=commit(),
         stamp=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def commit():
+def commit(root=ROOT):
     """The commit of the sources that run, if they are those of a repository; else ""."""
+    # An environment in another project's repository is none of its sources.
+    if not (root / ".git").exists():
+        return ""
+    changes = "status", "--porcelain", "--untracked-files=no", "--", "simbg", "validation"
     try:
-        top, head, changed = (
-            subprocess.run(
-                ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10
-            ).stdout.strip()
-            for words in (
-                ("rev-parse", "--show-toplevel"),
-                ("rev-parse", "--short=12", "HEAD"),
-                ("status", "--porcelain", "--untracked-files=no", "--", "simbg", "validation"),
-            )
+        head, changed = (
+            subprocess.check_output(["git", "-C", root, *words], text=True, timeout=10).strip()
+            for words in (("rev-parse", "--short=12", "HEAD"), changes)
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
-    # An environment in another project's repository is none of its sources.
-    if not top or Path(top).resolve() != ROOT:
         return ""
     return head + (", with changes" if changed else "")
 
 
-def _about(suite):
-    """What the page says of the run."""
+def _part(outcome, pictures):
+    """What the page has of one method in one scenario."""
+    counts = Counter(result.status for result in outcome.results)
+    worst = Status.worst(counts)
+    # A reason is given once, with the metrics that it holds for.
+    reasons = {}
+    for result in outcome.results:
+        if result.status.fails:
+            reasons.setdefault((result.status, result.reason), []).append(result.metric)
     return {
-        "status": Status.OK if suite.good else Status.FAIL,
-        "sound": suite.sound,
-        "verdict": suite.text,
-        "budget": BUDGET,
-        "numbers": key_numbers(suite.outcomes),
-        "scenarios": suite.scenarios,
-        "methods": suite.methods,
-        "metrics": METRICS,
-        "changes": suite.changes,
-        "n_changes": N_CHANGES,
-        "convergence": _convergence(suite.outcomes),
-        "targets": TARGETS,
-        "leaderboard": _leaderboard(suite.outcomes) if suite.replicates else None,
-        "self_check": None if suite.self_check is None else _self_check(*suite.self_check),
-        "response": None if suite.response is None else _response(suite.response),
+        "status": worst,
+        "short": f"{worst.mark} {worst.cell(counts[worst])}",
+        "counts": ", ".join(f"{counts[s]} {s.phrase}" for s in Status if counts[s]),
+        "notable": [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
+        "results": outcome.results,
+        "picture": pictures.maps.get((outcome.scenario.name, outcome.method)),
     }
 
 
-def _parts(outcomes, pictures):
-    """(scenario, method) → what stands there."""
-    parts = {}
-    for outcome in outcomes:
-        key = outcome.scenario.name, outcome.method
-        counts = Counter(result.status for result in outcome.results)
-        worst = Status.worst(counts)
-        # A reason is given once, with the metrics that it holds for.
-        reasons = {}
-        for result in outcome.results:
-            if result.status.fails:
-                reasons.setdefault((result.status, result.reason), []).append(result.metric)
-        parts[key] = _Part(
-            outcome.method,
-            worst,
-            f"{worst.mark} {worst.cell(counts[worst])}",
-            ", ".join(f"{counts[status]} {status.phrase}" for status in Status if counts[status]),
-            [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
-            outcome.results,
-            pictures.maps.get(key),
-        )
-    return parts
-
-
-def _convergence(outcomes):
-    """Scenario → curves of its methods."""
-    curves = {}
-    for outcome in outcomes:
-        if outcome.convergence:
-            curves.setdefault(outcome.scenario.name, []).append(outcome.convergence)
-    return curves
-
-
-def _self_check(found, clean):
-    *_, about, summary = self_check_lines(found, clean)
-    return {"found": found, "summary": summary, "clean": about}
-
-
 def _leaderboard(outcomes):
-    """Ranks, rows of the table, methods that are not here, and the figure."""
-    points = {}
+    """What the leaderboard says, and its figure."""
+    scores = {}
     for outcome in outcomes:
-        if (s := outcome.score) and s.noise_cost > 0:
-            # Relative, as the accuracy: √(b / N), and N = E[Q] / accuracy².
-            scale = s.accuracy / math.sqrt(s.noise_cost + s.floor)
-            limit = math.sqrt(2 * s.floor_error) * scale
-            floor = math.sqrt(max(s.floor, 0.0)) * scale
-            points.setdefault(outcome.method, []).append((floor, limit, s.noise_cost))
-    return leaderboard(outcomes) | {"png": encode(leaderboard_figure(points))}
-
-
-def _response(response):
-    """Rows (flux, smallest adequate radius)."""
-    rows = [(flux, response.adequate(flux)) for flux in response.fluxes]
-    return {"rows": rows, "psf": response.psf}
+        if outcome.score and outcome.score.noise_cost > 0:
+            scores.setdefault(outcome.method, []).append(outcome.score)
+    return leaderboard(outcomes) | {"png": encode(leaderboard_figure(scores))}
 
 
 def _size(result):
     """Deviation from the ideal in standard errors, where that is a test."""
-    if not math.isfinite(result.limit):
+    if not (math.isfinite(result.limit) and result.error):
         return ""
-    size = (result.value - result.ideal) / result.error if result.error else math.nan
-    return "" if not math.isfinite(size) else f"{size:+.1f}"
+    size = (result.value - result.ideal) / result.error
+    return f"{size:+.1f}" if math.isfinite(size) else ""

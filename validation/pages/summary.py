@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 
 from simbg.io.safe_files import new_file
 from simbg.validation.metrics.status import Status
@@ -38,9 +40,9 @@ def key_numbers(outcomes):
         Those that can be had.
     """
     results = [result for outcome in outcomes for result in outcome.results]
-    titles = {outcome.scenario.name: outcome.scenario.title for outcome in outcomes}
-    found = (_closest(results, titles), _sensitivity(results, titles), _accuracy(outcomes))
-    return [number for number in found if number is not None]
+    titles = {outcome.scenario.name: f"“{outcome.scenario.title}”" for outcome in outcomes}
+    numbers = _closest(results, titles), _sensitivity(results, titles), _accuracy(outcomes, titles)
+    return [number for number in numbers if number is not None]
 
 
 def write_summary(path, suite):
@@ -62,17 +64,15 @@ def write_summary(path, suite):
 
 def _closest(results, titles):
     """The largest deviation in units of what is allowed."""
-    shares = []
-    for r in results:
-        aim = r.predicted if r.status == Status.KNOWN else r.ideal
-        if r.limit > 0 and math.isfinite(r.value - aim):
-            shares.append((abs(r.value - aim) / r.limit, r))
-    if not shares:
+    aims = [(r, r.predicted if r.status == Status.KNOWN else r.ideal) for r in results]
+    sizes = [(abs(r.value - aim) / r.limit, r) for r, aim in aims if r.limit > 0]
+    sizes = [(size, r) for size, r in sizes if math.isfinite(size)]
+    if not sizes:
         return None
-    share, r = max(shares, key=lambda pair: pair[0])
-    where = f"{r.metric} of {r.method} in “{titles[r.scenario]}”"
-    label = f"of its limit is the largest deviation of {len(shares)}: {where}"
-    return KeyNumber(f"{100 * share:.0f} %", label, r.scenario, r.method)
+    size, r = max(sizes, key=itemgetter(0))
+    where = f"{r.metric} of {r.method} in {titles[r.scenario]}"
+    label = f"of its limit is the largest deviation of {len(sizes)}: {where}"
+    return KeyNumber(f"{100 * size:.0f} %", label, r.scenario, r.method)
 
 
 def _sensitivity(results, titles):
@@ -80,52 +80,45 @@ def _sensitivity(results, titles):
     sizes = [(r.smallest, r) for r in results if r.metric == "norm" and math.isfinite(r.smallest)]
     if not sizes:
         return None
-    size, r = max(sizes, key=lambda pair: pair[0])
-    best, other = min(sizes, key=lambda pair: pair[0])
-    label = f"is the largest error of a norm that may go unseen, in “{titles[r.scenario]}”"
+    (size, r), (best, other) = (extreme(sizes, key=itemgetter(0)) for extreme in (max, min))
+    label = f"is the largest error of a norm that may go unseen, in {titles[r.scenario]}"
     if other.scenario != r.scenario:
-        label += f"; {100 * best:.2g} % in “{titles[other.scenario]}”"
+        label += f"; {100 * best:.2g} % in {titles[other.scenario]}"
     label += " (found with a power of 95 %)"
     return KeyNumber(f"{100 * size:.2g} %", label, r.scenario, r.method)
 
 
-def _accuracy(outcomes):
+def _accuracy(outcomes, titles):
     """Relative rms error of the rate of each method, √(Q / N), in the main scenario."""
-    with_cube = [outcome for outcome in outcomes if outcome.pair is not None]
-    names = list(dict.fromkeys(outcome.scenario.name for outcome in with_cube))
-    if not names:
+    errors = {}
+    for outcome in outcomes:
+        for r in outcome.results:
+            if r.metric == "lost_information" and math.isfinite(r.value):
+                error = math.sqrt(r.value / outcome.pair.expected.sum())
+                errors.setdefault(r.scenario, []).append((error, r.method))
+    if not errors:
         return None
-    name = MAIN if MAIN in names else names[0]
-    found = []
-    for outcome in with_cube:
-        q = [r.value for r in outcome.results if r.metric == "lost_information"]
-        if outcome.scenario.name == name and q and math.isfinite(q[0]):
-            error = math.sqrt(q[0] / outcome.pair.expected.sum())
-            found.append((error, outcome.method, outcome.scenario.title))
-    if not found:
-        return None
-    found.sort()
-    (error, method, title), *others = found
-    label = f"rms error of the rate by {method} in “{title}”"
+    name = MAIN if MAIN in errors else next(iter(errors))
+    (error, method), *others = sorted(errors[name])
+    label = f"rms error of the rate by {method} in {titles[name]}"
     if others:
-        label += "; " + ", ".join(f"{100 * e:.2g} % by {m}" for e, m, _ in others)
+        label += "; " + ", ".join(f"{100 * e:.2g} % by {m}" for e, m in others)
     return KeyNumber(f"{100 * error:.2g} %", label, name, method)
 
 
 def _matrix(suite):
-    methods = suite.methods
-    yield f"| scenario | {' | '.join(_plain(method) for method in methods)} |"
-    yield f"|---|{'---|' * len(methods)}"
     cells = {(o.scenario.name, o.method): _cell(o.results) for o in suite.outcomes}
+    rows = [["scenario", *map(_plain, suite.methods)], ["---"] * (1 + len(suite.methods))]
     for name, scenario in suite.scenarios.items():
-        row = [cells.get((name, method), "–") for method in methods]
-        yield f"| {_plain(scenario.title)} | {' | '.join(row)} |"
+        rows.append([_plain(scenario.title), *(cells.get((name, m), "–") for m in suite.methods)])
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
 def _cell(results):
-    status = Status.worst(result.status for result in results)
-    n = sum(result.status == status for result in results)
-    return f"{status.mark} {n}" if status in (Status.KNOWN, Status.FAIL) else status.mark
+    counts = Counter(result.status for result in results)
+    worst = Status.worst(counts)
+    number = f" {counts[worst]}" if worst in (Status.KNOWN, Status.FAIL) else ""
+    return worst.mark + number
 
 
 def _failures(results):

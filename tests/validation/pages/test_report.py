@@ -303,8 +303,7 @@ def test_commit_is_that_of_the_sources(monkeypatch, tmp_path):
     inside = (root / ".git").exists()
     assert bool(re.match(r"[0-9a-f]{12}\b", commit())) == inside
     # Installed below another project's repository.
-    monkeypatch.setattr("simbg.validation.pages.report.ROOT", root / "validation")
-    assert commit() == ""
+    assert commit(root / "validation") == ""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert commit() == ""
 
