@@ -1,6 +1,7 @@
 """Speed and memory, each beside a plain version that an astronomer would write, in one run.
 
-It measures and does not gate: speeds depend on the machine, ratios hardly do.
+It measures and does not gate: speeds depend on the machine, ratios hardly do. Time and memory of
+other methods are measured by the leaderboard.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import resource
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from timeit import timeit
@@ -38,21 +40,23 @@ from simbg.simulation.stores import REGIONS
 from simbg.sky.pointing import Tracking
 from simbg.truth.gaussian import GaussianTruth
 
-__all__ = ["Figure", "benchmark", "measure"]
+__all__ = []
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-N_RUNS, N_EVENTS = 200, 10_000  # of the store
+N_RUNS, N_FEW, N_PLAIN, N_EVENTS = 200, 20, 5, 10_000  # runs of stores, and events of a run
 AXES = edition2015_axes()
 TRUTH = GaussianTruth(event_rate=N_EVENTS / 1500.0, zenith_slope=0.0)
 SCENARIO = Scenario("benchmark", "", "", TRUTH, N_RUNS, (45.0, 90.0), (0.0, 360.0), 1500.0, 0.0)
 # Two masks that overlap and turn through the field.
 MASKED = replace(SCENARIOS["source"], sources=())
 LOCATION = EarthLocation(HESS_SITE.lon * u.deg, HESS_SITE.lat * u.deg, HESS_SITE.height * u.m)
+HEAD = f"{CORES} cores", "ours", "plain", "", "ratio"
+LINE = "{:36s} {:>8s} {:>8s} {:9s} {:>8s}  {}"
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One measurement, that of the plain version (None: there is none), and what we aim for.
+class Measurement:
+    """A measurement, that of the plain version (None: there is none), and a target.
 
     A speed (per s) is better when it is larger, all else when it is smaller.
     """
@@ -64,72 +68,63 @@ class Figure:
     target: float
 
     @property
-    def _sign(self):
-        return 1 if self.unit.endswith("/s") else -1
+    def facts(self):
+        """Its fields, how many times better than plain it is, and whether it is on target."""
+        speed = self.unit.endswith("/s")
+        ratio = self.plain and (self.value / self.plain if speed else self.plain / self.value)
+        reached = self.value >= self.target if speed else self.value <= self.target
+        return vars(self) | {"ratio": ratio, "reached": reached}
 
     @property
-    def ratio(self):
-        """How many times better than the plain version."""
-        return None if self.plain is None else (self.value / self.plain) ** self._sign
-
-    @property
-    def reached(self):
-        """Whether the value is at the target or better."""
-        return self._sign * self.value >= self._sign * self.target
-
-    @property
-    def text(self):
+    def line(self):
         """A line of the table."""
-        plain, ratio = ("" if x is None else f"{x:.3g}" for x in (self.plain, self.ratio))
-        line = f"{self.name:36s} {self.value:8.3g} {plain:>8s} {self.unit:9s} {ratio:>8s}  "
-        target = f"{'≥' if self._sign > 0 else '≤'} {self.target:g}"
-        return f"{line}{target:6s} {'yes' if self.reached else 'no'}"
+        facts = self.facts
+        value, plain, ratio = (
+            f"{facts[key]:.3g}" if facts[key] is not None else ""
+            for key in ("value", "plain", "ratio")
+        )
+        target = f"{'≥' if self.unit.endswith('/s') else '≤'} {self.target:g}"
+        target = f"{target:6s} {'yes' if facts['reached'] else 'no'}"
+        return LINE.format(self.name, value, plain, self.unit, ratio, target)
 
 
-def measure(folder):
-    """All figures, one by one: medians, of 3 for the store and of 5 in memory.
-
-    Parameters
-    ----------
-    folder : Path
-        Empty, for the store.
-    """
+def measure_stores(folder):
+    """Measurements of stores in an empty folder; times are medians of 3."""
     # Memory first: a process that is started counts that of its parent for its own.
-    store, n_plain = folder / "store0", 5
-    simulating = [_seconds(_simulate, folder / f"store{i}") for i in range(3)]
-    few, many = (_peak_memory(store, n) for n in (N_RUNS // 10, N_RUNS))
-    rebuilding = [_seconds(_rebuild, store, folder / f"models{i}") for i in range(3)]
-    plain = N_RUNS / n_plain * _seconds(_plain_rebuild, store, n_plain)
-    once, again = median(simulating), median(rebuilding)
-    yield Figure("store simulated and rebuilt", "s", once + again, None, 8.0)
-    yield Figure(f"   rebuilt; plain: {n_plain} runs, scaled", "s", again, plain, 4.0)
-    yield Figure(f"peak memory, {N_RUNS} runs", "MB", many, None, 500.0)
-    yield Figure(f"   in that of {N_RUNS // 10} runs", "", many / few, None, 1.1)
-    masked = folder / "masked"
+    store, masked = folder / "store0", folder / "masked"
+    simulating = median(_seconds(_simulate, folder / f"store{i}") for i in range(3))
+    few, many = (_peak_memory(store, n) for n in (N_FEW, N_RUNS))
+    rebuilding = _rebuilding(store, N_RUNS)
+    plain = N_RUNS / N_PLAIN * _seconds(_plain_rebuild, store)
+    yield Measurement("store simulated and rebuilt", "s", simulating + rebuilding, None, 8.0)
+    yield Measurement(f"   rebuilt; plain: {N_PLAIN} runs, scaled", "s", rebuilding, plain, 4.0)
+    yield Measurement(f"peak memory, {N_RUNS} runs", "MB", many, None, 500.0)
+    yield Measurement(f"   in that of {N_FEW} runs", "", many / few, None, 1.1)
     _simulate(masked, MASKED)
-    few, many = (_peak_memory(masked, n) for n in (N_RUNS // 10, N_RUNS))
-    half, whole = (
-        median(_seconds(_rebuild, masked, folder / f"masked{n}-{i}", n) for i in range(3))
-        for n in (N_RUNS // 2, N_RUNS)
-    )
-    yield Figure("store rebuilt behind turning masks", "s", whole, None, 8.0)
-    yield Figure("   in the time for half of the runs", "", whole / half, None, 2.1)
-    yield Figure(f"   peak memory in that of {N_RUNS // 10} runs", "", many / few, None, 1.1)
+    few, many = (_peak_memory(masked, n) for n in (N_FEW, N_RUNS))
+    half, whole = (_rebuilding(masked, n) for n in (N_RUNS // 2, N_RUNS))
+    yield Measurement("store rebuilt behind turning masks", "s", whole, None, 8.0)
+    yield Measurement("   in the time for half of the runs", "", whole / half, None, 2.1)
+    yield Measurement(f"   peak memory in that of {N_FEW} runs", "", many / few, None, 1.1)
+
+
+def measure_functions():
+    """Speeds in memory, on one core; medians of 5."""
     rng = np.random.default_rng(0)
     events = TRUTH.sample(4_000_000, rng)
     place = partial(_placed, Tracking(30.0, -25.0, HESS_SITE, MJDREF).sky_to_fov)
     plain_place = partial(_placed, partial(_plain_to_fov, 30.0, -25.0))
-    for name, target, n_ours, function, n_theirs, other in (
-        ("sampling, a core", 10.0, 4_000_000, TRUTH.sample, 1_000_000, _plain_sample),
-        ("filling, a core", 50.0, 4_000_000, lambda e: AXES.fill(*e), 1_000_000, _plain_fill),
-        ("RA, Dec into the field, a core", 3.0, 2_000_000, place, 20_000, plain_place),
+    for name, target, *versions in (
+        ("sampling", 10.0, (4_000_000, TRUTH.sample), (1_000_000, _plain_sample)),
+        ("filling", 50.0, (4_000_000, lambda e: AXES.fill(*e)), (1_000_000, _plain_fill)),
+        ("RA, Dec into the field", 3.0, (2_000_000, place), (20_000, plain_place)),
     ):
         speeds = []
-        for n, work in ((n_ours, function), (n_theirs, other)):
-            arguments = (n, rng) if name.startswith("sampling") else ([x[:n] for x in events],)
+        for n, work in versions:
+            arguments = (n, rng) if name == "sampling" else ([x[:n] for x in events],)
             work(*arguments)
             speeds.append(1e-6 * n / median(_seconds(work, *arguments) for _ in range(5)))
-        yield Figure(name, "million/s", *speeds, target)
+        yield Measurement(f"{name}, a core", "million/s", *speeds, target)
 
 
 def _simulate(outdir, scenario=SCENARIO):
@@ -137,31 +132,40 @@ def _simulate(outdir, scenario=SCENARIO):
         Experiment.of(scenario, 0, N_RUNS).write(outdir, executor=executor)
 
 
-def _rebuild(store, outdir, n_runs=N_RUNS):
+def _rebuild(store, n_runs):
     """What `simbg reconstruct --exclude none` does, in one group, with the regions it finds."""
-    regions = [path for path in [Path(store, REGIONS)] if path.is_file()]
+    regions = [path for path in [store / REGIONS] if path.is_file()]
     selection = Selection(
         tuple(range(1, n_runs + 1)),
         ("none", *regions),
         Groups((0, 90), (-90, 270)),
         sources="mask" if regions else "drop",
     )
-    with workers() as executor:
-        reconstruct_store(store, outdir, "gadf", "histogram", selection, executor=executor)
+    with workers() as executor, tempfile.TemporaryDirectory() as folder:
+        models = Path(folder) / "models"
+        reconstruct_store(store, models, "gadf", "histogram", selection, executor=executor)
+
+
+def _rebuilding(store, n_runs):
+    return median(_seconds(_rebuild, store, n_runs) for _ in range(3))
+
+
+def _seconds(function, *arguments):
+    return timeit(partial(function, *arguments), number=1)
 
 
 def _peak_memory(store, n_runs):
-    """Most memory (MB) of a process that rebuilds runs and its workers, each as the largest."""
-    command = [
-        sys.executable,
-        "-m",
-        "simbg.validation.benchmarks.speed",
-        "--peak-of",
-        store,
-        "--runs",
-        n_runs,
-    ]
-    return float(subprocess.check_output([str(word) for word in command]))
+    """Peak memory (MB) of a process that rebuilds runs and its workers, each as the largest."""
+    words = "-m", __spec__.name, "--peak-of", str(store), str(n_runs)
+    return float(subprocess.check_output([sys.executable, *words]))
+
+
+def _own_peak_memory():
+    own, child = (
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return (own + CORES * child) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def _placed(place, events):
@@ -188,40 +192,33 @@ def _plain_to_fov(ra_pnt, dec_pnt, ra, dec, seconds):
     return -offset.lon.wrap_at("180d").deg, offset.lat.deg
 
 
-def _plain_rebuild(store, n_runs):
+def _plain_rebuild(store):
     counts = 0.0
-    for path in sorted((store / "data").iterdir())[:n_runs]:
+    for path in sorted((store / "data").iterdir())[:N_PLAIN]:
         run = Table.read(path, hdu="EVENTS")
         energy, *place = (np.asarray(run[name]) for name in ("ENERGY", "RA", "DEC", "TIME"))
         fov = _plain_to_fov(run.meta["RA_PNT"], run.meta["DEC_PNT"], *place)
         counts = counts + _plain_fill((energy, *fov))
 
 
-def _seconds(function, *arguments):
-    return timeit(partial(function, *arguments), number=1)
-
-
 @click.command()
-@click.option("--json", "json_", type=click.Path(), help="Write the figures to this file, too.")
-@click.option("--peak-of", hidden=True)
-@click.option("--runs", type=int, hidden=True)
-def benchmark(json_, peak_of, runs):
+@click.option("--json", "json_", type=click.Path(), help="Write the measurements there, too.")
+@click.option("--peak-of", hidden=True, type=(Path, int))
+def benchmark(json_, peak_of):
     """Print speeds and memory, each beside a plain version's, and whether it is on target."""
+    if peak_of:
+        _rebuild(*peak_of)
+        click.echo(_own_peak_memory())
+        return
+    click.echo(LINE.format(*HEAD, "target"))
+    measurements = []
     with tempfile.TemporaryDirectory() as folder:
-        if peak_of:
-            _rebuild(Path(peak_of), Path(folder) / "models", runs)
-            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-            click.echo((own + CORES * child) / (1e6 if sys.platform == "darwin" else 1e3))
-            return
-        head = "ours", "plain", "", "ratio"
-        click.echo("{:36s} {:>8s} {:>8s} {:9s} {:>8s}  target".format(f"{CORES} cores", *head))
-        figures = []
-        for f in measure(Path(folder)):
-            figures.append(asdict(f) | {"ratio": f.ratio, "reached": f.reached})
-            click.echo(f.text)
+        for one in chain(measure_stores(Path(folder)), measure_functions()):
+            measurements.append(one.facts)
+            click.echo(one.line)
     if json_:
-        Path(json_).write_text(json.dumps({"cores": CORES, "figures": figures}, indent=2) + "\n")
+        content = {"cores": CORES, "figures": measurements}
+        Path(json_).write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

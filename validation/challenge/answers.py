@@ -1,4 +1,4 @@
-"""Truths that nobody knows: the answer of a challenge, drawn at random as plain values."""
+"""Answers of a challenge: truths that nobody knows, drawn at random as plain values."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import asdict
 import numpy as np
 from astropy.coordinates import offset_by
 
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenario import HESS_SITE, Scenario
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.shaped import ShapedTruth
 from simbg.truth.sources import GammaSource
 
-__all__ = ["RANGES", "SCHEMA", "draw_answer", "scenarios_of"]
+__all__ = ["RANGES", "draw_answer", "experiments_of"]
 
 SCHEMA = 1
 # Parameters are uniform in these; the truths, GammaSource and Scenario say what they are.
@@ -65,19 +66,19 @@ def draw_answer(n_fields, n_runs, rng=None):
         Default: the entropy of the system.
     """
     rng = rng or secrets.SystemRandom()
-    shining = rng.sample(range(n_fields), n_fields // 2 or rng.randint(0, 1))
+    with_sources = rng.sample(range(n_fields), n_fields // 2 or rng.randint(0, 1))
     return {
         "schema": SCHEMA,
         "salt": f"{rng.getrandbits(256):064x}",
         # Runs are seen, so their seed is not that of the events.
         "run_seed": f"{rng.getrandbits(128):032x}",
         "event_seed": f"{rng.getrandbits(128):032x}",
-        "fields": [_draw_field(rng, n_runs, k in shining) for k in range(n_fields)],
+        "fields": [_draw_field(rng, n_runs, k in with_sources) for k in range(n_fields)],
     }
 
 
-def scenarios_of(answer):
-    """A scenario for each field of an answer, and the seeds of its runs and of their events.
+def experiments_of(answer):
+    """The experiments, one a field, that an answer stands for.
 
     Raises
     ------
@@ -85,32 +86,33 @@ def scenarios_of(answer):
         If it is none of `draw_answer`.
     """
     try:
-        seeds = int(answer["run_seed"], 16), int(answer["event_seed"], 16)
+        run_seed, event_seed = int(answer["run_seed"], 16), int(answer["event_seed"], 16)
         fields = enumerate(answer["fields"], 1)
-        return [_scenario(f"field-{number}", field) for number, field in fields], *seeds
+        scenarios = [_scenario(f"field-{number}", field) for number, field in fields]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"answer: got no fields ({error!r}), expected those of a draw") from error
+    return [Experiment(scenario, scenario.table(run_seed), event_seed) for scenario in scenarios]
 
 
-def _draw_field(rng, n_runs, shining):
+def _draw_field(rng, n_runs, with_sources):
     """A field as `_scenario` takes it."""
 
     def pick(name):
         return rng.uniform(*RANGES[name])
 
-    has = rng.sample(sorted(FEATURES), rng.randint(0, 3))
+    features = rng.sample(sorted(FEATURES), rng.randint(0, 3))
     sigma = pick("sigma at 0.1 TeV")
     truth = {
         "index": pick("index"),
         "normalization": rng.choice(("integral", "center")),
         "event_rate": pick("event_rate"),
         "sigma": (sigma, sigma * pick("sigma at 80 TeV, relative")),
-        "zenith_slope": 0.0 if "zenith" in has else pick("zenith_slope"),
+        "zenith_slope": 0.0 if "zenith" in features else pick("zenith_slope"),
         "peak": (pick("peak"), pick("peak")),
     }
     field = {
         "truth": truth,
-        "shape": dict(item for feature in has for item in FEATURES[feature](pick).items()),
+        "shape": dict(item for feature in features for item in FEATURES[feature](pick).items()),
         "n_obs": n_runs,
         "alt_range": (pick("lowest altitude"), 90.0),
         "az_range": (0.0, 360.0),
@@ -119,7 +121,7 @@ def _draw_field(rng, n_runs, shining):
         "energy_threshold": pick("energy_threshold"),
         "threshold_power": pick("threshold_power"),
     }
-    return field | (_draw_sources(rng, pick) if shining else {})
+    return field | (_draw_sources(rng, pick) if with_sources else {})
 
 
 def _span(pick):
@@ -133,26 +135,26 @@ def _draw_sources(rng, pick):
     target = rng.uniform(0, 360), HESS_SITE.lat + rng.choice((-1, 1)) * away
     turn = np.deg2rad([*target, rng.uniform(0, 360), rng.uniform(1.0, 1.4)])
     beside = [float(angle.deg) for angle in offset_by(*turn)]
-    about = ((*target, 0.0, MASK), (*beside, pick("extension"), WIDE_MASK))[: rng.randint(1, 2)]
+    places = ((*target, 0.0, MASK), (*beside, pick("extension"), WIDE_MASK))[: rng.randint(1, 2)]
     sources = [
         GammaSource("masked", ra, dec, pick("flux"), pick("index of a source"), size)
-        for ra, dec, size, _ in about
+        for ra, dec, size, _ in places
     ]
     return {
         "alt_range": (pick("lowest altitude"), 90 - away),
         "target": target,
         "sources": [asdict(source) for source in sources],
-        "regions": [(ra, dec, radius) for ra, dec, _, radius in about],
+        "regions": [(ra, dec, radius) for ra, dec, _, radius in places],
     }
 
 
 def _scenario(name, field):
-    about = _tuples(field)
-    truth, shape = GaussianTruth(**about.pop("truth")), about.pop("shape")
-    about["truth"] = ShapedTruth(truth, **shape) if shape else truth
-    about["sources"] = tuple(GammaSource(**source) for source in about.get("sources", ()))
-    about["regions"] = tuple(circle(*region) for region in about.get("regions", ()))
-    return Scenario(name, "", "", **about)
+    field = _tuples(field)
+    truth, shape = GaussianTruth(**field.pop("truth")), field.pop("shape")
+    field["truth"] = ShapedTruth(truth, **shape) if shape else truth
+    field["sources"] = tuple(GammaSource(**source) for source in field.get("sources", ()))
+    field["regions"] = tuple(circle(*region) for region in field.get("regions", ()))
+    return Scenario(name, **field)
 
 
 def _tuples(value):

@@ -1,4 +1,4 @@
-"""Scores of a challenge: what the models of each group are worth, and who is best."""
+"""Scores of a challenge: the accuracy of the models of each group, and their ranking."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from simbg.io.safe_files import finite_or_none
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
 
-__all__ = ["LIMITS", "find_groups", "markdown", "ranking", "score_model", "true_cube"]
+__all__ = ["markdown", "ranking", "score_model", "true_cube"]
 
 # Scored are bins wholly below so many TeV and within so many deg of the centre along both axes;
-# of pixels that masks touch, those with this share of the largest exposure. Wider bins, in
+# of pixels that masks touch, those with this fraction of the largest exposure. Wider bins, in
 # log10 E and in deg, are scored in parts: three bins a decade and half a deg are in use.
 LIMITS = {"highest": 20.0, "field": 3.0, "exposed": 0.01, "wide_energy": 0.35, "wide": 0.5}
 # Of edges, as `simbg.observations.exposure` has it.
 ON_EDGE = 1e-9
 SCORED = ("norm", "index", "width")
-# What a rate of 0 has; no model is no better, and none is worse.
+# The accuracy of a rate of 0; no model is no better, and none is worse.
 WORST = 1.0
 
 
@@ -47,7 +47,7 @@ def true_cube(experiment, axes):
 
 
 def score_model(group, folder, experiment):
-    """What a group's model of a field is worth, or why nothing.
+    """The score of a group's model of a field, or why there is none.
 
     Parameters
     ----------
@@ -86,15 +86,15 @@ def _pair(model, experiment):
     if model.axes.align != "ALTAZ":
         raise ValueError(f"got a model aligned with {model.axes.align}, expected ALTAZ")
     threshold = float(np.max(experiment.runs["SAFE_ENERGY_LO"]))
-    axes, sources = _scored_axes(model.axes, threshold)
+    axes, bins = _scored_axes(model.axes, threshold)
     true = true_cube(experiment, axes)
-    seen = true.livetime >= LIMITS["exposed"] * true.livetime.max()
-    dark = {name: np.where(seen, getattr(true, name), 0) for name in ("counts", "livetime")}
-    true, rate = replace(true, **dark), model.rate[np.ix_(*sources)]
+    exposed = true.livetime >= LIMITS["exposed"] * true.livetime.max()
+    arrays = {name: np.where(exposed, getattr(true, name), 0) for name in ("counts", "livetime")}
+    true, rate = replace(true, **arrays), model.rate[np.ix_(*bins)]
     # No double of a rate that is no nonsense overflows when it is squared.
-    if bad := np.count_nonzero(seen & ~((rate >= 0) & (rate < 1e100))):
+    if bad := np.count_nonzero(exposed & ~((rate >= 0) & (rate < 1e100))):
         raise ValueError(
-            f"got {bad} rates of {seen.sum()} that are negative or no number, expected 0 or more"
+            f"got {bad} rates of {exposed.sum()} that are negative or no number, expected 0 or more"
         )
     # The clock is turned with the runs' own times, bin by bin, whatever the file says of them.
     own = {"livetime": true.livetime, "ontime": true.ontime, "clock": model.clock}
@@ -102,33 +102,29 @@ def _pair(model, experiment):
 
 
 def _scored_axes(axes, threshold):
-    """What counts of a model's axes, and the model's bin of each bin."""
-    sides = -LIMITS["field"], LIMITS["field"]
-    ends = np.log10((threshold, LIMITS["highest"])), sides, sides
-    wide = LIMITS["wide_energy"], LIMITS["wide"], LIMITS["wide"]
-    parts = []
-    for name, edges, (low, high), widest in zip(
-        ("log10 energy", "fov_lon", "fov_lat"),
-        (np.log10(axes.energy), axes.fov_lon, axes.fov_lat),
-        *(ends, wide),
-        strict=True,
-    ):
-        if edges[0] > low + ON_EDGE or edges[-1] < high - ON_EDGE:
-            got = f"got {name} from {edges[0]:.4g} to {edges[-1]:.4g}"
-            raise ValueError(f"{got}, expected at least {low:.4g} to {high:.4g}")
-        parts.append(_parts(edges, low, high, widest))
-    (energy, lon, lat), sources = zip(*parts, strict=True)
-    return Axes(10**energy, lon, lat), sources
+    """The scored part of a model's axes, and the model's bin of each bin along each axis."""
+    field, wide = LIMITS["field"], LIMITS["wide"]
+    energy = np.log10((threshold, LIMITS["highest"]))
+    parts = [
+        _parts("log10 energy", np.log10(axes.energy), *energy, LIMITS["wide_energy"]),
+        _parts("fov_lon", axes.fov_lon, -field, field, wide),
+        _parts("fov_lat", axes.fov_lat, -field, field, wide),
+    ]
+    (energy, lon, lat), bins = zip(*parts, strict=True)
+    return Axes(10**energy, lon, lat), bins
 
 
-def _parts(edges, low, high, widest):
+def _parts(name, edges, low, high, widest):
     """Edges of the bins wholly between two ends, wide ones in parts, and the bin of each."""
+    if edges[0] > low + ON_EDGE or edges[-1] < high - ON_EDGE:
+        got = f"got {name} from {edges[0]:.4g} to {edges[-1]:.4g}"
+        raise ValueError(f"{got}, expected at least {low:.4g} to {high:.4g}")
     number = np.maximum(1, np.ceil(np.diff(edges) / widest - ON_EDGE)).astype(int)
-    source = np.repeat(np.arange(number.size), number)
-    share = (np.arange(source.size) - (np.cumsum(number) - number)[source]) / number[source]
-    edges = np.append(edges[source] + share * np.diff(edges)[source], edges[-1])
+    bins = np.repeat(np.arange(number.size), number)
+    fraction = (np.arange(bins.size) - (np.cumsum(number) - number)[bins]) / number[bins]
+    edges = np.append(edges[bins] + fraction * np.diff(edges)[bins], edges[-1])
     inside = np.flatnonzero((edges[:-1] >= low - ON_EDGE) & (edges[1:] <= high + ON_EDGE))
-    return edges[inside[0] : inside[-1] + 2], source[inside]
+    return edges[inside[0] : inside[-1] + 2], bins[inside]
 
 
 def ranking(rows):
@@ -139,44 +135,42 @@ def ranking(rows):
     ranks : list of dict
         ``rank``, ``group``, ``accuracy`` and ``n_fields``, the fields that count.
     """
-    groups = {}
+    accuracies = {}
     for row in rows:
-        groups.setdefault(row["group"], []).append(row.get("accuracy"))
+        accuracies.setdefault(row["group"], []).append(row.get("accuracy"))
     means = {
-        name: float(np.exp(np.mean([np.log(_at_worst(value)) for value in values])))
-        for name, values in groups.items()
+        group: float(np.exp(np.mean([np.log(_limited(value)) for value in values])))
+        for group, values in accuracies.items()
     }
     return [
         {
-            "rank": 1 + sum(other < means[name] for other in means.values()),
-            "group": name,
-            "accuracy": means[name],
-            "n_fields": sum(value is not None for value in groups[name]),
+            "rank": 1 + sum(other < means[group] for other in means.values()),
+            "group": group,
+            "accuracy": means[group],
+            "n_fields": sum(value is not None for value in accuracies[group]),
         }
-        for name in sorted(means, key=lambda name: (means[name], name))
+        for group in sorted(means, key=lambda group: (means[group], group))
     ]
 
 
-def _at_worst(accuracy):
+def _limited(accuracy):
     """0 has no logarithm: what is better than a double can say counts as that."""
     return WORST if accuracy is None else min(max(accuracy, 1e-15), WORST)
 
 
 def markdown(ranks, rows):
     """The table of the groups, and that of all files."""
+    heads = ["group", "field", "status", *SCORED, "Q", "events", "accuracy"]
+    ranked = [[r["rank"], r["group"], f"{r['accuracy']:.4g}", r["n_fields"]] for r in ranks]
     lines = ["# Scores", "", "| rank | group | accuracy | fields |", "|---:|---|---|---|"]
-    for rank in ranks:
-        about = rank["rank"], rank["group"], f"{rank['accuracy']:.4g}", rank["n_fields"]
-        lines.append(_line(about))
-    head = ["group", "field", "status", *SCORED, "Q", "events", "accuracy"]
-    lines += ["", _line(head), "|---" * len(head) + "|"]
+    lines += [*map(_line, ranked), "", _line(heads), "|---" * len(heads) + "|"]
     for row in rows:
         cells = [row["group"], row["field"], row["status"]]
         if row["status"] == "ok":
             cells += [_measured(**row[name]) for name in SCORED]
             cells += [f"{row[key]:.4g}" for key in ("q", "n_events", "accuracy")]
         else:
-            cells += [row["reason"], *[""] * (len(head) - 4)]
+            cells += [row["reason"], *[""] * (len(heads) - 4)]
         lines.append(_line(cells))
     return "\n".join([*lines, ""])
 

@@ -1,4 +1,4 @@
-"""Blind challenges: stores of truths that nobody knows, a sealed answer, and its opening.
+"""Sealing and revealing: the stores of a blind challenge, its sealed answer, and its opening.
 
 Truths are drawn with the entropy of the system. What is handed out holds the stores and the
 SHA-256 of the answer, which a salt keeps from being guessed. The answer makes the stores again,
@@ -24,19 +24,11 @@ from simbg.axes import edition2015_axes
 from simbg.io.cubes import write_cube
 from simbg.io.gadf_writer import GadfWriter
 from simbg.io.safe_files import new_directory, new_file
-from simbg.simulation.experiment import Experiment
 from simbg.simulation.stores import REGIONS
-from simbg.validation.challenge.answers import RANGES, SCHEMA, draw_answer, scenarios_of
-from simbg.validation.challenge.scores import (
-    LIMITS,
-    find_groups,
-    markdown,
-    ranking,
-    score_model,
-    true_cube,
-)
+from simbg.validation.challenge import scores as scoring
+from simbg.validation.challenge.answers import RANGES, SCHEMA, experiments_of
 
-__all__ = ["draw_answer", "make_challenge", "reveal_challenge"]
+__all__ = ["make_challenge", "reveal_challenge"]
 
 OURS = (
     *(rf"public/field-\d+/(?:{name})" for name in (*GadfWriter.FILES, REGIONS)),
@@ -105,37 +97,36 @@ def reveal_challenge(outdir, models=(), executor=None, overwrite=False):
         If the answer is not the one that was sealed, or a store is not its.
     """
     public = Path(outdir, "public") if Path(outdir, "public").is_dir() else Path(outdir)
-    groups = find_groups(models)
-    text, seal = _opened(Path(outdir), public)
+    groups = scoring.find_groups(models)
+    text, seal = _open_seal(Path(outdir), public)
     with tempfile.TemporaryDirectory() as temporary:
         fields = _simulate(Path(temporary), json.loads(text), executor)
         _check_stores(public, seal, Path(temporary))
         truths = [_truth_file(Path(temporary), field) for field in fields]
     jobs = [(*group, field) for group in groups.items() for field in fields]
-    rows = list((map if executor is None else executor.map)(_score, jobs))
-    scores = {"ranking": ranking(rows), "scores": rows}
-    written = dict(truths) | {"answer.json": text}
+    rows = list((executor.map if executor else map)(_score, jobs))
+    scores = {"ranking": scoring.ranking(rows), "scores": rows}
+    contents = dict(truths) | {"answer.json": text}
     if groups:
-        table = markdown(scores["ranking"], rows).encode()
-        written |= {"scores.json": _json(scores).encode(), "scores.md": table}
-    _put(public, written, overwrite)
+        table = scoring.markdown(scores["ranking"], rows).encode()
+        contents |= {"scores.json": _json(scores).encode(), "scores.md": table}
+    _write_new(public, contents, overwrite)
     return scores
 
 
 def _simulate(folder, answer, executor):
     """Write the stores of an answer; returns its experiments."""
-    scenarios, run_seed, event_seed = scenarios_of(answer)
-    fields = [Experiment(one, one.table(run_seed), event_seed) for one in scenarios]
-    for field in fields:
-        field.write(folder / field.scenario.name, executor=executor)
-    return fields
+    experiments = experiments_of(answer)
+    for experiment in experiments:
+        experiment.write(folder / experiment.scenario.name, executor=executor)
+    return experiments
 
 
 def _handout(n_fields, digest):
     """The README of what is handed out."""
     ranges = "\n".join(f"| {name} | {a:g} | {b:g} |" for name, (a, b) in RANGES.items())
     text = Path(__file__).with_name("handout.md").read_text(encoding="utf-8")
-    return text.format(n=n_fields, digest=digest, ranges=ranges, **LIMITS)
+    return text.format(n=n_fields, digest=digest, ranges=ranges, **scoring.LIMITS)
 
 
 def _digests(folder):
@@ -153,7 +144,7 @@ def _json(value):
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _opened(outdir, public):
+def _open_seal(outdir, public):
     """The text of the answer, which is the one that was sealed, and the seal."""
     path = public / "seal.json"
     try:
@@ -176,13 +167,13 @@ def _opened(outdir, public):
     return text, seal
 
 
-def _check_stores(public, seal, made):
+def _check_stores(public, seal, remade):
     """Refuse stores that are not those that were sealed, or that the answer does not make."""
-    there, sealed, again = _digests(public), seal["files"], _digests(made)
-    for name in sorted(there.keys() | sealed.keys() | again.keys()):
-        if there.get(name) != sealed.get(name):
+    existing, sealed, again = _digests(public), seal["files"], _digests(remade)
+    for name in sorted(existing.keys() | sealed.keys() | again.keys()):
+        if existing.get(name) != sealed.get(name):
             raise ValueError(f"{public / name}: got other bytes than were sealed, or none")
-        if again.get(name) != sealed[name] and not _same(public / name, made / name):
+        if again.get(name) != sealed[name] and not _same(public / name, remade / name):
             raise ValueError(
                 f"answer: it makes another {name} than was sealed with {seal['versions']}; "
                 f"here are {_versions()}"
@@ -198,21 +189,20 @@ def _same(a, b):
 
 def _truth_file(folder, experiment):
     path = folder / f"truth-{experiment.scenario.name}.fits.gz"
-    write_cube(path, true_cube(experiment, edition2015_axes()))
+    write_cube(path, scoring.true_cube(experiment, edition2015_axes()))
     return path.name, path.read_bytes()
 
 
 def _score(job):
-    return score_model(*job)
+    return scoring.score_model(*job)
 
 
-def _put(folder, written, overwrite):
-    """Write what is not there yet; nothing, if some of it may not be replaced."""
-    paths = {folder / name: content for name, content in written.items()}
-    for path in [p for p in paths if p.is_file() and p.read_bytes() == paths[p]]:
-        paths.pop(path)
-    if there := [path for path in paths if path.exists() and not overwrite]:
-        raise FileExistsError(f"{there[0]} exists and differs; --overwrite replaces it")
-    for path, content in paths.items():
+def _write_new(folder, contents, overwrite):
+    """Write files that are not there yet; none, if one of them may not be replaced."""
+    paths = {folder / name: content for name, content in contents.items()}
+    changed = [p for p in paths if not (p.is_file() and p.read_bytes() == paths[p])]
+    if not overwrite and (existing := [path for path in changed if path.exists()]):
+        raise FileExistsError(f"{existing[0]} exists and differs; --overwrite replaces it")
+    for path in changed:
         with new_file(path, overwrite) as temporary:
-            temporary.write_bytes(content)
+            temporary.write_bytes(paths[path])

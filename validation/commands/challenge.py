@@ -32,7 +32,8 @@ def challenge(words, fields, runs, models, jobs, overwrite):
     simbg challenge reveal blind --models alice --models bob
     """
     from simbg.parallel import workers
-    from simbg.validation.challenge.sealing import draw_answer, make_challenge, reveal_challenge
+    from simbg.validation.challenge.answers import draw_answer
+    from simbg.validation.challenge.sealing import make_challenge, reveal_challenge
 
     *verb, outdir = words
     if verb not in ([], ["reveal"]):
