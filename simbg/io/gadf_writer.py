@@ -16,11 +16,8 @@ from simbg.io.tables import GADF, edge_columns, one_row_hdu, table_hdu
 from simbg.observations.observation import MJDREF, good_time, pointing_of
 from simbg.sky.pointing import Site
 
-__all__ = ["EFFECTIVE_AREA", "GadfWriter"]
+__all__ = ["GadfWriter"]
 
-# cm², the same at all energies and offsets: a round number near those of real arrays at 1 TeV,
-# and what simulated stores state in their AEFF.
-EFFECTIVE_AREA = 2e8
 # HDU_TYPE, HDU_CLASS and HDU_NAME in the index.
 HDUS = (("events", "events", "EVENTS"), ("gti", "gti", "GTI"), ("aeff", "aeff_2d", "AEFF"))
 # Columns of the observation table that are keywords of the events, too.
@@ -51,6 +48,9 @@ class GadfWriter:
     folder: Path
     site: Site
 
+    # cm², the same at all energies and offsets: a round number near those of real arrays at 1 TeV,
+    # and what the AEFF states.
+    EFFECTIVE_AREA = 2e8
     # What a store of ours holds, as regular expressions.
     FILES = (r"(hdu|obs)-index\.fits\.gz", r"data/simbg_obs_\d{6,}\.fits\.gz")
 
@@ -140,7 +140,7 @@ def _aeff_hdu(row):
     """The effective area of the simulation, the same everywhere; its header has the threshold."""
     columns = (
         *edge_columns(("ENERG", [0.01, 1.0, 10.0, 1000.0], "TeV"), ("THETA", [0.0, 3, 10], "deg")),
-        ("EFFAREA", np.full((2, 3), 1e-4 * EFFECTIVE_AREA), "m2"),
+        ("EFFAREA", np.full((2, 3), 1e-4 * GadfWriter.EFFECTIVE_AREA), "m2"),
     )
     header = {
         **GADF,

@@ -20,7 +20,7 @@ from astropy.table import Table
 from simbg.errors import in_one_line
 from simbg.io.region_files import read_circles
 
-__all__ = ["Sources", "known_sources", "near_source"]
+__all__ = ["Sources", "known_sources"]
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,35 @@ class Sources:
         return len(self.name)
 
     def __getitem__(self, rows):
-        return Sources(self.name[rows], self.ra[rows], self.dec[rows], self.radius[rows])
+        return Sources(*(values[rows] for values in astuple(self)))
+
+    def near(self, ra, dec, margin=3.0):
+        """The source within whose ``margin + 2 * radius`` a pointing lies deepest.
+
+        Parameters
+        ----------
+        ra, dec : Quantity or array-like in deg, ICRS
+            Pointings; a ValueError if one is not finite.
+        margin : Quantity or float in deg
+
+        Returns
+        -------
+        ndarray of int, shape of `ra` and `dec`
+            Index of the source, to say why a pointing is dropped; -1 if it is farther from all.
+            A pointing right at the limit is near, up to rounding.
+        """
+        ra, dec, margin = (u.Quantity(angle, u.deg).to_value(u.rad) for angle in (ra, dec, margin))
+        ra, dec = np.broadcast_arrays(ra, dec)
+        if bad := np.argwhere(~np.isfinite(ra + dec)).tolist():
+            raise ValueError(f"pointings: got NaN or infinity at {bad[0]}, expected finite angles")
+        nearest, deepest = np.full(ra.shape, -1), np.full(ra.shape, -1.0)
+        circles = np.radians([self.ra, self.dec, self.radius]).T
+        # One source at a time, as all pairs of a large archive would not fit in memory.
+        for index, (source_ra, source_dec, radius) in enumerate(circles):
+            depth = margin + 2 * radius - angular_separation(ra, dec, source_ra, source_dec)
+            deeper = (depth >= 0) & (depth > deepest)
+            nearest, deepest = np.where(deeper, index, nearest), np.where(deeper, depth, deepest)
+        return nearest
 
 
 def known_sources(exclude=(), data_dir=None, limit=None):
@@ -108,36 +136,6 @@ def known_sources(exclude=(), data_dir=None, limit=None):
     catalogue = [_catalogue(data_dir)[:limit]] if len(files) == len(paths) else []
     parts = [Sources([], [], [], []), *catalogue, *(_read(path) for path in files)]
     return Sources(*(np.concatenate(values) for values in zip(*map(astuple, parts), strict=True)))
-
-
-def near_source(ra, dec, sources, margin=3.0):
-    """The source within whose ``margin + 2 * radius`` a pointing lies deepest.
-
-    Parameters
-    ----------
-    ra, dec : Quantity or array-like in deg, ICRS
-        Pointings; a ValueError if one is not finite.
-    sources : Sources
-    margin : Quantity or float in deg
-
-    Returns
-    -------
-    ndarray of int, shape of `ra` and `dec`
-        Index into `sources`, to say why a pointing is dropped; -1 if it is farther from all. A
-        pointing right at the limit is near, up to rounding.
-    """
-    ra, dec, margin = (u.Quantity(angle, u.deg).to_value(u.rad) for angle in (ra, dec, margin))
-    ra, dec = np.broadcast_arrays(ra, dec)
-    if bad := np.argwhere(~np.isfinite(ra + dec)).tolist():
-        raise ValueError(f"pointings: got NaN or infinity at {bad[0]}, expected finite ra and dec")
-    nearest, deepest = np.full(ra.shape, -1), np.full(ra.shape, -1.0)
-    circles = np.radians([sources.ra, sources.dec, sources.radius]).T
-    # one source at a time, as all pairs of a large archive would not fit in memory
-    for index, (source_ra, source_dec, radius) in enumerate(circles):
-        depth = margin + 2 * radius - angular_separation(ra, dec, source_ra, source_dec)
-        deeper = (depth >= 0) & (depth > deepest)
-        nearest, deepest = np.where(deeper, index, nearest), np.where(deeper, depth, deepest)
-    return nearest
 
 
 def _check(name, key, value, good, expected):

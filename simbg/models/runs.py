@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.hess2015 import HessStore
-from simbg.models.known_sources import known_sources, near_source
+from simbg.models.known_sources import known_sources
 from simbg.observations.groups import Groups
 
 __all__ = ["open_store", "runs_of"]
@@ -152,7 +152,7 @@ def _pointed(store, table, skip):
 def _far(store, table, pointings, selection):
     """Which runs are far from known sources."""
     sources = known_sources(selection.exclude, limit=selection.limit)
-    near = near_source(*pointings[:2], sources)
+    near = sources.near(*pointings[:2])
     for obs_id, source in zip(table["OBS_ID"][near >= 0], near[near >= 0], strict=True):
         log.info("run %s dropped: near %s", obs_id, sources.name[source])
     if (near >= 0).all():

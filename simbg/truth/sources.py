@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simbg.io.gadf_writer import EFFECTIVE_AREA
+from simbg.io.gadf_writer import GadfWriter
 
 __all__ = ["GammaSource", "offset_by"]
 
@@ -77,7 +77,7 @@ class GammaSource:
         low, high = (np.clip(energy, *self.energy_range) for energy in (low, high))
         k = 1 - self.index
         flux = np.log(high / low) if k == 0 else (high**k - low**k) / k
-        return EFFECTIVE_AREA * self.flux * flux
+        return GadfWriter.EFFECTIVE_AREA * self.flux * flux
 
     def draw(self, livetime, rng):
         """Energies (TeV), RA and Dec (deg) of a Poisson number of events in ``livetime`` s."""

@@ -12,7 +12,7 @@ from astropy.table import MaskedColumn, Table
 from numpy.testing import assert_allclose, assert_array_equal
 
 import simbg
-from simbg.models.known_sources import Sources, known_sources, near_source
+from simbg.models.known_sources import Sources, known_sources
 
 # Both sides work in double precision on angles of up to 360 deg: 360 x 2**-52 is 8e-14 deg.
 ROUNDING = 1e-10
@@ -43,8 +43,8 @@ def only(*files):
     return known_sources([*files, "none"])
 
 
-def far_from_sources(*arguments, **options):
-    return near_source(*arguments, **options) < 0
+def far_from_sources(ra, dec, sources, *margin, **options):
+    return sources.near(ra, dec, *margin, **options) < 0
 
 
 def one_circle(source):
@@ -453,13 +453,13 @@ def test_against_skycoord():
     far = far_from_sources(ra, dec, sources)
     assert 0 < far.sum() < n_pointings
     assert_array_equal(far, depth.max(axis=1) < 0)
-    assert_array_equal(near_source(ra, dec, sources), np.where(far, -1, depth.argmax(axis=1)))
+    assert_array_equal(sources.near(ra, dec), np.where(far, -1, depth.argmax(axis=1)))
 
 
-def test_near_source_names_the_reason():
+def test_near_names_the_reason():
     sources = circles((10, 0, 0), (12, 0, 0), (50, 0, 5))
     # the first is nearer, the second one deeper in; then only the third, which is large
-    assert_array_equal(near_source([10.9, 11.1, 37.5, 100], [0] * 4, sources), [0, 1, 2, -1])
+    assert_array_equal(sources.near([10.9, 11.1, 37.5, 100], [0] * 4), [0, 1, 2, -1])
 
 
 def test_units_shapes_and_no_sources():

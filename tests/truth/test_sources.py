@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.integrate import quad
 from scipy.stats import chi2, kstest, norm, poisson, rayleigh
 
-from simbg.io.gadf_writer import EFFECTIVE_AREA
+from simbg.io.gadf_writer import GadfWriter
 from simbg.truth.sources import GammaSource, offset_by
 
 # A right source fails one test in 10⁴ of these by chance, for seeds not chosen after looking.
@@ -27,7 +27,7 @@ def spectrum(source, low, high):
     log_rate = quad(
         lambda x: source.flux * np.exp(x * (1 - source.index)), *np.log([low, high]), epsrel=1e-12
     )
-    return EFFECTIVE_AREA * log_rate[0]
+    return GadfWriter.EFFECTIVE_AREA * log_rate[0]
 
 
 @pytest.mark.parametrize("index", INDICES)
@@ -50,7 +50,7 @@ def test_crab_nebula():
     """The default flux is the Crab's: 2.26e-11 cm-2 s-1 above 1 TeV (A&A 457, 899)."""
     crab = GammaSource("Crab", 83.63, 22.01, energy_range=(1.0, 1e4))
     # Its index is rather 2.6, and it cuts off.
-    assert crab.event_rate() / EFFECTIVE_AREA == pytest.approx(2.26e-11, rel=0.15)
+    assert crab.event_rate() / GadfWriter.EFFECTIVE_AREA == pytest.approx(2.26e-11, rel=0.15)
 
 
 def test_numbers_of_events_are_poisson():

@@ -15,7 +15,7 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.io.safe_files import new_directory
-from simbg.models.known_sources import known_sources, near_source
+from simbg.models.known_sources import known_sources
 from simbg.models.runs import open_store, runs_of
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.registry import find_method
@@ -147,7 +147,7 @@ def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXE
     if len(observations) < N_FOLDS:
         raise ValueError(f"{store}: got {len(observations)} runs, expected {N_FOLDS} or more")
     sources = known_sources(selection.exclude, limit=selection.limit)
-    free = near_source(*([o.ra for o in observations], [o.dec for o in observations]), sources) < 0
+    free = sources.near([o.ra for o in observations], [o.dec for o in observations]) < 0
     if not free.any():
         raise ValueError(f"{store}: got no run far from known sources, expected 1 to hold out")
     # Neighbours in zenith go to different folds, so that each fold has the whole range.

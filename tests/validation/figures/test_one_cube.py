@@ -6,36 +6,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import Axes
 from simbg.cli.main import main
 from simbg.cube import BackgroundCube
-from simbg.io.cubes import read_cube, write_cube
-from simbg.io.tables import one_row_hdu
+from simbg.io.bkg_2d import write_bkg_2d
+from simbg.io.cubes import write_cube
 from simbg.validation.figures.one_cube import cube_figure, plot_file
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF"}
 
 
-def write_bkg_2d(path):
-    energy, theta = np.geomspace(0.1, 50, 7), np.array([0.0, 0.5, 1.0, 2.0])
-    rate = 1e-4 * energy[:-1, None] ** -2.7 * np.array([1.0, 0.7, 0.2])
-    columns = [
-        ("ENERG_LO", energy[:-1], "TeV"),
-        ("ENERG_HI", energy[1:], "TeV"),
-        ("THETA_LO", theta[:-1], "deg"),
-        ("THETA_HI", theta[1:], "deg"),
-        ("BKG", rate.T, "s-1 MeV-1 sr-1"),
-    ]
-    fits.HDUList([fits.PrimaryHDU(), one_row_hdu("BACKGROUND", columns)]).writeto(path)
-
-
 @pytest.mark.parametrize("kind", ["table", "image", "BKG_2D"])
 def test_any_file_becomes_a_picture(tmp_path, cube, kind):
     path = tmp_path / "some.fits"
-    write_bkg_2d(path) if kind == "BKG_2D" else write_cube(path, cube, kind)
+    if kind == "BKG_2D":
+        energy = np.geomspace(0.1, 50, 7)
+        rate = 1e-4 * energy[:-1, None] ** -2.7 * np.array([1.0, 0.7, 0.2])
+        write_bkg_2d(path, energy, [0.0, 0.5, 1.0, 2.0], rate)
+    else:
+        write_cube(path, cube, kind)
     assert plot_file(path, tmp_path / "some.png").read_bytes().startswith(MAGIC["png"])
 
 
@@ -196,10 +187,3 @@ def test_colours_of_nothing_but_negative_rates(cube):
     """They span the rates, not up to an arbitrary 1."""
     figure = cube_figure(replace(cube, rate=-cube.rate))
     assert figure.axes[0].images[0].get_clim() == (-cube.rate[0].max(), 0)
-
-
-def test_rings_are_no_cube(tmp_path):
-    """For what needs a cube, with the way to one."""
-    write_bkg_2d(tmp_path / "rings.fits")
-    with pytest.raises(ValueError, match="got a BKG_2D, expected a cube; simbg truth --from"):
-        read_cube(tmp_path / "rings.fits")
