@@ -386,7 +386,7 @@ def test_hess_test_michi_and_overwrite(hess_models, tmp_path, capsys):
     assert second.keys() == first.keys()
     for group, rows in groups_with_runs(out).items():
         cube = read_cube(out / f"bg_cube_model_group{group}_table.fits.gz")
-        assert cube.axes.energy[0] == pytest.approx(rows["SAFE_ENERGY_LO"].min(), rel=1e-6)
+        assert cube.axes.energy[0] == pytest.approx(rows["SAFE_ENERGY_LO"].min(), rel=1e-12)
         assert (
             second[f"bg_cube_model_group{group}_table.fits.gz"]
             != first[f"bg_cube_model_group{group}_table.fits.gz"]

@@ -109,6 +109,7 @@ def test_prediction_outside_of_masks():
     assert share.max() <= 1 + 1e-12
     # A disc in a field of 14 square deg.
     lost = np.sum((1 - share[0]) * axes.solid_angle) / np.deg2rad(1) ** 2
-    assert lost == pytest.approx(np.pi * 0.9**2, rel=0.01)
+    # Chords and aberration, which test_masking.py bounds by 2.1e-4; a flat disc: 2e-5
+    assert lost == pytest.approx(np.pi * 0.9**2, rel=2.5e-4)
     counts = axes.fill(*(getattr(run.events(), name) for name in ("energy", "fov_lon", "fov_lat")))
     assert fit_norm(cube, run).n_events == counts[:, ~gone].sum() < len(events)

@@ -138,6 +138,7 @@ def test_nothing_mirrors_the_field():
 def test_cramer_rao_limits():
     """Reference figures: 5.6/√N · c at 1e6 events and ±4 deg; norm c = 1, gradient 0.505."""
     limit = {name: DEFECTS[name].limit for name in DIRECTED}
+    # Figures of two digits; widths and index for a field without edges.
     assert_allclose(limit["norm"], 0.0056, rtol=0.01)
     assert_allclose(limit["lon gradient"], 0.0028, rtol=0.05)
     # All else known: 0.56 · 1 for the index, with the share of events inside the axes in it.

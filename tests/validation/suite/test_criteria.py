@@ -90,7 +90,9 @@ def test_stated_bias_is_the_least_limit():
 def test_smallest_defect_is_found_in_19_of_20():
     (judged,) = judge([result()])
     assert_allclose(judged.smallest, judged.limit + 1.645 * 0.01)
-    assert_allclose(stats.norm.sf((judged.limit - judged.smallest) / 0.01), 0.95, atol=1e-4)
+    assert_allclose(
+        stats.norm.sf((judged.limit - judged.smallest) / 0.01), 0.95, atol=1e-4
+    )  # 1.645 has four digits
 
 
 def test_values_that_are_no_number_fail():

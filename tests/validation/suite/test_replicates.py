@@ -213,9 +213,10 @@ def test_effective_parameters_of_the_kernel(passes, n_effective):
     peak[0, 30, 30] = 1
     axes = Axes([1, 2], np.linspace(-4, 4, 62), np.linspace(-4, 4, 62))
     center = smooth(peak, axes, passes)[0, 30, 30]
+    # The trace has borders in it, where reflection makes S larger: by a tenth.
     assert_allclose(3600 * center, n_effective, rtol=0.12)
     factor = smoothing_variance(flat, passes)[0, 30, 30]
-    assert_allclose(factor, {3: 0.0322, 4: 0.0243, 5: 0.0195}[passes], atol=6e-5)
+    assert_allclose(factor, {3: 0.0322, 4: 0.0243, 5: 0.0195}[passes], atol=6e-5)  # four decimals
 
 
 def exact_loss(lam, passes):
