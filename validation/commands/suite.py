@@ -15,16 +15,16 @@ from simbg.simulation.library import SCENARIOS
 from simbg.simulation.scenario import Scenario
 from simbg.validation.commands.output import say
 from simbg.validation.figures.rendering import render
-from simbg.validation.leaderboard.score import score_method
-from simbg.validation.leaderboard.table import leaderboard_lines
+from simbg.validation.leaderboard.score import Score
+from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import result_document, result_table
 from simbg.validation.self_check.detection import self_check
-from simbg.validation.suite import baseline as gate
+from simbg.validation.suite.baseline import Losses
 from simbg.validation.suite.exclusion import exclusion_response
-from simbg.validation.suite.suite import Suite, run_suite, self_check_lines
+from simbg.validation.suite.suite import Suite, run_suite
 
 __all__ = []
 
@@ -59,7 +59,7 @@ def run_and_report(
     """Run the suite, write its report, print what is wrong; return the exit code."""
     scenarios = _scenarios(names, from_)
     candidates = _candidates(methods, commands, models, timeout)
-    old = gate.read_losses(baseline) if baseline else None
+    old = Losses.read(baseline) if baseline else None
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with workers(jobs, "validate", unit=" pieces", quiet=quiet) as executor:
@@ -112,14 +112,15 @@ def _candidates(methods, commands, models, timeout):
 
 def _run(scenarios, candidates, seed, replicates, old, check, executor):
     """The suite, with what else was asked for; ``old`` are the losses of a baseline."""
-    score = score_method if replicates else None
+    score = Score.of if replicates else None
     outcomes = run_suite(scenarios, candidates, seed, executor, replicates, score)
     masked = next((scenario for scenario in scenarios if scenario.name == "source"), None)
     response = exclusion_response(masked, seed, executor) if masked else None
     announce(executor, "baseline")
     kept, changes = True, None
     if old is not None:
-        kept, changes = gate.describe(gate.changes(old, gate.measure(executor)))
+        changes = Losses.measure(executor).changes_since(old)
+        kept, changes = changes.good, changes.lines
     announce(executor, "self-check")
     checked = self_check(seed, executor) if check else None
     return Suite(outcomes, seed, changes, kept, checked, response, replicates)
@@ -142,8 +143,7 @@ def _lines(suite):
             values = f"{result.value:.5g} for {result.ideal:.5g}"
             yield f"{what} {result.metric}: {values} ({result.reason})"
     if suite.replicates:
-        yield from leaderboard_lines(suite.outcomes)
+        yield from leaderboard(suite.outcomes)["lines"]
     yield from (f"since the baseline: {line}" for line in suite.changes or ())
-    if suite.self_check:
-        yield from self_check_lines(*suite.self_check)
+    yield from suite.self_check_lines
     yield from result_table(suite.results)

@@ -10,11 +10,12 @@ from functools import partial
 
 import numpy as np
 
-from simbg.validation.metrics import bins, shapes
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.fits import fit_index, fit_width
 from simbg.validation.metrics.metric import metric
 from simbg.validation.metrics.poisson import two_sample_z
+from simbg.validation.metrics.registry import METRICS
+from simbg.validation.metrics.shapes import CENTER
 
 __all__ = ["MEASURES"]
 
@@ -223,27 +224,28 @@ def _count_deviance(comparison):
         return two_sample_z(a.counts, b.counts, fraction), 1.0
     if comparison.counted[0]:
         a, b = b, a
-    return bins.count_deviance.function(count_pair(normalized(a, b, normalize), b, (False, True)))
+    pair = count_pair(normalized(a, b, normalize), b, (False, True))
+    return METRICS["count_deviance"].function(pair)
 
 
 @metric("quality", "√(Σ (m − λ)² / λ ÷ Σ λ)", title="rms difference of bins")
 def difference(comparison):
     """Relative difference of all bins, rms weighted by their events."""
     pair = count_pair(comparison.a, comparison.b)
-    return (np.sqrt(bins.lost_information(pair).value / pair.expected.sum()),)
+    return (np.sqrt(METRICS["lost_information"](pair).value / pair.expected.sum()),)
 
 
 MEASURES = {
     measure.name: measure
     for measure in (
-        replace(shapes.norm, function=_norm),
-        replace(shapes.index, function=_index),
-        replace(shapes.center_index, function=partial(_index, radius=shapes.CENTER)),
-        replace(shapes.width, function=_width),
+        replace(METRICS["norm"], function=_norm),
+        replace(METRICS["index"], function=_index),
+        replace(METRICS["center_index"], function=partial(_index, radius=CENTER)),
+        replace(METRICS["width"], function=_width),
         fov_lon_mean,
         fov_lat_mean,
         # These say that cubes differ, those above how.
-        replace(bins.count_deviance, function=_count_deviance),
+        replace(METRICS["count_deviance"], function=_count_deviance),
         difference,
     )
 }

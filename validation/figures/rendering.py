@@ -12,7 +12,6 @@ from simbg.validation.figures.scenario import map_figures, scenario_figures
 from simbg.validation.figures.style import Picture, encode, make_picture
 from simbg.validation.figures.suite import convergence_figure, response_figure, self_check_figure
 from simbg.validation.figures.two_cubes import compare_figure
-from simbg.validation.metrics.bins import pulls
 from simbg.validation.metrics.status import Status
 
 __all__ = ["Pictures", "render", "slug", "write_pictures"]
@@ -168,7 +167,7 @@ def _draw_scenario(name, title, pairs, shown, curves):
         figures["convergence"] = convergence_figure(curves, numbers)
     widths = []
     for method, pair in pairs.items():
-        if (values := pulls(pair)[0]).size:
+        if (values := pair.pulls[0]).size:
             widths.append(f"{method} has mean {values.mean():+.2f} and width {values.std():.2f}")
     words = {
         "methods": ", ".join(pairs),

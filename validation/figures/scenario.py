@@ -6,7 +6,8 @@ import numpy as np
 from scipy import special
 
 from simbg.validation.figures import curves, images, style
-from simbg.validation.metrics.bins import MIN_COUNTS, pit_values, pulls
+from simbg.validation.metrics.bins import pit_values
+from simbg.validation.metrics.cube_pair import MIN_COUNTS
 from simbg.validation.metrics.poisson import poisson_coverage
 
 __all__ = ["map_figures", "scenario_figures"]
@@ -135,7 +136,7 @@ def _pull_figure(pairs):
     """Histograms of pulls with the normal that they should follow."""
     figure, axes = style.small_figure()
     for number, (method, pair) in enumerate(pairs.items()):
-        values, _ = pulls(pair)
+        values, _ = pair.pulls
         if values.size:
             name = style.label(f"{method}: {values.mean():+.2f}, {values.std():.2f}")
             _draw_density(axes, np.clip(values, -5, 5), np.linspace(-5, 5, 41), number, name)

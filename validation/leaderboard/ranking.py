@@ -9,7 +9,7 @@ from scipy import stats
 
 from simbg.validation.metrics.status import Status
 
-__all__ = ["APART", "Rank", "apart", "limit", "ranking"]
+__all__ = ["Rank", "ranking"]
 
 # A method is as good in a scenario as its worst metric.
 VERDICTS = (Status.ERROR, Status.FAIL, Status.KNOWN, Status.OK)
@@ -61,6 +61,22 @@ class Rank:
         """The ranks in words."""
         return f"{self.best}" if self.best == self.worst else f"{self.best}–{self.worst}"
 
+    def is_better_than(self, other):
+        """Whether it is better by more than both errors; False where one is not known."""
+        return other.score - self.score > Rank.limit(self, other)
+
+    @staticmethod
+    def limit(*ranks):
+        """What a sum or difference of scores may be by their errors alone, in 95.4 of 100.
+
+        Errors are added as if methods had no events in common; they have, so it is too large
+        rather than too small. Few stores know their scatter badly: Student's t, with degrees of
+        freedom as Welch (1947) has them.
+        """
+        variances = [rank.error**2 for rank in ranks]
+        freedom = _freedom(variances, [rank.freedom for rank in ranks])
+        return float(stats.t.isf(stats.norm.sf(APART), freedom)) * math.sqrt(sum(variances))
+
     @property
     def counts(self):
         """Scenarios of each status in words."""
@@ -86,29 +102,11 @@ def ranking(outcomes):
     return [
         replace(
             rank,
-            best=1 + sum(apart(other, rank) for other in ranks),
-            worst=len(ranks) - sum(apart(rank, other) for other in ranks),
+            best=1 + sum(other.is_better_than(rank) for other in ranks),
+            worst=len(ranks) - sum(rank.is_better_than(other) for other in ranks),
         )
         for rank in ranks
     ]
-
-
-def apart(one, other):
-    """Whether the first of two ranks is better than the other by more than their errors."""
-    # False where an error is not known.
-    return other.score - one.score > limit(one, other)
-
-
-def limit(*ranks):
-    """What a sum or difference of scores may be by their errors alone, in 95.4 of 100.
-
-    Errors are added as if methods had no events in common; they have, so it is too large rather
-    than too small. Few stores know their scatter badly: Student's t, with degrees of freedom as
-    Welch (1947) has them.
-    """
-    variances = [rank.error**2 for rank in ranks]
-    freedom = _freedom(variances, [rank.freedom for rank in ranks])
-    return float(stats.t.isf(stats.norm.sf(APART), freedom)) * math.sqrt(sum(variances))
 
 
 def verdict(outcome):

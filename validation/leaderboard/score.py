@@ -24,7 +24,7 @@ from simbg.validation.cross_validation.empty_field import significance_width
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import METRICS
 
-__all__ = ["SEEN", "Score", "score_method"]
+__all__ = ["Score"]
 
 # Relative accuracy for which hours are stated.
 TARGET = 0.01
@@ -87,47 +87,47 @@ class Score:
     known: dict = None
     stores: int = 0
 
+    @classmethod
+    def of(cls, experiment, candidate, attempts, setting=None, common=None, reason=""):
+        """The score of a method.
 
-def score_method(experiment, candidate, attempts, setting=None, common=None, reason=""):
-    """The score of a method.
+        Parameters
+        ----------
+        experiment : Experiment
+        candidate : Candidate
+        attempts : sequence of Attempt
+            One a replicate.
+        setting : Setting, optional
+            The exact stacks over the axes of its cubes; not needed if there is a reason.
+        common : Setting, optional
+            Over the axes that all methods are held to, if its cubes are over others: few large bins
+            cost little and see nothing. Norm and index are those over its own.
+        reason : str
+            Why the method has no valid cube.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    candidate : Candidate
-    attempts : sequence of Attempt
-        One a replicate.
-    setting : Setting, optional
-        The exact stacks over the axes of its cubes; not needed if there is a reason.
-    common : Setting, optional
-        Over the axes that all methods are held to, if its cubes are over others: few large bins
-        cost little and see nothing. Norm and index are those over its own.
-    reason : str
-        Why the method has no valid cube.
-
-    Returns
-    -------
-    score : Score
-    """
-    facts = {"scenario": experiment.scenario.name, "method": candidate.name}
-    if attempts:
-        facts |= {
-            "seconds": float(np.mean([attempt.seconds for attempt in attempts])),
-            "megabytes": float(np.max([attempt.megabytes for attempt in attempts])),
-            "known": next((attempt.known for attempt in attempts if attempt.known), None),
-        }
-    cubes, reasons = ([], [reason]) if reason else _cubes(setting, attempts, candidate.kind)
-    if reasons:
-        return Score(**facts, reason=reasons[0])
-    pairs = [CubePair(setting.true, cube) for cube in cubes]
-    facts |= {"stores": len(pairs)} | _biases(pairs)
-    if common is not None:
-        setting, cubes = common, [_resampled(cube, common) for cube in cubes]
+        Returns
+        -------
+        score : Score
+        """
+        facts = {"scenario": experiment.scenario.name, "method": candidate.name}
+        if attempts:
+            facts |= {
+                "seconds": float(np.mean([attempt.seconds for attempt in attempts])),
+                "megabytes": float(np.max([attempt.megabytes for attempt in attempts])),
+                "known": next((attempt.known for attempt in attempts if attempt.known), None),
+            }
+        cubes, reasons = ([], [reason]) if reason else _cubes(setting, attempts, candidate.kind)
+        if reasons:
+            return cls(**facts, reason=reasons[0])
         pairs = [CubePair(setting.true, cube) for cube in cubes]
-    facts |= _accuracies(pairs, setting, float(np.sum(experiment.runs["LIVETIME"])))
-    # Runs of a replicate that no method has seen.
-    unseen = replace(experiment, replicate=len(attempts))
-    return Score(**facts, **significance_width(unseen, pairs[0].reco))
+        facts |= {"stores": len(pairs)} | _biases(pairs)
+        if common is not None:
+            setting, cubes = common, [_resampled(cube, common) for cube in cubes]
+            pairs = [CubePair(setting.true, cube) for cube in cubes]
+        facts |= _accuracies(pairs, setting, float(np.sum(experiment.runs["LIVETIME"])))
+        # Runs of a replicate that no method has seen.
+        unseen = replace(experiment, replicate=len(attempts))
+        return cls(**facts, **significance_width(unseen, pairs[0].reco))
 
 
 def _biases(pairs):

@@ -11,7 +11,7 @@ from simbg.validation.leaderboard.ranking import APART, ranking, verdict, with_e
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.results import versions
 
-__all__ = ["leaderboard", "leaderboard_lines", "write_leaderboard"]
+__all__ = ["leaderboard", "write_leaderboard"]
 
 SCHEMA = 2
 ABOUT = (
@@ -48,9 +48,10 @@ def leaderboard(outcomes):
     Returns
     -------
     content : dict
-        ``about`` in words; ``ranks``; ``columns``, the headings; ``rows``, each with its
-        ``outcome``, ``verdict``, ``texts`` and ``numbers`` by heading, and ``why`` in words;
-        ``known``, what methods say of themselves: method → {topic or metric: what}; ``absent``.
+        ``about`` in words; ``ranks`` and ``lines``, which say them; ``columns``, the headings;
+        ``rows``, each with its ``outcome``, ``verdict``, ``texts`` and ``numbers`` by heading,
+        and ``why`` in words; ``known``, what methods say of themselves: method → {topic or
+        metric: what}; ``absent``.
     """
     scored = [outcome for outcome in outcomes if outcome.score is not None]
     known = {}
@@ -58,22 +59,19 @@ def leaderboard(outcomes):
         if outcome.score.known:
             known.setdefault(outcome.method, {}).update(outcome.score.known)
     stores = max((outcome.score.stores for outcome in scored), default=0)
+    ranks = ranking(scored)
     return {
         "about": ABOUT.format(stores=stores, apart=APART),
-        "ranks": ranking(scored),
+        "ranks": ranks,
+        "lines": [
+            f"{rank.label:>5s}  {rank.method:24s} accuracy {rank.text}; {rank.counts}"
+            for rank in ranks
+        ],
         "columns": list(COLUMNS),
         "rows": [_row(outcome) for outcome in scored],
         "known": known,
         "absent": ABSENT,
     }
-
-
-def leaderboard_lines(outcomes):
-    """The ranks in words, a line each."""
-    return [
-        f"{rank.label:>5s}  {rank.method:24s} accuracy {rank.text}; {rank.counts}"
-        for rank in ranking(outcomes)
-    ]
 
 
 def write_leaderboard(folder, outcomes, seed, replicates):

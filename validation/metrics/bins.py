@@ -8,14 +8,12 @@ from zlib import crc32
 import numpy as np
 from scipy import special
 
-from simbg.validation.metrics.cube_pair import N_CACHED
+from simbg.validation.metrics.cube_pair import MIN_COUNTS, N_CACHED
 from simbg.validation.metrics.metric import metric
 from simbg.validation.metrics.poisson import chi2_z, deviance_z, deviate, poisson_coverage
 
-__all__ = ["MIN_COUNTS", "pit_values", "pulls"]
+__all__ = ["pit_values"]
 
-# Pulls of single bins are about normal where a bin expects this many counts or more.
-MIN_COUNTS = 10.0
 # A scatter is measured from this many bins on; a coverage, where its count of bins scatters by
 # this much, and so is about normal.
 N_BINS, N_MISSED = 10, 3.0
@@ -27,7 +25,7 @@ COVERAGE = "exact coverage of √n errors of Poisson counts"
 @metric("errors", "mean of (m − λ) / σ")
 def pull_mean(cubes):
     """Mean of the pulls of bins that expect 10 counts or more."""
-    values, _ = pulls(cubes)
+    values, _ = cubes.pulls
     return (values.mean(), values.size**-0.5) if values.size else ()
 
 
@@ -104,14 +102,6 @@ def lost_information(cubes):
     used = cubes.expected > 0
     excess = (cubes.predicted - cubes.expected)[used]
     return np.sum(excess**2 / cubes.expected[used]), np.nan
-
-
-def pulls(cubes):
-    """Pulls, in true errors, of the bins that expect 10 counts or more, and their expectations."""
-    variance = cubes.true_variance
-    used = (cubes.expected >= MIN_COUNTS) & (variance > 0)
-    values = (cubes.predicted - cubes.expected)[used] / np.sqrt(variance[used])
-    return values, cubes.expected[used]
 
 
 def pit_values(cubes):

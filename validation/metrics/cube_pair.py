@@ -8,8 +8,10 @@ from hashlib import blake2b
 
 import numpy as np
 
-__all__ = ["CubePair", "check_rates", "with_exposure"]
+__all__ = ["MIN_COUNTS", "CubePair", "check_rates", "with_exposure"]
 
+# Pulls of single bins are about normal where a bin expects this many counts or more.
+MIN_COUNTS = 10.0
 # True cubes that caches hold.
 N_CACHED = 16
 
@@ -78,6 +80,14 @@ class CubePair:
     def true_variance(self):
         """Variance of the predicted counts, as `error` has it."""
         return self.expected if self.error is None else self._variance(self.error)
+
+    @property
+    def pulls(self):
+        """Pulls, in true errors, of bins that expect `MIN_COUNTS` or more, and what they expect."""
+        variance = self.true_variance
+        used = (self.expected >= MIN_COUNTS) & (variance > 0)
+        values = (self.predicted - self.expected)[used] / np.sqrt(variance[used])
+        return values, self.expected[used]
 
     def _variance(self, error):
         return None if error is None else (np.nan_to_num(error) * self.exposure) ** 2

@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["BUDGET", "Metric", "MetricValue", "metric"]
+import numpy as np
+from scipy import special, stats
+
+__all__ = ["BUDGET", "MetricValue", "metric"]
 
 # Probability that a run in which nothing is wrong ends with a failure: of all criteria together.
 BUDGET = 1e-3
@@ -26,6 +29,17 @@ class MetricValue:
     error: float
     ideal: float
     unit: str = ""
+
+    @classmethod
+    def of_replicates(cls, values, ideal):
+        """Mean of replicates; its error makes the pull normal, few replicates allowed for."""
+        values = np.asarray(values, float)
+        mean, error = values.mean(), values.std(ddof=1) / np.sqrt(values.size)
+        if not error > 0:
+            return cls(float(mean), math.nan, ideal)
+        t = (mean - ideal) / error
+        z = -special.ndtri_exp(stats.t.logsf(abs(t), values.size - 1))
+        return cls(float(mean), float(abs(mean - ideal) / z if z > 1e-9 else error), ideal)
 
     @property
     def pull(self):

@@ -11,7 +11,7 @@ from simbg.validation.metrics.cube_pair import N_CACHED
 from simbg.validation.metrics.metric import metric
 from simbg.validation.metrics.poisson import deviate
 
-__all__ = ["N_TOYS", "PSF", "max_pvalue"]
+__all__ = ["PSF", "max_pvalue"]
 
 # A point source is as wide as this (one σ), deg: H.E.S.S.'s and CTAO's resolution below 1 TeV.
 PSF = 0.1

@@ -8,11 +8,9 @@ import numpy as np
 from scipy import special
 
 __all__ = [
-    "chi2_z",
     "deviance",
     "deviance_moments",
     "deviance_z",
-    "heldout_deviance",
     "poisson_coverage",
     "sigmas",
     "two_sample_z",
@@ -40,22 +38,6 @@ def deviance(counts, expected):
     array([0., 4.])
     """
     return 2 * special.kl_div(counts, expected)
-
-
-def heldout_deviance(predicted, counts):
-    """How badly a cube predicts counts that it was not made from; needs no truth.
-
-    Its mean is that of the truth's own deviance plus twice the Kullback–Leibler distance.
-    Bins where the cube predicts nothing would make it infinite: they are left out, and the
-    share of the counts in them is told apart.
-
-    Returns
-    -------
-    deviance, missed : float
-    """
-    filled = predicted > 0
-    missed = counts[~filled].sum() / max(counts.sum(), 1)
-    return float(deviance(counts[filled], predicted[filled]).sum()), float(missed)
 
 
 def deviance_z(counts, expected):

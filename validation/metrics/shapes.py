@@ -30,7 +30,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from simbg.validation.metrics.cube_pair import N_CACHED
+from simbg.validation.metrics.cube_pair import MIN_COUNTS, N_CACHED
 from simbg.validation.metrics.fits import fit_index, fit_width
 from simbg.validation.metrics.metric import metric
 from simbg.validation.metrics.poisson import chi2_z
@@ -39,8 +39,6 @@ __all__ = ["CENTER"]
 
 SCORE = "score test of the direction; error: Cramér–Rao"
 CHI2 = "χ² with exact Poisson moments"
-# Energies enter a χ² from this many counts on.
-MIN_COUNTS = 10.0
 # A bin of an image with so much less than the largest exposure holds an excluded region.
 TOUCHED = 1e-3
 # The centre of the field of view, deg.

@@ -14,7 +14,7 @@ from simbg.models.run_norm import run_counts
 from simbg.validation.metrics.poisson import chi2_z
 from simbg.validation.metrics.registry import METRICS
 
-__all__ = ["RunCounts", "expected_values", "held_out_values", "run_values"]
+__all__ = ["RunCounts", "expected_values", "run_values"]
 
 # Energy bands of a run, and the fewest counts that make one.
 N_BANDS, FEWEST = 5, 10.0
@@ -37,30 +37,26 @@ class RunCounts:
     variance: np.ndarray
     norm_variance: float = 0.0
 
+    @classmethod
+    def of(cls, observation, cube, norm_variance=0.0, counts=None):
+        """Hold a run against a model.
 
-def count_run(cube, observation, counts=None, norm_variance=0.0):
-    """Hold a run against a model.
-
-    Parameters
-    ----------
-    cube : BackgroundCube
-        The model, per livetime.
-    observation : Observation
-        With events that the model has not seen.
-    counts : ndarray, full shape, optional
-        In place of the observation's own events: expected ones.
-    norm_variance : float
-
-    Returns
-    -------
-    counts : RunCounts
-    """
-    bands = np.arange(cube.axes.shape[0]) * N_BANDS // cube.axes.shape[0]
-    sums = [
-        np.bincount(bands, values.sum(axis=(1, 2)), N_BANDS)
-        for values in run_counts(cube, observation, counts)
-    ]
-    return RunCounts(*sums, norm_variance)
+        Parameters
+        ----------
+        observation : Observation
+            With events that the model has not seen.
+        cube : BackgroundCube
+            The model, per livetime.
+        norm_variance : float
+        counts : ndarray, full shape, optional
+            In place of the observation's own events: expected ones.
+        """
+        bands = np.arange(cube.axes.shape[0]) * N_BANDS // cube.axes.shape[0]
+        sums = [
+            np.bincount(bands, values.sum(axis=(1, 2)), N_BANDS)
+            for values in run_counts(cube, observation, counts)
+        ]
+        return cls(*sums, norm_variance)
 
 
 def run_values(runs, noise_free=False):
@@ -102,27 +98,6 @@ def run_values(runs, noise_free=False):
     }
 
 
-def held_out_values(models, observations):
-    """Values of runs' models against events that they have not seen.
-
-    Parameters
-    ----------
-    models : sequence of (BackgroundCube, float)
-        Each run's cube, per livetime, and the relative variance of its norm.
-    observations : sequence of Observation
-
-    Returns
-    -------
-    values : dict of str to MetricValue
-    """
-    return run_values(
-        [
-            count_run(cube, observation, norm_variance=variance)
-            for (cube, variance), observation in zip(models, observations, strict=True)
-        ]
-    )
-
-
 def expected_values(experiment, cube):
     """Values of one cube for all runs with expected counts: how wrong it is for each run."""
     counts = (
@@ -130,4 +105,4 @@ def expected_values(experiment, cube):
         for row in range(len(experiment.runs))
     )
     runs = zip(experiment.observations(), counts, strict=True)
-    return run_values([count_run(cube, run, n) for run, n in runs], noise_free=True)
+    return run_values([RunCounts.of(run, cube, counts=n) for run, n in runs], noise_free=True)

@@ -7,7 +7,6 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from simbg.io.safe_files import new_file
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.suite import self_check_lines
 
 __all__ = ["write_junit"]
 
@@ -30,7 +29,7 @@ def write_junit(path, suite):
         _add_suite(root, "baseline", [_check("baseline", "nothing got worse", suite.kept, text)])
     if suite.self_check is not None:
         found, clean = suite.self_check
-        *lines, about, _ = self_check_lines(found, clean)
+        *lines, about, _ = suite.self_check_lines
         defects = zip(found, lines, strict=True)
         cases = [_check("self-check.defects", f.name, f.found, line) for f, line in defects]
         cases.append(_check("self-check", "clean runs", clean.consistent, about))

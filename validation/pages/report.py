@@ -18,9 +18,8 @@ from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.summary import key_numbers, write_summary
-from simbg.validation.suite.convergence import TARGETS
+from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.results import versions, write_results
-from simbg.validation.suite.suite import self_check_lines
 
 __all__ = ["commit", "write_report_page", "write_reports"]
 
@@ -63,10 +62,10 @@ def write_report_page(path, suite, pictures):
         parts={(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes},
         curves=curves,
         leaderboard=_leaderboard(suite.outcomes) if suite.replicates else None,
-        self_check=self_check_lines(*suite.self_check) if suite.self_check else None,
+        self_check=suite.self_check_lines or None,
         metrics=METRICS,
         budget=BUDGET,
-        targets=TARGETS,
+        targets=Convergence.TARGETS,
         slug=slug,
         size=_size,
         hours=lambda value: f"{value:.3g}" if math.isfinite(value) else "never",

@@ -11,7 +11,6 @@ from operator import itemgetter
 
 from simbg.io.safe_files import new_file
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.suite import self_check_lines
 
 __all__ = ["KeyNumber", "key_numbers", "write_summary"]
 
@@ -54,7 +53,7 @@ def write_summary(path, suite):
     for number in key_numbers(suite.outcomes):
         lines.append(f"- **{_plain(number.value)}** {_plain(number.label)}")
     if suite.self_check is not None:
-        lines.append(f"- self-check: {_plain(self_check_lines(*suite.self_check)[-1])}")
+        lines.append(f"- self-check: {_plain(suite.self_check_lines[-1])}")
     lines += ["", *_matrix(suite), "", *_failures(suite.results)]
     legend = ", ".join(f"{s.mark} {s.word}" for s in reversed(Status) if s.style)
     lines += [f"{legend}. Seed {suite.seed}.", ""]

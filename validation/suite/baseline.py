@@ -29,18 +29,16 @@ from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.suite.replicates import Setting
 from simbg.validation.suite.results import read_records
 
-__all__ = ["FILE", "Change", "changes", "describe", "measure", "read_losses", "write_losses"]
+__all__ = ["Losses", "stable_poisson"]
 
 FILE = "losses.jsonl"
 SCHEMA = 1
 KEY = ("scenario", "digest", "method", "metric")
 N_REPLICATES = 20
 SEED = 2015
+FAILURES = ("worse", "lost", "unkept")
 # A loss of this much is accepted: a tenth of a standard error, or 1 % of information.
 MARGIN_PULL, MARGIN_Q = 0.1, 0.01
-
-
-FAILURES = ("worse", "lost", "unkept")
 
 
 @dataclass(frozen=True)
@@ -73,115 +71,117 @@ class Change:
     def text(self):
         """In words."""
         where = f"{self.scenario} {self.method} {self.metric}"
-        if self.status in ("new", "gone", "lost", "unkept"):
+        if not np.isfinite(self.size):
             return f"{where}: {self.status}"
         significance = f", {self.size / self.error:+.1f} σ" if self.error > 0 else ""
         return f"{where}: {self.status}, loss {self.old:.4g} → {self.new:.4g}{significance}"
 
 
-def measure(executor=None):
-    """Losses of all our methods: |pull| of a metric with a criterion, Q of the information.
+class Changes(list):
+    """How losses changed: a list of `Change`."""
 
-    Returns
-    -------
-    losses : dict
-        (scenario, digest, method, metric) → list of float, one a replicate.
+    @property
+    def good(self):
+        """Whether nothing got worse, and there was something to get worse than."""
+        return not self._foreign and not any(change.status in FAILURES for change in self)
+
+    @property
+    def lines(self):
+        """What changed in words, failures first."""
+        moved = [change for change in self if change.status != "same"]
+        lines = [change.text for change in sorted(moved, key=lambda c: c.status not in FAILURES)]
+        if self._foreign:
+            return ["nothing of this suite is kept there; nox -s regenerate keeps it", *lines]
+        return lines or [f"no change in {len(self)} losses"]
+
+    @property
+    def _foreign(self):
+        return all(change.status in ("new", "gone") for change in self)
+
+
+class Losses(dict):
+    """Losses of methods: (scenario, digest, method, metric) → list of float, one a replicate.
+
+    A loss is the |pull| of a metric with a criterion, or Q of the information.
     """
-    # What a scenario ignores is no loss of a method.
-    jobs = [(name, method) for name, s in SCENARIOS.items() if not s.ignored for method in METHODS]
-    rows = (executor.map if executor else map)(_measure, jobs)
-    return {key: values for row in rows for key, values in row.items()}
 
+    @classmethod
+    def measure(cls, executor=None):
+        """The losses of all our methods."""
+        # What a scenario ignores is no loss of a method.
+        jobs = [(s, method) for s in SCENARIOS.values() if not s.ignored for method in METHODS]
+        rows = (executor.map if executor else map)(_measure, jobs)
+        return cls({key: values for row in rows for key, values in row.items()})
 
-def changes(old, new):
-    """Compare two sets of losses.
+    @classmethod
+    def read(cls, folder):
+        """The losses of a baseline folder."""
+        path = Path(folder) / FILE
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no baseline there; nox -s regenerate makes one")
+        losses = cls()
+        for number, record in read_records(path, SCHEMA):
+            try:
+                values = np.array(record["losses"], float)
+                key = tuple(record[name] for name in KEY)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{path}, line {number}: got {error!r}, expected losses") from None
+            if values.shape != (N_REPLICATES,) or not np.all(np.isfinite(values)):
+                raise ValueError(f"{path}, line {number}: expected {N_REPLICATES} finite losses")
+            losses[key] = values.tolist()
+        if not losses:
+            raise ValueError(f"{path}: got an empty file, expected losses")
+        return losses
 
-    A scenario that was edited has a new digest, and so no baseline instead of a failure.
+    def write(self, folder):
+        """Replace the losses of a baseline folder."""
+        path = Path(folder) / FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(path, overwrite=True) as temporary, open(temporary, "w") as file:
+            for key, values in sorted(self.items()):
+                record = {"schema": SCHEMA, **dict(zip(KEY, key, strict=True))}
+                # Ten digits are more than the margins need, and the same on any machine.
+                losses = [float(f"{value:.10g}") for value in values]
+                file.write(json.dumps({**record, "losses": losses}) + "\n")
 
-    Returns
-    -------
-    changes : list of Change
-    """
-    k = stats.t.isf(BUDGET / max(1, len(new)), N_REPLICATES - 1)
-    scenarios, kept, found = {key[:2] for key in new}, {key[:3] for key in old}, []
-    for key in sorted(old.keys() | new.keys()):
-        scenario, _, method, metric = key
-        if key not in old:
-            # Nothing of a new scenario or method is kept yet; a hole in what is kept is not new.
-            status = "unkept" if key[:3] in kept else "new"
-            found.append(Change(scenario, method, metric, status))
-        elif key not in new:
-            status = "lost" if key[:2] in scenarios else "gone"
-            found.append(Change(scenario, method, metric, status))
-        else:
-            found.append(_change(scenario, method, metric, old[key], new[key], k))
-    return found
+    def changes_since(self, old):
+        """The `Changes` since older losses.
 
-
-def describe(found):
-    """Whether nothing got worse, and lines that say what changed."""
-    moved = [change for change in found if change.status != "same"]
-    failed = [change for change in moved if change.status in FAILURES]
-    lines = [change.text for change in sorted(moved, key=lambda c: c not in failed)]
-    if all(change.status in ("new", "gone") for change in found):
-        return False, ["nothing of this suite is kept there; nox -s regenerate keeps it", *lines]
-    return not failed, lines or [f"no change in {len(found)} losses"]
-
-
-def read_losses(folder):
-    """The losses of a baseline folder."""
-    path = Path(folder) / FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no baseline there; nox -s regenerate makes one")
-    losses = {}
-    for number, record in read_records(path, SCHEMA):
-        try:
-            values = np.array(record["losses"], float)
-            key = tuple(record[name] for name in KEY)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: got {error!r}, expected losses") from None
-        if values.shape != (N_REPLICATES,) or not np.all(np.isfinite(values)):
-            raise ValueError(f"{path}, line {number}: expected {N_REPLICATES} finite losses")
-        losses[key] = values.tolist()
-    if not losses:
-        raise ValueError(f"{path}: got an empty file, expected losses")
-    return losses
-
-
-def write_losses(folder, losses):
-    """Replace the losses of a baseline folder."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with new_file(Path(folder) / FILE, overwrite=True) as temporary, open(temporary, "w") as file:
-        for key, values in sorted(losses.items()):
-            record = {"schema": SCHEMA, **dict(zip(KEY, key, strict=True))}
-            # Ten digits are more than the margins need, and the same on any machine.
-            file.write(
-                json.dumps({**record, "losses": [float(f"{v:.10g}") for v in values]}) + "\n"
-            )
+        A scenario that was edited has a new digest, and so no baseline instead of a failure.
+        """
+        k = stats.t.isf(BUDGET / max(1, len(self)), N_REPLICATES - 1)
+        scenarios, kept, changes = {key[:2] for key in self}, {key[:3] for key in old}, Changes()
+        for key in sorted(old.keys() | self.keys()):
+            scenario, _, method, metric = key
+            if key in old and key in self:
+                numbers = _difference(metric, np.array(old[key]), np.array(self[key]), k)
+            elif key in old:
+                numbers = ("lost" if key[:2] in scenarios else "gone",)
+            else:
+                # Nothing of a new scenario or method is kept yet; a hole in the rest is not new.
+                numbers = ("unkept" if key[:3] in kept else "new",)
+            changes.append(Change(scenario, method, metric, *numbers))
+        return changes
 
 
 def _measure(job):
-    name, method = job
-    scenario = SCENARIOS[name]
+    scenario, method = job
     setting = Setting.of(Experiment.of(scenario, SEED), METHODS[method](), edition2015_axes(8))
-    rows = []
+    pairs = []
     for number in range(N_REPLICATES):
-        counts = _stable_poisson(setting.expected.counts, f"{name} gate", number)
+        counts = stable_poisson(setting.expected.counts, f"{scenario.name} gate", number)
         cube = setting.estimate(setting.expected.with_counts(counts))
-        pair = CubePair(setting.true, cube, setting.perfect.rate_error)
-        rows.append({metric: function(pair) for metric, function in CUBE_METRICS.items()})
+        pairs.append(CubePair(setting.true, cube, setting.perfect.rate_error))
     losses = {}
-    for metric in CUBE_METRICS:
-        values = [
-            row[metric].value if metric == "lost_information" else abs(row[metric].pull)
-            for row in rows
-        ]
+    for name, metric in CUBE_METRICS.items():
+        values = [metric(pair) for pair in pairs]
+        values = [v.value if name == "lost_information" else abs(v.pull) for v in values]
         if np.all(np.isfinite(values)):
-            losses[name, scenario.digest, method, metric] = [float(v) for v in values]
+            losses[scenario.name, scenario.digest, method, name] = [float(v) for v in values]
     return losses
 
 
-def _stable_poisson(expected, name, number):
+def stable_poisson(expected, name, number):
     """Poisson counts that depend on nothing but their expectation and these names."""
     bits = np.random.PCG64(np.random.SeedSequence(SEED, spawn_key=(crc32(name.encode()), number)))
     uniform = (bits.random_raw(expected.size) >> np.uint64(11)) * 2.0**-53
@@ -194,8 +194,8 @@ def _stable_poisson(expected, name, number):
     return np.where(expected > 0, counts, 0).astype(np.int64)
 
 
-def _change(scenario, method, metric, old, new, k):
-    old, new = np.array(old), np.array(new)
+def _difference(metric, old, new, k):
+    """Status and numbers of a `Change`, at k errors of the paired differences."""
     difference = new - old
     size, error = difference.mean(), difference.std(ddof=1) / np.sqrt(difference.size)
     margin = MARGIN_Q * old.mean() if metric == "lost_information" else MARGIN_PULL
@@ -204,19 +204,19 @@ def _change(scenario, method, metric, old, new, k):
         status = "worse"
     elif size + k * error < 0 and not np.allclose(old, new, rtol=1e-6, atol=1e-9):
         status = "better"
-    return Change(scenario, method, metric, status, size, error, old.mean(), new.mean())
+    return status, size, error, old.mean(), new.mean()
 
 
 def main(folder="reports/baseline"):
     """Renew the baseline and print what changed."""
     with workers(label="baseline") as executor:
-        new = measure(executor)
+        new = Losses.measure(executor)
     try:
-        _, lines = describe(changes(read_losses(folder), new))
+        lines = new.changes_since(Losses.read(folder)).lines
     except (FileNotFoundError, ValueError) as error:
         lines = [f"nothing to compare with: {error}"]
     click.echo("\n".join(lines))
-    write_losses(folder, new)
+    new.write(folder)
     click.echo(f"{folder}: {len(new)} losses of {N_REPLICATES} replicates")
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
+from scipy.optimize import nnls
 
 from simbg.axes import edition2015_axes
 from simbg.simulation.seeds import named_rng
-from simbg.validation.metrics.bins import lost_information
 from simbg.validation.metrics.cube_pair import CubePair
+from simbg.validation.metrics.registry import METRICS
 from simbg.validation.suite.replicates import Setting
 
-__all__ = ["EXPOSURES", "TARGETS", "Convergence", "converge"]
+__all__ = ["Convergence"]
 
 # h, of livetime.
 EXPOSURES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
-# Relative accuracy for which hours are stated.
-TARGETS = (0.05, 0.02, 0.01)
 N_REPLICATES = 4
 
 
@@ -37,12 +37,37 @@ class Convergence:
         E[Q] and its error, Q = Σ (λ̂ − λ)² / λ.
     """
 
+    # Relative accuracies for which hours are stated.
+    TARGETS: ClassVar = (0.05, 0.02, 0.01)
+
     scenario: str
     method: str
     hours: tuple
     events: tuple
     loss: tuple
     loss_error: tuple
+
+    @classmethod
+    def of(cls, experiment, name, method, executor=None, exposures=EXPOSURES):
+        """Loss at each exposure, from a few replicates each; over energies they are many bins.
+
+        Parameters
+        ----------
+        experiment : Experiment
+            The mix of zeniths of its runs is kept; the axes are those of 100 runs and more.
+        name : str
+            Of the method.
+        method : object with ``estimate`` and ``threshold_bin``
+        executor : concurrent.futures.Executor, optional
+        exposures : sequence of float
+            h
+        """
+        hours = np.sum(experiment.runs["LIVETIME"]) / 3600
+        setting = Setting.of(experiment, method, edition2015_axes())
+        job = partial(_loss, setting, experiment.seed, hours)
+        rows = np.array(list((executor.map if executor else map)(job, exposures)))
+        columns = (tuple(column) for column in rows.T.tolist())
+        return cls(experiment.scenario.name, name, tuple(exposures), *columns)
 
     @property
     def accuracy(self):
@@ -61,8 +86,6 @@ class Convergence:
         Least squares of relative deviations. A method that changes with exposure,
         as 2015's number of passes does, has effective values over the range.
         """
-        from scipy.optimize import nnls
-
         loss = np.array(self.loss)
         design = np.stack([np.ones_like(loss), np.array(self.events)], axis=1) / loss[:, None]
         # Columns of like size: a floor per event is many orders below a number of parameters.
@@ -81,35 +104,10 @@ class Convergence:
         return float(cost / (gain * rate)) if gain > 0 else float("inf")
 
 
-def converge(experiment, name, method, executor=None, exposures=EXPOSURES):
-    """Loss at each exposure, from a few replicates each; spread over energies they are many bins.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        The mix of zeniths of its runs is kept; the axes are those of 100 runs and more.
-    name : str
-        Of the method.
-    method : object with ``estimate`` and ``threshold_bin``
-    executor : concurrent.futures.Executor, optional
-    exposures : sequence of float
-        h
-
-    Returns
-    -------
-    convergence : Convergence
-    """
-    hours = np.sum(experiment.runs["LIVETIME"]) / 3600
-    setting = Setting.of(experiment, method, edition2015_axes())
-    job = partial(_loss, setting, experiment.seed, hours)
-    rows = np.array(list((executor.map if executor else map)(job, exposures)))
-    columns = (tuple(column) for column in rows.T.tolist())
-    return Convergence(experiment.scenario.name, name, tuple(exposures), *columns)
-
-
 def _loss(setting, seed, hours, exposure):
     setting, q = setting.times(exposure / hours), []
     for number in range(N_REPLICATES):
-        stack, _ = setting.draw(named_rng(seed, f"{setting.name} convergence {exposure}", number))
-        q.append(lost_information(CubePair(setting.true, setting.estimate(stack))).value)
+        rng = named_rng(seed, f"{setting.name} convergence {exposure}", number)
+        pair = CubePair(setting.true, setting.estimate(setting.draw(rng)[0]))
+        q.append(METRICS["lost_information"](pair).value)
     return setting.true.counts.sum(), np.mean(q), np.std(q, ddof=1) / np.sqrt(N_REPLICATES)

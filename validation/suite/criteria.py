@@ -19,7 +19,7 @@ from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.known_failures import KNOWN, SMOOTHERS
 
-__all__ = ["STATED_BIAS", "judge"]
+__all__ = ["judge"]
 
 POWER_SIGMA = 1.645  # 95 %, one side
 # Biases of norm, indices and width that are too small to matter to anybody: a hundredth of

@@ -23,7 +23,7 @@ from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.single_runs import expected_values
 from simbg.validation.suite.replicates import Setting
 
-__all__ = ["KNOWN", "SMOOTHERS", "calculate", "committed", "drift", "known_metrics"]
+__all__ = ["drift", "known_metrics"]
 
 FILE = Path(__file__).with_name("known_failures.json")
 SEED = 2015

@@ -17,10 +17,10 @@ from simbg.simulation.experiment import Experiment
 from simbg.validation.methods.candidates import PER_RUN, Candidate
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
-from simbg.validation.metrics.single_runs import expected_values, held_out_values
+from simbg.validation.metrics.single_runs import RunCounts, expected_values, run_values
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.convergence import converge
-from simbg.validation.suite.replicates import Setting, replicate
+from simbg.validation.suite.convergence import Convergence
+from simbg.validation.suite.replicates import Setting
 from simbg.validation.suite.results import Result
 from simbg.validation.suite.routes import InMemory, Isolated, ThroughStore, route_of_ours
 
@@ -72,7 +72,7 @@ def run_scenario(
     replicates : int
         Stores that every method rebuilds in a process of its own, for ``score``.
     score : callable, optional
-        See `simbg.validation.leaderboard.score.score_method`.
+        See `simbg.validation.leaderboard.score.Score.of`.
 
     Returns
     -------
@@ -125,7 +125,7 @@ class _Runner:
         """The outcome of a model a run, as `simbg reconstruct --per-run` writes them."""
         try:
             models, runs = self.ours.models_of_runs(), self._unseen_runs()
-            values = held_out_values([models[run.obs_id] for run in runs], runs)
+            values = run_values([RunCounts.of(run, *models[run.obs_id]) for run in runs])
         except (Exception, SystemExit) as error:
             return self._failed(PER_RUN, in_one_line(error))
         return Outcome(self.scenario, PER_RUN, None, self._results(PER_RUN, values, {}))
@@ -149,13 +149,13 @@ class _Runner:
             shown = [metric for metric in CUBE_METRICS.values() if metric.shows_bias]
             expected = {metric.name: metric(noise_free) for metric in shown}
             if self.scenario.per_run and name == "histogram":
-                runs = self._unseen_runs()
-                values |= held_out_values([(cube.per("livetime"), 0.0)] * len(runs), runs)
+                model, runs = cube.per("livetime"), self._unseen_runs()
+                values |= run_values([RunCounts.of(run, model) for run in runs])
                 expected |= expected_values(self.experiment, noise_free.reco)
             predicted = {metric: value.value for metric, value in expected.items()}
-            values |= replicate(setting, N_REPLICATES, self.experiment.seed, self.executor)
+            values |= setting.replicate(N_REPLICATES, self.experiment.seed, self.executor)
             if with_convergence:
-                convergence = converge(self.experiment, name, method, self.executor)
+                convergence = Convergence.of(self.experiment, name, method, self.executor)
         attempts = self.isolated.attempts[candidate]
         if self.score and (len(attempts) > 1 or candidate.kind == "files"):
             # Few large bins cost little and see nothing: cubes over other axes are held to these.

@@ -11,23 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
-from scipy import special, stats
 
 from simbg.axes import edition2015_axes
 from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.seeds import named_rng
-from simbg.validation.metrics.bins import lost_information
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import MetricValue
-from simbg.validation.metrics.poisson import heldout_deviance
+from simbg.validation.metrics.poisson import deviance
 from simbg.validation.metrics.registry import METRICS
 
-__all__ = [
-    "Setting",
-    "from_replicates",
-    "replicate",
-]
+__all__ = ["Setting"]
 
 # Replicates a piece of work.
 BATCH = 5
@@ -85,31 +79,34 @@ class Setting:
         share = self.expected.run_counts / self.expected.run_counts.sum()
         return self.expected.with_counts(counts), rng.multinomial(counts.sum(), share)
 
+    def replicate(self, n_replicates, seed, executor=None):
+        """Draw counts, rebuild and measure ``n_replicates`` times.
 
-def replicate(setting, n_replicates, seed, executor=None):
-    """Draw counts, rebuild and measure ``n_replicates`` times.
+        Returns
+        -------
+        values : dict of str to MetricValue
+            Of all replicates together; the same for any executor.
+        """
+        batches = [range(n_replicates)[i : i + BATCH] for i in range(0, n_replicates, BATCH)]
+        job = partial(_batch, self, seed)
+        rows = [row for rows in (executor.map if executor else map)(job, batches) for row in rows]
+        return _summary(self, {key: np.array([row[key] for row in rows]) for key in rows[0]})
+
+
+def heldout_deviance(predicted, counts):
+    """How badly a cube predicts counts that it was not made from; needs no truth.
+
+    Its mean is that of the truth's own deviance plus twice the Kullback–Leibler distance.
+    Bins where the cube predicts nothing would make it infinite: they are left out, and the
+    share of the counts in them is told apart.
 
     Returns
     -------
-    values : dict of str to MetricValue
-        Of all replicates together; the same for any executor.
+    deviance, missed : float
     """
-    batches = [range(n_replicates)[i : i + BATCH] for i in range(0, n_replicates, BATCH)]
-    job = partial(_batch, setting, seed)
-    rows = [row for batch in (executor.map if executor else map)(job, batches) for row in batch]
-    return _summary(setting, {key: np.array([row[key] for row in rows]) for key in rows[0]})
-
-
-def from_replicates(values, ideal):
-    """Mean of replicates; its error makes the pull normal, few replicates allowed for."""
-    values = np.asarray(values, float)
-    mean, spread = values.mean(), values.std(ddof=1) / np.sqrt(values.size)
-    if not spread > 0:
-        return MetricValue(float(mean), np.nan, ideal)
-    t = (mean - ideal) / spread
-    z = -special.ndtri_exp(stats.t.logsf(abs(t), values.size - 1))
-    error = abs(mean - ideal) / z if z > 1e-9 else spread
-    return MetricValue(float(mean), float(error), ideal)
+    filled = predicted > 0
+    missed = counts[~filled].sum() / max(counts.sum(), 1)
+    return float(deviance(counts[filled], predicted[filled]).sum()), float(missed)
 
 
 def _batch(setting, seed, numbers):
@@ -130,7 +127,7 @@ def _one(setting, rng):
     return {
         "square": square.mean() if rich.any() else np.nan,
         "stated": np.mean(stated[rich] / variance[rich]) if rich.any() else np.nan,
-        "q": lost_information(pair).value,
+        "q": METRICS["lost_information"](pair).value,
         "heldout": lost,
         "truth": truth,
         "missed": missed,
@@ -138,9 +135,9 @@ def _one(setting, rng):
 
 
 def _summary(setting, extra):
-    floor = lost_information(CubePair(setting.true, setting.perfect)).value
+    floor = METRICS["lost_information"](CubePair(setting.true, setting.perfect)).value
     # What a replicate's cube states against how far it is from the method's expectation.
-    width = from_replicates(extra["square"] / extra["stated"].mean(), 1.0)
+    width = MetricValue.of_replicates(extra["square"] / extra["stated"].mean(), 1.0)
     spread = {
         key: values.std(ddof=1) / np.sqrt(values.size) if values.size > 1 else np.nan
         for key, values in extra.items()

@@ -15,14 +15,7 @@ from simbg import __version__
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.metrics.status import Status
 
-__all__ = [
-    "SCHEMA",
-    "Result",
-    "read_records",
-    "read_results",
-    "versions",
-    "write_results",
-]
+__all__ = ["Result", "read_results", "versions", "write_results"]
 
 SCHEMA = 2
 

@@ -19,7 +19,7 @@ from simbg.reconstruction.registry import find_method
 from simbg.simulation.experiment import Experiment
 from simbg.validation.methods.isolation import Attempt
 
-__all__ = ["SCHEMES"]
+__all__ = []
 
 # Scenarios whose events reach our methods as a data store on disk, and its scheme.
 SCHEMES = {"realistic": "gadf", "night": "hess"}

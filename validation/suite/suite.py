@@ -14,7 +14,7 @@ from simbg.validation.suite.criteria import judge
 from simbg.validation.suite.known_failures import drift
 from simbg.validation.suite.method_in_scenario import run_scenario
 
-__all__ = ["Suite", "run_suite", "self_check_lines", "verdict"]
+__all__ = ["Suite", "run_suite"]
 
 # Where convergence with exposure is shown.
 CONVERGENCE = ("seed-2015", "realistic", "night", "threshold-bin")
@@ -73,14 +73,25 @@ class Suite:
     @property
     def good(self):
         """Whether all is as it should be: the exit code."""
-        return verdict(self.results)[0] and self.kept and self.sound
+        return _verdict(self.results)[0] and self.kept and self.sound
 
     @property
     def text(self):
         """The verdict in words."""
-        text = verdict(self.results)[1]
+        text = _verdict(self.results)[1]
         text += "" if self.kept else "; worse than the baseline"
         return text + ("" if self.sound else "; the self-check fails")
+
+    @property
+    def self_check_lines(self):
+        """The self-check in words; last but one about clean runs, the summary last."""
+        if self.self_check is None:
+            return []
+        found, clean = self.self_check
+        n_found = sum(f.found for f in found)
+        alarms = f"{clean.alarms} false alarms in {clean.n} clean runs"
+        summary = f"{n_found} of {len(found)} defects found; {alarms}"
+        return [*map(_detection_line, found), _clean_line(clean), summary]
 
 
 def run_suite(scenarios, methods, seed, executor=None, replicates=0, score=None):
@@ -120,7 +131,7 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0, score=None)
     ]
 
 
-def verdict(results):
+def _verdict(results):
     """Whether all criteria hold, and that in words."""
     counts = Counter(result.status for result in results)
     bad = [
@@ -139,23 +150,11 @@ def verdict(results):
     return not bad, f"{', '.join(bad)}; {text}" if bad else text
 
 
-def self_check_lines(found, clean):
-    """The self-check in words; last but one about clean runs, the summary last."""
-    lines = []
-    for f in found:
-        size = f"smallest {f.smallest:.3g}" if math.isfinite(f.smallest) else "no smaller size"
-        limit = f" = {f.ratio:.2f} × limit" if math.isfinite(f.ratio) else ""
-        lines.append(
-            f"{'found ' if f.found else 'MISSED'} {f.name:20s} {f.full:.3g} {f.unit}: "
-            f"{size}{limit}, by {f.first or '–'}"
-        )
-    lines.append(_clean_line(clean))
-    n_found = sum(f.found for f in found)
-    lines.append(
-        f"{n_found} of {len(found)} defects found; "
-        f"{clean.alarms} false alarms in {clean.n} clean runs"
-    )
-    return lines
+def _detection_line(f):
+    size = f"smallest {f.smallest:.3g}" if math.isfinite(f.smallest) else "no smaller size"
+    limit = f" = {f.ratio:.2f} × limit" if math.isfinite(f.ratio) else ""
+    what = f"{'found ' if f.found else 'MISSED'} {f.name:20s} {f.full:.3g} {f.unit}"
+    return f"{what}: {size}{limit}, by {f.first or '–'}"
 
 
 def _clean_line(clean):

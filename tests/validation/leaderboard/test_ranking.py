@@ -13,8 +13,8 @@ from simbg.axes import Axes
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
-from simbg.validation.leaderboard.ranking import Rank, apart, limit, ranking
-from simbg.validation.leaderboard.score import score_method
+from simbg.validation.leaderboard.ranking import Rank, ranking
+from simbg.validation.leaderboard.score import Score
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.poisson import sigmas
@@ -32,18 +32,18 @@ def labels(outcomes):
 
 
 def test_two_are_apart_by_two_errors():
-    assert apart(rank(0.0, 0.03), rank(0.101, 0.04))
-    assert not apart(rank(0.0, 0.03), rank(0.099, 0.04))
-    assert not apart(rank(0.101, 0.04), rank(0.0, 0.03))
+    assert rank(0.0, 0.03).is_better_than(rank(0.101, 0.04))
+    assert not rank(0.0, 0.03).is_better_than(rank(0.099, 0.04))
+    assert not rank(0.101, 0.04).is_better_than(rank(0.0, 0.03))
 
 
 def test_few_stores_take_more_errors():
     """4.53 standard errors of 2 degrees of freedom are 2 of a normal, 2.87 with 4."""
     for difference, expected in ((4.6, True), (4.4, False)):
-        assert apart(rank(0, 1.0, 2), rank(difference, 0.0)) is expected
+        assert rank(0, 1.0, 2).is_better_than(rank(difference, 0.0)) is expected
     for difference, expected in ((2.9, True), (2.8, False)):
         pair = rank(0, math.sqrt(0.5), 2), rank(difference, math.sqrt(0.5), 2)
-        assert apart(*pair) is expected
+        assert pair[0].is_better_than(pair[1]) is expected
 
 
 def test_shared_ranks_are_no_chain():
@@ -127,7 +127,7 @@ def board(seed):
         for method, estimate in METHODS.items():
             rates = [true.rate * estimate(a, true.counts, b) / true.counts for a, b in pairs]
             cubes = [Attempt(replace(true, rate=rate, counts=None)) for rate in rates]
-            score = score_method(experiment, Candidate(method), cubes, setting)
+            score = Score.of(experiment, Candidate(method), cubes, setting)
             made.append(scored(method, 0.0, scenario=name))
             made[-1].score = score
     return made
@@ -163,12 +163,11 @@ def stability(boards):
     for one, other in combinations(boards[0], 2):
         for a, b in combinations(boards, 2):
             before, after = (board[one].score - board[other].score for board in (a, b))
-            allowed = limit(*(board[name] for board in (a, b) for name in (one, other)))
+            allowed = Rank.limit(*(board[name] for board in (a, b) for name in (one, other)))
             sizes.append(abs(before - after) / allowed)
-        orders = {
-            apart(board[one], board[other]) - apart(board[other], board[one]) for board in boards
-        }
-        if {1, -1} <= orders:
+        better = {board[one].is_better_than(board[other]) for board in boards}
+        worse = {board[other].is_better_than(board[one]) for board in boards}
+        if True in better and True in worse:
             against.append((one, other))
     return Stability(len(sizes), sum(size > 1 for size in sizes), against)
 
@@ -183,8 +182,8 @@ def test_order_changes_within_the_stated_errors_only(boards):
     assert {frozenset(pair) for pair in study.reversed} <= {frozenset(("raw", "raw again"))}
     # And it says something: these are far apart in each seed.
     for one, other in (("smoothed", "raw"), ("smoothed", "norm")):
-        orders = {apart(by[one], by[other]) for by in ({r.method: r for r in b} for b in boards)}
-        assert orders == {True}, (one, other)
+        by_method = [{rank.method: rank for rank in ranks} for ranks in boards]
+        assert all(by[one].is_better_than(by[other]) for by in by_method), (one, other)
 
 
 def test_methods_that_are_equal_are_seldom_apart(boards):
@@ -192,7 +191,7 @@ def test_methods_that_are_equal_are_seldom_apart(boards):
     pairs = [
         ({r.method: r for r in b}["raw"], {r.method: r for r in b}["raw again"]) for b in boards
     ]
-    said_apart = sum(apart(a, b) or apart(b, a) for a, b in pairs)
+    said_apart = sum(a.is_better_than(b) or b.is_better_than(a) for a, b in pairs)
     p = 0.0455
     assert said_apart <= p * SEEDS + sigmas(1e-5) * math.sqrt(p * SEEDS)
     assert len({a.score < b.score for a, b in pairs}) == 2

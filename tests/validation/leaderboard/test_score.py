@@ -14,7 +14,7 @@ from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
-from simbg.validation.leaderboard.score import SEEN, score_method
+from simbg.validation.leaderboard.score import Score
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.cube_pair import with_exposure
@@ -32,6 +32,7 @@ EXPECTED = TRUE.counts
 N, N_BINS = EXPECTED.sum(), EXPECTED.size
 N_SIGMA = sigmas(1e-5)  # false-alarm rate of each comparison
 SEEDS, STORES = 250, 3
+SEEN = 2.0  # standard errors of a floor
 N_PARAMETERS = METRICS["noise_cost"].ideal
 METHOD = Candidate("method")
 
@@ -45,7 +46,7 @@ def score_of(estimate, rng, stores=STORES):
     """Of an estimator, counts → predicted counts, on its own draws."""
     counts = [SETTING.draw(rng)[0].counts for _ in range(stores)]
     attempts = [Attempt(cube_of(estimate(n)), "", 2.0 + i, 100.0) for i, n in enumerate(counts)]
-    return score_method(EXPERIMENT, METHOD, attempts, SETTING)
+    return Score.of(EXPERIMENT, METHOD, attempts, SETTING)
 
 
 @cache
@@ -206,7 +207,7 @@ def own_axes(axes, estimate=None):
         for _ in range(3)
     ]
     attempts = [Attempt(cube) for cube in cubes]
-    return score_method(EXPERIMENT, METHOD, attempts, setting, SETTING)
+    return Score.of(EXPERIMENT, METHOD, attempts, setting, SETTING)
 
 
 def test_large_bins_do_not_pay():
@@ -240,7 +241,7 @@ def test_a_store_without_a_cube_is_a_score_without_numbers():
         Attempt(TRUE, "", 1.0, 50.0, known={"norm": "louder"}),
         Attempt(None, "took more than 5 s", 5.0, 200.0),
     ]
-    one = score_method(EXPERIMENT, METHOD, attempts, SETTING)
+    one = Score.of(EXPERIMENT, METHOD, attempts, SETTING)
     assert one.reason == "store 1: took more than 5 s"
     assert math.isnan(one.accuracy)
     assert (one.seconds, one.megabytes, one.known) == (3.0, 200.0, {"norm": "louder"})
@@ -251,7 +252,7 @@ def test_bins_without_a_rate_cannot_hide():
     for bad in (np.nan, -1.0):
         rate = np.where(EXPECTED > 20, TRUE.rate, bad)
         cubes = [Attempt(TRUE), Attempt(TRUE), Attempt(replace(TRUE, rate=rate))]
-        one = score_method(EXPERIMENT, METHOD, cubes, SETTING)
+        one = Score.of(EXPERIMENT, METHOD, cubes, SETTING)
         assert one.reason.startswith(f"store 2: got {np.sum(EXPECTED <= 20)} rates of {N_BINS}")
         assert math.isnan(one.accuracy)
 
@@ -304,7 +305,7 @@ def widths(shape, seeds):
         experiment = Experiment.of(EMPTY, seed)
         setting = Setting.of(experiment, Histogram(), FINE)
         attempts = [Attempt(replace(setting.true, rate=setting.true.rate * shape))] * 2
-        made.append(score_method(experiment, METHOD, attempts, setting))
+        made.append(Score.of(experiment, METHOD, attempts, setting))
     return [
         np.array([getattr(one, name) for one in made])
         for name in ("significance_width", "significance_width_error")

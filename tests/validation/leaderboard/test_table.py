@@ -10,9 +10,9 @@ from support.outcomes import scored
 
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.figures.rendering import render
-from simbg.validation.leaderboard.ranking import APART, ranking
-from simbg.validation.leaderboard.score import score_method
-from simbg.validation.leaderboard.table import leaderboard, leaderboard_lines, write_leaderboard
+from simbg.validation.leaderboard.ranking import ranking
+from simbg.validation.leaderboard.score import Score
+from simbg.validation.leaderboard.table import leaderboard, write_leaderboard
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.pages.report import write_report_page
 from simbg.validation.suite.suite import Suite, run_suite
@@ -31,7 +31,7 @@ def measured():
     """A method of ours, one that says why it fails, and one that crashes; on two stores."""
     scenario = replace(SCENARIOS["night"], n_obs=2, ontime=600.0)
     methods = ("histogram", "support.odd_methods:Knows", "support.odd_methods:Raises")
-    return run_suite([scenario], methods, 3, replicates=2, score=score_method)
+    return run_suite([scenario], methods, 3, replicates=2, score=Score.of)
 
 
 def test_a_crash_is_a_row_and_the_others_go_on(measured):
@@ -157,7 +157,7 @@ def test_failure_with_another_store_is_an_error_in_its_row(outcomes):
 
 
 def test_lines_name_ranks_and_counts(outcomes):
-    first, second = leaderboard_lines(outcomes)
+    first, second = leaderboard(outcomes)["lines"]
     assert first.split()[:2] == ["1", "ours"]
     assert first.endswith("1 hold, 1 fail as calculated")
     assert "1 fail, 1 end in an error" in second
@@ -173,4 +173,4 @@ def test_limits_are_told_from_numbers():
 
 def test_apart_is_said_in_the_text(tmp_path, outcomes):
     write_leaderboard(tmp_path, outcomes, 0, 3)
-    assert f"more than {APART:g} standard errors" in (tmp_path / "leaderboard.md").read_text()
+    assert "more than 2 standard errors" in (tmp_path / "leaderboard.md").read_text()

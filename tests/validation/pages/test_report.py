@@ -4,6 +4,7 @@ import re
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,7 +21,7 @@ from simbg.validation.pages.summary import key_numbers
 from simbg.validation.self_check.detection import CleanRuns, Detection
 from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.results import Result, read_results
-from simbg.validation.suite.suite import Suite, run_suite, verdict
+from simbg.validation.suite.suite import Suite, run_suite
 
 TINY = replace(SCENARIOS["night"], name="tiny", title="Tiny", n_obs=2, ontime=600.0)
 # 2015's name: its story is told and its figure drawn.
@@ -277,7 +278,9 @@ def test_no_figures_at_all(suite, tmp_path):
 def test_verdict_begins_with_what_is_wrong():
     def of(*statuses):
         one = Result("s", "0", "m", "norm", ideal=1.0)
-        return verdict([replace(one, status=status) for status in statuses])
+        results = [replace(one, status=status) for status in statuses]
+        suite = Suite([SimpleNamespace(results=results)], 0)
+        return suite.good, suite.text
 
     assert of("ok", "info") == (True, "1 of 1 criteria hold")
     bad = "1 criterion fails, 2 errors; 1 of 3 criteria hold, 1 fail as is known and calculated"

@@ -14,21 +14,14 @@ from simbg.reconstruction import edition2015
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.suite import baseline
-from simbg.validation.suite.baseline import (
-    FILE,
-    N_REPLICATES,
-    Change,
-    changes,
-    describe,
-    measure,
-    read_losses,
-    write_losses,
-)
+from simbg.validation.suite.baseline import Losses, stable_poisson
 
 # Of each statistical test; the draws are the same for ever.
 FALSE_ALARM = 1e-6
+N_REPLICATES = 20
+FILE = "losses.jsonl"
 KEY = ("night", "0123", "histogram", "index")
-# What `_stable_poisson` drew when it was written.
+# What `stable_poisson` drew when it was written.
 DRAWS = {
     0: [4, 3, 2, 9, 5, 2, 3, 3, 0, 2, 2, 3],
     1: [3, 5, 5, 2, 5, 1, 1, 2, 6, 0, 0, 5],
@@ -43,13 +36,19 @@ def one_night(monkeypatch):
     monkeypatch.setattr(baseline, "METHODS", {n: METHODS[n] for n in ("histogram", "default")})
 
 
+def changes(old, new):
+    return Losses(new).changes_since(old)
+
+
 def flat(*values, key=KEY):
     """Losses that scatter by a tenth about a value."""
     scatter = np.random.default_rng(3).normal(0, 0.1, (len(values), N_REPLICATES))
-    return {
-        (*key[:3], f"{key[3]}{i or ''}"): (v + row).tolist()
-        for i, (v, row) in enumerate(zip(values, scatter, strict=True))
-    }
+    return Losses(
+        {
+            (*key[:3], f"{key[3]}{i or ''}"): (v + row).tolist()
+            for i, (v, row) in enumerate(zip(values, scatter, strict=True))
+        }
+    )
 
 
 # Draws ------------------------------------------------------------------------------------
@@ -58,7 +57,7 @@ def flat(*values, key=KEY):
 @pytest.mark.parametrize("mean", [1e-5, 0.01, 0.5, 3.3, 30.0, 1000.0])
 def test_draws_are_poisson(mean):
     """100,000 draws against the distribution: χ² over its values, rare ones together."""
-    counts = baseline._stable_poisson(np.full(100_000, mean), "draws", 1)
+    counts = stable_poisson(np.full(100_000, mean), "draws", 1)
     edges = np.unique(stats.poisson.ppf(np.linspace(0, 1, 40)[1:-1], mean))
     cumulative = np.r_[0, stats.poisson.cdf(edges, mean), 1]
     expected = 100_000 * np.diff(cumulative)
@@ -69,24 +68,22 @@ def test_draws_are_poisson(mean):
 
 
 def test_draws_of_large_means():
-    counts = baseline._stable_poisson(np.full(10_000, 4e6), "draws", 2)
+    counts = stable_poisson(np.full(10_000, 4e6), "draws", 2)
     assert stats.kstest((counts - 4e6) / 2000, "norm").pvalue > FALSE_ALARM
 
 
 def test_draws_are_the_same_for_ever():
     """From the bits of PCG64, which numpy keeps; its distributions may change."""
     means = np.array([0.0, 1e-13, 0.02, 0.7, 3.3, 19.0, 240.0, 5e4])
-    assert baseline._stable_poisson(means, "a name", 3).tolist() == DRAWS[3]
+    assert stable_poisson(means, "a name", 3).tolist() == DRAWS[3]
     for number in (0, 1):
-        assert (
-            baseline._stable_poisson(np.full(12, 3.3), "a name", number).tolist() == DRAWS[number]
-        )
+        assert stable_poisson(np.full(12, 3.3), "a name", number).tolist() == DRAWS[number]
 
 
 def test_draws_hardly_change_with_the_expectation():
     """What makes pairs: 1 % more expected moves few counts, and none down."""
     means = np.full(10_000, 2.0)
-    before, after = (baseline._stable_poisson(m, "pairs", 1) for m in (means, 1.01 * means))
+    before, after = (stable_poisson(m, "pairs", 1) for m in (means, 1.01 * means))
     moved = after - before
     assert moved.min() == 0
     assert moved.max() == 1
@@ -97,23 +94,24 @@ def test_draws_hardly_change_with_the_expectation():
 
 
 def test_unchanged_code_is_silent(one_night):
-    losses = measure()
-    good, lines = describe(changes(losses, measure(Inline())))
+    losses = Losses.measure()
+    found = changes(losses, Losses.measure(Inline()))
+    good, lines = found.good, found.lines
     assert good
     assert lines == [f"no change in {len(losses)} losses"]
 
 
 def test_results_do_not_depend_on_the_executor(one_night):
     with ProcessPoolExecutor(2) as pool:
-        assert measure(pool) == measure()
+        assert Losses.measure(pool) == Losses.measure()
 
 
 def test_smoothing_once_more_is_found(one_night, monkeypatch, tmp_path):
     """With its name, where, what, how large and how significant; the histogram is not blamed."""
-    write_losses(tmp_path, measure())
+    Losses.measure().write(tmp_path)
     monkeypatch.setattr(edition2015, "n_passes", lambda n: 6)
-    found = changes(read_losses(tmp_path), measure())
-    good, lines = describe(found)
+    found = changes(Losses.read(tmp_path), Losses.measure())
+    good, lines = found.good, found.lines
     assert not good
     worse = {(c.method, c.metric): c for c in found if c.status == "worse"}
     assert {
@@ -131,11 +129,11 @@ def test_smoothing_once_more_is_found(one_night, monkeypatch, tmp_path):
 
 
 def test_improvement_is_better():
-    (change,) = changes(flat(2.0), flat(1.0))
+    found = changes(flat(2.0), flat(1.0))
+    (change,) = found
     assert change.status == "better"
-    good, lines = describe([change])
-    assert good
-    assert lines == [change.text]
+    assert found.good
+    assert found.lines == [change.text]
 
 
 def test_improvement_within_the_noise_is_none():
@@ -181,7 +179,7 @@ def test_false_alarms_of_the_gate():
             (*KEY[:3], str(i)): row for i, row in enumerate(rng.normal(1, 0.6, (144, N_REPLICATES)))
         }
         new = {key: row + rng.normal(0, 0.3, N_REPLICATES) for key, row in old.items()}
-        alarms += not describe(changes(old, new))[0]
+        alarms += not changes(old, new).good
     assert alarms <= 2
 
 
@@ -191,14 +189,15 @@ def test_edited_scenario_has_no_baseline():
     kept = flat(1.0, key=("seed-2015", "89ab", *KEY[2:]))
     found = changes(flat(1.0) | kept, other | kept)
     assert sorted(c.status for c in found) == ["gone", "new", "same"]
-    good, lines = describe(found)
+    good, lines = found.good, found.lines
     assert good
     assert sorted(lines) == ["night histogram index: gone", "night histogram index: new"]
 
 
 def test_foreign_baseline_fails():
     """A gate that has nothing to compare with holds nothing."""
-    good, lines = describe(changes(flat(1.0, key=("night", "4567", *KEY[2:])), flat(1.0)))
+    found = changes(flat(1.0, key=("night", "4567", *KEY[2:])), flat(1.0))
+    good, lines = found.good, found.lines
     assert not good
     assert lines[0].startswith("nothing of this suite is kept there")
 
@@ -207,7 +206,8 @@ def test_hole_in_a_baseline_fails():
     """A metric that is not kept, of a method that is: the file was cut."""
     new = flat(1.0, 1.0)
     old = {key: values for key, values in new.items() if key[3] == "index"}
-    good, lines = describe(changes(old, new))
+    found = changes(old, new)
+    good, lines = found.good, found.lines
     assert not good
     assert lines == ["night histogram index1: unkept"]
 
@@ -216,22 +216,23 @@ def test_what_is_no_longer_measured_fails():
     """The same scenario, but a metric that has become NaN: lost, not gone."""
     old = flat(1.0, 1.0)
     new = {key: values for key, values in old.items() if key[3] == "index"}
-    good, lines = describe(changes(old, new))
+    found = changes(old, new)
+    good, lines = found.good, found.lines
     assert not good
     assert lines == ["night histogram index1: lost"]
 
 
 def test_digest_is_in_the_key(one_night, monkeypatch):
-    before = {key[1] for key in measure()}
+    before = {key[1] for key in Losses.measure()}
     edited = replace(SCENARIOS["night"], ontime=1000.0)
     monkeypatch.setattr(baseline, "SCENARIOS", {"night": edited})
     assert before == {SCENARIOS["night"].digest}
-    assert {key[1] for key in measure()} == {edited.digest}
+    assert {key[1] for key in Losses.measure()} == {edited.digest}
 
 
 def test_failures_come_first():
-    found = [Change("s", "m", metric, status) for metric, status in (("a", "new"), ("b", "worse"))]
-    assert [line.split()[2] for line in describe(found)[1]] == ["b:", "a:"]
+    old, new = flat(1.0, 1.0, key=(*KEY[:3], "b")), flat(0.5, 2.0, key=(*KEY[:3], "b"))
+    assert [line.split()[2] for line in changes(old, new).lines] == ["b1:", "b:"]
 
 
 # Files ------------------------------------------------------------------------------------
@@ -240,20 +241,20 @@ def test_failures_come_first():
 def test_round_trip(tmp_path):
     """To ten digits, in an order of its own; writing again gives the same bytes."""
     losses = flat(1.0, 1 / 3, 12345.678)
-    write_losses(tmp_path / "new", losses)
-    read = read_losses(tmp_path / "new")
+    losses.write(tmp_path / "new")
+    read = Losses.read(tmp_path / "new")
     assert read.keys() == losses.keys()
     for key, values in losses.items():
         np.testing.assert_allclose(read[key], values, rtol=1e-9)
     text = (tmp_path / "new" / FILE).read_bytes()
-    write_losses(tmp_path / "new", dict(reversed(read.items())))
+    Losses(reversed(read.items())).write(tmp_path / "new")
     assert (tmp_path / "new" / FILE).read_bytes() == text
     assert_array_equal(list(read), sorted(read))
 
 
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no baseline there; nox -s regenerate") as caught:
-        read_losses(tmp_path)
+        Losses.read(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -265,7 +266,7 @@ def line(**change):
 
 def test_line_is_good(tmp_path):
     (tmp_path / FILE).write_text(line() + "\n")
-    assert read_losses(tmp_path) == {KEY: [1.0] * N_REPLICATES}
+    assert Losses.read(tmp_path) == {KEY: [1.0] * N_REPLICATES}
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ def test_line_is_good(tmp_path):
 def test_foreign_files_are_refused_in_one_line(tmp_path, text, message):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
-        read_losses(tmp_path)
+        Losses.read(tmp_path)
     assert "\n" not in str(caught.value)
     assert FILE in str(caught.value)
 
@@ -298,7 +299,7 @@ def test_results_file_is_no_baseline(tmp_path):
 
     write_results(tmp_path / FILE, [Result("s", "0", "m", "norm")])
     with pytest.raises(ValueError, match="line 1: got schema 2, expected 1"):
-        read_losses(tmp_path)
+        Losses.read(tmp_path)
 
 
 def test_committed_baseline_is_of_this_suite():
@@ -306,7 +307,7 @@ def test_committed_baseline_is_of_this_suite():
     from pathlib import Path
 
     folder = Path(__file__).parents[3] / "reports" / "baseline"
-    found = {key[:3] for key in read_losses(folder)}
+    found = {key[:3] for key in Losses.read(folder)}
     expected = {
         (n, s.digest, method) for n, s in SCENARIOS.items() for method in METHODS if not s.ignored
     }
@@ -322,4 +323,4 @@ def test_renewing_shows_what_changed(one_night, tmp_path, capsys):
     (tmp_path / FILE).write_text("SIMPLE  =  T")
     baseline.main(tmp_path)
     assert "nothing to compare with: " in capsys.readouterr().out
-    assert read_losses(tmp_path)
+    assert Losses.read(tmp_path)

@@ -11,10 +11,11 @@ from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.suite import convergence
-from simbg.validation.suite.convergence import EXPOSURES, TARGETS, Convergence, converge
+from simbg.validation.suite.convergence import Convergence
 
 NIGHT = replace(SCENARIOS["night"], n_obs=2)
 EXPERIMENT = replace(Experiment.of(NIGHT, 2), seed=4)
+EXPOSURES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 
 
 def synthetic(cost, floor, exposures=EXPOSURES, rate=2e4):
@@ -57,7 +58,9 @@ def test_hours():
     assert_allclose(made.hours_for(0.05), 2500 / (0.0025 - 1e-4) / 2e4)
     assert made.hours_for(0.0099) == np.inf
     assert made.hours_for(0.01) == np.inf or made.hours_for(0.01) > 1e9
-    assert [made.hours_for(t) for t in TARGETS] == sorted(made.hours_for(t) for t in TARGETS)
+    assert [made.hours_for(t) for t in made.TARGETS] == sorted(
+        made.hours_for(t) for t in made.TARGETS
+    )
     assert_allclose(np.interp(made.hours_for(0.05), made.hours, made.accuracy), 0.05, rtol=0.3)
 
 
@@ -67,7 +70,9 @@ def test_histogram_falls_as_the_root_and_costs_its_bins():
     Single counts in bins that expect next to none make the loss at small exposures
     scatter; √Σ(2 + 1/λ)/4 says by how much.
     """
-    found = converge(EXPERIMENT, "histogram", METHODS["histogram"](), exposures=(30, 3000, 10000))
+    found = Convergence.of(
+        EXPERIMENT, "histogram", METHODS["histogram"](), exposures=(30, 3000, 10000)
+    )
     assert_allclose(found.loss, 72_000, rtol=0.05)
     assert_allclose(found.exponent, -0.5, atol=0.01)
     cost, floor = found.fit
@@ -77,7 +82,7 @@ def test_histogram_falls_as_the_root_and_costs_its_bins():
 
 
 def test_events_are_proportional_to_hours():
-    found = converge(EXPERIMENT, "histogram", METHODS["histogram"](), exposures=(1, 7))
+    found = Convergence.of(EXPERIMENT, "histogram", METHODS["histogram"](), exposures=(1, 7))
     assert_allclose(found.events[1] / found.events[0], 7, rtol=1e-9)
     table = EXPERIMENT.runs
     rate = [NIGHT.truth.total_rate(z) for z in table["ZEN_PNT"]]
@@ -88,7 +93,7 @@ def test_events_are_proportional_to_hours():
 def test_smoothing_has_a_floor(monkeypatch):
     """`default` loses less than the histogram, but its accuracy stops improving."""
     monkeypatch.setattr(convergence, "N_REPLICATES", 2)
-    found = converge(EXPERIMENT, "default", METHODS["default"](), exposures=(100, 10000))
+    found = Convergence.of(EXPERIMENT, "default", METHODS["default"](), exposures=(100, 10000))
     assert found.loss[0] < 20_000
     assert found.exponent > -0.45
     assert found.fit[1] > 0
@@ -98,7 +103,8 @@ def test_smoothing_has_a_floor(monkeypatch):
 def test_results_do_not_depend_on_the_executor():
     job = "histogram", METHODS["histogram"]()
     alone, inline = (
-        converge(EXPERIMENT, *job, executor, exposures=(3, 40)) for executor in (None, Inline())
+        Convergence.of(EXPERIMENT, *job, executor, exposures=(3, 40))
+        for executor in (None, Inline())
     )
     assert_array_equal(alone.loss, inline.loss)
-    assert alone.loss != converge(replace(EXPERIMENT, seed=5), *job, exposures=(3, 40)).loss
+    assert alone.loss != Convergence.of(replace(EXPERIMENT, seed=5), *job, exposures=(3, 40)).loss

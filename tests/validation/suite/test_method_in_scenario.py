@@ -12,9 +12,9 @@ from simbg.parallel import Inline
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.metrics.registry import METRICS
-from simbg.validation.suite import method_in_scenario, suite
+from simbg.validation.suite import suite
+from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.method_in_scenario import run_scenario
-from simbg.validation.suite.routes import SCHEMES
 from simbg.validation.suite.suite import run_suite
 
 # In memory, since its name has no path; and as a 2015 store on disk.
@@ -84,7 +84,6 @@ def test_errors_are_kept_by_the_judge():
 
 def test_through_files():
     """A store, `simbg reconstruct`, the files it writes: ours holds, and a bad one is an error."""
-    assert SCHEMES[ON_DISK.name] == "hess"
     good, bad = run_scenario(ON_DISK, ["histogram", odd("Raises")], SEED)
     measured = {r.metric: r for r in good.results}
     assert measured.keys() == {n for n, m in METRICS.items() if m.function or m.kind != "runs"}
@@ -166,10 +165,10 @@ def test_convergence_once_a_truth(monkeypatch):
     seen = []
     monkeypatch.setattr(suite, "CONVERGENCE", ("tiny", "again", "other"))
 
-    def converge(experiment, *args):
+    def of(experiment, *args):
         seen.append(experiment.scenario.name)
 
-    monkeypatch.setattr(method_in_scenario, "converge", converge)
+    monkeypatch.setattr(Convergence, "of", of)
     other = replace(TINY, name="other", truth=replace(TINY.truth, index=2.4))
     run_suite([TINY, replace(TINY, name="again"), other], ["histogram"], SEED)
     assert seen == ["tiny", "other"]

@@ -18,12 +18,11 @@ from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.cube_pair import CubePair
+from simbg.validation.metrics.metric import MetricValue
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.suite.replicates import (
     Setting,
-    from_replicates,
-    replicate,
 )
 
 # Of each test; seeds were not chosen after looking (others pass, too).
@@ -141,10 +140,10 @@ def test_runs_share_events_as_their_livetimes_and_zeniths():
 def test_results_do_not_depend_on_the_executor():
     """Bit for bit, for numbers of replicates that do not fill their batches."""
     fast = Setting.of(Experiment.of(NIGHT, 5), Histogram(), COARSE)
-    alone = replicate(fast, 13, 7)
-    inline = replicate(fast, 13, 7, Inline())
+    alone = fast.replicate(13, 7)
+    inline = fast.replicate(13, 7, Inline())
     with ProcessPoolExecutor(2) as pool:
-        others = replicate(fast, 13, 7, pool)
+        others = fast.replicate(13, 7, pool)
     for summary in (inline, others):
         for name in OF_REPLICATES:
             values = [(s[name].value, s[name].error, s[name].ideal) for s in (alone, summary)]
@@ -163,7 +162,7 @@ def test_methods_see_the_same_counts():
             kept.append(stack.counts)
             return method.estimate(stack)
 
-        replicate(replace(fast, estimate=estimate), 3, 7)
+        replace(fast, estimate=estimate).replicate(3, 7)
         seen[name] = [c for c in kept if c.dtype.kind == "i"]
     assert_array_equal(seen["histogram"], seen["default"])
     assert len(seen["default"]) == 3
@@ -180,7 +179,7 @@ def test_more_replicates_do_not_change_the_first():
             seen.append(fast.estimate(stack).rate)
             return fast.estimate(stack)
 
-        replicate(replace(fast, estimate=estimate), n, seed)
+        replace(fast, estimate=estimate).replicate(n, seed)
         # Beside the cube of noise-free counts.
         return [rate.tobytes() for rate in seen]
 
@@ -196,10 +195,10 @@ def test_noise_of_raw_bins_costs_one_parameter_a_bin():
     for n_events in (1e6, 200):
         fast = setting(Histogram(), COARSE, n_events)
         lam = fast.expected.counts
-        cost = replicate(fast, 40, 3)["noise_cost"]
+        cost = fast.replicate(40, 3)["noise_cost"]
         spread = np.sqrt(np.sum(2 + 1 / lam) / 40)
         assert abs(cost.value - lam.size) < Z * spread
-        floor = replicate(fast, 3, 3)["bias_floor"]
+        floor = fast.replicate(3, 3)["bias_floor"]
         assert floor.value < 1e-12
 
 
@@ -242,7 +241,7 @@ def test_loss_of_2015_as_in_the_reference_figures(n_events, passes, figure):
     few, many = sorted(exact_loss(lam, p) for p in passes)
     assert few * 0.97 < figure < many * 1.03
     fast = setting(Default(), FACTS, n_events)
-    values = replicate(fast, 6, 19)
+    values = fast.replicate(6, 19)
     # Single bins in the corners at the highest energies make the tails long.
     assert few * 0.8 < mean_loss(values) < many * 1.25
     assert_allclose(values["efficiency"].value, 4 / mean_loss(values))
@@ -258,7 +257,7 @@ def test_efficiency_of_a_fit_of_the_true_family():
                 replace(stack, counts=shape * (stack.counts.sum() / shape.sum()))
             )
 
-    summary = replicate(setting(Fit(), COARSE, 1e4), 60, 2)
+    summary = setting(Fit(), COARSE, 1e4).replicate(60, 2)
     assert abs(summary["noise_cost"].value - 1) < Z * np.sqrt(2 / 60)  # χ² of one degree
     assert summary["noise_cost"].ideal == 4
     assert summary["bias_floor"].value < 1e-12
@@ -281,7 +280,7 @@ def test_heldout_deviance_agrees_with_lost_information():
     axes = replace(COARSE, energy=np.geomspace(0.1, 2, 4))
     fast = setting(Histogram(), axes, 1e7)
     assert fast.expected.counts.min() > 500
-    summary = replicate(fast, 40, 23)
+    summary = fast.replicate(40, 23)
     q = mean_loss(summary)
     heldout = summary["heldout_deviance"]
     # The truth loses as much to both, so the difference has less scatter than either.
@@ -293,7 +292,7 @@ def test_heldout_deviance_agrees_with_lost_information():
 def test_methods_state_their_own_variance(name):
     """Pulls about the method's own expectation have width 1; 40 replicates, each test at 1e-6."""
     fast = setting(METHODS[name](), COARSE, 3e6)
-    measured = replicate(fast, 40, 29)
+    measured = fast.replicate(40, 29)
     assert abs(measured["replicate_pull_width"].pull) < Z
 
 
@@ -306,7 +305,7 @@ def test_wrong_stated_errors_show_in_replicates(name):
         cube = fast.estimate(stack)
         return replace(cube, rate_error=0.8 * cube.rate_error)
 
-    measured = replicate(replace(fast, estimate=understate), 40, 29)
+    measured = replace(fast, estimate=understate).replicate(40, 29)
     assert measured["replicate_pull_width"].pull > Z
 
 
@@ -318,7 +317,7 @@ def test_wrong_errors_show_in_replicates():
         return replace(cube, rate_error=0.9 * cube.rate_error)
 
     fast = replace(setting(Histogram(), COARSE, 1e5), estimate=estimate)
-    measured = replicate(fast, 40, 29)
+    measured = fast.replicate(40, 29)
     assert measured["replicate_pull_width"].pull > Z
 
 
@@ -328,14 +327,14 @@ def test_wrong_errors_show_in_replicates():
 def test_mean_of_few_replicates_has_a_normal_pull():
     """5000 means of 4 normals: Kolmogorov–Smirnov of the pulls; a plain t would fail it."""
     values = np.random.default_rng(6).standard_normal((5000, 4)) + 2
-    pulls = np.array([from_replicates(row, 2.0).pull for row in values])
+    pulls = np.array([MetricValue.of_replicates(row, 2.0).pull for row in values])
     assert stats.kstest(pulls, "norm").pvalue > FALSE_ALARM
     plain = (values.mean(axis=1) - 2) / (values.std(axis=1, ddof=1) / 2)
     assert stats.kstest(plain, "norm").pvalue < FALSE_ALARM
 
 
 def test_replicates_without_scatter_have_no_error():
-    measure = from_replicates([3.0, 3.0, 3.0], 2.0)
+    measure = MetricValue.of_replicates([3.0, 3.0, 3.0], 2.0)
     assert measure.value == 3
     assert np.isnan(measure.error)
 
@@ -347,4 +346,4 @@ def test_default_axes_are_those_of_the_number_of_runs():
 
 def test_summary_is_documented():
     fast = setting(Histogram(), COARSE, 1e4)
-    assert replicate(fast, 3, 1).keys() == OF_REPLICATES
+    assert fast.replicate(3, 1).keys() == OF_REPLICATES
