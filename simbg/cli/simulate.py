@@ -45,8 +45,8 @@ def truth(out, model, from_, format, zenith, like, overwrite):
 
     from simbg.axes import edition2015_axes
     from simbg.io.cubes import read_cube, write_cube
+    from simbg.truth.edition2015_cube import edition2015_cube
     from simbg.truth.from_file import CubeTruth
-    from simbg.truth.gaussian import edition2015_cube
 
     _one_of(from_, "model", "--model")
     axes = read_cube(like).axes if like else None

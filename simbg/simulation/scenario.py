@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from simbg.errors import bounded, check_fields
 from simbg.simulation.schedule import observation_table
 from simbg.sky.pointing import Site
 from simbg.truth.from_file import CubeTruth
 from simbg.truth.gaussian import GaussianTruth
+from simbg.truth.protocol import Truth
 
 __all__ = ["HESS_SITE", "Scenario"]
 
@@ -76,19 +78,19 @@ class Scenario:
     name: str
     title: str = ""
     why: str = ""
-    truth: object = field(default_factory=GaussianTruth)
+    truth: Truth = field(default_factory=GaussianTruth)
     n_obs: int = 100
-    alt_range: tuple[float, float] = (72.0, 90.0)
+    alt_range: tuple[float, float] = bounded((72.0, 90.0), 0, 90)
     az_range: tuple[float, float] = (90.0, 270.0)
-    ontime: float = 1680.0
+    ontime: float = bounded(1680.0, 1e-3, 1e9)
     deadtime_fraction: float | tuple[float, float] = 0.09
     energy_threshold: float = 0.1
     threshold_power: float = 0.0
     site: Site = HESS_SITE
     target: tuple[float, float] | None = None
-    wobble: float = 0.7
-    n_gti: int = 1
-    gti_gap: float = 0.0
+    wobble: float = bounded(0.7, 0, 90)
+    n_gti: int = bounded(1, 1, 1e6)
+    gti_gap: float = bounded(0.0, 0, 1e9)
     sources: tuple = ()
     regions: tuple = ()
     run_scatter: float = 0.0
@@ -99,24 +101,15 @@ class Scenario:
     must_fail: tuple[str, ...] = ()
 
     def __post_init__(self):
-        az, alt, (ra, dec) = self.az_range, self.alt_range, self.target or (0.0, 0.0)
+        (east, west), (ra, dec) = self.az_range, self.target or (0.0, 0.0)
         dead = np.atleast_1d(self.deadtime_fraction)
-        for name, holds, expected in (
-            ("az_range", az[0] < az[1] <= az[0] + 360, "increasing deg over at most 360"),
-            ("alt_range", 0 <= alt[0] < alt[1] <= 90, "increasing deg within 0 and 90"),
-            ("ontime", self.ontime > 0, "s above 0"),
-            (
-                "deadtime_fraction",
-                np.all((dead >= 0) & (dead < 1)) and dead[0] <= dead[-1],
-                "0 or more and less than 1",
-            ),
-            ("target", 0 <= ra <= 360 and -90 <= dec <= 90, "deg on the sky"),
-            ("wobble", 0 <= self.wobble <= 90, "deg between 0 and 90"),
-            ("n_gti", self.n_gti >= 1, "1 or more"),
-            ("gti_gap", self.gti_gap >= 0, "s, 0 or more"),
-        ):
-            if not holds:
-                raise ValueError(f"{name}: got {getattr(self, name)}, expected {expected}")
+        check_fields(
+            self,
+            alt_range=(np.diff(self.alt_range) > 0, "two increasing deg"),
+            az_range=(east < west <= east + 360, "increasing deg over at most 360"),
+            deadtime_fraction=(0 <= dead[0] <= dead[-1] < 1, "0 or more and less than 1"),
+            target=(0 <= ra <= 360 and -90 <= dec <= 90, "deg on the sky"),
+        )
 
     @classmethod
     def from_file(cls, path, n_obs=30):

@@ -148,11 +148,5 @@ def _altaz_at_middle(ra, dec, start, duration, site):
 
 def rows_of(table):
     """Rows as plain dictionaries: small, quick, and ready for another process."""
-    columns = {
-        key: np.asarray(table[key]).tolist()
-        for key in table.colnames
-        if table[key].dtype.kind in "ifU"
-    }
-    return [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
+    columns = [table[name].tolist() for name in table.colnames]
+    return [dict(zip(table.colnames, values, strict=True)) for values in zip(*columns, strict=True)]

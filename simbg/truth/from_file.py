@@ -12,10 +12,11 @@ from hashlib import sha256
 from itertools import pairwise
 
 import numpy as np
+from scipy.special import boxcox, inv_boxcox
 
 from simbg.axes import Axes
 from simbg.io.cubes import read_model
-from simbg.truth.gaussian import GaussianTruth
+from simbg.truth.protocol import Truth
 
 __all__ = ["CubeTruth"]
 
@@ -26,7 +27,7 @@ CHUNK = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
-class CubeTruth:
+class CubeTruth(Truth):
     """The rate of a background cube, per second of livetime.
 
     It is constant over each pixel (per solid angle: uniform in lon and sin lat). Within an
@@ -53,6 +54,7 @@ class CubeTruth:
     Examples
     --------
     >>> from simbg.axes import edition2015_axes
+    >>> from simbg.truth.gaussian import GaussianTruth
     >>> cube = GaussianTruth().cube(edition2015_axes())
     >>> truth = CubeTruth.from_cube(cube)
     >>> bool(np.allclose(truth.integrate(cube.axes), cube.event_rate))
@@ -111,28 +113,19 @@ class CubeTruth:
         return hash(self.digest)
 
     def rate(self, energy, fov_lon, fov_lat, zenith=0.0):
-        """Differential rate in s-1 MeV-1 sr-1 at points (TeV, deg), broadcast together."""
+        """Differential rate at points; see `Truth.rate`."""
         points = np.broadcast_arrays(energy, fov_lon, fov_lat)
         edges = self.axes.energy, self.axes.fov_lon, self.axes.fov_lat
-        number = [
-            np.searchsorted(e, x, side="right") - 1 for e, x in zip(edges, points, strict=True)
-        ]
-        inside = np.all(
-            [(i >= 0) & (i < n) for i, n in zip(number, self.axes.shape, strict=True)], 0
-        )
-        k, x, y = (np.where(inside, i, 0) for i in number)
-        lowest = self.axes.energy[k]
-        ratio = np.where(inside, points[0], lowest) / lowest
+        # A border of zeros stands for what lies outside.
+        at = tuple(np.searchsorted(*pair, side="right") for pair in zip(edges, points, strict=True))
+        lowest = np.pad(self.axes.energy[:-1], 1, constant_values=1.0)[at[0]]
         # ∫ r (E / E₁)^(s − 1) dE = r E₁ growth
-        at_edge = self.average * np.diff(self.axes.energy)[:, None, None]
-        at_edge = (at_edge / self._growth)[k, x, y] / lowest
-        return inside * at_edge * ratio ** (self._steepness[k, x, y] - 1)
+        density = self.average * (np.diff(edges[0]) / edges[0][:-1])[:, None, None] / self._growth
+        rate, slope = (np.pad(values, 1)[at] for values in (density, self._steepness - 1))
+        return rate * (points[0] / lowest) ** slope
 
     def integrate(self, axes, zenith=0.0, energy_min=0.0):
-        """Events per second of livetime in each bin, exact: s-1, shape of ``axes``.
-
-        Of a bin that holds ``energy_min`` (TeV) only what lies above is counted.
-        """
+        """Events per second of livetime in each bin, exact; see `Truth.integrate`."""
         events = np.zeros((axes.shape[0], *self.axes.shape[1:]))
         whole = self.average * self.axes.volume
         for k, (bottom, top) in enumerate(pairwise(self.axes.energy)):
@@ -140,31 +133,14 @@ class CubeTruth:
                 low, high = max(bottom, low, energy_min), min(top, high)
                 if low < high:
                     s = self._steepness[k]
-                    share = _growth(s, np.log(high / low)) / self._growth[k]
+                    share = boxcox(high / low, s) / self._growth[k]
                     events[i] += whole[k] * share * (low / bottom) ** s
         lon = _overlap(self.axes.fov_lon, axes.fov_lon)
         lat = _overlap(*(np.sin(np.deg2rad(edges)) for edges in (self.axes.fov_lat, axes.fov_lat)))
         return lon.T @ events @ lat
 
-    # The cube needs nothing but `integrate`.
-    cube = GaussianTruth.cube
-
     def draw(self, livetime, zenith, rng):
-        """Draw a Poisson number of events.
-
-        Parameters
-        ----------
-        livetime : float
-            s
-        zenith : float
-            Of no effect.
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        energy, fov_lon, fov_lat : ndarray, shape (n_events,)
-            TeV, deg, deg; unbinned and exact, in random order.
-        """
+        """A Poisson number of events; see `Truth.draw`."""
         lit, upto = self._cells
         n_events = int(rng.poisson(upto[-1] * livetime)) if lit.size else 0
         events = np.empty((3, n_events))
@@ -180,8 +156,7 @@ class CubeTruth:
         k, x, y = np.unravel_index(cell, self.axes.shape)
         energy, fov_lon, fov_lat = events
         grown = rng.random(cell.size) * self._growth.ravel()[cell]
-        log_ratio = _inverse_growth(self._steepness.ravel()[cell], grown)
-        energy[:] = self.axes.energy[k] * np.exp(log_ratio)
+        energy[:] = self.axes.energy[k] * inv_boxcox(grown, self._steepness.ravel()[cell])
         lon, sin_lat = self.axes.fov_lon, np.sin(np.deg2rad(self.axes.fov_lat))
         fov_lon[:] = lon[x] + np.diff(lon)[x] * rng.random(cell.size)
         sine = sin_lat[y] + np.diff(sin_lat)[y] * rng.random(cell.size)
@@ -196,36 +171,24 @@ class CubeTruth:
     @cached_property
     def _steepness(self):
         """s of ∫ ∝ E^s: one more than the slope of the rate, full shape."""
-        lit, n_energy = self.average > 0, self.axes.shape[0]
-        log_rate = np.log(self.average, out=np.zeros(lit.shape), where=lit)
-        log_energy = np.log(self.axes.energy_center)
-        here = np.broadcast_to(np.arange(n_energy)[:, None, None], lit.shape)
-        dark = np.zeros_like(lit[:1])
-        below = here - np.concatenate([dark, lit[:-1]])
-        above = here + np.concatenate([lit[1:], dark])
-        rise, run = (
-            np.take_along_axis(values, above, 0) - np.take_along_axis(values, below, 0)
-            for values in (log_rate, np.broadcast_to(log_energy[:, None, None], lit.shape))
-        )
-        slope = np.divide(rise, run, out=np.zeros(lit.shape), where=lit & (run > 0))
+        lit = (self.average > 0)[None]
+        log_rate = np.log(self.average, out=np.full(self.axes.shape, np.nan), where=lit[0])
+        log_energy = np.log(self.axes.energy_center)[:, None, None]
+        here = np.stack(np.broadcast_arrays(log_energy, log_rate))
+        dark = np.full_like(here[:, :1], np.nan)
+        below = np.concatenate([dark, here[:, :-1]], axis=1)
+        above = np.concatenate([here[:, 1:], dark], axis=1)
+        above, below = (np.where(np.isnan(x[1]), here, x) for x in (above, below))
+        run, rise = above - below
+        slope = np.divide(rise, run, out=np.zeros(run.shape), where=lit[0] & (run > 0))
         return 1 + np.clip(slope, -INDEX_MAX, INDEX_MAX)
 
     @cached_property
     def _growth(self):
         """∫ (E / E₁)^s d ln E over each energy bin, full shape."""
-        log_width = np.diff(np.log(self.axes.energy))[:, None, None]
-        return _growth(self._steepness, log_width)
-
-
-def _growth(s, x):
-    """∫ exp(s t) dt from 0 to x."""
-    some = np.where(s == 0, 1.0, s)
-    return np.where(s == 0, x, np.expm1(some * x) / some)
-
-
-def _inverse_growth(s, grown):
-    some = np.where(s == 0, 1.0, s)
-    return np.where(s == 0, grown, np.log1p(some * grown) / some)
+        return boxcox(
+            (self.axes.energy[1:] / self.axes.energy[:-1])[:, None, None], self._steepness
+        )
 
 
 def _overlap(source, target):

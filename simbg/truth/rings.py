@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simbg.truth.gaussian import PANEL, _log_nodes
+from simbg.truth.quadrature import PANEL, energy_nodes, panel_nodes
 
 __all__ = ["ring_average", "ring_solid_angle"]
 
@@ -21,7 +21,7 @@ def ring_average(truth, energy, offset, zenith=0.0):
 
     Parameters
     ----------
-    truth : GaussianTruth or anything else with its ``rate``
+    truth : Truth
     energy : array_like, shape (n_energy + 1,)
         Edges in TeV.
     offset : array_like, shape (n_ring + 1,)
@@ -43,8 +43,10 @@ def ring_average(truth, energy, offset, zenith=0.0):
     """
     energy, offset = np.asarray(energy, float), np.asarray(offset, float)
     log_energy = np.log(energy)
-    nodes, weight = _log_nodes(log_energy[:-1], log_energy[1:], 1 / PANEL)
-    theta, inner = _offset_nodes(offset)
+    nodes, weight = energy_nodes(log_energy[:-1], log_energy[1:], 1 / PANEL)
+    edges = np.deg2rad(offset)
+    theta, inner = panel_nodes(edges[:-1], np.diff(edges), N_OFFSET)
+    inner = inner * np.sin(theta)
     turn = 2 * np.pi * (np.arange(N_TURN) + 0.5) / N_TURN
     sine = np.sin(theta)[..., None]
     lat = np.arcsin(sine * np.sin(turn))
@@ -69,11 +71,3 @@ def ring_solid_angle(offset):
     half = np.sin(0.5 * np.deg2rad(np.asarray(offset, float)))
     # Not the difference of cosines, which are all about 1.
     return 4 * np.pi * np.diff(half**2)
-
-
-def _offset_nodes(offset):
-    """θ in rad and the weight of sin θ dθ, (n_ring, N_OFFSET)."""
-    x, w = np.polynomial.legendre.leggauss(N_OFFSET)
-    low, step = np.deg2rad(offset)[:-1, None], np.deg2rad(np.diff(offset))[:, None]
-    theta = low + 0.5 * step * (x + 1)
-    return theta, 0.5 * step * w * np.sin(theta)

@@ -8,19 +8,24 @@ and events are those of the gaussian truth, thinned.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from scipy.special import expit
 
-from simbg.truth.gaussian import FOLDS, PANEL, RAD_PER_DEG, GaussianTruth, _log_nodes
+from simbg.axes import Axes
+from simbg.errors import bounded, check_fields
+from simbg.truth.gaussian import RAD_PER_DEG, GaussianTruth
+from simbg.truth.protocol import Truth
+from simbg.truth.quadrature import FOLDS, PANEL, energy_nodes, panel_nodes
 
 __all__ = ["ShapedTruth"]
 
 # Gauss–Legendre in the field of view: on panels over which a normal changes by e³ at 9 σ, 6 nodes
 # reach 1e-10 there and 1e-13 at 5 σ; a panel as wide as the ring, or as half of 1/gradient, loses
 # no more. Beyond 9 σ, where 1e-18 is left, and beyond 9 ρ of the ring, one panel a pixel does.
-X, W = np.polynomial.legendre.leggauss(6)
+NODES = 6
 PANELS_PER_SIGMA = 3.0
 REACH = 9.0
 # A step that rises as E^k has poles π/k off the axis of ln E: 12 nodes reach 1e-12 over 4/k.
@@ -29,25 +34,12 @@ STEP_PANEL = 4.0
 ZENITH_MAX = 85.0
 # Events thinned at a time: their arrays stay in the cache of one core.
 CHUNK = 1 << 14
-# Angular integrals that are kept: a cube of 20 × 60 × 60 bins takes 7 MB.
-CACHE_BYTES = 64 << 20
-_CACHE = {}
-LIMITS = {
-    "curvature": (0, 10),
-    "zenith_power": (-10, 10),
-    "zenith_hardening": (-10, 10),
-    "turn_on_energy": (0, 1e3),
-    "turn_on_power": (0.1, 50),
-    "turn_on_zenith": (0, 10),
-    "ring_depth": (0, 0.999),
-    "ring_radius": (0.05, 60),
-    "ring_energy": (1e-3, 1e3),
-    "ring_power": (0.1, 50),
-}
+# Energy bins whose angular integrals are kept: of 60 × 60 pixels each takes some 0.4 MB.
+N_KEPT = 128
 
 
 @dataclass(frozen=True)
-class ShapedTruth:
+class ShapedTruth(Truth):
     """A gaussian truth times factors of energy, direction and zenith angle.
 
     With E in TeV, lon, lat and r = √(lon² + lat²) in deg, and z the zenith angle,
@@ -104,48 +96,44 @@ class ShapedTruth:
     """
 
     base: GaussianTruth = field(default_factory=GaussianTruth)
-    curvature: float = 0.0
-    zenith_power: float = 0.0
-    zenith_hardening: float = 0.0
-    turn_on_energy: float = 0.0
-    turn_on_power: float = 4.0
-    turn_on_zenith: float = 2.5
-    gradient: tuple[float, float] = (0.0, 0.0)
-    ring_depth: float = 0.0
-    ring_radius: float = 1.2
-    ring_energy: float = 5.0
-    ring_power: float = 3.0
+    curvature: float = bounded(0.0, 0, 10)
+    zenith_power: float = bounded(0.0, -10, 10)
+    zenith_hardening: float = bounded(0.0, -10, 10)
+    turn_on_energy: float = bounded(0.0, 0, 1e3)
+    turn_on_power: float = bounded(4.0, 0.1, 50)
+    turn_on_zenith: float = bounded(2.5, 0, 10)
+    gradient: tuple[float, float] = bounded((0.0, 0.0), -1, 1)
+    ring_depth: float = bounded(0.0, 0, 0.999)
+    ring_radius: float = bounded(1.2, 0.05, 60)
+    ring_energy: float = bounded(5.0, 1e-3, 1e3)
+    ring_power: float = bounded(3.0, 0.1, 50)
     dead: tuple[tuple[float, float, float, float], ...] = ()
 
     def __post_init__(self):
         # Lists, as JSON has them, would have no hash.
         object.__setattr__(self, "gradient", tuple(self.gradient))
         object.__setattr__(self, "dead", tuple(map(tuple, self.dead)))
-        if not isinstance(self.base, GaussianTruth) or self.base.quadrant:
-            raise ValueError(f"base: got {self.base}, expected a GaussianTruth without quadrant")
-        for name, (low, high) in LIMITS.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: got {getattr(self, name)}, expected {low} to {high}")
-        if len(self.gradient) != 2 or not all(abs(slope) <= 1 for slope in self.gradient):
-            raise ValueError(f"gradient: got {self.gradient}, expected two of deg-1 within ±1")
-        for box in self.dead:
-            if len(box) != 4 or not (box[0] < box[1] and box[2] < box[3]):
-                raise ValueError(
-                    f"dead: got {box}, expected (lon_low, lon_high, lat_low, lat_high) in deg"
-                )
+        lit = isinstance(self.base, GaussianTruth) and not self.base.quadrant
+        boxes = all(len(box) == 4 and box[0] < box[1] and box[2] < box[3] for box in self.dead)
+        check_fields(
+            self,
+            base=(lit, "a GaussianTruth without quadrant"),
+            gradient=(len(self.gradient) == 2, "two of deg-1 within ±1"),
+            dead=(boxes, "(lon_low, lon_high, lat_low, lat_high) in deg"),
+        )
 
     def rate(self, energy, fov_lon, fov_lat, zenith=0.0):
-        """Differential rate in s-1 MeV-1 sr-1 at points (TeV, deg), broadcast together."""
+        """Differential rate at points; see `Truth.rate`."""
         density = self._tilted(zenith).rate(energy, fov_lon, fov_lat, zenith)
         log_energy, fov_lon, fov_lat = np.broadcast_arrays(np.log(energy), fov_lon, fov_lat)
         factor = self._in_energy(log_energy, zenith) * self._in_camera(fov_lon, fov_lat)
         return density * factor * self._in_ring(log_energy, fov_lon, fov_lat)
 
     def integrate(self, axes, zenith=0.0, energy_min=0.0):
-        """Events per second of livetime in each bin, exact: s-1, shape of ``axes``.
+        """Events per second of livetime in each bin, exact; see `Truth.integrate`.
 
-        Of a bin that holds ``energy_min`` (TeV) only what lies above is counted.
-
+        Notes
+        -----
         Gauss–Legendre nodes in ln E, and in each pixel. What depends on the zenith angle
         depends on energy alone: the sums over pixels are made once and kept.
         """
@@ -155,37 +143,24 @@ class ShapedTruth:
         tilted, events = self._tilted(zenith), np.zeros(axes.shape)
         if not lit.size:
             return events
-        blocks = [self._pixels(axes, edges[i], edges[i + 1]) for i in lit]
+        pixels = tuple(axes.fov_lon), tuple(axes.fov_lat)
+        blocks = [self._pixels(*pixels, edges[i], edges[i + 1]) for i in lit]
         energy, weight = (np.concatenate([block[i] for block in blocks]) for i in (0, 1))
-        weight = weight * energy * tilted._energy_density(energy) * tilted.total_rate(zenith)
+        weight = weight * energy * tilted.spectrum(energy) * tilted.total_rate(zenith)
         weight *= self._in_energy(np.log(energy), zenith)
         ends = np.cumsum([block[0].size for block in blocks])
         for i, part, (_, _, shares) in zip(lit, np.split(weight, ends[:-1]), blocks, strict=True):
             events[i] = np.tensordot(part, shares, 1)
         return events
 
-    # The cube needs nothing but `integrate`.
-    cube = GaussianTruth.cube
-
     def draw(self, livetime, zenith, rng):
-        """Draw a Poisson number of events.
+        """A Poisson number of events; see `Truth.draw`.
 
-        Events of the gaussian truth, each kept with the probability that the factors
-        have: a thinned Poisson process is one, of the thinned rate. As 1 + tanh reaches
-        2, a gradient takes twice the events.
-
-        Parameters
-        ----------
-        livetime : float
-            s
-        zenith : float
-            deg
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        energy, fov_lon, fov_lat : ndarray, shape (n_events,)
-            TeV, deg, deg; unbinned and exact, in random order.
+        Notes
+        -----
+        Events of the gaussian truth, each kept with the probability that the factors have: a
+        thinned Poisson process is one, of the thinned rate. As 1 + tanh reaches 2, a gradient
+        takes twice the events.
         """
         tilted, most = self._tilted(zenith), 2.0 if any(self.gradient) else 1.0
         left = int(rng.poisson(most * tilted.total_rate(zenith) * livetime))
@@ -199,13 +174,13 @@ class ShapedTruth:
     def _thinned(self, tilted, n_events, most, zenith, rng):
         """What stays of some events: those of a wrong energy need no direction."""
         log_energy, lowest = np.empty(n_events), np.log(tilted.energy_range[0])
-        tilted._log_energies_into(log_energy, rng)
+        tilted.fill_log_energy(log_energy, rng)
         (energy,) = _thin(self._in_energy(log_energy + lowest, zenith), rng, log_energy)
         fov_lon, fov_lat = np.empty((2, energy.size))
-        tilted._directions_into(fov_lon, fov_lat, energy, rng)
+        tilted.fill_directions((fov_lon, fov_lat), energy, rng)
         share = self._in_camera(fov_lon, fov_lat) / most
         share = share * self._in_ring(energy + lowest, fov_lon, fov_lat)
-        tilted._exp_into(energy)
+        tilted.exponentiate(energy)
         return _thin(share, rng, energy, fov_lon, fov_lat)
 
     def _tilted(self, zenith):
@@ -222,7 +197,7 @@ class ShapedTruth:
             return self.base
         log_cos, low = _log_cos(zenith), self.base.energy_range[0]
         tilted = replace(self.base, index=self.base.index + b * log_cos)
-        norm = self.base._energy_density(low) / tilted._energy_density(low)
+        norm = self.base.spectrum(low) / tilted.spectrum(low)
         norm *= np.exp((a - b * np.log(low)) * log_cos)
         return replace(tilted, event_rate=float(self.base.event_rate * norm))
 
@@ -258,7 +233,8 @@ class ShapedTruth:
         """d(E)"""
         return self.ring_depth * expit(self.ring_power * (log_energy - np.log(self.ring_energy)))
 
-    def _pixels(self, axes, low, high):
+    @lru_cache(maxsize=N_KEPT)  # noqa: B019, truths are small
+    def _pixels(self, fov_lon, fov_lat, low, high):
         """Nodes between two energies and the integrals over pixels there, kept for the next call.
 
         Returns
@@ -268,22 +244,9 @@ class ShapedTruth:
         shares : ndarray, shape (n_nodes, n_fov_lon, n_fov_lat)
             ∫ N(lon) N(lat) G R D over each pixel
         """
-        key = (self, axes.fov_lon.tobytes(), axes.fov_lat.tobytes(), float(low), float(high))
-        # Out and in again: the first is the one that was not asked for longest.
-        block = _CACHE.pop(key, None)
-        if block is None:
-            block = self._make_pixels(axes, low, high)
-            room = CACHE_BYTES - block[2].nbytes
-            while _CACHE and sum(kept[2].nbytes for kept in _CACHE.values()) > room:
-                _CACHE.pop(next(iter(_CACHE)))
-            if room < 0:
-                return block
-        _CACHE[key] = block
-        return block
-
-    def _make_pixels(self, axes, low, high):
+        axes = Axes((low, high), fov_lon, fov_lat)
         steps = self._panels_per_log_energy(axes)
-        energy, weight = (a[0] for a in _log_nodes(*np.log([[low], [high]]), steps))
+        energy, weight = (a[0] for a in energy_nodes(*np.log([[low], [high]]), steps))
         sigma, (peak_lon, peak_lat) = self.base.width(energy)[:, None], self.base.peak
         lon, w_lon, first_lon = self._nodes(axes.fov_lon, peak_lon, 0, sigma)
         lat, w_lat, first_lat = self._nodes(axes.fov_lat, peak_lat, 1, sigma)
@@ -301,7 +264,7 @@ class ShapedTruth:
     def _panels_per_log_energy(self, axes):
         """So many that no factor, at any zenith angle, changes too much over a panel."""
         log_range = np.abs(np.log(self.base.energy_range)).max()
-        folds = self.base._steepest(axes) + 2 * self.curvature * log_range
+        folds = self.base.steepest(axes) + 2 * self.curvature * log_range
         folds += abs(self.zenith_hardening * _log_cos(ZENITH_MAX))
         steps = [self.turn_on_power * bool(self.turn_on_energy)]
         steps += [self.ring_power * bool(self.ring_depth)]
@@ -310,29 +273,22 @@ class ShapedTruth:
     def _nodes(self, edges, peak, direction, sigma):
         """Nodes and weights along one direction, and the number of the first in each pixel.
 
-        Each zone (centre, reach, panels per deg) adds its panels; panels end at its ends, at
-        pixels' edges, and at the edges of what is dead.
+        Panels are narrow within reach of the peak and of the ring; they end at pixels' edges
+        and at the edges of what is dead.
         """
-        slope = 2 * abs(self.gradient[direction])
-        zones = np.array(
-            [
-                (peak, REACH * sigma.max(), PANELS_PER_SIGMA / sigma.min() + slope),
-                (0, REACH * self.ring_radius, bool(self.ring_depth) / self.ring_radius),
-            ]
-        )
-        center, reach, density = zones.T
+        reach = REACH * max(sigma.max(), self.ring_radius) + abs(peak)
+        density = PANELS_PER_SIGMA / sigma.min() + 2 * abs(self.gradient[direction])
+        density += bool(self.ring_depth) / self.ring_radius
         dead = [edge for box in self.dead for edge in box[2 * direction : 2 * direction + 2]]
-        cuts = np.clip([*(center - reach), *(center + reach), *dead], edges[0], edges[-1])
-        breaks = np.unique(np.append(edges, cuts))
+        breaks = np.unique([*edges, *np.clip([-reach, reach, *dead], edges[0], edges[-1])])
         low, width = breaks[:-1], np.diff(breaks)
-        near = np.abs((low + 0.5 * width)[:, None] - center) < reach
-        panels = np.maximum(1, np.ceil(width * (near @ density))).astype(int)
+        near = np.abs(low + 0.5 * width) < reach
+        panels = np.maximum(1, np.ceil(width * density * near)).astype(int)
         step = np.repeat(width / panels, panels)
         number = np.arange(step.size) - np.repeat(np.cumsum(panels) - panels, panels)
         start = np.repeat(low, panels) + number * step
-        nodes = start[:, None] + 0.5 * step[:, None] * (X + 1)
-        weights = 0.5 * step[:, None] * W
-        return nodes.ravel(), weights.ravel(), X.size * np.searchsorted(start, edges[:-1])
+        nodes, weights = panel_nodes(start, step, NODES)
+        return nodes.ravel(), weights.ravel(), NODES * np.searchsorted(start, edges[:-1])
 
 
 def _thin(share, rng, *values):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 
 import numpy as np
+from astropy import units as u
+from astropy.coordinates import offset_by
+from scipy.special import boxcox, inv_boxcox
 
+from simbg.errors import bounded, check_fields
 from simbg.io.gadf_writer import GadfWriter
 
-__all__ = ["GammaSource", "offset_by"]
+__all__ = ["GammaSource"]
 
 # Rings, as far out (in σ) as a millionth of a millionth of the events, and angles of the points
 # that stand for a source.
@@ -42,30 +46,21 @@ class GammaSource:
     """
 
     name: str
-    ra: float
-    dec: float
-    flux: float = 3.8e-11
-    index: float = 2.5
-    extension: float = 0.0
-    psf: float = 0.08
-    energy_range: tuple[float, float] = (0.1, 100.0)
+    ra: float = bounded(MISSING, 0, 360)
+    dec: float = bounded(MISSING, -90, 90)
+    flux: float = bounded(3.8e-11, 0, 1)
+    index: float = bounded(2.5, -100, 100)
+    extension: float = bounded(0.0, 0, 10)
+    psf: float = bounded(0.08, 0, 10)
+    energy_range: tuple[float, float] = bounded((0.1, 100.0), 1e-9, 1e9)
 
     def __post_init__(self):
-        low, high = self.energy_range
-        if not (0 <= self.ra <= 360 and -90 <= self.dec <= 90):
-            raise ValueError(
-                f"source {self.name}: got RA {self.ra}, Dec {self.dec}, expected deg on the sky"
-            )
-        if not (0 <= self.flux < np.inf and np.isfinite(self.index) and 0 < low < high < np.inf):
-            raise ValueError(
-                f"source {self.name}: got flux {self.flux}, index {self.index} and energies "
-                f"{(low, high)} TeV, expected a flux of 0 or more and low < high"
-            )
-        if not (self.extension >= 0 and self.psf >= 0 and 0 < self.width < 10):
-            raise ValueError(
-                f"source {self.name}: got extension {self.extension} and psf {self.psf}, "
-                "expected deg, one above 0, below 10"
-            )
+        check_fields(
+            self,
+            f"source {self.name}: ",
+            energy_range=(np.diff(self.energy_range) > 0, "two increasing TeV"),
+            psf=(0 < self.width < 10, "deg above 0, with the extension"),
+        )
 
     @property
     def width(self):
@@ -76,17 +71,16 @@ class GammaSource:
         """Events per second of livetime between two energies (TeV; broadcast), Hz."""
         low, high = (np.clip(energy, *self.energy_range) for energy in (low, high))
         k = 1 - self.index
-        flux = np.log(high / low) if k == 0 else (high**k - low**k) / k
-        return GadfWriter.EFFECTIVE_AREA * self.flux * flux
+        return GadfWriter.EFFECTIVE_AREA * self.flux * low**k * boxcox(high / low, k)
 
     def draw(self, livetime, rng):
         """Energies (TeV), RA and Dec (deg) of a Poisson number of events in ``livetime`` s."""
         n_events = int(rng.poisson(self.event_rate() * livetime))
         low, high = self.energy_range
-        k, u = 1 - self.index, rng.random(n_events)
-        energy = low * (high / low) ** u if k == 0 else (low**k + u * (high**k - low**k)) ** (1 / k)
+        k = 1 - self.index
+        energy = low * inv_boxcox(rng.random(n_events) * boxcox(high / low, k), k)
         radius = self.width * np.sqrt(2 * rng.standard_exponential(n_events))
-        return energy, *offset_by(self.ra, self.dec, rng.uniform(0, 360, n_events), radius)
+        return energy, *self._around(rng.uniform(0, 360, n_events), radius)
 
     def points(self):
         """RA and Dec (deg) of points that stand for the source's events, and their weights."""
@@ -95,15 +89,10 @@ class GammaSource:
         weight = -np.diff(np.exp(-0.5 * edges**2)) / (1 - np.exp(-0.5 * REACH**2)) / N_ANGLES
         # Each ring is turned by a golden angle against the last, so that no gap repeats.
         angle = np.arange(N_ANGLES) * 360 / N_ANGLES + 137.50776 * np.arange(N_RADII)[:, None]
-        place = offset_by(self.ra, self.dec, angle.ravel(), np.repeat(radius, N_ANGLES))
+        place = self._around(angle.ravel(), np.repeat(radius, N_ANGLES))
         return *place, np.repeat(weight, N_ANGLES)
 
-
-def offset_by(ra, dec, angle, radius):
-    """RA and Dec at a distance and position angle (from north to east) from a place; all deg."""
-    dec, angle, radius = (np.deg2rad(x) for x in (dec, angle, radius))
-    # A unit vector, x towards the meridian of the place: good at the poles, too.
-    x = np.cos(dec) * np.cos(radius) - np.sin(dec) * np.sin(radius) * np.cos(angle)
-    y = np.sin(radius) * np.sin(angle)
-    z = np.sin(dec) * np.cos(radius) + np.cos(dec) * np.sin(radius) * np.cos(angle)
-    return (ra + np.rad2deg(np.arctan2(y, x))) % 360, np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+    def _around(self, angle, radius):
+        """RA and Dec at position angles and distances from the source; all deg."""
+        place = offset_by(self.ra * u.deg, self.dec * u.deg, angle * u.deg, radius * u.deg)
+        return [coordinate.deg for coordinate in place]

@@ -209,14 +209,6 @@ def test_dark_cube_has_no_events(axes):
     assert not truth.integrate(OTHER).any()
 
 
-def test_seed_and_livetime(patchy):
-    livetime = 1e4 / patchy.integrate(patchy.axes).sum()
-    first, again, other = (patchy.draw(livetime, 0.0, np.random.default_rng(s)) for s in (1, 1, 2))
-    assert_array_equal(first, again)
-    assert first[0].size != other[0].size
-    assert [x.size for x in patchy.draw(0.0, 0.0, np.random.default_rng(1))] == [0] * 3
-
-
 # Values -----------------------------------------------------------------------------------------
 
 

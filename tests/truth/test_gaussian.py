@@ -4,18 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import integrate
-from scipy.stats import chi2, kstest, norm
+from scipy.stats import kstest, norm
+from support.quadrature import panels
+from support.sampling import FALSE_ALARM, worst_p_value
 
 from simbg.axes import Axes, edition2015_axes
-from simbg.truth.gaussian import GaussianTruth, edition2015_cube
+from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.poisson import deviance_z
 
 # The reference has converged to 1e-12; the brief of the integrals is 1e-10.
 RTOL = 1e-10
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 # Exact integrals ------------------------------------------------------------------------------
@@ -37,13 +36,6 @@ def density(truth, energy, lon, lat):
 
     weight = truth.event_rate * energy**-index / norm_
     return weight, normal(lon), normal(lat)
-
-
-def panels(low, high, number):
-    """Gauss–Legendre nodes and weights on a number of equal panels."""
-    step = (high - low) / number
-    x = low + step * (np.arange(number)[:, None] + 0.5 * (NODES + 1))
-    return x.ravel(), np.tile(0.5 * step * WEIGHTS, number)
 
 
 def brute(truth, energy, lon, lat):
@@ -145,25 +137,6 @@ def test_threshold_inside_a_bin_cuts_it(energy_min):
         else:
             expected = brute(truth, (low, high), axes.fov_lon, axes.fov_lat)
             assert_allclose(got[i], expected, rtol=RTOL, atol=0)
-
-
-@pytest.mark.parametrize("name", ["integral", "center", "quadrant"])
-def test_rate_is_the_density_of_the_integral(name):
-    """∫ rate dE dΩ over a wide box by scipy's adaptive quadrature, solid angle and all."""
-    truth = TRUTHS[name]
-    (e1, e2), (x1, x2), (y1, y2) = (2.0, 4.0), (-3.0, -1.0), (-6.0, -2.0)
-    deg = np.pi / 180
-
-    def integrand(lat, lon, energy):
-        return 1e6 * deg**2 * np.cos(deg * lat) * truth.rate(energy, lon, lat, zenith=30.0)
-
-    options = {"epsabs": 0, "epsrel": 1e-9}
-    expected, _ = integrate.nquad(
-        integrand, [(y1, y2), (x1, x2), (e1, e2)], opts=[options, options, options]
-    )
-    got = truth.integrate(Axes([e1, e2], [x1, x2], [y1, y2]), zenith=30.0).item()
-    # The adaptive quadrature was asked for 1e-9 a dimension and gives 1e-13.
-    assert_allclose(got, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("point", [(0.2, 0.0, 0.0), (3.0, -2.0, -1.5), (50.0, -0.5, -40.0)])
@@ -282,38 +255,10 @@ SAMPLING_AXES = Axes(
     np.array([-9.0, -5, -3.1, -1.7, -0.6, 0.0, 0.9, 2.2, 4.4, 9]),
     np.array([-8.0, -4, -2.3, -1.1, 0.0, 0.3, 1.9, 3.3, 4.1, 6, 10]),
 )
-# Of one comparison of events and integrals, all projections together.
-FALSE_ALARM = 1e-6
-PROJECTIONS = {
-    "energy": (1, 2),
-    "fov_lon": (0, 2),
-    "fov_lat": (0, 1),
-    "energy, fov_lon": (2,),
-    "energy, fov_lat": (1,),
-    "fov_lon, fov_lat": (0,),
-    "all": (),
-}
 
 
-def projection_p_values(counts, expected):
-    """Two-sided p-value of the deviance in each projection.
-
-    Where a bin expects 100 counts or more the deviance is χ² to a part in 600, so the exact
-    moments behind z are those of χ² and the tail is its tail.
-    """
-    p_values = {}
-    for name, axis in PROJECTIONS.items():
-        n, mu = counts.sum(axis=axis), expected.sum(axis=axis)
-        n, mu = n[mu > 100], mu[mu > 100]
-        z = deviance_z(n, mu)
-        law = chi2(mu.size)
-        value = mu.size + z * np.sqrt(2 * mu.size)
-        p_values[name] = 2 * min(law.sf(value), law.cdf(value))
-    return p_values
-
-
-def worst(truth, sample, n_expected, seed, fill=SAMPLING_AXES.fill):
-    """Smallest p-value, Bonferroni over projections, of a Poisson number of events."""
+def p_value(truth, sample, n_expected, seed, fill=SAMPLING_AXES.fill):
+    """Of a Poisson number of events; see `worst_p_value`."""
     rng = np.random.default_rng(seed)
     expected = truth.integrate(SAMPLING_AXES) * n_expected / truth.total_rate()
     left = int(rng.poisson(n_expected))
@@ -322,9 +267,7 @@ def worst(truth, sample, n_expected, seed, fill=SAMPLING_AXES.fill):
         n = min(left, 4_000_000)
         counts += fill(*sample(n, rng))
         left -= n
-    if np.any(counts[expected == 0]):
-        return 0.0
-    return len(PROJECTIONS) * min(projection_p_values(counts, expected).values())
+    return worst_p_value(counts, expected)
 
 
 SAMPLED = ("integral", "center", "index 1", "index 0.3", "quadrant", "narrowing")
@@ -334,14 +277,14 @@ SAMPLED = ("integral", "center", "index 1", "index 0.3", "quadrant", "narrowing"
 def test_events_follow_the_integrals(name):
     """False-alarm rate 1e-6 each; finds 1 % of a width, see the controls."""
     truth = TRUTHS[name]
-    assert worst(truth, truth.sample, 2e6, seed=1) > FALSE_ALARM
+    assert p_value(truth, truth.sample, 2e6, seed=1) > FALSE_ALARM
 
 
 @pytest.mark.slow
 def test_100_million_events_follow_the_integrals():
     """False-alarm rate 1e-6; with so many it finds 0.2 % of a width (ln σ: 5.6 · 1.7/√N · 2)."""
     truth = TRUTHS["center"]
-    assert worst(truth, truth.sample, 1e8, seed=2) > FALSE_ALARM
+    assert p_value(truth, truth.sample, 1e8, seed=2) > FALSE_ALARM
 
 
 def uniform_in_bins(truth, n, rng):
@@ -392,7 +335,7 @@ def test_control_wrong_samplers_are_found(wrong):
     """Each at the number of events with which the right sampler passes above."""
     truth = TRUTHS["quadrant"]
     sample = lambda n, rng: wrong(truth, n, rng)  # noqa: E731
-    assert worst(truth, sample, 2e6, seed=1) < FALSE_ALARM
+    assert p_value(truth, sample, 2e6, seed=1) < FALSE_ALARM
 
 
 @pytest.mark.parametrize("name", SAMPLED)
@@ -433,85 +376,7 @@ def test_few_events(n):
     assert [x.shape for x in GaussianTruth().sample(n, np.random.default_rng(0))] == [(n,)] * 3
 
 
-# The cube of 2015 -----------------------------------------------------------------------------
-
-
-def published(path):
-    """HDUs of a 2015 table: (edges of energy, lon, lat), name → (energy, lon, lat) array."""
-    arrays, edges = {}, None
-    with fits.open(path) as file:
-        for hdu in file[1:]:
-            data = hdu.data
-            edges = [
-                np.append(data[f"{name}_LO"][0], data[f"{name}_HI"][0][-1])
-                for name in ("ENERG", "DETX", "DETY")
-            ]
-            arrays[hdu.name] = np.array(data[data.names[6]][0], float).transpose(0, 2, 1)
-    return edges, arrays
-
-
-def edges_of(cube):
-    return cube.axes.energy, cube.axes.fov_lon, cube.axes.fov_lat
-
-
-@pytest.mark.gammapy_data
-def test_published_true_cube(fixtures_2015):
-    """Doubles through a pow and an exp: the file is met to 2e-15, 1e-12 leaves room for libm."""
-    edges, arrays = published(fixtures_2015 / "bg_cube_model_true.fits.gz")
-    cube = edition2015_cube(edition2015_axes(), altitude=81.0, sigma=5.0, index_counts=1.5)
-    for ours, theirs in zip(
-        (cube.axes.energy, cube.axes.fov_lon, cube.axes.fov_lat), edges, strict=True
-    ):
-        assert_allclose(ours, theirs, rtol=1e-12)
-    assert_allclose(cube.counts, arrays["COUNTS"], rtol=1e-12, atol=0)
-    assert_allclose(cube.livetime, arrays["LIVETIME"], rtol=1e-12, atol=0)
-    assert_allclose(cube.rate * 1e6, arrays["BACKGROUND"], rtol=1e-12, atol=0)
-
-
-@pytest.mark.gammapy_data
-def test_published_model_values(fixtures_2015):
-    """A file of plain model values: altitude 90 deg, index 2.7, nothing divided by a volume."""
-    edges, arrays = published(fixtures_2015 / "bg_cube_model_test1.fits")
-    cube = edition2015_cube(altitude=90.0, sigma=5.0, index_counts=2.7)
-    for ours, theirs in zip(edges_of(cube), edges, strict=True):
-        assert_allclose(ours, theirs, rtol=1e-12)
-    assert_allclose(cube.counts, arrays["BACKGROUND"], rtol=1e-12, atol=0)
-
-
-def test_formula_of_2015():
-    """The fact sheet's formula, number by number, where no file is at hand."""
-    axes = Axes([0.1, 0.4, 1.6, 6.4], [-3.0, -1.0, 2.0], [-1.0, 1.0, 2.0, 4.0])
-    cube = edition2015_cube(axes, altitude=81.0, sigma=5.0, index_counts=1.5)
-    s = np.log(2) / np.log(64)  # = 1/6
-    centers = [0.2, 0.8, 3.2], [-2.0, 0.5], [0.0, 1.5, 3.0]
-    for i, j, k in np.ndindex(axes.shape):
-        energy, x, y = centers[0][i], centers[1][j], centers[2][k]
-        width = 2.5 * (energy / 0.1) ** s
-        counts = 0.95 * np.exp(-(x**2 + y**2) / width**2) * energy**-1.5
-        sr = np.diff(axes.fov_lon)[j] * np.diff(axes.fov_lat)[k] * (np.pi / 180) ** 2
-        assert cube.counts[i, j, k] == pytest.approx(counts, rel=1e-13)
-        rate = counts / (sr * np.diff(axes.energy)[i] * 1e6)
-        assert cube.rate[i, j, k] == pytest.approx(rate, rel=1e-13)
-    assert_array_equal(cube.livetime, 1.0)
-
-
-def test_level_of_2015():
-    """Nothing falls below 1e-10 / (s sr TeV)."""
-    angle = np.linspace(-60, 60, 4)
-    cube = edition2015_cube(Axes([1.0, 10.0, 1e4], angle, angle), sigma=2.0)
-    assert cube.rate.min() == pytest.approx(1e-16, rel=1e-12)
-    assert cube.rate.max() > 1e-14
-
-
-def test_mask_of_2015_leaves_a_quadrant():
-    """Its middle is that of the axes, and what lies on it is kept."""
-    axes = Axes([0.1, 1.0], [-3.0, -1.0, 1.0, 3.0], [0.0, 1.0, 2.0, 3.0, 4.0])
-    plain, masked = edition2015_cube(axes), edition2015_cube(axes, apply_mask=True)
-    lit = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])[None]
-    assert_array_equal(masked.rate, plain.rate * lit)
-    assert_array_equal(masked.counts, plain.counts * lit)
-    assert np.all(plain.rate > 0)
-
+# The peak -------------------------------------------------------------------------------------
 
 PEAKED = GaussianTruth(index=2.6, sigma=(1.5, 2.5), peak=(0.7, -0.4))
 

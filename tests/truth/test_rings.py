@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.io.bkg_2d import write_bkg_2d
 from simbg.io.cubes import read_model
-from simbg.truth import rings
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.rings import ring_average, ring_solid_angle
 
@@ -29,13 +28,13 @@ def test_rings_hold_all_events():
     assert_allclose(events.sum(axis=1), expected, rtol=1e-12)
 
 
-def test_quadrature_has_converged(monkeypatch):
-    """For the narrowest width that is promised."""
+def test_quadrature_has_converged():
+    """For the narrowest width that is promised: a ring is the sum of four."""
     truth = GaussianTruth(sigma=(0.5, 0.5), peak=(0.9, -0.5))
-    before = ring_average(truth, ENERGY, OFFSET)
-    monkeypatch.setattr(rings, "N_OFFSET", 2 * rings.N_OFFSET)
-    monkeypatch.setattr(rings, "N_TURN", 2 * rings.N_TURN)
-    assert_allclose(ring_average(truth, ENERGY, OFFSET), before, rtol=1e-12)
+    fine = np.linspace(0.0, 3.5, 29)
+    events = events_of(ring_average(truth, ENERGY, fine), fine)
+    coarse = events_of(ring_average(truth, ENERGY, fine[::4]), fine[::4])
+    assert_allclose(events.reshape(3, 7, 4).sum(axis=2), coarse, rtol=1e-12)
 
 
 def test_rings_count_drawn_events():

@@ -1,0 +1,59 @@
+"""The true cube of 2015's test fixtures, its inconsistencies kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simbg import portable
+from simbg.axes import MEV_PER_TEV
+from simbg.cube import BackgroundCube
+
+__all__ = ["edition2015_cube"]
+
+
+def edition2015_cube(axes, altitude=70.0, sigma=5.0, index_counts=2.7):
+    """The true cube of 2015's ``make_test_bg_cube_model``, its inconsistencies kept.
+
+    Model values at bin centres stand for bin contents, the gaussian is
+    exp(−r²/σ²), solid angles are flat, ``index_counts`` is that of the counts per
+    logarithmic energy bin (the rate falls with one more), and the norm is
+    arbitrary. For a truth that a simulation agrees with take `GaussianTruth`.
+
+    Parameters
+    ----------
+    axes : Axes
+    altitude, sigma : float
+        deg
+    index_counts : float
+        2015's ``spectral_index`` Γc.
+
+    Returns
+    -------
+    cube : BackgroundCube
+        Counts, a livetime of 1 s, and the rate, at least 1e-10 s-1 TeV-1 sr-1.
+
+    Examples
+    --------
+    >>> from simbg.axes import edition2015_axes
+    >>> cube = edition2015_cube(edition2015_axes(), altitude=81.0, index_counts=1.5)
+    >>> cube.rate.shape
+    (20, 60, 60)
+    """
+    energy = axes.energy_center[:, None, None]
+    lon, lat = axes.fov_lon_center[:, None], axes.fov_lat_center
+    # This becomes a file that is the same everywhere, so functions are correctly rounded.
+    slope = float(portable.log(2) / portable.log(axes.energy[-1] / axes.energy[0]))
+    width = 0.5 * sigma * portable.power(energy / axes.energy[0], slope)
+    norm = 0.5 + 0.5 * altitude / 90
+    image = portable.exp(-(lon**2) / width**2) * portable.exp(-(lat**2) / width**2)
+    counts = norm * image * portable.power(energy, -index_counts)
+    rate = np.maximum(counts / axes.flat_volume, 1e-10 / MEV_PER_TEV)
+    second = np.ones(axes.shape)
+    return BackgroundCube(
+        axes,
+        rate,
+        counts=counts,
+        livetime=second,
+        ontime=second.copy(),
+        meta={"METHOD": "edition2015"},
+    )

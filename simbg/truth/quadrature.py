@@ -1,0 +1,44 @@
+"""Quadrature: Gauss–Legendre nodes on panels, in angles and in the logarithm of the energy."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+__all__ = []
+
+# 12 nodes in ln E reach 1e-13 (see tests) on panels of at most this width, over which the
+# integrand changes by at most that many powers of e.
+NODES = 12
+PANEL = 0.7
+FOLDS = 8.0
+gauss_legendre = cache(np.polynomial.legendre.leggauss)
+
+
+def panel_nodes(start, width, n_nodes):
+    """Nodes and weights on panels, shape (\\*start.shape, n_nodes) each."""
+    x, w = gauss_legendre(n_nodes)
+    half = 0.5 * np.asarray(width)[..., None]
+    return np.asarray(start)[..., None] + half * (x + 1), half * w
+
+
+def energy_nodes(low, high, density):
+    """Nodes and weights in energy bins.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (n_bins,)
+        Logarithms of TeV.
+    density : float
+        Panels for each unit of ln E.
+
+    Returns
+    -------
+    energy, weight : ndarray, shape (n_bins, n_nodes)
+        TeV, and the weights of ∫ d ln E.
+    """
+    panels = max(1, int(np.ceil((high - low).max() * density)))
+    width = ((high - low) / panels)[:, None].repeat(panels, axis=1)
+    nodes, weights = panel_nodes(low[:, None] + width * np.arange(panels), width, NODES)
+    return np.exp(nodes).reshape(low.size, -1), weights.reshape(low.size, -1)
