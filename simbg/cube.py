@@ -8,7 +8,7 @@ import numpy as np
 
 from simbg.axes import Axes
 
-__all__ = ["CLOCKS", "BackgroundCube"]
+__all__ = ["BackgroundCube"]
 
 CLOCKS = ("livetime", "ontime")
 

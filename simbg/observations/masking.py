@@ -9,7 +9,7 @@ import numpy as np
 from astropy.coordinates import angular_separation
 
 from simbg.observations.raster import covered_solid_angle
-from simbg.sky.plane import from_plane, union_border, within_window
+from simbg.sky.plane import from_plane, union_border
 from simbg.sky.pointing import Tracking
 
 __all__ = ["unmasked_fraction"]
@@ -138,14 +138,8 @@ def _border(regions, center, reach, sweep):
     regions = list(regions)
     places = np.array([(*region.center, region.radius) for region in regions]).reshape(-1, 3).T
     near = np.flatnonzero(_separation(center, places[:2]) < reach + places[2])
-    outlines = [within_window(regions[i].outline, center, half) for i in near]
-    if not any(outlines):
-        return np.empty((2, 2, 0))
-    starts, stops = union_border(outlines)
-    pieces = np.ceil(np.hypot(*(stops - starts)) / np.radians(SIDE)).astype(int)
-    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    starts, steps = (np.repeat(v, pieces, axis=1) for v in (starts, (stops - starts) / pieces))
-    return np.stack([starts + number * steps, starts + (number + 1) * steps], axis=1)
+    outlines = [regions[i].outline for i in near]
+    return np.stack(union_border(outlines, center, half, np.radians(SIDE)), axis=1)
 
 
 def _timeline(gti, weight):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["ThresholdRule", "first_bin", "resolve", "share_above"]
+__all__ = ["first_bin", "resolve", "share_above"]
 
 # A threshold this close to an edge (relative) lies on it.
 ON_EDGE = 1e-9

@@ -18,7 +18,7 @@ from astropy.utils import iers
 
 from simbg.sky.vectors import checked_arrays, local_axes
 
-__all__ = ["Site"]
+__all__ = []
 
 EARTH_RATE = 2 * np.pi * 1.00273781191135448 / erfa.DAYSEC  # rad/s, IERS Conventions 2010, 5.15
 

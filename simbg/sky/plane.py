@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 import shapely
 
-__all__ = ["from_plane", "union_border", "within_window"]
+__all__ = ["from_plane", "union_border"]
 
 
 def to_plane(ra, dec, center):
@@ -36,7 +36,7 @@ def from_plane(x, y, center):
     return ra, np.degrees(np.arctan2(up, np.hypot(x, inward)))
 
 
-def within_window(outline, center, half):
+def _within_window(outline, center, half):
     """Return the part of an outline within a square window about the centre of a plane.
 
     Parameters
@@ -66,21 +66,28 @@ def within_window(outline, center, half):
     return loops
 
 
-def union_border(outlines):
-    """Return the border of the union of regions.
+def union_border(outlines, center, half, longest):
+    """Return the border, in the plane, of the union of regions within a square window.
 
     Parameters
     ----------
-    outlines : sequence of lists of ndarray, shape (2, n)
-        The closed loops of each region, in the plane. A place is in a region if an odd number
-        of its loops is round it, and in the union if it is in any region.
+    outlines : sequence of iterables of ndarray, shape (2, n)
+        Of each region the closed loops of ra, dec in deg, ICRS. A place is in a region if an odd
+        number of its loops is round it, and in the union if it is in any region.
+    center : tuple of float
+        ra, dec in deg, where the plane touches the sphere and the window has its centre.
+    half : float
+        Half the side of the window, the tangent of an angle.
+    longest : float
+        Longer sides are cut into equal parts.
 
     Returns
     -------
     starts, stops : ndarray, shape (2, n_sides)
         x, y of the ends of the sides. The inside is to the right of a side.
     """
-    union = shapely.union_all([_area(loops) for loops in outlines])
+    areas = [_area(_within_window(outline, center, half)) for outline in outlines]
+    union = shapely.segmentize(shapely.union_all(areas), longest)
     parts = shapely.get_parts(shapely.orient_polygons(union, exterior_cw=True))
     vertices, ring = shapely.get_coordinates(shapely.get_rings(parts), return_index=True)
     same = ring[1:] == ring[:-1]

@@ -15,7 +15,7 @@ from astropy.coordinates import angular_separation
 
 from simbg.sky.plane import from_plane, to_plane
 
-__all__ = ["Centred", "Ellipse", "Polygon", "Rectangle", "Region", "circle", "circles", "excluded"]
+__all__ = ["Ellipse", "Polygon", "Rectangle", "circle", "circles", "excluded"]
 
 MAX_RADIUS = 60.0  # deg; the plane ends at 90
 # A chord of an outline is 2.6e-4 deg or less from its arc; in the mean, nothing
