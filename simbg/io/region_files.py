@@ -13,7 +13,7 @@ from simbg.errors import in_one_line
 from simbg.io.safe_files import new_file
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle
 
-__all__ = ["read_circles", "read_regions", "write_regions"]
+__all__ = ["read_circles", "read_regions", "to_sky_region", "write_regions"]
 
 # `regions` is imported where a file is read or written: it takes longer than most commands' work.
 SHAPES = "circle, ellipse, box, annulus, polygon or point on the sky"
@@ -82,7 +82,7 @@ def write_regions(path, regions):
     """Write regions to a DS9 file, in ICRS, to 1e-9 deg."""
     from regions import Regions
 
-    shapes = Regions([_theirs(region) for region in regions])
+    shapes = Regions([to_sky_region(region) for region in regions])
     with new_file(path) as temporary:
         temporary.write_text(shapes.serialize(format="ds9", precision=9))
 
@@ -176,8 +176,8 @@ def _circle(shape):
     return shape.center.icrs.ra.deg, shape.center.icrs.dec.deg, radius
 
 
-def _theirs(region):
-    """One of theirs for one of ours."""
+def to_sky_region(region):
+    """The region as a shape of the package `regions`, in ICRS."""
     import regions as ds9
 
     if isinstance(region, Polygon):

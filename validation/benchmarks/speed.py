@@ -12,7 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -50,66 +50,38 @@ SCENARIO = Scenario("benchmark", "", "", TRUTH, N_RUNS, (45.0, 90.0), (0.0, 360.
 # Two masks that overlap and turn through the field.
 MASKED = replace(SCENARIOS["source"], sources=())
 LOCATION = EarthLocation(HESS_SITE.lon * u.deg, HESS_SITE.lat * u.deg, HESS_SITE.height * u.m)
-HEAD = f"{CORES} cores", "ours", "plain", "", "ratio"
+PROCESSES = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 LINE = "{:36s} {:>8s} {:>8s} {:9s} {:>8s}  {}"
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """A measurement, that of the plain version (None: there is none), and a target.
-
-    A speed (per s) is better when it is larger, all else when it is smaller.
-    """
-
-    name: str
-    unit: str
-    value: float
-    plain: float | None
-    target: float
-
-    @property
-    def facts(self):
-        """Its fields, how many times better than plain it is, and whether it is on target."""
-        speed = self.unit.endswith("/s")
-        ratio = self.plain and (self.value / self.plain if speed else self.plain / self.value)
-        reached = self.value >= self.target if speed else self.value <= self.target
-        return vars(self) | {"ratio": ratio, "reached": reached}
-
-    @property
-    def line(self):
-        """A line of the table."""
-        facts = self.facts
-        value, plain, ratio = (
-            f"{facts[key]:.3g}" if facts[key] is not None else ""
-            for key in ("value", "plain", "ratio")
-        )
-        target = f"{'≥' if self.unit.endswith('/s') else '≤'} {self.target:g}"
-        target = f"{target:6s} {'yes' if facts['reached'] else 'no'}"
-        return LINE.format(self.name, value, plain, self.unit, ratio, target)
-
-
 def measure_stores(folder):
-    """Measurements of stores in an empty folder; times are medians of 3."""
+    """Measurements of stores in an empty folder; times are medians of 3.
+
+    Yields
+    ------
+    measurement : tuple
+        As `_report` takes it.
+    """
     # Memory first: a process that is started counts that of its parent for its own.
     store, masked = folder / "store0", folder / "masked"
     simulating = median(_seconds(_simulate, folder / f"store{i}") for i in range(3))
     few, many = (_peak_memory(store, n) for n in (N_FEW, N_RUNS))
     rebuilding = _rebuilding(store, N_RUNS)
     plain = N_RUNS / N_PLAIN * _seconds(_plain_rebuild, store)
-    yield Measurement("store simulated and rebuilt", "s", simulating + rebuilding, None, 8.0)
-    yield Measurement(f"   rebuilt; plain: {N_PLAIN} runs, scaled", "s", rebuilding, plain, 4.0)
-    yield Measurement(f"peak memory, {N_RUNS} runs", "MB", many, None, 500.0)
-    yield Measurement(f"   in that of {N_FEW} runs", "", many / few, None, 1.1)
+    yield ("store simulated and rebuilt", "s", simulating + rebuilding, None, 8.0)
+    yield (f"   rebuilt; plain: {N_PLAIN} runs, scaled", "s", rebuilding, plain, 4.0)
+    yield (f"peak memory, {N_RUNS} runs", "MB", many, None, 500.0)
+    yield (f"   in that of {N_FEW} runs", "", many / few, None, 1.1)
     _simulate(masked, MASKED)
     few, many = (_peak_memory(masked, n) for n in (N_FEW, N_RUNS))
     half, whole = (_rebuilding(masked, n) for n in (N_RUNS // 2, N_RUNS))
-    yield Measurement("store rebuilt behind turning masks", "s", whole, None, 8.0)
-    yield Measurement("   in the time for half of the runs", "", whole / half, None, 2.1)
-    yield Measurement(f"   peak memory in that of {N_FEW} runs", "", many / few, None, 1.1)
+    yield ("store rebuilt behind turning masks", "s", whole, None, 8.0)
+    yield ("   in the time for half of the runs", "", whole / half, None, 2.1)
+    yield (f"   peak memory in that of {N_FEW} runs", "", many / few, None, 1.1)
 
 
 def measure_functions():
-    """Speeds in memory, on one core; medians of 5."""
+    """Speeds in memory, on one core, as `measure_stores` yields them; medians of 5."""
     rng = np.random.default_rng(0)
     events = TRUTH.sample(4_000_000, rng)
     place = partial(_placed, Tracking(30.0, -25.0, HESS_SITE, MJDREF).sky_to_fov)
@@ -124,7 +96,7 @@ def measure_functions():
             arguments = (n, rng) if name == "sampling" else ([x[:n] for x in events],)
             work(*arguments)
             speeds.append(1e-6 * n / median(_seconds(work, *arguments) for _ in range(5)))
-        yield Measurement(f"{name}, a core", "million/s", *speeds, target)
+        yield (f"{name}, a core", "million/s", *speeds, target)
 
 
 def _simulate(outdir, scenario=SCENARIO):
@@ -160,14 +132,6 @@ def _peak_memory(store, n_runs):
     return float(subprocess.check_output([sys.executable, *words]))
 
 
-def _own_peak_memory():
-    own, child = (
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return (own + CORES * child) / (1e6 if sys.platform == "darwin" else 1e3)
-
-
 def _placed(place, events):
     return place(30 + events[1], -25 + events[2], events[0] * 17.0)
 
@@ -201,6 +165,22 @@ def _plain_rebuild(store):
         counts = counts + _plain_fill((energy, *fov))
 
 
+def _report(name, unit, value, plain, target):
+    """Print a measurement, that of the plain version (None: there is none) and a target.
+
+    A speed (per s) is better when it is larger, all else when it is smaller.
+    """
+    speed = unit.endswith("/s")
+    ratio = plain and (value / plain if speed else plain / value)
+    reached = value >= target if speed else value <= target
+    texts = ["" if number is None else f"{number:.3g}" for number in (value, plain, ratio)]
+    goal = f"{'≥' if speed else '≤'} {target:g}"
+    goal = f"{goal:6s} {'yes' if reached else 'no'}"
+    click.echo(LINE.format(name, *texts[:2], unit, texts[2], goal))
+    facts = {"name": name, "unit": unit, "value": value, "plain": plain, "target": target}
+    return facts | {"ratio": ratio, "reached": reached}
+
+
 @click.command()
 @click.option("--json", "json_", type=click.Path(), help="Write the measurements there, too.")
 @click.option("--peak-of", hidden=True, type=(Path, int))
@@ -208,16 +188,16 @@ def benchmark(json_, peak_of):
     """Print speeds and memory, each beside a plain version's, and whether it is on target."""
     if peak_of:
         _rebuild(*peak_of)
-        click.echo(_own_peak_memory())
+        own, child = (resource.getrusage(who).ru_maxrss for who in PROCESSES)
+        click.echo((own + CORES * child) / (1e6 if sys.platform == "darwin" else 1e3))
         return
-    click.echo(LINE.format(*HEAD, "target"))
-    measurements = []
+    click.echo(LINE.format(f"{CORES} cores", "ours", "plain", "", "ratio", "target"))
     with tempfile.TemporaryDirectory() as folder:
-        for one in chain(measure_stores(Path(folder)), measure_functions()):
-            measurements.append(one.facts)
-            click.echo(one.line)
+        figures = [
+            _report(*one) for one in chain(measure_stores(Path(folder)), measure_functions())
+        ]
     if json_:
-        content = {"cores": CORES, "figures": measurements}
+        content = {"cores": CORES, "figures": figures}
         Path(json_).write_text(json.dumps(content, indent=2) + "\n")
 
 

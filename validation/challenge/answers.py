@@ -15,7 +15,7 @@ from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.shaped import ShapedTruth
 from simbg.truth.sources import GammaSource
 
-__all__ = ["RANGES", "draw_answer", "experiments_of"]
+__all__ = ["draw_answer", "experiments_of"]
 
 SCHEMA = 1
 # Parameters are uniform in these; the truths, GammaSource and Scenario say what they are.

@@ -14,7 +14,7 @@ from simbg.io.safe_files import finite_or_none
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
 
-__all__ = ["markdown", "ranking", "score_model", "true_cube"]
+__all__ = ["ranking", "score_model", "true_cube"]
 
 # Scored are bins wholly below so many TeV and within so many deg of the centre along both axes;
 # of pixels that masks touch, those with this fraction of the largest exposure. Wider bins, in

@@ -20,6 +20,7 @@ from simbg.validation.methods.audit import Audit
 
 __all__ = []
 
+ANSWER = "answer.npz"
 ARRAYS = ("rate", "rate_error", "counts", "livetime", "ontime")
 EDGES = ("energy", "fov_lon", "fov_lat")
 
@@ -49,7 +50,7 @@ def main(folder):
     if audit.violations:
         facts["reason"] = f"peeked: {audit.violations[0]}"
     arrays = {name: values for name, values in arrays.items() if values is not None}
-    np.savez(answer_path(folder), facts=json.dumps(facts), **arrays)
+    np.savez(folder / ANSWER, facts=json.dumps(facts), **arrays)
 
 
 def reconstruct(request, store):
@@ -63,15 +64,10 @@ def reconstruct(request, store):
     return check_cube(method.reconstruct(observations, axes), axes), method
 
 
-def answer_path(folder):
-    """The file of the answer in a working folder."""
-    return folder / "answer.npz"
-
-
 def read_answer(folder):
     """What `main` wrote: cube or reason, and what the method says of itself, by name."""
     # numpy leaves what is no archive open.
-    with answer_path(folder).open("rb") as stream, np.load(stream) as file:
+    with (folder / ANSWER).open("rb") as stream, np.load(stream) as file:
         facts = json.loads(str(file["facts"]))
         if facts["reason"]:
             return {"reason": facts["reason"]}

@@ -104,7 +104,7 @@ def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT):
         attempt = place.run(words, timeout)
         if attempt.reason:
             return attempt
-        if not isolated_process.answer_path(place.folder).is_file():
+        if not (place.folder / isolated_process.ANSWER).is_file():
             return replace(attempt, reason=f"ended without a result{place.last_words}")
         try:
             return replace(attempt, **isolated_process.read_answer(place.folder))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import SkyCoord
 from astropy.utils import iers
 
 from simbg.cube import BackgroundCube
+from simbg.io.region_files import to_sky_region
 from simbg.sky.regions import Ellipse
 
 __all__ = ["Grid3D", "Radial", "Zenith"]
@@ -89,9 +89,9 @@ class _Adapter:
         """
         offsets = self.offsets(axes)
         if axes.align != "ALTAZ":
-            raise ValueError(f"{self.name}: got axes aligned with {axes.align}, expected ALTAZ")
-        store, ids = self._store(observations)
-        regions = [self.sky_region(region) for region in observations[0].excluded]
+            self._refuse(f"axes aligned with {axes.align}", "ALTAZ")
+        store, regions = self._store(observations)
+        ids = [int(o.obs_id) for o in observations]
         with _quiet(), iers.conf.set_temp("auto_download", False):
             try:
                 import baccmod
@@ -102,7 +102,7 @@ class _Adapter:
             creator = getattr(baccmod, f"{self.kind}AcceptanceMapCreator")(
                 maps.MapAxis.from_energy_edges(axes.energy * u.TeV, name="energy"),
                 maps.MapAxis.from_edges(offsets * u.deg, name="offset"),
-                exclude_regions=regions,
+                exclude_regions=list(map(to_sky_region, regions)),
                 **self.settings,
             )
             opened = data.DataStore.from_dir(store)
@@ -116,31 +116,22 @@ class _Adapter:
         return BackgroundCube(axes, rate, **exposure, clock=self.clock, meta=meta)
 
     def _store(self, observations):
-        """The one store of the observations, and their numbers."""
+        """The one store of the observations, and their regions."""
         stores = {o.store and Path(o.store) for o in observations}
         if len(stores) != 1 or None in stores:
             got = ", ".join(sorted(map(str, stores))) or "no observations"
-            raise ValueError(
-                f"{self.name}: got stores {got}, expected observations of one GADF store"
-            )
-        if len({o.excluded for o in observations}) > 1:
-            raise ValueError(
-                f"{self.name}: got runs with different regions, expected the same for all"
-            )
-        return stores.pop(), [int(o.obs_id) for o in observations]
+            self._refuse(f"stores {got}", "observations of one GADF store")
+        first, *others = {o.excluded for o in observations}
+        if others:
+            self._refuse("runs with different regions", "the same for all")
+        for region in first:
+            if not isinstance(region, Ellipse) or region.inner_width:
+                got = "an annulus" if isinstance(region, Ellipse) else type(region).__name__
+                self._refuse(f"{got} to exclude", "circles and ellipses")
+        return stores.pop(), first
 
-    def sky_region(self, region):
-        """The region as the package regions has it."""
-        if not isinstance(region, Ellipse) or region.inner_width:
-            got = "an annulus" if isinstance(region, Ellipse) else type(region).__name__
-            raise ValueError(f"{self.name}: got {got} to exclude, expected circles and ellipses")
-        from regions import CircleSkyRegion, EllipseSkyRegion
-
-        center = SkyCoord(region.ra, region.dec, unit="deg", frame="icrs")
-        width, height, angle = np.array([region.width, region.height, region.angle]) * u.deg
-        if width == height:
-            return CircleSkyRegion(center, width / 2)
-        return EllipseSkyRegion(center, width, height, angle)
+    def _refuse(self, got, expected):
+        raise ValueError(f"{self.name}: got {got}, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -157,10 +148,8 @@ class Grid3D(_Adapter):
         edges = np.concatenate([axes.fov_lon, axes.fov_lat]) / step
         widths = np.concatenate([np.diff(axes.fov_lon), np.diff(axes.fov_lat)]) / step
         if np.abs(widths - 1).max() > EVEN or np.abs(edges - np.rint(edges)).max() > EVEN:
-            raise ValueError(
-                f"{self.name}: got fov_lon {axes.fov_lon} and fov_lat {axes.fov_lat}, expected "
-                "pixels all of one width, square, with an edge at 0 deg"
-            )
+            got = f"fov_lon {axes.fov_lon} and fov_lat {axes.fov_lat}"
+            self._refuse(got, "pixels all of one width, square, with an edge at 0 deg")
         return step * np.arange(np.rint(np.abs(edges).max()) + 1)
 
     def _rate(self, creator, runs, axes):
