@@ -46,8 +46,9 @@ __all__ = ["reconstruct"]
 )
 @click.option(
     "--group-by",
+    default="2015",
     metavar="KIND:LEAST",
-    help="Zenith groups of at least livetime:HOURS or runs:NUMBER; default: 2015, its groups.",
+    help="Zenith groups of at least livetime:HOURS or runs:NUMBER; or 2015, its groups.",
 )
 @click.option("--energy-threshold", type=float, help="TeV, in place of that of each run.")
 @click.option("--per-run", is_flag=True, help="Write a model for each run, too, and an index.")
@@ -55,9 +56,7 @@ __all__ = ["reconstruct"]
 @click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
 @jobs_option
 @overwrite_option
-def reconstruct(
-    indir, outdir, scheme, method, obs_ids, per_run, group_by, jobs, overwrite, **selection
-):
+def reconstruct(indir, outdir, scheme, method, obs_ids, per_run, jobs, overwrite, **selection):
     """Make background models from the data store INDIR and write them to OUTDIR.
 
     \b
@@ -66,11 +65,10 @@ def reconstruct(
     simbg reconstruct store models --exclude none --exclude my_sources.reg
     simbg reconstruct $GAMMAPY_DATA/hess-dl3-dr1 models --sources mask --group-by runs:15 --per-run
     """
-    from simbg.models.selection import Selection, parse_group_by
+    from simbg.models.selection import Selection
 
     ids = None if obs_ids is None else _read_ids(obs_ids)
-    groups = None if group_by is None else parse_group_by(group_by)
-    selection = Selection(obs_ids=ids, group_by=groups, **selection)
+    selection = Selection(obs_ids=ids, **selection)
     reconstruct_and_report(
         jobs, indir, outdir, scheme, method, selection, overwrite, per_run=per_run
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from simbg.io.region_files import read_regions
@@ -9,8 +10,9 @@ from simbg.models.known_sources import known_sources
 from simbg.observations.groups import Groups
 from simbg.sky.regions import circles
 
-__all__ = ["Selection", "parse_group_by"]
+__all__ = ["Selection"]
 
+GROUP_BY = r"2015|(livetime|runs):(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
 # What 2015's --test means, beside a number of runs.
 TEST_SOURCES = 5
 TEST_GROUPS = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(90, 270))
@@ -27,9 +29,9 @@ class Selection:
     exclude : sequence of path-like
         See `simbg.models.known_sources.known_sources`.
     groups : Groups
-    group_by : tuple of (str, float), optional
-        Instead of the altitudes of ``groups``: ("livetime", h) or ("runs", n), the least
-        that a group shall hold; all azimuths of ``groups`` are together then.
+    group_by : str
+        "2015" for ``groups``; "livetime:HOURS" or "runs:NUMBER" for groups in altitude, in place
+        of its own, that hold this or more; all azimuths of ``groups`` are together then.
     test : bool
         2015's quick look: at most 100 runs, 5 sources of the catalogue, 2 groups.
     sources : {"drop", "mask"}
@@ -50,7 +52,7 @@ class Selection:
     test: bool = False
     sources: str = "drop"
     margin: float = 0.4
-    group_by: tuple[str, float] | None = None
+    group_by: str = "2015"
     energy_threshold: float | None = None
     skip_incomplete: bool = False
 
@@ -59,10 +61,10 @@ class Selection:
             raise ValueError(f"sources: got {self.sources!r}, expected 'drop' or 'mask'")
         if not 0 < self.margin <= 30:
             raise ValueError(f"margin of masks: got {self.margin} deg, expected 0 to 30")
-        if self.group_by and (self.group_by[0] not in ("livetime", "runs") or self.test):
+        if not re.fullmatch(GROUP_BY, self.group_by) or (self.test and self.group_by != "2015"):
             raise ValueError(
-                f"group_by: got {self.group_by}, expected ('livetime', h) or ('runs', n), "
-                "and not with test"
+                f"--group-by: got {self.group_by!r}, expected livetime:HOURS, runs:N or 2015, and "
+                "only this with --test"
             )
         if self.energy_threshold is not None and not self.energy_threshold > 0:
             raise ValueError(
@@ -85,21 +87,9 @@ class Selection:
         """The groups of these observations; with ``group_by`` all azimuths are in one."""
         if self.test:
             return TEST_GROUPS
-        if self.group_by is None:
+        kind, _, least = self.group_by.partition(":")
+        if not least:
             return self.groups
         # Split by azimuth, too, a group would hold less.
         first, *_, last = self.groups.azimuth_edges
-        return Groups.by_exposure(observations, *self.group_by, (first, last))
-
-
-def parse_group_by(text):
-    """``livetime:HOURS`` or ``runs:NUMBER`` as `Selection` wants it; ``2015`` is its groups."""
-    if text == "2015":
-        return None
-    kind, _, least = text.partition(":")
-    try:
-        return kind, float(least)
-    except ValueError as error:
-        raise ValueError(
-            f"--group-by: got {text!r}, expected livetime:HOURS, runs:N or 2015"
-        ) from error
+        return Groups.by_exposure(observations, kind, float(least), (first, last))

@@ -98,23 +98,18 @@ class ZenithModels:
         zenith = 90 - observation.alt
         azimuth, n_azimuth = self.groups.azimuth_bin(observation.az), self.groups.n_azimuth
         chosen = [group for group in self.cubes if group % n_azimuth == azimuth]
-        if not chosen:
-            nothing = np.zeros(self.axes.shape)
-            rate = np.full(self.axes.shape, np.nan)
-            return BackgroundCube(self.axes, rate, livetime=nothing, ontime=nothing)
         cubes = [self.cubes[group].per("livetime") for group in chosen]
-        rates = np.array([cube.rate for cube in cubes])
-        cosines = np.array([self.cosines[group] for group in chosen])[:, :, None, None]
-        cosines = np.where(np.isfinite(rates), cosines, np.nan)
-        neighbours = _neighbours(cosines, np.cos(np.deg2rad(zenith)))
-        known = sum(weight > 0 for _, weight in neighbours) > 0
-        rate = np.where(known, sum(_terms(rates, neighbours)), np.nan)
-        error = None
-        if all(cube.rate_error is not None for cube in cubes):
-            terms = _terms([cube.rate_error for cube in cubes], neighbours)
-            error = np.where(known, np.sqrt(sum(term**2 for term in terms)), np.nan)
-        meta = {"METHOD": cubes[0].meta.get("METHOD", ""), "ZENITH": float(zenith)}
-        return BackgroundCube(self.axes, rate, error, meta=meta)
+        rate, error, method = np.full(self.axes.shape, np.nan), None, ""
+        if cubes:
+            cosines = np.array([self.cosines[group] for group in chosen])
+            rate, error = _interpolated(cubes, cosines, np.cos(np.deg2rad(zenith)))
+            method = cubes[0].meta.get("METHOD", "")
+        times = {
+            clock: np.where(np.isfinite(rate), getattr(observation, clock), 0.0)
+            for clock in ("livetime", "ontime")
+        }
+        meta = {"METHOD": method, "ZENITH": float(zenith)}
+        return BackgroundCube(self.axes, rate, error, meta=meta, **times)
 
 
 def fit_runs(
@@ -138,25 +133,31 @@ def fit_runs(
         return method.fit(observations, axes)
 
 
-def _neighbours(cosines, cosine):
-    """The groups just below and above in cos(zenith), bin by bin: twice (index, weight).
+def _interpolated(cubes, cosines, cosine):
+    """Rate, and its error if all cubes have one, between the groups just below and above.
 
-    ``cosines`` has shape (n_group, n_energy, n_fov_lon, n_fov_lat), NaN where a group has no rate.
+    ``cosines`` has shape (n_group, n_energy).
     """
-    below = np.where(cosines <= cosine, cosines, -np.inf)
-    above = np.where(cosines > cosine, cosines, np.inf)
-    first, second = below.argmax(axis=0)[None], above.argmin(axis=0)[None]
-    x0 = np.take_along_axis(below, first, axis=0)[0]
-    x1 = np.take_along_axis(above, second, axis=0)[0]
+    rates = np.array([cube.rate for cube in cubes])
+    place = np.where(np.isfinite(rates), cosines[:, :, None, None], np.nan)
+    below = np.where(place <= cosine, place, -np.inf)
+    above = np.where(place > cosine, place, np.inf)
+    groups = [below.argmax(axis=0)[None], above.argmin(axis=0)[None]]
+    x0, x1 = below.max(axis=0), above.min(axis=0)
     with np.errstate(invalid="ignore"):
         weight = np.where(np.isfinite(x0 + x1), (cosine - x0) / (x1 - x0), np.isfinite(x1))
-    return (first, np.where(np.isfinite(x0), 1 - weight, 0.0)), (second, weight)
+    weights = [np.where(np.isfinite(x0), 1 - weight, 0.0), weight]
+    known = np.isfinite(x0) | np.isfinite(x1)
 
+    def terms(values):
+        for group, weight in zip(groups, weights, strict=True):
+            yield weight * np.take_along_axis(np.nan_to_num(values), group, axis=0)[0]
 
-def _terms(values, neighbours):
-    """What either neighbour adds to the weighted mean of (n_group, ...) values."""
-    values = np.nan_to_num(values)
-    return [weight * np.take_along_axis(values, group, axis=0)[0] for group, weight in neighbours]
+    rate = np.where(known, sum(terms(rates)), np.nan)
+    if any(cube.rate_error is None for cube in cubes):
+        return rate, None
+    variance = sum(term**2 for term in terms([cube.rate_error for cube in cubes]))
+    return rate, np.where(known, np.sqrt(variance), np.nan)
 
 
 def _mean_cosine(observations, axes):

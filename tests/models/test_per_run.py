@@ -31,7 +31,7 @@ def made(tmp_path_factory):
     Experiment.of(SCENARIO, 3).write(folder / "store")
     (folder / "masks.reg").write_text(MASKS)
     selection = Selection(
-        exclude=("none", str(folder / "masks.reg")), sources="mask", group_by=("runs", 4)
+        exclude=("none", str(folder / "masks.reg")), sources="mask", group_by="runs:4"
     )
     reconstruct_store(
         folder / "store", folder / "models", "gadf", "histogram", selection, per_run=True
@@ -82,7 +82,7 @@ def test_a_model_is_the_interpolated_one_times_its_norm(tmp_path):
     table = SCENARIO.table(3)
     table["SAFE_ENERGY_LO"][2] = 0.5
     Experiment(SCENARIO, table, 3).write(tmp_path / "s")
-    selection = Selection(exclude=("none",), group_by=("runs", 4))
+    selection = Selection(exclude=("none",), group_by="runs:4")
     reconstruct_store(tmp_path / "s", tmp_path / "m", "gadf", "histogram", selection, per_run=True)
     runs = runs_of(GadfStore(tmp_path / "s"), selection)
     run, axes = runs.observations[2], edition2015_axes(8)

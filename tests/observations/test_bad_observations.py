@@ -137,7 +137,7 @@ def masked(tmp_path, regions, **selection):
 
 
 def test_a_mask_over_everything_leaves_no_rate_and_no_zero(store, tmp_path, caplog):
-    selection = masked(tmp_path, "circle(83, -40, 50)", group_by=("runs", 3))
+    selection = masked(tmp_path, "circle(83, -40, 50)", group_by="runs:3")
     (summary,) = reconstruct_store(
         store, tmp_path / "m", "gadf", "histogram", selection, per_run=True
     )
@@ -157,7 +157,7 @@ def test_wholly_excluded_bins_are_counted_at_each_energy(store, tmp_path):
     selection = masked(
         tmp_path,
         f"circle({first['RA_PNT']}, {first['DEC_PNT']}, 0.6)",
-        group_by=("runs", 3),
+        group_by="runs:3",
     )
     (summary,) = reconstruct_store(store, tmp_path / "m", "gadf", "histogram", selection)
     cube = read_cube(tmp_path / "m/bg_cube_model_group0_table.fits.gz")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from simbg.models.selection import Selection, parse_group_by
+from simbg.models.selection import Selection
 from simbg.parallel import workers
 from simbg.validation.commands.output import say
 from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
@@ -24,7 +24,7 @@ def cross_validate_store(
     selection = Selection(
         exclude=tuple(exclude),
         sources="mask",
-        group_by=parse_group_by(group_by),
+        group_by=group_by,
         skip_incomplete=skip_incomplete,
     )
     models = []

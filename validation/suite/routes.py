@@ -78,7 +78,7 @@ class ThroughStore:
     def models_of_runs(self):
         """Cube, per livetime, and relative variance of the norm of each run: dict by OBS_ID."""
         least = len(self.observations()) // RUN_GROUPS
-        out = self._models("per-run", "histogram", group_by=("runs", least))
+        out = self._models("per-run", "histogram", group_by=f"runs:{least}")
         return {
             row["OBS_ID"]: (
                 read_cube(out / f"bg_run_{row['OBS_ID']:06d}.fits.gz").per("livetime"),

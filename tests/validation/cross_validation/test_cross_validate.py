@@ -16,7 +16,7 @@ from simbg.validation.cross_validation.cross_validate import cross_validate, wri
 from simbg.validation.figures.cross_validation import crossval_figure
 from simbg.validation.figures.style import encode
 
-SELECTION = Selection(exclude=("none",), sources="mask", group_by=("runs", 8))
+SELECTION = Selection(exclude=("none",), sources="mask", group_by="runs:8")
 
 
 def make(folder, scenario, seed=2):
@@ -128,7 +128,7 @@ def test_too_few_runs(tmp_path):
 @pytest.mark.gammapy_data
 def test_real_runs(gammapy_data):
     """Models of H.E.S.S. runs, sources masked, against source-free runs that they have not seen."""
-    selection = Selection(sources="mask", group_by=("runs", 10))
+    selection = Selection(sources="mask", group_by="runs:10")
     with workers(2) as executor:
         result = cross_validate(gammapy_data / "hess-dl3-dr1", selection, executor=executor)
     assert (result.n_runs, len(result.runs)) == (79, 24)
