@@ -1,4 +1,7 @@
-"""Shared fixtures: fields that nothing can mirror, and the public data where it is."""
+"""Shared fixtures: fields that nothing can mirror, and the public data where it is.
+
+A tolerance of 1e-9 or less in a test, or none, is for rounding; any other says where it comes from.
+"""
 
 import logging
 import os

@@ -111,7 +111,7 @@ def test_gammapy_has_our_times(gammapy_store, table, simulated):
         observation = gammapy_store.obs(int(row["OBS_ID"]), required_irf="all-optional")
         gti = observation.gti
         assert gti.time_ref.scale == "tt"
-        # An MJD in one double has 7e-12 d; TSTART of 1e8 s has 1e-8 s.
+        # An MJD in one double has 7e-12 d or 6e-7 s; TSTART of 1e8 s has 1e-8 s.
         assert gti.time_ref.mjd == pytest.approx(MJDREF, abs=1e-11)
         assert gti.time_sum.to_value("s") == pytest.approx(600, abs=1e-6)
         start = Time(MJDREF, row["TSTART"] / 86400, format="mjd", scale="tt")

@@ -127,7 +127,7 @@ def test_colour_bars_have_a_few_ticks_with_their_numbers(cube, high):
         mantissa, _, power = text.rpartition("×") if "×" in text else ("1", "", text)
         assert float(
             f"{mantissa}e{power.removeprefix('10').translate(SUPERSCRIPT)}"
-        ) == pytest.approx(y, rel=5e-3)
+        ) == pytest.approx(y, rel=5e-3)  # three digits
 
 
 def test_spectrum_is_counts_over_exposure(cube):
