@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from astropy.io import fits
 
 from simbg import __version__
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.io import tables
 from simbg.io.safe_files import write_fits
-from simbg.io.tables import (
-    GADF_BKG,
-    RATE_UNIT,
-    edge_columns,
-    one_row_hdu,
-    read_edges,
-    read_rate,
-)
 
 __all__ = ["write_bkg_2d"]
 
@@ -53,18 +45,17 @@ def write_bkg_2d(path, energy, offset, rate, meta=None, overwrite=False):
         raise ValueError(f"rate: got shape {rate.shape}, expected {expected}")
     # FITS counts axes from the fastest: its (ENERG, THETA) is (THETA, ENERG) here.
     columns = [
-        *edge_columns(("ENERG", energy, "TeV"), ("THETA", offset, "deg")),
-        ("BKG", rate.T, RATE_UNIT),
+        *tables.edge_columns(("ENERG", energy, "TeV"), ("THETA", offset, "deg")),
+        ("BKG", rate.T, tables.RATE_UNIT),
     ]
     header = {
-        **GADF_BKG,
+        **tables.GADF_BKG,
         "HDUCLAS4": "BKG_2D",
         "CREF5": "(ENERG_LO:ENERG_HI,THETA_LO:THETA_HI)",
         "CREATOR": f"simbg {__version__}",
         **(meta or {}),
     }
-    hdu = one_row_hdu("BACKGROUND", columns, header)
-    write_fits(path, [fits.PrimaryHDU(), hdu], overwrite)
+    write_fits(path, [tables.one_row_hdu("BACKGROUND", columns, header)], overwrite)
 
 
 def read_bkg_2d(hdu, column, inside=False):
@@ -94,11 +85,11 @@ def read_bkg_2d(hdu, column, inside=False):
     ValueError
         If the table is not as it should be.
     """
-    energy, offset = read_edges(hdu, "ENERG", "TeV"), read_edges(hdu, "THETA", "deg")
+    energy, offset = tables.read_edges(hdu, "ENERG", "TeV"), tables.read_edges(hdu, "THETA", "deg")
     if offset[0] < 0 or not np.all(np.diff(offset) > 0):
         raise ValueError(f"THETA edges: got {offset}, expected deg from 0, increasing")
     lengths = {"ENERG": energy.size - 1, "THETA": offset.size - 1}
-    rate = np.nan_to_num(read_rate(hdu, column, lengths))
+    rate = np.nan_to_num(tables.read_rate(hdu, column, lengths))
     # On the sphere the corners of a square are nearer than on a plane.
     widest = offset[-1] / np.sqrt(2) if inside else offset[-1]
     number = int(np.clip(np.ceil(4 * widest / np.diff(offset).min()), *PIXELS))

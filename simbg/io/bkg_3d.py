@@ -8,25 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from astropy.io import fits
 
 from simbg import __version__
 from simbg.cube import BackgroundCube
-from simbg.io.tables import (
-    GADF_BKG,
-    RATE_UNIT,
-    cube_edge_columns,
-    one_row_hdu,
-    read_array,
-    read_axes,
-    read_rate,
-)
+from simbg.io import tables
 
 __all__ = []
 
 # Column, attribute and unit of what our files hold besides the rate.
 SUPPLEMENT = (
-    ("BKG_ERR", "rate_error", RATE_UNIT),
+    ("BKG_ERR", "rate_error", tables.RATE_UNIT),
     ("COUNTS", "counts", ""),
     ("LIVETIME", "livetime", "s"),
     ("ONTIME", "ontime", "s"),
@@ -49,21 +40,21 @@ def bkg_3d_hdus(cube, energy_unit):
     if known.any():
         data = np.where((np.cumsum(known) > 0)[:, None, None], data, 0.0)
     header = {
-        **GADF_BKG,
+        **tables.GADF_BKG,
         "HDUCLAS4": "BKG_3D",
         "FOVALIGN": cube.axes.align,
         "CREF7": "(ENERG_LO:ENERG_HI,DETX_LO:DETX_HI,DETY_LO:DETY_HI)",
         "CREATOR": f"simbg {__version__}",
     }
     header |= {key: value for key, value in cube.meta.items() if len(key) <= 8}
-    columns = [*cube_edge_columns(cube.axes), ("BKG", data.T, RATE_UNIT)]
+    columns = [*tables.cube_edge_columns(cube.axes), ("BKG", data.T, tables.RATE_UNIT)]
     more = [
         (name, values.T, unit)
         for name, attribute, unit in SUPPLEMENT
         if (values := getattr(cube, attribute)) is not None
     ]
-    hdus = [fits.PrimaryHDU(), one_row_hdu("BACKGROUND", columns, header)]
-    return [*hdus, one_row_hdu("SUPPLEMENT", more)] if more else hdus
+    hdus = [tables.one_row_hdu("BACKGROUND", columns, header)]
+    return [*hdus, tables.one_row_hdu("SUPPLEMENT", more)] if more else hdus
 
 
 def read_bkg_3d(file, hdu, column):
@@ -76,14 +67,15 @@ def read_bkg_3d(file, hdu, column):
     column : str
         Name of the column of rates.
     """
-    axes = read_axes(hdu, str(hdu.header.get("FOVALIGN", "ALTAZ")).strip().upper())
-    rate = read_rate(hdu, column, dict(zip(("ENERG", "DETX", "DETY"), axes.shape, strict=True)))
+    axes = tables.read_axes(hdu, str(hdu.header.get("FOVALIGN", "ALTAZ")).strip().upper())
+    lengths = dict(zip(("ENERG", "DETX", "DETY"), axes.shape, strict=True))
+    rate = tables.read_rate(hdu, column, lengths)
     cube = BackgroundCube(axes, rate, clock="ontime")
     if "SUPPLEMENT" not in file:
         return cube
     hdu = file["SUPPLEMENT"]
     more = {
-        attribute: read_array(hdu, name, 3).T
+        attribute: tables.read_array(hdu, name, 3).T
         for name, attribute, _ in SUPPLEMENT
         if name in hdu.columns.names
     }

@@ -8,17 +8,11 @@ from __future__ import annotations
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
+from astropy.table import QTable
 
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.cube import BackgroundCube
-from simbg.io.tables import (
-    RATE_UNIT,
-    cube_edge_columns,
-    one_row_hdu,
-    rate_factor,
-    read_array,
-    read_axes,
-)
+from simbg.io import tables
 
 __all__ = []
 
@@ -36,27 +30,26 @@ HDUS = (
 def table_hdus(cube, energy_unit):
     """The HDUs of 2015's table file of a cube; ``energy_unit`` of the rate is MeV or TeV."""
     cube = cube.per("livetime")
-    hdus = [fits.PrimaryHDU()]
-    for extension, name, attribute in HDUS:
-        if (values := getattr(cube, attribute)) is not None:
-            unit = {"counts": "", "livetime": "s"}.get(attribute, UNIT[energy_unit])
-            if attribute == "rate":
-                values = values * SCALE[energy_unit]
-            columns = [*cube_edge_columns(cube.axes), (name, values.swapaxes(1, 2), unit)]
-            hdus.append(one_row_hdu(extension, columns))
-    return hdus
+    rate = cube.rate * SCALE[energy_unit]
+    arrays = (cube.counts, ""), (cube.livetime, "s"), (rate, UNIT[energy_unit])
+    edges = tables.cube_edge_columns(cube.axes)
+    return [
+        tables.one_row_hdu(extension, [*edges, (name, values.swapaxes(1, 2), unit)])
+        for (extension, name, _), (values, unit) in zip(HDUS, arrays, strict=True)
+        if values is not None
+    ]
 
 
 def read_table(file):
     """The cube of 2015's table file, an open HDU list."""
     arrays = {
-        attribute: read_array(file[extension], name, 3).swapaxes(1, 2)
+        attribute: tables.read_array(file[extension], name, 3).swapaxes(1, 2)
         for extension, name, attribute in HDUS
         if extension in file
     }
     hdu = file["BACKGROUND"]
-    arrays["rate"] *= rate_factor(hdu.columns["Bgd"].unit)
-    return BackgroundCube(read_axes(hdu, "ALTAZ"), **arrays)
+    arrays["rate"] *= tables.rate_factor(hdu.columns["Bgd"].unit)
+    return BackgroundCube(tables.read_axes(hdu, "ALTAZ"), **arrays)
 
 
 def image_hdus(cube, energy_unit):
@@ -78,8 +71,7 @@ def image_hdus(cube, energy_unit):
         image.header["WCSNAMEA"] = "LOGARITHMIC"
         _describe(image.header, [*field, ("ENER-LOG", "TeV", 1.0, energy[0], step)], "A")
     image.header["DATAUNIT"] = UNIT[energy_unit]
-    bounds = [fits.Column("ENERGY", "D", unit="TeV", array=cube.axes.energy)]
-    return [image, fits.BinTableHDU.from_columns(bounds, name="EBOUNDS")]
+    return [image, tables.table_hdu("EBOUNDS", QTable({"ENERGY": cube.axes.energy * u.TeV}))]
 
 
 def read_image(file):
@@ -91,7 +83,7 @@ def read_image(file):
         edges.append(header[f"CRVAL{i}"] + (number - header[f"CRPIX{i}"]) * header[f"CDELT{i}"])
     unit = u.Unit(bounds.columns["ENERGY"].unit)
     energy = np.array(bounds.data["ENERGY"], float) * unit.to("TeV")
-    rate = np.array(image, float).swapaxes(1, 2) * u.Unit(header["DATAUNIT"]).to(RATE_UNIT)
+    rate = np.array(image, float).swapaxes(1, 2) * u.Unit(header["DATAUNIT"]).to(tables.RATE_UNIT)
     return BackgroundCube(Axes(energy, *edges), rate)
 
 

@@ -7,6 +7,7 @@ files they name. See FORMATS.md beside this file.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,8 +17,8 @@ from astropy import units as u
 from astropy.coordinates import angular_separation
 from astropy.time import Time
 
+from simbg.io import tables
 from simbg.io.safe_files import open_fits
-from simbg.io.tables import column, keyword, read_index
 from simbg.observations.observation import Events, Observation
 from simbg.sky.pointing import Drift, Site, Tracking
 
@@ -53,7 +54,7 @@ class GadfStore:
     @cached_property
     def table(self):
         """The observation index, in the order of the file, with altitude and azimuth."""
-        table = read_index(self._index("obs"), ("OBS_ID", "RA_PNT", "DEC_PNT"), UNITS)
+        table = tables.read_index(self._index("obs"), ("OBS_ID", "RA_PNT", "DEC_PNT"), UNITS)
         if "ALT_PNT" not in table.colnames and "ZEN_PNT" in table.colnames:
             table["ALT_PNT"] = 90 * u.deg - table["ZEN_PNT"].quantity
         if not {"ALT_PNT", "AZ_PNT"} <= set(table.colnames):
@@ -69,22 +70,15 @@ class GadfStore:
     @cached_property
     def hdu_table(self):
         """The HDU index as it is."""
-        names = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
-        return read_index(self._index("hdu"), names)
+        return tables.read_index(self._index("hdu"), tables.HDU_INDEX)
 
     @cached_property
     def hdus(self):
         """Where each HDU is: (OBS_ID, type) → (path, HDU name)."""
-        names = ("OBS_ID", "HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME")
-        table = self.hdu_table
+        columns = (self.hdu_table[name].tolist() for name in tables.HDU_INDEX)
         return {
-            (obs_id, kind.strip().lower()): (
-                self._inside(folder.strip(), file.strip()),
-                hdu.strip(),
-            )
-            for obs_id, kind, folder, file, hdu in zip(
-                *(table[name].tolist() for name in names), strict=True
-            )
+            (obs_id, kind.strip().lower()): (self._inside(folder, file), name.strip())
+            for obs_id, kind, _, folder, file, name in zip(*columns, strict=True)
         }
 
     @property
@@ -101,7 +95,7 @@ class GadfStore:
         path, hdu = self._events(obs_id)
         if not {"ONTIME", "LIVETIME"} <= row.keys():
             header = _header(path, hdu)
-            row |= {name: keyword(header, name, path) for name in ("ONTIME", "LIVETIME")}
+            row |= {name: tables.keyword(header, name, path) for name in ("ONTIME", "LIVETIME")}
         index = float(row["ONTIME"]), float(row["RA_PNT"]), float(row["DEC_PNT"])
         return Observation(
             obs_id=obs_id,
@@ -121,7 +115,7 @@ class GadfStore:
             return 0.0
         path, hdu = self.hdus[obs_id, "aeff"]
         header = _header(path, hdu)
-        return keyword(header, "LO_THRES", path) if "LO_THRES" in header else 0.0
+        return tables.keyword(header, "LO_THRES", path) if "LO_THRES" in header else 0.0
 
     def _altaz_if_read(self, obs_id):
         try:
@@ -134,7 +128,7 @@ class GadfStore:
         """Altitude and azimuth at mid-run, for an index that has none; deg."""
         path, hdu = self._events(obs_id)
         header = _header(path, hdu)
-        middle = 0.5 * (keyword(header, "TSTART", path) + keyword(header, "TSTOP", path))
+        middle = np.mean([tables.keyword(header, name, path) for name in ("TSTART", "TSTOP")])
         return np.ravel(_pointing(header, path).altaz(np.array([middle])))
 
     def _events(self, obs_id):
@@ -152,7 +146,7 @@ class GadfStore:
 
     def _inside(self, folder, name):
         """The path of a file; one that leads out of the store is refused."""
-        relative = os.path.normpath(os.path.join(folder, name))
+        relative = os.path.normpath(os.path.join(folder.strip(), name.strip()))
         if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
             raise ValueError(
                 f"{self._index('hdu')}: got {relative}, which leads out of the store, "
@@ -169,21 +163,19 @@ def _load_events(path, hdu_name, gti_place, ontime, ra_pnt, dec_pnt):
     """
     with open_fits(path) as file:
         hdu = _hdu(file, hdu_name, path)
-        energy = column(hdu, "ENERGY", "TeV", path, True, hdu.header.get("EUNIT"))
-        time = column(hdu, "TIME", "s", path, default_unit=hdu.header.get("TIMEUNIT"))
-        ra, dec = (column(hdu, name, "deg", path) for name in ("RA", "DEC"))
+        energy = tables.column(hdu, "ENERGY", "TeV", path, True, hdu.header.get("EUNIT"))
+        time = tables.column(hdu, "TIME", "s", path, default_unit=hdu.header.get("TIMEUNIT"))
+        ra, dec = (tables.column(hdu, name, "deg", path) for name in ("RA", "DEC"))
         pointing = _pointing(hdu.header, path)
         if isinstance(pointing, Tracking):
             _check_place(pointing, ra_pnt, dec_pnt, path)
         if gti_place is None:
-            gti = np.array([[keyword(hdu.header, key, path) for key in ("TSTART", "TSTOP")]])
-        elif gti_place[0] == path:
-            gti = _read_gti(_hdu(file, gti_place[1], path), path, hdu.header)
+            gti = np.array([[tables.keyword(hdu.header, key, path) for key in ("TSTART", "TSTOP")]])
         else:
-            with open_fits(gti_place[0]) as other:
-                gti = _read_gti(_hdu(other, gti_place[1], gti_place[0]), gti_place[0], hdu.header)
-    if gti_place is not None:
-        _check_ontime(gti, ontime, path)
+            gti_path, gti_name = gti_place
+            with nullcontext(file) if gti_path == path else open_fits(gti_path) as other:
+                gti = _read_gti(_hdu(other, gti_name, gti_path), gti_path, hdu.header)
+            _check_ontime(gti, ontime, path)
     good = _inside_gti(time, gti)
     if not good.all():
         energy, time, ra, dec = (values[good] for values in (energy, time, ra, dec))
@@ -194,7 +186,7 @@ def _load_events(path, hdu_name, gti_place, ontime, ra_pnt, dec_pnt):
 def _read_gti(hdu, path, events):
     """Good time intervals in s of the events' clock, (n, 2), checked and in order."""
     start, stop = (
-        column(hdu, name, "s", path, default_unit=hdu.header.get("TIMEUNIT", "s"))
+        tables.column(hdu, name, "s", path, default_unit=hdu.header.get("TIMEUNIT", "s"))
         for name in ("START", "STOP")
     )
     later = 0.0
@@ -208,7 +200,7 @@ def _read_gti(hdu, path, events):
     if overlap.any():
         both = gti[np.argmax(overlap) :][:2]
         raise ValueError(f"{path}: got GTIs {_text(both)} that overlap, expected none to")
-    run = [keyword(events, key, path) for key in ("TSTART", "TSTOP")]
+    run = [tables.keyword(events, key, path) for key in ("TSTART", "TSTOP")]
     if gti[0, 0] < run[0] - SLACK or gti[-1, 1] > run[1] + SLACK:
         raise ValueError(
             f"{path}: got GTIs {_text(gti[[0, -1]])} outside of the run, expected them within "
@@ -253,7 +245,7 @@ def _pointing(header, path):
     drift = str(header.get("OBS_MODE", "POINTING")).strip().upper() == "DRIFT"
     place = ("ALT_PNT", "AZ_PNT") if drift else ("RA_PNT", "DEC_PNT")
     names = (*place, "GEOLON", "GEOLAT", "ALTITUDE")
-    *direction, lon, lat, height = (keyword(header, name, path) for name in names)
+    *direction, lon, lat, height = (tables.keyword(header, name, path) for name in names)
     zero = _zero(header, path).tt.mjd
     try:
         site = Site(lon, lat, height)
@@ -267,7 +259,7 @@ def _zero(header, path):
     scale = str(header.get("TIMESYS", "TT")).strip().lower()
     if scale not in ("tt", "utc", "tai"):
         raise ValueError(f"{path}: got TIMESYS {scale.upper()}, expected TT, UTC or TAI")
-    days = (keyword(header, name, path) for name in ("MJDREFI", "MJDREFF"))
+    days = (tables.keyword(header, name, path) for name in ("MJDREFI", "MJDREFF"))
     return Time(*days, format="mjd", scale=scale)
 
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy import units as u
-from astropy.io import fits
 from astropy.table import QTable, Table
 
 from simbg import __version__
+from simbg.io import tables
 from simbg.io.safe_files import write_fits
-from simbg.io.tables import GADF, edge_columns, one_row_hdu, table_hdu
 from simbg.observations.observation import MJDREF, good_time, pointing_of
 from simbg.sky.pointing import Site
 
@@ -67,21 +65,16 @@ class GadfWriter:
         pointing = pointing_of(row, self.site)
         ra, dec = pointing.fov_to_sky(events.fov_lon, events.fov_lat, events.time)
         table = QTable(
-            {
-                "EVENT_ID": np.arange(1, len(events) + 1),
-                "TIME": events.time * u.s,
-                "RA": ra * u.deg,
-                "DEC": dec * u.deg,
-                "ENERGY": events.energy * u.TeV,
-            }
+            [np.arange(1, len(events) + 1), events.time, ra, dec, events.energy],
+            names=("EVENT_ID", "TIME", "RA", "DEC", "ENERGY"),
+            units=(None, "s", "deg", "deg", "TeV"),
         )
-        gti = QTable(good_time(row) * u.s, names=["START", "STOP"])
+        gti = QTable(good_time(row), names=("START", "STOP"), units=("s", "s"))
         path = Path(self.folder) / "data" / _file_name(row["OBS_ID"])
         path.parent.mkdir(exist_ok=True)
         hdus = [
-            fits.PrimaryHDU(),
-            table_hdu("EVENTS", table, _events_header(row, self.site)),
-            table_hdu("GTI", gti, {**GADF, "HDUCLAS1": "GTI", **TIMES}),
+            tables.table_hdu("EVENTS", table, _events_header(row, self.site)),
+            tables.table_hdu("GTI", gti, {**tables.GADF, "HDUCLAS1": "GTI", **TIMES}),
             _aeff_hdu(row),
         ]
         write_fits(path, hdus)
@@ -99,14 +92,13 @@ class GadfWriter:
             for obs_id in table["OBS_ID"]
             for kind, hdu_class, name in HDUS
         ]
-        names = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
         self._write_index("obs", Table(table, meta={}), {**TIMES, **_site(self.site)})
-        self._write_index("hdu", Table(rows=rows, names=names))
+        self._write_index("hdu", Table(rows=rows, names=tables.HDU_INDEX))
 
     def _write_index(self, kind, table, header=()):
-        header = {**GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": kind.upper(), **dict(header)}
-        hdu = table_hdu(f"{kind.upper()}_INDEX", table, header)
-        write_fits(Path(self.folder) / f"{kind}-index.fits.gz", [fits.PrimaryHDU(), hdu])
+        header = {**tables.GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": kind.upper(), **dict(header)}
+        hdu = tables.table_hdu(f"{kind.upper()}_INDEX", table, header)
+        write_fits(Path(self.folder) / f"{kind}-index.fits.gz", [hdu])
 
 
 def _file_name(obs_id):
@@ -115,7 +107,7 @@ def _file_name(obs_id):
 
 def _events_header(row, site):
     header = {
-        **GADF,
+        **tables.GADF,
         "HDUCLAS1": "EVENTS",
         "OBS_ID": int(row["OBS_ID"]),
         "OBS_MODE": str(row.get("OBS_MODE", "POINTING")),
@@ -138,12 +130,10 @@ def _site(site):
 
 def _aeff_hdu(row):
     """The effective area of the simulation, the same everywhere; its header has the threshold."""
-    columns = (
-        *edge_columns(("ENERG", [0.01, 1.0, 10.0, 1000.0], "TeV"), ("THETA", [0.0, 3, 10], "deg")),
-        ("EFFAREA", np.full((2, 3), 1e-4 * GadfWriter.EFFECTIVE_AREA), "m2"),
-    )
+    energy, theta = ("ENERG", [0.01, 1.0, 10.0, 1000.0], "TeV"), ("THETA", [0.0, 3.0, 10.0], "deg")
+    area = "EFFAREA", np.full((2, 3), 1e-4 * GadfWriter.EFFECTIVE_AREA), "m2"
     header = {
-        **GADF,
+        **tables.GADF,
         "HDUCLAS1": "RESPONSE",
         "HDUCLAS2": "EFF_AREA",
         "HDUCLAS3": "FULL-ENCLOSURE",
@@ -152,4 +142,4 @@ def _aeff_hdu(row):
         "CREF5": "(ENERG_LO:ENERG_HI,THETA_LO:THETA_HI)",
         "LO_THRES": (float(row["SAFE_ENERGY_LO"]), "[TeV]"),
     }
-    return one_row_hdu("AEFF", columns, header)
+    return tables.one_row_hdu("AEFF", [*tables.edge_columns(energy, theta), area], header)

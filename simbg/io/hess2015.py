@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from astropy import units as u
-from astropy.io import fits
 from astropy.table import QTable, Table
 
+from simbg.io import tables
 from simbg.io.safe_files import open_fits, write_fits
-from simbg.io.tables import column, keyword, read_index, table_hdu
 from simbg.observations.observation import Events, Observation
 from simbg.sky.pointing import Site
 
@@ -47,7 +45,8 @@ class HessStore:
     @cached_property
     def table(self):
         """The run list, with 2015's column names."""
-        return read_index(Path(self.path) / "runinfo.fits", ("OBS_ID", *NAMES.values()), UNITS)
+        needed = "OBS_ID", *NAMES.values()
+        return tables.read_index(Path(self.path) / "runinfo.fits", needed, UNITS)
 
     @property
     def run_ids(self):
@@ -60,23 +59,20 @@ class HessStore:
 
     def _observation(self, row):
         obs_id = int(row["OBS_ID"])
-        path, aeff = (file_of(self.path, obs_id, kind) for kind in ("events", "aeff_2d"))
-        with open_fits(path) as file:
-            livetime = keyword(_first_table(file, path).header, "LIVETIME", path)
-        with open_fits(aeff) as file:
-            threshold = keyword(_first_table(file, aeff).header, "LO_THRES", aeff)
+        path = _file_of(self.path, obs_id, "events")
+        livetime = _keyword(path, "LIVETIME")
         return Observation(
             obs_id=obs_id,
             load=partial(_load_events, path),
             livetime=livetime,
             # 2015's event lists have the livetime only; without a run list's word it is that.
             ontime=float(row["ONTIME"]) if "ONTIME" in row.colnames else livetime,
-            energy_threshold=threshold,
+            energy_threshold=_keyword(_file_of(self.path, obs_id, "aeff_2d"), "LO_THRES"),
             **{ours[:-4].lower(): float(row[theirs]) for ours, theirs in NAMES.items()},
         )
 
 
-def file_of(folder, obs_id, kind):
+def _file_of(folder, obs_id, kind):
     """Path of a run's file; kind is "events" or "aeff_2d"."""
     low = 200 * (obs_id // 200)
     run = f"run{low:06d}-{low + 199:06d}/run{obs_id:06d}"
@@ -109,21 +105,17 @@ class HessWriter:
         Parameters as `simbg.io.gadf_writer.GadfWriter.write_run`.
         """
         obs_id = int(row["OBS_ID"])
-        table = QTable(
-            {
-                "DETX": events.fov_lon * u.deg,
-                "DETY": events.fov_lat * u.deg,
-                "ENERGY": events.energy * u.TeV,
-            }
-        )
+        values = events.fov_lon, events.fov_lat, events.energy
+        table = QTable(values, names=("DETX", "DETY", "ENERGY"), units=("deg", "deg", "TeV"))
         header = {"OBS_ID": obs_id, "LIVETIME": float(row["LIVETIME"]), "EUNIT": "TeV"}
-        hdu = table_hdu("EVENTS", table, header)
-        aeff = fits.BinTableHDU.from_columns([], name="EFFECTIVE AREA")
-        aeff.header["LO_THRES"] = (float(row["SAFE_ENERGY_LO"]), "[TeV]")
-        for kind, table in (("events", hdu), ("aeff_2d", aeff)):
-            path = file_of(self.folder, obs_id, kind)
+        threshold = {"LO_THRES": (float(row["SAFE_ENERGY_LO"]), "[TeV]")}
+        for kind, hdu in (
+            ("events", tables.table_hdu("EVENTS", table, header)),
+            ("aeff_2d", tables.table_hdu("EFFECTIVE AREA", Table(), threshold)),
+        ):
+            path = _file_of(self.folder, obs_id, kind)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_fits(path, [fits.PrimaryHDU(), table])
+            write_fits(path, [hdu])
 
     def write_index(self, table):
         """Write ``runinfo.fits``, with 2015's names and order of columns."""
@@ -135,20 +127,20 @@ class HessWriter:
             "MJDREFF": 0.0,
             "HIERARCH TIME_FORMAT": table.meta["TIME_FORMAT"],
         }
-        hdu = table_hdu(None, runs[list(COLUMNS)], header)
-        write_fits(Path(self.folder) / "runinfo.fits", [fits.PrimaryHDU(), hdu])
+        hdu = tables.table_hdu(None, runs[list(COLUMNS)], header)
+        write_fits(Path(self.folder) / "runinfo.fits", [hdu])
+
+
+def _keyword(path, name):
+    with open_fits(path) as file:
+        return tables.keyword(tables.first_table(file, path).header, name, path)
 
 
 def _load_events(path):
     with open_fits(path) as file:
-        hdu = _first_table(file, path)
-        energy = column(hdu, "ENERGY", "TeV", path, True, hdu.header.get("EUNIT"))
-        lon, lat = (column(hdu, name, "deg", path, default_unit="deg") for name in ("DETX", "DETY"))
-    return Events(energy, lon, lat)
-
-
-def _first_table(file, path):
-    for hdu in file:
-        if isinstance(hdu, fits.BinTableHDU):
-            return hdu
-    raise ValueError(f"{path}: got HDUs {[hdu.name for hdu in file]}, expected a table")
+        hdu = tables.first_table(file, path)
+        read = partial(tables.column, hdu, path=path)
+        return Events(
+            read("ENERGY", "TeV", positive=True, default_unit=hdu.header.get("EUNIT")),
+            *(read(name, "deg", default_unit="deg") for name in ("DETX", "DETY")),
+        )

@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from astropy.io import fits
@@ -56,10 +56,9 @@ def new_file(path, overwrite=False):
     temporary = path.parent / f".{secrets.token_hex(8)}-{path.name}"
     try:
         with _named(path):
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         with _named(path):
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -125,7 +124,12 @@ def finite_or_none(value):
 
 
 def write_fits(path, hdus, overwrite=False):
-    """Write an HDU list; with a name in .gz, compressed, and the same bytes every time."""
+    """Write HDUs, after an empty primary one if the first is a table.
+
+    With a name in .gz they are compressed, and the bytes are the same every time.
+    """
+    if not isinstance(hdus[0], fits.PrimaryHDU):
+        hdus = [fits.PrimaryHDU(), *hdus]
     buffer = io.BytesIO()
     fits.HDUList(hdus).writeto(buffer)
     content = buffer.getvalue()
@@ -193,15 +197,11 @@ def _replace_content(path, temporary):
     old.mkdir()
     moves = [(p, old / p.name) for p in path.iterdir() if p != temporary]
     moves += [(p, path / p.name) for p in new.iterdir()]
-    done = []
-    try:
+    with ExitStack() as undo:
         for source, target in moves:
             os.replace(source, target)
-            done.append((target, source))
-    except BaseException:
-        for target, source in reversed(done):
-            os.replace(target, source)
-        raise
+            undo.callback(os.replace, target, source)
+        undo.pop_all()
 
 
 @contextmanager
@@ -211,9 +211,3 @@ def _named(path):
         yield
     except OSError as error:
         raise type(error)(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

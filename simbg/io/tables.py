@@ -22,12 +22,9 @@ GADF = {
     "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
     "HDUVERS": "0.3",
 }
-GADF_BKG = {
-    **GADF,
-    "HDUCLAS1": "RESPONSE",
-    "HDUCLAS2": "BKG",
-    "HDUCLAS3": "FULL-ENCLOSURE",
-}
+HDU_INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
+# Class of a background, but for what it depends on.
+GADF_BKG = {**GADF, "HDUCLAS1": "RESPONSE", "HDUCLAS2": "BKG", "HDUCLAS3": "FULL-ENCLOSURE"}
 
 
 def column(hdu, name, unit, path, positive=False, default_unit=None):
@@ -56,11 +53,10 @@ def column(hdu, name, unit, path, positive=False, default_unit=None):
     where = f"{path}[{hdu.name}]"
     if name not in hdu.columns.names:
         raise ValueError(f"{where}: got columns {hdu.columns.names}, expected {name}")
-    got = hdu.columns[name].unit or default_unit
     data = hdu.data[name]
     if data.ndim != 1 or data.dtype.kind not in "iuf":
         raise ValueError(f"{where}: {name} holds {data.dtype} {data.shape[1:]}, expected numbers")
-    values = data.astype(float) * _factor(got, unit, f"{where}: {name}")
+    values = _in_unit(data, hdu.columns[name].unit or default_unit, unit, f"{where}: {name}")
     bad = ~np.isfinite(values) | ((values <= 0) & positive)
     if bad.any():
         expected = "finite and positive" if positive else "finite"
@@ -73,14 +69,22 @@ def column(hdu, name, unit, path, positive=False, default_unit=None):
 
 def keyword(header, name, path):
     """A number from a header; a ValueError if it is missing, no number, or not finite."""
+    got = header.get(name, "nothing")
     try:
-        value = float(header[name])
-    except (KeyError, TypeError, ValueError) as error:
-        got = header.get(name, "nothing")
-        raise ValueError(f"{path}: keyword {name} is {got!r}, expected a number") from error
+        value = float(got)
+    except (TypeError, ValueError):
+        value = np.nan
     if not np.isfinite(value):
-        raise ValueError(f"{path}: keyword {name} is {value}, expected a finite number")
+        raise ValueError(f"{path}: keyword {name} is {got!r}, expected a finite number")
     return value
+
+
+def first_table(file, path):
+    """The first table of an open HDU list."""
+    for hdu in file:
+        if isinstance(hdu, fits.BinTableHDU):
+            return hdu
+    raise ValueError(f"{path}: got HDUs {[hdu.name for hdu in file]}, expected a table")
 
 
 def read_index(path, needed, units=None):
@@ -101,23 +105,18 @@ def read_index(path, needed, units=None):
         Not masked; NaN and empty strings are what they are.
     """
     with open_fits(path) as file:
-        tables = [hdu for hdu in file if isinstance(hdu, fits.BinTableHDU)]
-        if not tables:
-            raise ValueError(f"{path}: got no table in it, expected an index")
-        table = Table.read(tables[0], mask_invalid=False)
+        table = Table.read(first_table(file, path), mask_invalid=False)
         table.convert_bytestring_to_unicode()
         for name in needed:
             if name not in table.colnames:
                 raise ValueError(f"{path}: got columns {table.colnames}, expected {name}")
-        if table["OBS_ID"].dtype.kind not in "iu":
-            kind = table["OBS_ID"].dtype
+        if (kind := table["OBS_ID"].dtype).kind not in "iu":
             raise ValueError(f"{path}: OBS_ID is of type {kind}, expected whole numbers")
         for name, unit in (units or {}).items():
             if name in table.colnames:
-                got = table[name]
-                factor = _factor(str(got.unit or unit), unit, f"{path}: {name}")
-                table[name] = u.Quantity(np.asarray(got, float) * factor, unit)
-    return Table(table)
+                got = str(table[name].unit or unit)
+                table[name] = _in_unit(table[name], got, unit, f"{path}: {name}") * u.Unit(unit)
+        return table
 
 
 def find_rate(file):
@@ -178,7 +177,7 @@ def read_edges(hdu, name, unit):
     if not set(ends) <= set(hdu.columns.names):
         raise ValueError(f"{hdu.name}: got columns {hdu.columns.names}, expected {ends}")
     low, high = (
-        read_array(hdu, end, 1) * u.Unit(hdu.columns[end].unit or unit).to(unit) for end in ends
+        _in_unit(read_array(hdu, end, 1), hdu.columns[end].unit or unit, unit, end) for end in ends
     )
     return np.append(low, high[-1])
 
@@ -222,8 +221,8 @@ def one_row_hdu(name, columns, header=()):
     return hdu
 
 
-def _factor(got, unit, where):
+def _in_unit(values, got, unit, where):
     try:
-        return u.Unit(got or "").to(unit)
+        return np.array(values, float) * u.Unit(got or "").to(unit)
     except (ValueError, TypeError, u.UnitConversionError) as error:
         raise ValueError(f"{where} in unit {got!r}, expected {unit}") from error

@@ -155,8 +155,8 @@ SPOILT = {
     "no EVENTS": ("gadf", EVENTS, rename_hdu, "got HDUs.*OTHER.*expected EVENTS"),
     "no ENERGY": ("gadf", EVENTS, lose_column("ENERGY"), "got columns.*expected ENERGY"),
     "no TIME": ("gadf", EVENTS, lose_column("TIME"), "got columns.*expected TIME"),
-    "no site": ("gadf", EVENTS, lose_keyword("GEOLON"), "GEOLON is 'nothing', expected a number"),
-    "site is text": ("gadf", EVENTS, set_keyword("GEOLON", "x"), "GEOLON is 'x', expected a num"),
+    "no site": ("gadf", EVENTS, lose_keyword("GEOLON"), "GEOLON is 'nothing', expected"),
+    "site is text": ("gadf", EVENTS, set_keyword("GEOLON", "x"), "GEOLON is 'x', expected"),
     "site off the Earth": ("gadf", EVENTS, set_keyword("GEOLAT", 95.0), "lat: got 95"),
     "pointing off the sky": ("gadf", EVENTS, set_keyword("DEC_PNT", -95.0), "dec: got -95"),
     "time scale": ("gadf", EVENTS, set_keyword("TIMESYS", "LOCAL"), "TIMESYS LOCAL, expected TT"),
@@ -173,7 +173,7 @@ SPOILT = {
     "index cut": ("gadf", HDU, cut(0.7), "hdu-index.*not a readable FITS"),
     "list cut": ("gadf", OBS, cut(0.7), "obs-index.*not a readable FITS"),
     "list cut in header": ("gadf", OBS, cut_plain(5000), "obs-index.*not a readable FITS"),
-    "list is an image": ("gadf", OBS, only_image, "no table in it, expected an index"),
+    "list is an image": ("gadf", OBS, only_image, "expected a table"),
     "list is empty": ("gadf", OBS, lambda p: edit_table(p, lambda t: t[:0]), "without runs"),
     "list without RA": (
         "gadf",
@@ -215,7 +215,7 @@ SPOILT = {
     "way out": ("gadf", HDU, set_row("FILE_DIR", "..", 3), "leads out of the store, expected"),
     "runinfo missing": ("hess", RUNS, os.unlink, "got no data store there, expected"),
     "runinfo cut": ("hess", RUNS, cut(0.8), "runinfo.fits: not a readable FITS"),
-    "runinfo is an image": ("hess", RUNS, only_image, "runinfo.fits: got no table in it"),
+    "runinfo is an image": ("hess", RUNS, only_image, "runinfo.fits: .*expected a table"),
     "runinfo is empty": ("hess", RUNS, lambda p: edit_table(p, lambda t: t[:0]), "without runs"),
     "runinfo number twice": ("hess", RUNS, set_row("OBS_ID", 1), "OBS_ID 1 is listed twice"),
     "runinfo pointing NaN": ("hess", RUNS, set_row("DEC", np.nan), "run 2 points.*Dec nan"),
@@ -543,7 +543,7 @@ WRITES = {
 
 
 @pytest.mark.parametrize("command", WRITES)
-@pytest.mark.parametrize("where", ["os.replace", "os.chmod", "pathlib.Path.write_bytes"])
+@pytest.mark.parametrize("where", ["os.replace", "pathlib.Path.write_bytes"])
 def test_interrupt_while_writing(place, cube, run, monkeypatch, command, where):
     """At a moment when a file is half there, or whole but without its name."""
     write_cube("../a.fits", cube)
@@ -554,8 +554,6 @@ def test_interrupt_while_writing(place, cube, run, monkeypatch, command, where):
     # What moves whole folders does not write bytes, and pictures are written by others.
     if where == "pathlib.Path.write_bytes" and command in ("compare", "plot"):
         where = "matplotlib.figure.Figure.savefig"
-    if where == "os.chmod" and command == "compare":
-        where = "os.replace"
     monkeypatch.setattr(where, interrupted)
     code, out, err = run(*WRITES[command])
     assert (code, out) == (130, "")
