@@ -115,7 +115,7 @@ def render(suite, executor=None):
     jobs, rest = {}, {}
     for name, scenario in suite.scenarios.items():
         outcomes = [outcome for outcome in suite.outcomes if outcome.scenario.name == name]
-        pairs = {outcome.method: outcome.pair for outcome in outcomes if outcome.pair is not None}
+        pairs = {outcome.method: outcome.cubes for outcome in outcomes if outcome.cubes is not None}
         if pairs:
             # What goes to another process is what is drawn, and no more.
             failed = {o.method for o in outcomes if any(r.status == Status.FAIL for r in o.results)}

@@ -93,7 +93,7 @@ def _accuracy(outcomes, titles):
     for outcome in outcomes:
         for r in outcome.results:
             if r.metric == "lost_information" and math.isfinite(r.value):
-                error = math.sqrt(r.value / outcome.pair.expected.sum())
+                error = math.sqrt(r.value / outcome.cubes.expected.sum())
                 errors.setdefault(r.scenario, []).append((error, r.method))
     if not errors:
         return None

@@ -49,10 +49,11 @@ def judge(results, budget=BUDGET, drift=None):
     -------
     results : list of Result
     """
-    tested = [result for result in results if _is_tested(result)]
-    rate = budget / max(1, len(tested))
+    reasons = [_why_not(result) for result in results]
+    rate = budget / max(1, reasons.count(None))
     judged = [
-        _judge(result, rate) if _is_tested(result) else _untested(result) for result in results
+        _judge(result, rate) if reason is None else replace(result, reason=reason)
+        for result, reason in zip(results, reasons, strict=True)
     ]
     return [_drifted(result, drift or {}) for result in judged]
 
@@ -63,12 +64,10 @@ def _drifted(result, drift):
     return replace(result, status=Status.FAIL, reason=reason) if reason else result
 
 
-def _is_tested(result):
-    return result.status != Status.ERROR and _why_not(result) is None
-
-
 def _why_not(result):
     """Why a result has no criterion; None if it has one."""
+    if result.status == Status.ERROR:
+        return result.reason
     metric = METRICS[result.metric]
     if result.ignored and not metric.shows_bias:
         return IGNORED
@@ -82,28 +81,26 @@ def _why_not(result):
     return None if math.isfinite(result.error) else "nothing to measure"
 
 
-def _untested(result):
-    return result if result.status == Status.ERROR else replace(result, reason=_why_not(result))
-
-
 def _judge(result, rate):
-    k = sigmas(rate)
-    limit = max(k * result.error, STATED_BIAS * METRICS[result.metric].relative)
+    limit = max(sigmas(rate) * result.error, STATED_BIAS * METRICS[result.metric].relative)
     smallest = limit + POWER_SIGMA * result.error
     result = replace(result, limit=limit, smallest=smallest, false_alarm_rate=rate)
     # What is ignored moves every method, whatever else does.
     reasons = result.ignored, KNOWN.get((result.method, result.metric))
-    known = "; ".join(reason for reason in reasons if reason)
-    if abs(result.value - result.ideal) <= limit:
+    status, reason = _status(result, "; ".join(reason for reason in reasons if reason))
+    return replace(result, status=status, reason=reason)
+
+
+def _status(result, known):
+    """Status and its reason; ``known`` says why the result may fail."""
+    if abs(result.value - result.ideal) <= result.limit:
         if result.must_fail:
-            return replace(
-                result, status=Status.FAIL, reason=f"does not show that {result.ignored}"
-            )
-        must_show = limit + MUST_SHOW * result.error
+            return Status.FAIL, f"does not show that {result.ignored}"
+        must_show = result.limit + MUST_SHOW * result.error
         if known and abs(result.predicted - result.ideal) > must_show:
-            return replace(result, status=Status.FAIL, reason=f"a known failure is gone: {known}")
-        return replace(result, status=Status.OK, reason="")
-    if known and abs(result.value - result.predicted) <= limit:
-        return replace(result, status=Status.KNOWN, reason=known)
+            return Status.FAIL, f"a known failure is gone: {known}"
+        return Status.OK, ""
+    if known and abs(result.value - result.predicted) <= result.limit:
+        return Status.KNOWN, known
     size = (result.value - result.ideal) / result.error
-    return replace(result, status=Status.FAIL, reason=f"{size:+.1f} σ from its ideal value")
+    return Status.FAIL, f"{size:+.1f} σ from its ideal value"

@@ -40,7 +40,7 @@ class Outcome:
     scenario : Scenario
     method : str
         Its name in the results.
-    pair : CubePair or None
+    cubes : CubePair or None
         The cube and the true one; None if there is no cube.
     results : tuple of Result
     convergence : Convergence, optional
@@ -50,7 +50,7 @@ class Outcome:
 
     scenario: object
     method: str
-    pair: CubePair | None
+    cubes: CubePair | None
     results: tuple[Result, ...]
     convergence: object = None
     score: object = None
@@ -142,8 +142,8 @@ class _Runner:
         if not candidate.ours:
             _check_coverage(setting, self._setting(method, common_axes))
             cube = with_exposure(cube, setting.claimed, candidate.kind == "method")
-        pair, noise_free = self._pairs(method, setting, cube)
-        values = {metric.name: metric(pair) for metric in CUBE_METRICS.values()}
+        cubes, noise_free = self._pairs(method, setting, cube)
+        values = {metric.name: metric(cubes) for metric in CUBE_METRICS.values()}
         predicted, convergence, score = {}, None, None
         if noise_free is not None:
             shown = [metric for metric in CUBE_METRICS.values() if metric.shows_bias]
@@ -162,7 +162,7 @@ class _Runner:
             common = None if cube.axes.same_as(common_axes) else self._setting(None, common_axes)
             score = self.score(self.experiment, candidate, attempts, setting, common)
         results = self._results(name, values, predicted)
-        return Outcome(self.scenario, name, pair, results, convergence, score)
+        return Outcome(self.scenario, name, cubes, results, convergence, score)
 
     def _pairs(self, method, setting, cube):
         """The truth at this exposure with the rebuilt cube, and with that of noise-free counts."""

@@ -25,8 +25,6 @@ __all__ = ["Setting"]
 
 # Replicates a piece of work.
 BATCH = 5
-# Of a gaussian truth.
-N_PARAMETERS = METRICS["noise_cost"].ideal
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +118,15 @@ def _one(setting, rng):
     pair = CubePair(setting.true, setting.estimate(stack))
     perfect = CubePair(setting.true, setting.perfect)
     variance, stated = perfect.stated_variance, pair.stated_variance
-    rich = (pair.expected >= 1) & (variance > 0)
-    square = (pair.predicted - perfect.predicted)[rich] ** 2 / variance[rich]
+    used = (pair.expected >= 1) & (variance > 0)
+    square = (pair.predicted - perfect.predicted)[used] ** 2 / variance[used]
     lost, missed = heldout_deviance(pair.predicted, other)
-    truth, _ = heldout_deviance(np.where(pair.predicted > 0, pair.expected, 0.0), other)
     return {
-        "square": square.mean() if rich.any() else np.nan,
-        "stated": np.mean(stated[rich] / variance[rich]) if rich.any() else np.nan,
+        "square": square.mean() if used.any() else np.nan,
+        "stated": np.mean(stated[used] / variance[used]) if used.any() else np.nan,
         "q": METRICS["lost_information"](pair).value,
         "heldout": lost,
-        "truth": truth,
+        "truth": heldout_deviance(np.where(pair.predicted > 0, pair.expected, 0.0), other)[0],
         "missed": missed,
     }
 
@@ -138,18 +135,17 @@ def _summary(setting, extra):
     floor = METRICS["lost_information"](CubePair(setting.true, setting.perfect)).value
     # What a replicate's cube states against how far it is from the method's expectation.
     width = MetricValue.of_replicates(extra["square"] / extra["stated"].mean(), 1.0)
-    spread = {
-        key: values.std(ddof=1) / np.sqrt(values.size) if values.size > 1 else np.nan
-        for key, values in extra.items()
-    }
-    q = extra["q"].mean()
+    mean = {key: values.mean() for key, values in extra.items()}
+    n = extra["q"].size
+    error = {k: v.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan for k, v in extra.items()}
+    p_eff, perfect = mean["q"] - floor, METRICS["noise_cost"].ideal
     values = {
         # √ of a mean square, to first order in its error.
         "replicate_pull_width": (0.5 + width.value / 2, width.error / 2),
-        "noise_cost": (q - floor, spread["q"]),
+        "noise_cost": (p_eff, error["q"]),
         "bias_floor": (floor,),
-        "efficiency": (N_PARAMETERS / q, N_PARAMETERS / q**2 * spread["q"]),
-        "heldout_deviance": (extra["heldout"].mean(), spread["heldout"], extra["truth"].mean()),
-        "heldout_missed": (extra["missed"].mean(), spread["missed"]),
+        "efficiency": (perfect / mean["q"], perfect / mean["q"] ** 2 * error["q"]),
+        "heldout_deviance": (mean["heldout"], error["heldout"], mean["truth"]),
+        "heldout_missed": (mean["missed"], error["missed"]),
     }
     return {name: METRICS[name].value(*numbers) for name, numbers in values.items()}

@@ -49,7 +49,7 @@ def test_a_crash_is_a_row_and_the_others_go_on(measured):
     assert raises.score.seconds > 0
     assert raises.score.megabytes > 10
     # 20 % of norm, with an error of three counts' worth.
-    error = 1.2 / math.sqrt(ours.pair.expected.sum())
+    error = 1.2 / math.sqrt(ours.cubes.expected.sum())
     assert abs(knows.score.norm - 0.2) < sigmas(1e-5) * error
     assert "norm (it is louder by design)" in row(knows)["why"]
 

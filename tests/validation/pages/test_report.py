@@ -294,7 +294,7 @@ def test_key_numbers(suite):
     _, unseen, accuracy = key_numbers(suite.outcomes[:2])
     (norm, *_) = [r for r in suite.outcomes[0].results if r.metric == "norm"]
     assert float(unseen.value.split()[0]) == pytest.approx(100 * norm.smallest, rel=0.06)
-    pair = suite.outcomes[0].pair
+    pair = suite.outcomes[0].cubes
     seen = pair.expected > 0
     loss = ((pair.predicted - pair.expected)[seen] ** 2 / pair.expected[seen]).sum()
     assert accuracy.method == "michi"

@@ -62,7 +62,7 @@ def test_a_method_that_fails_is_an_error_and_no_abort(name, wrong):
     assert (result.metric, result.status, result.method) == ("run", "error", odd(name))
     assert WRONG[name] in result.reason
     assert "\n" not in result.reason
-    assert wrong[name].pair is None
+    assert wrong[name].cubes is None
 
 
 def test_module_that_does_not_exist():
@@ -129,13 +129,13 @@ def test_results_do_not_depend_on_the_executor():
 
 def test_another_seed_is_another_result():
     values = [
-        run_scenario(TINY, ["histogram"], seed)[0].pair.reco.counts for seed in (SEED, SEED + 1)
+        run_scenario(TINY, ["histogram"], seed)[0].cubes.reco.counts for seed in (SEED, SEED + 1)
     ]
     assert not np.array_equal(*values)
 
 
 def test_same_seed_is_the_same_result():
-    values = [run_scenario(TINY, ["histogram"], SEED)[0].pair.reco.rate for _ in range(2)]
+    values = [run_scenario(TINY, ["histogram"], SEED)[0].cubes.reco.rate for _ in range(2)]
     assert_array_equal(*values)
 
 
