@@ -1,7 +1,5 @@
 """Events of one run: background drawn in the camera, and gamma rays drawn on the sky."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simbg.observations.observation import Events, good_time, pointing_of

@@ -1,7 +1,5 @@
 """Expectations: exact counts and exposure that a stack of observations has on average."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Experiment: a scenario, its runs and a seed, from which observations and stores follow."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import partial
 

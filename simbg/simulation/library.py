@@ -1,6 +1,4 @@
-"""Library: the scenarios that the suite runs, and why each is worth a look."""
-
-from __future__ import annotations
+"""Library: the scenarios that the suite runs, and what each of them tests."""
 
 from dataclasses import replace
 
@@ -86,7 +84,7 @@ ALL = (
     ),
     Scenario(
         "dead-camera",
-        "Drawers that sleep",
+        "Dead drawers in the camera",
         "Two dead rectangles of the camera: a hole in the background, which smoothing fills.",
         truth=ShapedTruth(REALISTIC, dead=((-1.2, -0.45, 0.3, 1.1), (1.5, 2.1, -2.0, -0.9))),
         n_obs=30,
@@ -95,7 +93,7 @@ ALL = (
         "zenith",
         "Zenith angles to 60 deg",
         "Above 1 TeV the rate rises with the zenith angle and the total falls: one cube for "
-        "all is right for none.",
+        "all runs is biased for each.",
         truth=ROLLING,
         n_obs=40,
         alt_range=(30.0, 90.0),

@@ -1,7 +1,5 @@
 """Scenario: a true background and sources, the runs that see them, and why they are worth it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from json import dumps

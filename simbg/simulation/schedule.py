@@ -1,7 +1,5 @@
 """Schedule: the observation table of a scenario, when its runs are taken and where they look."""
 
-from __future__ import annotations
-
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import offset_by
@@ -12,7 +10,7 @@ from simbg.observations.observation import MJDREF
 from simbg.simulation.seeds import named_rng
 from simbg.sky.pointing import Tracking, altaz_to_radec
 
-__all__ = ["observation_table", "rows_of"]
+__all__ = ["rows_of"]
 
 # Nights of 2010 to 2014 and hours of the night (UTC) in which runs start, as in 2015.
 NIGHTS = 55197.0, 57023.0  # MJD

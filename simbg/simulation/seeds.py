@@ -1,7 +1,5 @@
 """Seeds: a stream of random numbers for each name, run and replicate."""
 
-from __future__ import annotations
-
 from zlib import crc32
 
 import numpy as np

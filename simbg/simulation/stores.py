@@ -1,7 +1,5 @@
 """Stores: simulated runs written as a data store, in GADF's scheme or in 2015's."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from simbg.io.gadf_writer import GadfWriter

@@ -1,7 +1,5 @@
 """The true cube of 2015's test fixtures, its inconsistencies kept."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simbg import portable

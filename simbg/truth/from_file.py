@@ -4,8 +4,6 @@ Between the values of a cube something must be assumed. What is chosen here keep
 every bin's average and has closed forms, so that integrals and events are exact.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -79,25 +77,23 @@ class CubeTruth(Truth):
         object.__setattr__(self, "average", rate)
 
     @classmethod
-    def from_cube(cls, cube, deadc=1.0):
+    def from_cube(cls, cube):
         """The truth that a cube would be.
+
+        A rate per ontime of a cube that does not know both its times is taken for one per
+        livetime.
 
         Parameters
         ----------
         cube : BackgroundCube
-        deadc : float
-            Livetime ÷ ontime, for a cube per ontime that does not know both itself.
         """
-        if not 0 < deadc <= 1:
-            raise ValueError(f"deadc: got {deadc}, expected more than 0 and at most 1")
-        if cube.clock == "ontime" and (cube.livetime is None or cube.ontime is None):
-            return cls(cube.axes, cube.rate / deadc)
-        return cls(cube.axes, cube.per("livetime").rate)
+        both = cube.livetime is not None and cube.ontime is not None
+        return cls(cube.axes, cube.per("livetime").rate if both else cube.rate)
 
     @classmethod
-    def read(cls, path, deadc=1.0):
+    def read(cls, path):
         """From a file that `simbg.io.cubes.read_model` reads. See `from_cube`."""
-        return cls.from_cube(read_model(path), deadc)
+        return cls.from_cube(read_model(path))
 
     @cached_property
     def digest(self):

@@ -1,7 +1,5 @@
 """A gaussian truth: a power law in energy, and an acceptance whose width changes with energy."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

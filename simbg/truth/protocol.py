@@ -1,7 +1,5 @@
 """The Truth protocol: a density, its exact integrals over bins, and events drawn from it."""
 
-from __future__ import annotations
-
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -36,7 +34,6 @@ class Truth(Protocol):
         rate : ndarray
             s-1 MeV-1 sr-1; 0 outside of what the truth covers.
         """
-        ...
 
     def integrate(self, axes, zenith=0.0, energy_min=0.0):
         """Events per second of livetime in each bin, exact.
@@ -53,7 +50,6 @@ class Truth(Protocol):
         event_rate : ndarray, shape of ``axes``
             s-1
         """
-        ...
 
     def draw(self, livetime, zenith, rng):
         """A Poisson number of events.
@@ -70,7 +66,6 @@ class Truth(Protocol):
         energy, fov_lon, fov_lat : ndarray, shape (n_events,)
             TeV, deg, deg; unbinned and exact, in random order.
         """
-        ...
 
     def cube(self, axes, zenith=0.0, livetime=None):
         """The true cube: bin-average rate over exact solid angles.

@@ -1,7 +1,5 @@
 """Quadrature: Gauss–Legendre nodes on panels, in angles and in the logarithm of the energy."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A true rate averaged over rings about the pointing: what a BKG_2D holds."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simbg.truth.quadrature import PANEL, energy_nodes, panel_nodes

@@ -5,8 +5,6 @@ No closed form is left, but all stay smooth: integrals are Gauss–Legendre sums
 and events are those of the gaussian truth, thinned.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -139,19 +137,13 @@ class ShapedTruth(Truth):
         """
         low, high = self.base.energy_range
         edges = np.clip(axes.energy, np.clip(energy_min, low, high), high)
-        lit = np.flatnonzero(np.diff(edges) > 0)
         tilted, events = self._tilted(zenith), np.zeros(axes.shape)
-        if not lit.size:
-            return events
         pixels = tuple(axes.fov_lon), tuple(axes.fov_lat)
-        blocks = [self._pixels(*pixels, edges[i], edges[i + 1]) for i in lit]
-        energy, weight = (np.concatenate([block[i] for block in blocks]) for i in (0, 1))
-        weight = weight * energy * tilted.spectrum(energy) * tilted.total_rate(zenith)
-        weight *= self._in_energy(np.log(energy), zenith)
-        ends = np.cumsum([block[0].size for block in blocks])
-        for i, part, (_, _, shares) in zip(lit, np.split(weight, ends[:-1]), blocks, strict=True):
-            events[i] = np.tensordot(part, shares, 1)
-        return events
+        for i in np.flatnonzero(np.diff(edges) > 0):
+            energy, weight, shares = self._pixels(*pixels, edges[i], edges[i + 1])
+            weight = weight * energy * tilted.spectrum(energy)
+            events[i] = np.tensordot(weight * self._in_energy(np.log(energy), zenith), shares, 1)
+        return tilted.total_rate(zenith) * events
 
     def draw(self, livetime, zenith, rng):
         """A Poisson number of events; see `Truth.draw`.
@@ -163,13 +155,10 @@ class ShapedTruth(Truth):
         takes twice the events.
         """
         tilted, most = self._tilted(zenith), 2.0 if any(self.gradient) else 1.0
-        left = int(rng.poisson(most * tilted.total_rate(zenith) * livetime))
-        kept = [[np.empty(0)] * 3]
-        while left:
-            n_events = min(left, CHUNK)
-            kept.append(self._thinned(tilted, n_events, most, zenith, rng))
-            left -= n_events
-        return tuple(np.concatenate(values) for values in zip(*kept, strict=True))
+        number = int(rng.poisson(most * tilted.total_rate(zenith) * livetime))
+        sizes = (min(CHUNK, number - start) for start in range(0, number, CHUNK))
+        kept = [self._thinned(tilted, size, most, zenith, rng) for size in sizes]
+        return tuple(map(np.concatenate, zip([np.empty(0)] * 3, *kept, strict=True)))
 
     def _thinned(self, tilted, n_events, most, zenith, rng):
         """What stays of some events: those of a wrong energy need no direction."""

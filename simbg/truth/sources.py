@@ -1,7 +1,5 @@
 """Gamma-ray sources in a simulation: how many events, at which energies, and where on the sky."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, dataclass
 
 import numpy as np

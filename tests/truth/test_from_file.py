@@ -213,16 +213,14 @@ def test_dark_cube_has_no_events(axes):
 
 
 def test_clock_is_livetime(cube, axes):
-    """Per ontime: with the cube's own times, which differ with the energy, or with a number."""
+    """Per ontime: with the cube's own times, which differ with the energy."""
     ontime = cube.per("ontime")
     for same in (cube, ontime):
         assert_allclose(CubeTruth.from_cube(same).average, cube.rate, rtol=1e-15, atol=0)
     bare = BackgroundCube(axes, ontime.rate, clock="ontime")
-    assert_allclose(CubeTruth.from_cube(bare, deadc=0.8).average, ontime.rate / 0.8, rtol=1e-15)
     assert_array_equal(CubeTruth.from_cube(bare).average, ontime.rate)
     # Per livetime there is nothing to convert.
-    bare = BackgroundCube(axes, cube.rate)
-    assert_array_equal(CubeTruth.from_cube(bare, deadc=0.8).average, cube.rate)
+    assert_array_equal(CubeTruth.from_cube(BackgroundCube(axes, cube.rate)).average, cube.rate)
 
 
 @pytest.mark.parametrize("format", ["gadf", "table", "image"])
@@ -281,12 +279,9 @@ def test_impossible_rates_are_named(axes, value, message):
         CubeTruth(axes, rate)
 
 
-def test_impossible_shape_and_deadc_are_named(cube, axes):
+def test_impossible_shape_is_named(axes):
     with pytest.raises(ValueError, match=r"rate: got shape \(4, 8, 6\), expected \(4, 6, 8\)"):
         CubeTruth(axes, np.ones((4, 8, 6)))
-    for deadc in (0.0, 1.1, np.nan):
-        with pytest.raises(ValueError, match=r"deadc: got .*, expected more than 0 and at most 1"):
-            CubeTruth.from_cube(cube, deadc)
 
 
 # Files of others --------------------------------------------------------------------------------
@@ -340,15 +335,15 @@ def test_cta_1dc(gammapy_data, irf):
 @pytest.mark.gammapy_data
 def test_events_of_cta_1dc(gammapy_data):
     path = gammapy_data / "cta-1dc/caldb/data/cta/1dc/bcf/South_z20_50h/irf_file.fits"
-    truth = CubeTruth.read(path, deadc=0.95)
+    truth = CubeTruth.read(path)
     axes = Axes(np.geomspace(0.01, 100, 14), np.linspace(-5, 5.5, 8), np.linspace(-6.5, 6, 12))
     counts = axes.fill(*truth.draw(10_000.0, 20.0, np.random.default_rng(8)))
     assert counts.sum() > 5e5
     assert p_value(counts, 10_000 * truth.integrate(axes)) > FALSE_ALARM
 
 
-def test_rings_are_a_truth_per_livetime(tmp_path):
+def test_rings_are_a_truth(tmp_path):
     write_bkg_2d(tmp_path / "rings.fits", [1, 2, 5], [0, 1, 2], [[1e-6, np.nan], [2e-7, 1e-7]])
-    truth = CubeTruth.read(tmp_path / "rings.fits", deadc=0.9)
-    assert_allclose(truth.average, read_model(tmp_path / "rings.fits").rate / 0.9, rtol=1e-15)
+    truth = CubeTruth.read(tmp_path / "rings.fits")
+    assert_allclose(truth.average, read_model(tmp_path / "rings.fits").rate, rtol=1e-15)
     assert truth.rate(1.5, 0.1, 1.5) == 0 < truth.rate(2.5, 0.1, 1.5)
