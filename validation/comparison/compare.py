@@ -16,17 +16,16 @@ import numpy as np
 from simbg.cube import BackgroundCube
 from simbg.io.safe_files import finite_or_none
 from simbg.validation.comparison.conventions import find_fault
-from simbg.validation.comparison.measures import (
-    MEASURES,
+from simbg.validation.comparison.matched_cubes import (
     at_equal_norms,
     common_bins,
     count_pair,
     find_problems,
-    fit_widths,
     is_counted,
     normalized,
     same_clock,
 )
+from simbg.validation.comparison.measures import MEASURES, fit_widths
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
 from simbg.validation.metrics.poisson import sigmas
 

@@ -11,7 +11,14 @@ from dataclasses import replace
 import numpy as np
 
 from simbg.validation.comparison.bin_averages import bin_averages, center_values
-from simbg.validation.comparison.measures import exposure, is_counted, same_clock, scaled
+from simbg.validation.comparison.matched_cubes import (
+    CLOCKS,
+    changed,
+    exposure,
+    is_counted,
+    same_clock,
+    scaled,
+)
 from simbg.validation.comparison.rotation import fit_rotation, rotate_field
 
 __all__ = []
@@ -135,8 +142,7 @@ def _same_edges(a, b):
 
 def _each(cube, move, axes):
     """The cube over other axes, all of its arrays moved."""
-    names = ("rate", "rate_error", "counts", "livetime", "ontime")
-    arrays = {name: move(v) for name in names if (v := getattr(cube, name)) is not None}
+    arrays = changed(cube, move, "rate", "rate_error", "counts", *CLOCKS)
     return replace(cube, axes=axes, **arrays)
 
 

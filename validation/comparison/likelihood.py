@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import rel_entr
 
-from simbg.validation.comparison.measures import count_pair, exposure, is_counted
+from simbg.validation.comparison.matched_cubes import count_pair, exposure, is_counted
 from simbg.validation.metrics.poisson import deviance
 
 __all__ = []

@@ -16,7 +16,13 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.truth.from_file import CubeTruth
 from simbg.validation.comparison.conventions import edge_units
-from simbg.validation.comparison.measures import exposure, is_counted, same_clock
+from simbg.validation.comparison.matched_cubes import (
+    CLOCKS,
+    changed,
+    exposure,
+    is_counted,
+    same_clock,
+)
 
 __all__ = ["Incomparable", "common_binning"]
 
@@ -151,7 +157,7 @@ def _merge(cube, axes):
     if counted:
         highest, lowest = merge(time, np.maximum), merge(time, np.minimum)
         used = whole & (highest - lowest <= SAME_EXPOSURE * highest)
-    arrays = _exposures(cube, lambda value: used * merge(value * cube.axes.volume) / volume)
+    arrays = changed(cube, lambda time: used * merge(time * cube.axes.volume) / volume, *CLOCKS)
     if cube.counts is not None:
         arrays["counts"] = np.where(used, merge(cube.counts), 0)
     enough = not counted or arrays["counts"].sum() >= COUNTS_PART * merge(cube.counts).sum()
@@ -183,7 +189,7 @@ def _interpolate(cube, axes):
     rate = _averages(cube.axes, np.where(known, cube.rate, 0.0), axes)
     # The same of any bin of which something is not known.
     whole = _averages(cube.axes, ~known * 1.0, axes) <= SAME_EDGE
-    arrays = _exposures(cube, lambda value: whole * _averages(cube.axes, value, axes))
+    arrays = changed(cube, lambda time: whole * _averages(cube.axes, time, axes), *CLOCKS)
     arrays["counts"] = None
     if cube.counts is not None and cube.clock in arrays:
         arrays["counts"] = whole * rate * axes.volume * arrays[cube.clock]
@@ -203,12 +209,6 @@ def _averages(own, rate, axes):
         total = np.diff(PchipInterpolator(edges, cumulative, axis=axis)(wanted), axis=axis)
     # A difference of sums may be less than nothing by a rounding.
     return np.maximum(total, 0.0) / axes.volume
-
-
-def _exposures(cube, change):
-    """Livetime and ontime, as far as the cube knows them, changed."""
-    clocks = "livetime", "ontime"
-    return {name: change(v) for name in clocks if (v := getattr(cube, name)) is not None}
 
 
 def _known(cube):
