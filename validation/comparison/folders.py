@@ -9,7 +9,7 @@ from simbg.io.cubes import read_cube
 from simbg.validation.comparison.compare import compare
 from simbg.validation.comparison.rebinning import Incomparable
 
-__all__ = ["NotCompared", "compare_paths"]
+__all__ = ["compare_paths"]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from simbg.validation.comparison.matched_cubes import (
     same_clock,
 )
 
-__all__ = ["Incomparable", "common_binning"]
+__all__ = ["common_binning"]
 
 # In a file of single precision edges of a few deg are right to 1e-6 of a bin.
 SAME_EDGE = 1e-5

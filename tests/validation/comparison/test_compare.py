@@ -1,4 +1,4 @@
-"""Two cubes: alike, scaled, steeper, wider, turned; measured or not; and folders of them."""
+"""Two cubes: alike, scaled, steeper, wider, turned; measured or not."""
 
 import json
 import math
@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
+from support import cubes
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.io.cubes import write_cube
-from simbg.observations.exposure import StackedCounts
-from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
-from simbg.validation.comparison.compare import Comparison, compare
-from simbg.validation.comparison.folders import NotCompared, compare_paths
+from simbg.validation.comparison.compare import compare
 from simbg.validation.comparison.measures import MEASURES
 from simbg.validation.metrics.poisson import sigmas
 
@@ -33,16 +30,8 @@ def true_cube(truth=TRUTH, axes=AXES):
     return truth.cube(axes)
 
 
-def stored(path, cube):
-    """As GADF has it, which wants to know an observation time."""
-    second = np.ones(cube.axes.shape)
-    write_cube(path, replace(cube, livetime=second, ontime=second), "gadf")
-
-
-def measured(rng, truth=TRUTH, livetime=LIVETIME, axes=AXES, deadtime=0.1):
-    counts = rng.poisson(truth.integrate(axes) * livetime)
-    full = np.full(axes.shape, livetime)
-    return Histogram().estimate(StackedCounts(axes, counts, full, full / (1 - deadtime), 1, 0, 0))
+def measured(rng, truth=TRUTH, livetime=LIVETIME, axes=AXES):
+    return cubes.measured(rng, truth, axes, livetime)
 
 
 def turned(cube, how):
@@ -65,7 +54,7 @@ OTHER = {
 def test_identical_cubes_agree(normalize):
     found = compare(true_cube(), true_cube(), normalize)
     assert found.agree
-    assert found.verdict == "the cubes agree (no counts: margin 0.5%)"
+    assert "0.5%" in found.verdict
     assert not found.statistical
     for measure in found.measures.values():
         assert_allclose(measure.value, measure.ideal, rtol=1e-9, atol=1e-12)
@@ -99,7 +88,7 @@ def test_known_ratios_are_explained():
     narrow = replace(TRUTH, sigma=(0.4, 0.6), peak=(0.0, 0.0))
     wide = replace(narrow, sigma=tuple(s * 2**0.5 for s in narrow.sigma))
     text = compare(true_cube(narrow), true_cube(wide), "cube").verdict
-    assert "(√2: exp(−r²/σ²) for exp(−r²/2σ²))" in text
+    assert "(√2: " in text
     assert "(1/√2" in compare(true_cube(wide), true_cube(narrow), "cube").verdict
     million = turned(true_cube(), lambda rate: 1e6 * rate)
     assert "(per TeV for per MeV)" in compare(true_cube(), million).verdict
@@ -142,10 +131,10 @@ def test_differences_without_a_direction_are_seen():
 
 
 def test_unknown_normalisation_and_other_axes():
-    with pytest.raises(ValueError, match=r"normalize: got 'area', expected one of"):
+    with pytest.raises(ValueError, match="normalize: got 'area'"):
         compare(true_cube(), true_cube(), "area")
     other = Axes(AXES.energy, AXES.fov_lon, AXES.fov_lat + 5.9)
-    with pytest.raises(ValueError, match="expected the same edges, or a range in common"):
+    with pytest.raises(ValueError, match="range in common"):
         compare(true_cube(), true_cube(axes=other))
 
 
@@ -177,7 +166,7 @@ def null_pairs(kind):
 @cache
 def null_comparisons(kind, normalize, number):
     """Of the first of these pairs."""
-    return [compare(*cubes, normalize) for cubes in null_pairs(kind)[:number]]
+    return [compare(*pair, normalize) for pair in null_pairs(kind)[:number]]
 
 
 @pytest.mark.slow
@@ -268,38 +257,29 @@ def test_clocks_are_converted():
 
 def test_clocks_without_dead_time():
     a, b = true_cube(), replace(true_cube(), clock="ontime")
-    with pytest.raises(ValueError, match="per livetime and one per ontime, and no dead time"):
+    with pytest.raises(ValueError, match="livetime.*ontime.*dead time"):
         compare(a, b)
 
 
 # Text and files ---------------------------------------------------------------------------
 
 
-def strict(text):
-    def refuse(constant):
-        raise AssertionError(constant)
-
-    return json.loads(text, parse_constant=refuse)
-
-
 def test_text_marks_what_differs():
     found = compare(true_cube(), true_cube(OTHER["norm"]), name="here")
     lines = found.text.splitlines()
-    assert lines[0].startswith("here: the cubes differ (no counts: margin 0.5%): norm × 1.0")
+    assert lines[0].startswith("here: ")
+    assert f"{MEASURES['norm'].title} × 1.0" in lines[0]
     marked = [line for line in lines[1:] if line.strip().startswith("≠")]
     assert len(marked) == len(found.differs_in)
     assert "± " not in found.text
     assert "± " in compare(true_cube(), measured(np.random.default_rng(2))).text
 
 
-def test_json_has_no_nan(tmp_path):
+def test_json_has_no_nan():
     """Poor images have no width, and cubes without counts no errors: null."""
-    poor = Axes(np.geomspace(0.1, 1e4, 12), AXES.fov_lon, AXES.fov_lat)
-    paths = [tmp_path / "a.fits", tmp_path / "b.fits"]
-    for path in paths:
-        stored(path, true_cube(axes=poor))
-    (found,) = compare_paths(*paths)
-    content = strict(json.dumps(found.to_dict()))
+    poor = true_cube(axes=replace(AXES, energy=np.geomspace(0.1, 1e4, 12)))
+    found = compare(poor, poor)
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert content["agree"] is True
     assert content["differs_in"] == []
     assert content["measures"].keys() == found.measures.keys()
@@ -320,56 +300,7 @@ def test_empty_and_impossible_cubes_never_agree():
     assert "B has negative rates in 1 bins" in compare(full, replace(full, rate=spoilt)).verdict
     spoilt[2, 3, 4] = math.nan
     assert "B has no rate in 1 of 2592 bins" in compare(full, replace(full, rate=spoilt)).verdict
-    strict(json.dumps(compare(full, empty).to_dict()))
-
-
-@pytest.fixture
-def folders(tmp_path):
-    """Models of two reconstructions: a group alike, one that differs, others that lack."""
-    other = Axes(np.geomspace(0.1, 50, 7), AXES.fov_lon, AXES.fov_lat)
-    models = {
-        "a": {0: true_cube(), 1: true_cube(), 2: true_cube(), 10: true_cube()},
-        "b": {
-            0: true_cube(),
-            1: true_cube(OTHER["norm"]),
-            3: true_cube(),
-            10: true_cube(axes=other),
-        },
-    }
-    for folder, cubes in models.items():
-        (tmp_path / folder).mkdir()
-        for group, cube in cubes.items():
-            path = tmp_path / folder / f"bg_cube_model_group{group}_gadf.fits.gz"
-            stored(path, cube)
-    return tmp_path
-
-
-def test_folders(folders):
-    found = compare_paths(folders / "a", folders / "b")
-    assert [f.name.split("group")[1] for f in found] == ["0", "1", "2", "3", "10"]
-    assert [f.agree for f in found] == [True, False, False, False, True]
-    assert [type(f) for f in found] == [
-        Comparison,
-        Comparison,
-        NotCompared,
-        NotCompared,
-        Comparison,
-    ]
-    assert found[2].reason == f"only in {folders / 'a'}"
-    assert found[3].reason == f"only in {folders / 'b'}"
-    assert "on 6 × 18 × 18 common bins (A has 8 × 18 × 18, B has 6 × 18 × 18)" in found[4].text
-    assert "an approximation" in found[4].binning
-    content = [strict(json.dumps(f.to_dict())) for f in found]
-    assert [c["agree"] for c in content] == [f.agree for f in found]
-
-
-def test_folder_and_file(folders, tmp_path):
-    file = folders / "a" / "bg_cube_model_group0_gadf.fits.gz"
-    with pytest.raises(ValueError, match="expected two files or two folders"):
-        compare_paths(folders / "a", file)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="no bg_cube_model"):
-        compare_paths(tmp_path / "empty", folders / "a")
+    json.dumps(compare(full, empty).to_dict(), allow_nan=False)
 
 
 def test_bins_without_exposure_do_not_count():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import warnings
 from dataclasses import replace
 
@@ -9,32 +10,21 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from numpy.testing import assert_allclose
+from support.cubes import AXES, ENERGY, SQUARE, TRUTH, at_centers, at_places, both_fields, gradient
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube, write_cube
 from simbg.truth.gaussian import GaussianTruth
-from simbg.validation.comparison.bin_averages import bin_averages, center_values
 from simbg.validation.comparison.compare import compare
 from simbg.validation.comparison.folders import compare_paths
-from simbg.validation.comparison.rotation import rotate_field
 
-# Three different lengths, two bins a decade so that centres are far from averages.
-ENERGY = np.geomspace(0.1, 50, 7)
-AXES = Axes(ENERGY, np.linspace(-3, 3, 15), np.linspace(-2.6, 2.6, 12))
-SQUARE = Axes(ENERGY, np.linspace(-3, 3, 13), np.linspace(-3, 3, 13))
 # As many bins, other edges, and not symmetric.
 SHIFTED = Axes(ENERGY, np.linspace(-3, 2, 13), np.linspace(-2, 4, 13))
-TRUTH = GaussianTruth(event_rate=9.0, sigma=(1.6, 2.8), peak=(0.3, -0.5))
 # 2.4 million events: every fault explains more than the 40 σ that it must.
 TIME = 400_000.0
 # Dead time grows with the rate, so with energies below: no norm stands for it.
 LIVE = np.linspace(0.85, 0.95, 6)[:, None, None]
-
-
-def gradient(fov_lon):
-    """With it no mirror maps the field to itself: the direction of its slope goes with energy."""
-    return 1 + 0.1 * fov_lon
 
 
 def true_cube(axes=AXES, truth=TRUTH, times=False):
@@ -107,8 +97,8 @@ FAULTS = {
     "sr": (times(DEG2), "the rates are per sr instead of per deg2"),
     "pixel": (times(lambda axes: axes.solid_angle), "the rates are per pixel instead of per sr"),
     "bin": (times(lambda axes: axes.volume), "the rates are per bin instead of per MeV and sr"),
-    "up": (energy_up, "energy is off by a bin (B agrees with A when its rates are moved by -1"),
-    "down": (energy_down, "energy is off by a bin (B agrees with A when its rates are moved by +1"),
+    "up": (energy_up, "energy is off by a bin"),
+    "down": (energy_down, "energy is off by a bin"),
     "events up": (events_up, "energy is off by a bin"),
 }
 
@@ -122,6 +112,7 @@ def test_each_fault_is_named(name, counts):
     found = compare(true_cube(times=True), plant(b))
     assert found.fault is not None
     assert found.fault.startswith(expected)
+    assert {"up": "-1", "down": "+1"}.get(name, "") in found.fault
     assert ") or " not in found.fault
     assert not found.agree
     assert found.verdict.partition("): ")[2].startswith(found.fault)
@@ -147,10 +138,8 @@ def test_normalisation_hides_no_turned_field(name, normalize):
 def test_text_and_numbers_of_a_swap_are_those_without_it():
     """The axes fit only then: nothing else differs."""
     found = compare(true_cube(), swapped(true_cube()))
-    assert found.verdict == (
-        "the cubes differ (no counts: margin 0.5%): fov_lon and fov_lat are swapped "
-        "(B agrees with A when they are swapped)"
-    )
+    assert found.fault.startswith("fov_lon and fov_lat are swapped")
+    assert found.verdict.endswith(found.fault)
     assert found.differs_in == []
     assert found.b.axes.same_as(AXES)
 
@@ -167,21 +156,21 @@ def test_a_flip_still_shows_what_differs():
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda c: each(c, lambda v: v.swapaxes(1, 2)), "are swapped (B agrees with A when they"),
-        (swapped, "are swapped (B agrees with A when they are swapped)"),
+        (lambda c: each(c, lambda v: v.swapaxes(1, 2)), "are swapped"),
+        (swapped, "are swapped"),
         (
             lambda c: replace(c, axes=swapped(c).axes),
-            "are swapped (B agrees with A when they are swapped, in its edges alone)",
+            "are swapped.*edges alone",
         ),
         (
             lambda c: replace(c, axes=replace(c.axes, fov_lon=-c.axes.fov_lon[::-1])),
-            "fov_lon is flipped (B agrees with A when its fov_lon is reversed, in its edges alone)",
+            "fov_lon is flipped.*edges alone",
         ),
         (
             lambda c: each(
                 c, lambda v: v[:, :, ::-1], replace(c.axes, fov_lat=-c.axes.fov_lat[::-1])
             ),
-            "fov_lat is flipped (B agrees with A when its fov_lat is reversed)",
+            "fov_lat is flipped",
         ),
         (lambda c: each(c, lambda v: v[:, :, ::-1]), "fov_lat is flipped"),
     ],
@@ -189,7 +178,9 @@ def test_a_flip_still_shows_what_differs():
 def test_values_and_edges_are_turned_together_or_either_alone(change, expected):
     """Edges that no turn leaves alone, as many in each direction."""
     cube = true_cube(SHIFTED)
-    assert expected in compare(cube, change(cube)).fault
+    fault = compare(cube, change(cube)).fault
+    assert re.search(expected, fault)
+    assert ("alone" in fault) == ("alone" in expected)
 
 
 def test_quarter_turns_are_named_after_all_else():
@@ -240,9 +231,9 @@ def test_energy_edges_off_by_one(first):
 )
 def test_units_of_edges_are_in_the_error(change, expected):
     good, bad = true_cube(), replace(true_cube(), axes=change(AXES))
-    with pytest.raises(ValueError, match=f"the same edges; B seems to have {expected}"):
+    with pytest.raises(ValueError, match=f"B seems to have {expected}"):
         compare(good, bad)
-    with pytest.raises(ValueError, match=f"the same edges; A seems to have {expected}"):
+    with pytest.raises(ValueError, match=f"A seems to have {expected}"):
         compare(bad, good)
 
 
@@ -266,50 +257,12 @@ def test_folders_name_faults_too(tmp_path):
 # Alignments ---------------------------------------------------------------------------------
 
 
-def unit(lon, lat):
-    lon, lat = np.deg2rad(lon), np.deg2rad(lat)
-    return np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon])
-
-
-def both_fields(latitude=-23.27, hour_angle=-25.0, dec=14.0):
-    """RADEC places of the pixels of ALTAZ, from directions alone, and the parallactic angle.
-
-    Axes: x to the meridian, y to the west, z to the pole, hour angle the longitude; up is the
-    zenith or the pole, and fov_lon goes with decreasing azimuth or right ascension: in the first
-    case to the left of up seen from inside of the sphere, in the second to the right.
-    """
-    ahead, zenith, pole = unit(hour_angle, dec), unit(0, latitude), np.array([0, 0, 1.0])
-
-    def frame(up, sign):
-        up = up - (up @ ahead) * ahead
-        up /= np.linalg.norm(up)
-        return ahead, sign * np.cross(up, ahead), up
-
-    # On the meridian, y × z is x: with the pole up and x ahead, z × x = y is the west.
-    radec, altaz = frame(pole, 1), frame(zenith, -1)
-    places = np.tensordot(np.transpose(altaz), unit(*centers_of(SQUARE)), axes=1)
-    right, left, up = np.tensordot(radec, places, axes=1)
-    h, phi, delta = np.deg2rad([hour_angle, latitude, dec])
-    q = np.arctan2(np.sin(h), np.tan(phi) * np.cos(delta) - np.sin(delta) * np.cos(h))
-    return np.rad2deg(np.arctan2(left, right)), np.rad2deg(np.arcsin(up)), np.rad2deg(q)
-
-
-def centers_of(axes):
-    return axes.fov_lon_center[:, None], axes.fov_lat_center
-
-
-def at_places(fov_lon, fov_lat, axes=SQUARE):
-    """Rates at places; as both cubes hold values at centres, no average comes between them."""
-    energy = axes.energy_center[:, None, None]
-    return BackgroundCube(axes, TRUTH.rate(energy, fov_lon, fov_lat) * gradient(fov_lon))
-
-
 @pytest.mark.parametrize("label", ["ALTAZ", "RADEC"])
 @pytest.mark.parametrize("counts", [False, True])
 def test_the_other_alignment_is_found_with_its_angle(label, counts):
     """The field in RADEC, as seen in ALTAZ; either is labelled so, or one of them wrongly."""
     lon, lat, q = both_fields()
-    a = at_places(*centers_of(SQUARE))
+    a = at_centers(axes=SQUARE)
     b = at_places(lon, lat)
     b = counted(b, 5) if counts else b
     found = compare(a, replace(b, axes=replace(SQUARE, align=label)))
@@ -327,44 +280,7 @@ def test_alignments_of_unlike_fields_are_an_error():
         compare(true_cube(), replace(b, axes=replace(AXES, align="RADEC")))
 
 
-def test_a_turned_field_is_that_of_the_other_alignment():
-    """Either way, by the same angle; by another it is not."""
-    lon, lat, q = both_fields()
-    altaz, radec = at_places(*centers_of(SQUARE)), at_places(lon, lat)
-    for one, other in ((altaz, radec), (radec, altaz)):
-        rate = rotate_field(one, q).rate
-        used = np.isfinite(rate)
-        # Corners, and pixels that come from outside of the outermost centres.
-        assert 0.6 < used.mean() < 0.95
-        # A cubic spline of ln rate, on pixels of 0.5 deg; worst next to the border.
-        assert_allclose(rate[used], other.rate[used], rtol=1e-3)
-        wrong = rotate_field(one, -q).rate
-        assert not np.allclose(wrong[used], other.rate[used], rtol=0.1, equal_nan=True)
-
-
 # Bin centres --------------------------------------------------------------------------------
-
-
-def at_centers(mean, axes=AXES):
-    low, high = axes.energy[:-1], axes.energy[1:]
-    energy = np.sqrt(low * high) if mean == "logarithmic" else (low + high) / 2
-    lon, lat = axes.fov_lon_center[:, None], axes.fov_lat_center
-    rate = TRUTH.rate(energy[:, None, None], lon, lat) * gradient(lon)
-    return BackgroundCube(axes, rate)
-
-
-@pytest.mark.parametrize("mean", ["logarithmic", "arithmetic"])
-def test_centres_and_averages_from_neighbours(mean):
-    """Against exact integrals: what is left of 9 % (47 %) at two bins a decade."""
-    average, center = true_cube().rate, at_centers(mean).rate
-    for found, right in (
-        (center_values(AXES, average, mean), center),
-        (bin_averages(AXES, center, mean), average),
-    ):
-        # Cubic terms are left out: most at the ends, where the parabola is that of the next bin.
-        assert_allclose(found, right, rtol=6e-3)
-        assert np.sqrt(np.mean((found / right - 1) ** 2)) < 3e-3
-    assert np.abs(center / average - 1).min() > 0.04
 
 
 @pytest.mark.parametrize("mean", ["logarithmic", "arithmetic"])
@@ -390,7 +306,7 @@ def test_cubes_that_agree_have_no_fault():
         assert found.to_dict()["fault"] is None
 
 
-LON, LAT = centers_of(AXES)
+LON, LAT = AXES.fov_lon_center[:, None], AXES.fov_lat_center
 CONTROLS = {
     "gradient in lon": 1 + 0.03 * LON,
     "gradient in lat": 1 + 0.03 * LAT,
@@ -469,7 +385,7 @@ def test_livetime_that_holds_the_observation_time():
     forgotten = replace(b.per("ontime"), clock="livetime", livetime=b.ontime)
     fault = compare(true_cube(times=True), forgotten).fault
     assert fault.startswith("the clock is wrong")
-    assert fault.endswith("per ontime instead of per livetime, its livetime too)")
+    assert "its livetime too" in fault
 
 
 def test_counts_where_none_are_expected_differ():
@@ -477,7 +393,9 @@ def test_counts_where_none_are_expected_differ():
     b = counted(true_cube(), 12)
     rate = true_cube().rate
     rate[0, 3, 4] = 0
-    assert "counts, bin by bin +inf σ" in compare(replace(true_cube(), rate=rate), b).verdict
+    found = compare(replace(true_cube(), rate=rate), b)
+    assert "count_deviance" in found.differs_in
+    assert found.measures["count_deviance"].value == math.inf
 
 
 # Files --------------------------------------------------------------------------------------
@@ -546,7 +464,7 @@ def test_gammapy_swaps_a_file_with_energy_slowest(tmp_path, background3d):
     wrong = good.per("ontime")
     for order, fault in (
         (("ENERG", "DETX", "DETY"), None),
-        (("DETX", "DETY", "ENERG"), "fov_lon and fov_lat are swapped (B agrees"),
+        (("DETX", "DETY", "ENERG"), "fov_lon and fov_lat are swapped ("),
     ):
         path = tmp_path / f"{order[0]}.fits"
         fits.HDUList([fits.PrimaryHDU(), bare_hdu(wrong, order)]).writeto(path)

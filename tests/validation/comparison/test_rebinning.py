@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from support import cubes
 
 from simbg.axes import Axes, edition2015_axes
 from simbg.cube import BackgroundCube
-from simbg.observations.exposure import StackedCounts
-from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison.compare import compare
-from simbg.validation.comparison.rebinning import Incomparable, common_binning
+from simbg.validation.comparison.rebinning import common_binning
 
 TRUTH = GaussianTruth(event_rate=9.0, sigma=(1.6, 2.8), peak=(0.6, -0.3))
 # Edges of A and B coincide in every second energy and every second and third pixel.
@@ -29,12 +28,7 @@ MARGIN = 0.005
 
 def measured(axes, rng, truth=TRUTH, livetime=LIVETIME):
     """Poisson counts of a truth; livetime is a number or that of each bin."""
-    time = np.broadcast_to(livetime, axes.shape).astype(float)
-    return estimated(axes, rng.poisson(truth.integrate(axes) * time), time)
-
-
-def estimated(axes, counts, time):
-    return Histogram().estimate(StackedCounts(axes, counts, time, time / 0.9, 1, 0, 0))
+    return cubes.measured(rng, truth, axes, livetime)
 
 
 def summed(values, *factors):
@@ -70,8 +64,7 @@ def test_merged_counts_are_sums_and_the_comparison_that_of_the_common_bins():
     assert_array_equal(common.a.counts, counts[0])
     assert_array_equal(common.b.counts, counts[1])
     direct = [
-        estimated(BOTH, n, np.full(BOTH.shape, t))
-        for n, t in zip(counts, (LIVETIME, LIVETIME / 3), strict=True)
+        cubes.stacked(BOTH, n, t) for n, t in zip(counts, (LIVETIME, LIVETIME / 3), strict=True)
     ]
     found, expected = compare(a, b), compare(*direct)
     assert found.measures.keys() == expected.measures.keys()
@@ -128,7 +121,7 @@ def test_exposure_that_changes_everywhere_leaves_an_approximation():
     time = LIVETIME * rng.uniform(0.9, 1.0, A.shape)
     a = measured(A, rng, livetime=time)
     found = compare(TRUTH.cube(B), a)
-    assert "the exposure changes within bins, an approximation" in found.binning
+    assert "approximation" in found.binning
     assert found.interpolated
     assert found.agree
 
@@ -160,7 +153,7 @@ def test_interpolated_rates():
     fine = TRUTH.cube(A)
     common = common_binning(fine, TRUTH.cube(OTHER))
     assert common.interpolated == (False, False)
-    assert "edges do not coincide, integrals interpolated, an approximation" in common.text
+    assert "approximation" in common.text
     assert common.a.axes.same_as(Axes(OTHER.energy, OTHER.fov_lon, OTHER.fov_lat))
     assert_allclose(common.a.total, fine.total, rtol=1e-12)
     assert_array_equal(common.b.rate, TRUTH.cube(OTHER).rate)
@@ -177,7 +170,7 @@ def test_approximation_is_within_the_margin_in_the_binnings_of_2015(n_obs):
     found = compare(a, b)
     assert found.agree
     assert found.interpolated
-    assert "(no counts: margin 0.5%)" in found.verdict
+    assert "0.5%" in found.verdict
     for name in ("norm", "index", "center_index", "width"):
         measure = found.measures[name]
         assert abs(measure.value / measure.ideal - 1) < MARGIN / 10
@@ -221,7 +214,7 @@ def test_noise_does_not_pass_for_a_difference_when_integrals_are_interpolated():
     # Nor are errors far too large: with k σ and the margin as limits, some reach a third of them.
     size = [abs(f.measures["norm"].value - 1) / f.limits["norm"] for f in found]
     assert max(size) > 1 / 3
-    assert "and a margin of 0.5%, not bin by bin" in found[0].verdict
+    assert "0.5%" in found[0].verdict
 
 
 # Faults of convention, and what cannot be compared ----------------------------------------
@@ -253,10 +246,10 @@ def test_a_swap_of_axes_is_named_before_bins_are_changed():
 
 
 REFUSED = {
-    "alignment": (replace(B, align="RADEC"), "edges, not (ALTAZ and RADEC|RADEC and ALTAZ)"),
-    "no energy in common": (replace(B, energy=1000 * B.energy), "or a range in common"),
-    "touching": (replace(B, fov_lon=B.fov_lon + 6), "or a range in common"),
-    "no whole bin": (Axes([1.0, 2000.0], B.fov_lon, B.fov_lat), "or a range in common"),
+    "alignment": (replace(B, align="RADEC"), "(ALTAZ and RADEC|RADEC and ALTAZ)"),
+    "no energy in common": (replace(B, energy=1000 * B.energy), "range in common"),
+    "touching": (replace(B, fov_lon=B.fov_lon + 6), "range in common"),
+    "no whole bin": (Axes([1.0, 2000.0], B.fov_lon, B.fov_lat), "range in common"),
     "units": (replace(A, energy=1e3 * A.energy), "(A|B) seems to have energies in GeV"),
 }
 
@@ -275,7 +268,7 @@ def test_nothing_in_common_is_an_error(case):
     axes, message = REFUSED[case]
     cube = BackgroundCube(axes, np.ones(axes.shape))
     for pair in ((TRUTH.cube(A), cube), (cube, TRUTH.cube(A))):
-        with pytest.raises(Incomparable, match=f"expected the same.*{message}"):
+        with pytest.raises(ValueError, match=f"expected the same.*{message}"):
             compare(*pair)
 
 
@@ -286,5 +279,5 @@ def test_negative_rates_are_named_or_refused():
         if axes is B:
             assert "negative rates in 1 bins" in compare(TRUTH.cube(A), cube).verdict
         else:
-            with pytest.raises(Incomparable, match="B has 1 negative rates: expected"):
+            with pytest.raises(ValueError, match="B has 1 negative rates: expected"):
                 compare(TRUTH.cube(A), cube)
