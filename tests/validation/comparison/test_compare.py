@@ -257,7 +257,7 @@ def test_clocks_are_converted():
 
 def test_clocks_without_dead_time():
     a, b = true_cube(), replace(true_cube(), clock="ontime")
-    with pytest.raises(ValueError, match="livetime.*ontime.*dead time"):
+    with pytest.raises(ValueError, match=r"livetime.*ontime.*dead time"):
         compare(a, b)
 
 
