@@ -174,6 +174,14 @@ def test_a_flip_still_shows_what_differs():
         ),
         (lambda c: each(c, lambda v: v[:, :, ::-1]), "fov_lat is flipped"),
     ],
+    ids=[
+        "swapped values",
+        "swapped",
+        "swapped edges",
+        "lon edges",
+        "lat",
+        "lat values",
+    ],
 )
 def test_values_and_edges_are_turned_together_or_either_alone(change, expected):
     """Edges that no turn leaves alone, as many in each direction."""
