@@ -14,12 +14,12 @@ from simbg.validation.metrics.status import Status
 __all__ = []
 
 
-def check_conformance(conforming, commands, timeout, seed, jobs, out):
+def check_conformance(conforming, command, timeout, seed, jobs, out):
     """Check a method, or one of the commands by its name; print and keep what was found.
 
     Returns the exit code.
     """
-    named = {each.name: each for each in (Candidate.command(text, timeout) for text in commands)}
+    named = {each.name: each for each in (Candidate.command(text, timeout) for text in command)}
     candidate = named.get(conforming) or Candidate(conforming, timeout=timeout)
     if conforming not in (*named, *method_names()) and ":" not in conforming:
         known = ", ".join(method_names())

@@ -17,23 +17,17 @@ from simbg.validation.figures.style import encode
 __all__ = []
 
 
-def cross_validate_store(
-    data, methods, exclude, group_by, skip_incomplete, out, jobs, quiet, json_
-):
+def cross_validate_store(data, method, exclude, group_by, skip_incomplete, out, jobs, quiet, json_):
     """Cross-validate each method, write and print what was found; return the exit code."""
-    selection = Selection(
-        exclude=tuple(exclude),
-        sources="mask",
-        group_by=group_by,
-        skip_incomplete=skip_incomplete,
-    )
+    choices = {"exclude": exclude, "group_by": group_by, "skip_incomplete": skip_incomplete}
+    selection = Selection(sources="mask", **choices)
     models = []
-    for method in methods or ("histogram",):
+    for name in method or ("histogram",):
         with workers(jobs, "validate", unit=" folds", quiet=quiet) as executor:
-            result = cross_validate(data, selection, method, executor=executor)
-        folder = Path(out) / f"data-{method.replace(':', '-')}"
+            result = cross_validate(data, selection, name, executor=executor)
+        folder = Path(out) / f"data-{name.replace(':', '-')}"
         write_crossval(result, folder, encode(crossval_figure(result.runs)))
-        models.append({"method": method, "good": result.agree, "folder": str(folder)})
+        models.append({"method": name, "good": result.agree, "folder": str(folder)})
         say(f"{result.text}: {folder}")
     good = all(model["good"] for model in models)
     if json_:

@@ -40,31 +40,38 @@ def list_suite():
     click.echo("methods: " + ", ".join(method_names()))
 
 
+def choose_scenarios(names, from_file=None):
+    """Those named, or all; the truth of a file comes first, and alone if none is named."""
+    if unknown := [name for name in names if name not in SCENARIOS]:
+        raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
+    chosen = [SCENARIOS[name] for name in dict.fromkeys(names)]
+    if from_file:
+        return [Scenario.from_file(from_file), *chosen]
+    return chosen or list(SCENARIOS.values())
+
+
+def choose_candidates(method, command, models, timeout):
+    """What a user named, in this order; ours if nothing. No two share a name."""
+    candidates = [Candidate(name, timeout=timeout) for name in method]
+    candidates += [Candidate.command(template, timeout) for template in command]
+    candidates += [Candidate.files(folder) for folder in models]
+    candidates = list(dict.fromkeys(candidates or [Candidate(name) for name in METHODS]))
+    names = [candidate.name for candidate in candidates]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"methods: got two called {min(twice)}, expected names that differ")
+    return candidates
+
+
 def run_and_report(
-    methods,
-    commands,
-    models,
-    timeout,
-    names,
-    from_,
-    replicates,
-    seed,
-    jobs,
-    out,
-    baseline,
-    check,
-    quiet,
-    json_,
+    scenarios, candidates, seed, leaderboard, baseline, check, out, jobs, quiet, json_
 ):
     """Run the suite, write its report, print what is wrong; return the exit code."""
-    scenarios = _scenarios(names, from_)
-    candidates = _candidates(methods, commands, models, timeout)
     old = Losses.read(baseline) if baseline else None
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with workers(jobs, "validate", unit=" pieces", quiet=quiet) as executor:
         executor.plan(plan(scenarios, old is not None, check))
-        suite = _run(scenarios, candidates, seed, replicates or 0, old, check, executor)
+        suite = _run(scenarios, candidates, seed, leaderboard or 0, old, check, executor)
         announce(executor, "figures")
         pictures = render(suite, executor)
     write_reports(out, suite, pictures)
@@ -86,28 +93,6 @@ def plan(scenarios, baseline, self_check):
     weights["self-check"] = SELF_CHECK * bool(self_check)
     weights["figures"] = FIGURES * len(scenarios)
     return weights
-
-
-def _scenarios(names, from_):
-    """Those named, or all; the truth of a file comes first, and alone if none is named."""
-    if unknown := [name for name in names if name not in SCENARIOS]:
-        raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
-    chosen = [SCENARIOS[name] for name in dict.fromkeys(names)]
-    if from_:
-        return [Scenario.from_file(from_), *chosen]
-    return chosen or list(SCENARIOS.values())
-
-
-def _candidates(methods, commands, models, timeout):
-    """What a user named, in this order; ours if nothing. No two share a name."""
-    candidates = [Candidate(name, timeout=timeout) for name in methods]
-    candidates += [Candidate.command(template, timeout) for template in commands]
-    candidates += [Candidate.files(folder) for folder in models]
-    candidates = list(dict.fromkeys(candidates or [Candidate(name) for name in METHODS]))
-    names = [candidate.name for candidate in candidates]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"methods: got two called {min(twice)}, expected names that differ")
-    return candidates
 
 
 def _run(scenarios, candidates, seed, replicates, old, check, executor):

@@ -11,7 +11,12 @@ from simbg.cli.console import jobs_option, seed_option
 from simbg.validation.commands.conformance import check_conformance
 from simbg.validation.commands.cross_validate import cross_validate_store
 from simbg.validation.commands.output import names_files_kept
-from simbg.validation.commands.suite import list_suite, run_and_report
+from simbg.validation.commands.suite import (
+    choose_candidates,
+    choose_scenarios,
+    list_suite,
+    run_and_report,
+)
 from simbg.validation.methods.candidates import Candidate
 
 __all__ = ["validate"]
@@ -20,7 +25,6 @@ __all__ = ["validate"]
 @click.command()
 @click.option(
     "--method",
-    "methods",
     multiple=True,
     metavar="NAME|MODULE:OBJECT",
     shell_complete=complete_method,
@@ -28,7 +32,6 @@ __all__ = ["validate"]
 )
 @click.option(
     "--command",
-    "commands",
     multiple=True,
     metavar="TEMPLATE",
     help="A command to validate: it reads the GADF store {store}, with its {regions}, and writes "
@@ -49,14 +52,12 @@ __all__ = ["validate"]
 )
 @click.option(
     "--leaderboard",
-    "replicates",
     type=click.IntRange(2),
     metavar="N",
     help="Also rank the methods, on N stores of each scenario; 3 or more have errors.",
 )
 @click.option(
     "--scenario",
-    "names",
     multiple=True,
     metavar="NAME",
     shell_complete=complete_scenario,
@@ -132,6 +133,17 @@ def validate(**options):
     simbg validate --from irf_file.fits
     simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
     """
-    modes = {"list_": list_suite, "conforming": check_conformance, "data": cross_validate_store}
-    mode = next((modes[name] for name in modes if options[name]), run_and_report)
-    return mode(**{name: options[name] for name in signature(mode).parameters})
+    if options["list_"]:
+        return list_suite()
+    if options["conforming"]:
+        return _call(check_conformance, options)
+    if options["data"]:
+        return _call(cross_validate_store, options)
+    scenarios = choose_scenarios(options["scenario"], options["from_"])
+    return _call(run_and_report, options, scenarios, _call(choose_candidates, options))
+
+
+def _call(function, options, *arguments):
+    """Call a function with the options that its other parameters are called by."""
+    names = list(signature(function).parameters)[len(arguments) :]
+    return function(*arguments, **{name: options[name] for name in names})
