@@ -46,11 +46,6 @@ def write_run_models(folder, store, models, axes, by_group, outdir):
     by_group : dict of int to list of Observation
     outdir : path-like
         Where ``folder`` will be: paths to the store are relative to it.
-
-    Returns
-    -------
-    norms : Table
-        OBS_ID, GROUP_ID, NORM, NORM_ERR, N_EVENTS, N_PRED.
     """
     rows = []
     for group, observations in by_group.items():
@@ -64,7 +59,6 @@ def write_run_models(folder, store, models, axes, by_group, outdir):
     norms = Table(rows=rows, names=names)
     norms.write(folder / "bg_run_norms.ecsv", format="ascii.ecsv")
     _write_index(folder, store, norms["OBS_ID"].tolist(), Path(outdir))
-    return norms
 
 
 def _scaled_to_run(cube, observation):

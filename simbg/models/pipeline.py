@@ -94,22 +94,17 @@ def reconstruct_store(
             write_run_models(folder, store, models, axes, by_group, outdir)
             # Those of zenith groups are already there.
             cubes = models.cubes if isinstance(models, ZenithModels) else {}
-        return [
-            _write_group(
-                folder,
-                group,
-                cubes.get(group) or reconstruct(estimator, members, executor=executor),
-                members,
-            )
-            for group, members in by_group.items()
-        ]
+        summaries = []
+        for group, members in by_group.items():
+            cube = cubes.get(group) or reconstruct(estimator, members, executor=executor)
+            summaries.append(_write_group(folder, group, cube, members))
+        return summaries
 
 
 def _write_group(folder, group, cube, runs):
     cube = replace(cube, meta={**cube.meta, "GROUP_ID": group})
-    name = str(folder / f"bg_cube_model_group{group}")
     for kind in ("table", "image", "gadf"):
-        write_cube(f"{name}_{kind}.fits.gz", cube, kind)
+        write_cube(folder / f"bg_cube_model_group{group}_{kind}.fits.gz", cube, kind)
     n_events = 0 if cube.counts is None else int(np.sum(cube.counts))
     if not n_events:
         log.warning("group %d: no event above threshold and inside the axes", group)
@@ -117,32 +112,29 @@ def _write_group(folder, group, cube, runs):
     masked, pixels = _wholly_masked(cube, runs)
     log.info("group %d: %d runs, %d events, %.0f s", group, len(runs), n_events, livetime)
     if masked:
-        log.warning(
-            "group %d: %d bins are wholly excluded and have no rate; %d pixels are at all energies",
-            *(group, masked, pixels),
-        )
+        text = "group %d: %d bins are wholly excluded and have no rate; %d pixels at all energies"
+        log.warning(text, group, masked, pixels)
     return GroupSummary(group, len(runs), n_events, livetime, masked)
 
 
 def _wholly_masked(cube, runs):
     """How many bins of the energies that runs expose have no exposure, and pixels without any."""
-    if cube.livetime is None or not any(obs.excluded for obs in runs):
+    if not any(obs.excluded for obs in runs):
         return 0, 0
-    seen = cube.livetime > 0
-    exposed = seen.any(axis=(1, 2))
+    masked = cube.livetime == 0
+    exposed = ~masked.all(axis=(1, 2))
     exposed[min(first_bin(cube.axes, obs.energy_threshold, False) for obs in runs) :] = True
-    seen = seen[exposed]
-    return int(np.sum(~seen)), int(np.sum(~seen.any(axis=0))) if len(seen) else 0
+    masked = masked[exposed]
+    return int(masked.sum()), int(masked.all(axis=0).sum()) if len(masked) else 0
 
 
 def _write_tables(folder, runs):
     """2015's tables: all runs that are left, those in groups, and the groups."""
-    table, group_id, groups = runs.table, runs.group_id, runs.groups
-    plain = Table(table, copy=True)
+    group_id, plain = runs.group_id, Table(runs.table, copy=True)
     plain.meta = {}  # what the store's own header says of itself does not hold here
     grouped = plain[group_id >= 0]
     grouped["GROUP_ID"] = group_id[group_id >= 0]
     for name, rows in (("table", plain), ("table_grouped", grouped)):
         hdus = [fits.PrimaryHDU(), fits.table_to_hdu(rows)]
         write_fits(folder / f"bg_observation_{name}.fits.gz", hdus)
-    groups.table.write(folder / "bg_observation_groups.ecsv", format="ascii.ecsv")
+    runs.groups.table.write(folder / "bg_observation_groups.ecsv", format="ascii.ecsv")

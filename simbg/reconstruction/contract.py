@@ -106,7 +106,7 @@ def errors_in_one_line(method):
         raise ValueError(f"method {method.name!r}: {in_one_line(error)}") from error
 
 
-def check_cube(cube, axes):
+def check_cube(returned, axes):
     """The cube that a method returned, if it is one, over the axes that it was given.
 
     Raises
@@ -114,8 +114,7 @@ def check_cube(cube, axes):
     ValueError
         If it is anything else, or has no rate at all.
     """
-    if not isinstance(cube, BackgroundCube) or not _is_bare(cube):
-        cube = _as_cube(cube, axes)
+    cube = _as_cube(returned, axes)
     if not cube.axes.same_as(axes):
         raise ValueError(
             f"method returned a cube of {cube.axes.shape} bins, expected the axes that it was "
@@ -130,21 +129,20 @@ def check_cube(cube, axes):
     return cube
 
 
-def _is_bare(cube):
-    """Whether its arrays have neither units nor masks, which others would drop in silence."""
-    arrays = (getattr(cube, name) for name in UNITS)
-    return all(value is None or type(value) is np.ndarray for value in arrays)
-
-
 def _as_cube(returned, axes):
-    """Anything with a rate as a cube."""
+    """Anything with a rate as a cube without units or masks, which others would drop in silence."""
     if not hasattr(returned, "rate"):
         got = type(returned).__name__
         raise ValueError(f"method returned {got}, expected a BackgroundCube or what has a rate")
+    arrays = {name: getattr(returned, name, None) for name in UNITS}
+    if isinstance(returned, BackgroundCube) and all(
+        value is None or type(value) is np.ndarray for value in arrays.values()
+    ):
+        return returned
     axes = getattr(returned, "axes", axes)
     if not isinstance(axes, Axes):
         axes = Axes(*(getattr(axes, name) for name in ("energy", "fov_lon", "fov_lat")))
-    arrays = {name: _bare(name, getattr(returned, name, None)) for name in UNITS}
+    arrays = {name: _bare(name, value) for name, value in arrays.items()}
     return BackgroundCube(axes, **arrays, clock=getattr(returned, "clock", "livetime"))
 
 

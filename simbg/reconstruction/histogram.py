@@ -41,9 +41,8 @@ class Histogram:
 
     def reconstruct(self, observations, axes):
         """Rate per livetime over exact solid angles, in s-1 MeV-1 sr-1."""
-        return self.estimate(
-            stack_observations(observations, axes, self.threshold_bin, self.executor)
-        )
+        stack = stack_observations(observations, axes, self.threshold_bin, self.executor)
+        return self.estimate(stack)
 
     def estimate(self, stack):
         """The cube of some counts and exposures."""

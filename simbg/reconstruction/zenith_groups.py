@@ -38,11 +38,6 @@ class ZenithGroups:
     method: Reconstructor
     groups: Groups
 
-    @property
-    def name(self):
-        """That of the method."""
-        return self.method.name
-
     def fit(self, observations, axes):
         """The models of runs from the observations that lie in a group.
 
@@ -127,10 +122,9 @@ def fit_runs(
         With ``at(observation)``, see `simbg.reconstruction.contract.Reconstructor`.
     """
     method = with_executor(method, executor)
-    if not hasattr(method, "fit"):
-        method = ZenithGroups(method, groups)
+    fits = method if hasattr(method, "fit") else ZenithGroups(method, groups)
     with errors_in_one_line(method):
-        return method.fit(observations, axes)
+        return fits.fit(observations, axes)
 
 
 def _interpolated(cubes, cosines, cosine):

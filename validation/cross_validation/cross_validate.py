@@ -120,7 +120,7 @@ def _width(values):
     return values.std(ddof=1) if values.size > 1 else np.nan
 
 
-def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXES, executor=None):
+def cross_validate(store, selection, method="histogram", executor=None):
     """Make models of four fifths of the runs, in turn, and predict the source-free others.
 
     The model of a run is the method's own, or interpolated between zenith groups of the selection.
@@ -133,8 +133,6 @@ def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXE
         A GADF store.
     selection : Selection
     method : str
-    scheme : str
-    axes : Axes
     executor : concurrent.futures.Executor, optional
 
     Returns
@@ -142,44 +140,46 @@ def cross_validate(store, selection, method="histogram", scheme="auto", axes=AXE
     result : CrossValidation
         The same for any executor.
     """
-    found = runs_of(open_store(store, scheme), selection)
-    observations = [found.observations[i] for i in np.flatnonzero(found.group_id >= 0)]
+    runs = runs_of(open_store(store), selection)
+    observations = [
+        o for o, group in zip(runs.observations, runs.group_id, strict=True) if group >= 0
+    ]
     if len(observations) < N_FOLDS:
         raise ValueError(f"{store}: got {len(observations)} runs, expected {N_FOLDS} or more")
     sources = known_sources(selection.exclude, limit=selection.limit)
-    free = sources.near([o.ra for o in observations], [o.dec for o in observations]) < 0
-    if not free.any():
+    far = sources.near([run.ra for run in observations], [run.dec for run in observations]) < 0
+    free = {observations[i].obs_id for i in np.flatnonzero(far)}
+    if not free:
         raise ValueError(f"{store}: got no run far from known sources, expected 1 to hold out")
-    # Neighbours in zenith go to different folds, so that each fold has the whole range.
-    rank = np.argsort(np.argsort([o.alt for o in observations], kind="stable"), kind="stable")
-    job = partial(
-        _fold, observations, free, rank % N_FOLDS, find_method(method), axes, found.groups
-    )
+    job = partial(_fold, observations, free, find_method(method), runs.groups)
     folds = (executor.map if executor else map)(job, range(N_FOLDS))
-    runs = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
-    alone = {observations[i].obs_id for i in np.flatnonzero(free)}
-    left_out = tuple(sorted(alone - {run.obs_id for run in runs}))
+    judged = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
+    left_out = tuple(sorted(free - {run.obs_id for run in judged}))
     for obs_id in left_out:
         log.warning("run %d is not judged: it has no events, or nothing is predicted", obs_id)
-    if not runs:
+    if not judged:
         raise ValueError(f"{store}: got no source-free run with events and a model, expected 1")
-    about = len(observations), found.n_skipped, left_out
-    return CrossValidation(str(store), method, tuple(runs), *about)
+    about = len(observations), runs.n_skipped, left_out
+    return CrossValidation(str(store), method, tuple(judged), *about)
 
 
-def _fold(observations, free, fold_of, method, axes, groups, fold):
+def _fold(observations, free, method, groups, fold):
     """Source-free runs of one fold against models of the other folds."""
-    others = [observations[i] for i in np.flatnonzero(fold_of != fold)]
-    models, judged = fit_runs(method, others, axes, groups), []
-    for i in np.flatnonzero(free & (fold_of == fold)):
-        cube = check_cube(models.at(observations[i]), axes).per("livetime")
-        judged.append(hold_out(cube, observations[i], fold))
+    # Neighbours in zenith go to different folds, so that each fold has the whole range.
+    held = sorted(observations, key=lambda run: run.alt)[fold::N_FOLDS]
+    ids = {run.obs_id for run in held}
+    models = fit_runs(method, [run for run in observations if run.obs_id not in ids], AXES, groups)
+    judged = [
+        hold_out(check_cube(models.at(run), AXES).per("livetime"), run, fold)
+        for run in held
+        if run.obs_id in free
+    ]
     return [run for run in judged if run is not None]
 
 
-def write_crossval(result, out, picture=None, overwrite=True):
+def write_crossval(result, out, picture=None):
     """Write the table, the numbers of each run and the figure, a PNG if any, into a folder."""
-    with new_directory(out, overwrite, FILES) as folder:
+    with new_directory(out, True, FILES) as folder:
         (folder / "crossval.md").write_text(result.text + "\n", encoding="utf-8")
         runs = [
             {k: v for k, v in asdict(run).items() if k != "significances"} for run in result.runs
