@@ -4,7 +4,6 @@ They stand apart from the tests, which know the truth.
 """
 
 import os
-import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -149,31 +148,6 @@ class Crashes(Foreign):
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
-class EndsOddly(Foreign):
-    """By a signal that has no name."""
-
-    def spoil(self, cube):
-        os.kill(os.getpid(), 40)
-
-
-class RemovesItsStore(Foreign):
-    def reconstruct(self, observations, axes):
-        shutil.rmtree(observations[0].store)
-        return SimpleNamespace(rate=np.ones(axes.shape))
-
-
-class RemovesAll(Foreign):
-    def reconstruct(self, observations, axes):
-        shutil.rmtree(Path(observations[0].store).parent)
-        return SimpleNamespace(rate=np.ones(axes.shape))
-
-
-class Links(Foreign):
-    def reconstruct(self, observations, axes):
-        (Path(observations[0].store) / "zero").symlink_to("/dev/zero")
-        return SimpleNamespace(rate=np.ones(axes.shape))
-
-
 class Answers(Foreign):
     """Writes in the place of the bench, and no archive."""
 
@@ -185,16 +159,6 @@ class Answers(Foreign):
 class Unprintable(Foreign):
     def spoil(self, cube):
         raise RuntimeError("no \udcff, \x1b[31mred")
-
-
-class Talks(Foreign):
-    """More than anybody reads, and then it ends."""
-
-    def spoil(self, cube):
-        sys.stderr.write("x" * 1_000_000)
-        sys.stderr.write("\nlast words")
-        sys.stderr.flush()
-        os._exit(3)
 
 
 class Masked(Foreign):
@@ -222,14 +186,6 @@ class OtherUnit(Foreign):
 class Complex(Foreign):
     def spoil(self, cube):
         return SimpleNamespace(rate=cube.rate + 1j)
-
-
-class Hungry(Foreign):
-    """Takes 300 MB more."""
-
-    def spoil(self, cube):
-        np.ones(300_000_000 // 8).sum()
-        return cube
 
 
 class Knows(Foreign):
