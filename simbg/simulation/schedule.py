@@ -103,18 +103,14 @@ def _pointings(scenario, n_obs, duration, rng):
         middle = start.tt.mjd + 0.5 * duration / 86400
         ra, dec = altaz_to_radec(alt, az, middle, scenario.site)
     else:
-        ra, dec = _wobbles(n_obs, scenario.target, scenario.wobble)
+        # North, east, south and west of the target in turn.
+        turn, wobble = np.arange(n_obs) % 4 * 90 * u.deg, scenario.wobble * u.deg
+        ra, dec = (x.deg for x in offset_by(*scenario.target * u.deg, turn, wobble))
         start = _starts_at(alt, ra, dec, start, duration, scenario.site, rng)
         alt, az = _altaz_at_middle(ra, dec, start, duration, scenario.site)
     names = "RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT", "ZEN_PNT"
     angles = zip(names, (ra, dec, alt, az, 90 - alt), strict=True)
     return start, {name: angle * u.deg for name, angle in angles}
-
-
-def _wobbles(n_obs, target, wobble):
-    """RA and Dec of runs north, east, south and west of a target in turn."""
-    angle = np.arange(n_obs) % 4 * 90.0
-    return [x.deg for x in offset_by(*target * u.deg, angle * u.deg, wobble * u.deg)]
 
 
 def _starts_at(alt, ra, dec, night, duration, site, rng):

@@ -93,15 +93,11 @@ class GaussianTruth(Truth):
     peak: tuple[float, float] = bounded((0.0, 0.0), -60, 60)
 
     def __post_init__(self):
-        increasing = {
-            name: (np.diff(getattr(self, name)) > 0, "two increasing TeV")
-            for name in ("energy_range", "sigma_energy")
-        }
-        kinds = "integral", "center"
         check_fields(
             self,
-            **increasing,
-            normalization=(self.normalization in kinds, " or ".join(kinds)),
+            normalization=(self.normalization in ("integral", "center"), "integral or center"),
+            energy_range=(np.diff(self.energy_range) > 0, "two increasing TeV"),
+            sigma_energy=(np.diff(self.sigma_energy) > 0, "two increasing TeV"),
             peak=(not (self.quadrant and any(self.peak)), "(0, 0) with a quadrant"),
         )
 
