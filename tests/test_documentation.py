@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 import simbg
 from simbg.axes import edition2015_axes
-from simbg.cli.edition2015 import make_bg_cube_models as make_bg_cube_models_command
-from simbg.cli.main import simbg as simbg_command
+from simbg.cli.edition2015 import main as make_bg_cube_models
+from simbg.cli.main import main
 from simbg.io.gadf_reader import GadfStore
 from simbg.reconstruction.contract import check_cube
 from simbg.validation.metrics.metric import BUDGET
@@ -66,8 +66,8 @@ def blocks_of_pages():
         for kind, code in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
             lines = [code] if kind == "python" else code.splitlines()
             found.setdefault(kind, []).extend((str(page), line) for line in lines if line)
-    for name in simbg_command.list_commands(None):
-        for line in simbg_command.get_command(None, name).help.splitlines():
+    for name in main.command.list_commands(None):
+        for line in main.command.get_command(None, name).help.splitlines():
             if line.strip().startswith("simbg "):
                 found["sh"].append((f"simbg {name} --help", line.strip()))
     return found
@@ -122,7 +122,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
         for arguments in (simulate, reconstruct):
-            assert CliRunner().invoke(simbg_command, arguments).exit_code == 0
+            assert CliRunner().invoke(main.command, arguments).exit_code == 0
     shutil.copytree(path / "models", path / "run_models")
     return path
 
@@ -203,9 +203,9 @@ def test_pages_say_what_the_code_does(page, words):
 
 def commands():
     """All of ours: name → click command."""
-    names = simbg_command.list_commands(None)
-    found = {name: simbg_command.get_command(None, name) for name in names}
-    return {**found, "models": make_bg_cube_models_command}
+    names = main.command.list_commands(None)
+    found = {name: main.command.get_command(None, name) for name in names}
+    return {**found, "models": make_bg_cube_models.command}
 
 
 def commands_of(line):
@@ -225,7 +225,7 @@ def parse(words):
         assert rest[0] == "-s"
         assert rest[1] in SESSIONS, rest
     elif program == "simbg":
-        name, command, rest = simbg_command.resolve_command(click.Context(simbg_command), rest)
+        name, command, rest = main.command.resolve_command(click.Context(main.command), rest)
         command.make_context(name, rest)
     else:
-        make_bg_cube_models_command.make_context(program, rest)
+        make_bg_cube_models.command.make_context(program, rest)

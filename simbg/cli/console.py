@@ -14,7 +14,7 @@ from functools import wraps
 
 import click
 
-__all__ = ["jobs_option", "log_to_stderr", "overwrite_option", "run", "seed_option"]
+__all__ = ["jobs_option", "overwrite_option", "run", "seed_option"]
 
 TROUBLE = 2
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
@@ -41,7 +41,8 @@ def log_to_stderr(level):
 def run(command, name):
     """A console script: one line and exit code 2 for whatever is wrong with usage or input.
 
-    An interrupt that says what was kept is asked for by `KeyboardInterrupt(text)`.
+    An interrupt that says what was kept is asked for by `KeyboardInterrupt(text)`. The attribute
+    ``command`` of the script is the click command.
     """
 
     @wraps(command)
@@ -68,6 +69,7 @@ def run(command, name):
             code = INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
 
+    script.command = command
     return script
 
 

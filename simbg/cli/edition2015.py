@@ -7,7 +7,7 @@ import click
 from simbg.cli.console import log_to_stderr, overwrite_option, run
 from simbg.cli.reconstruct import reconstruct_and_report
 
-__all__ = ["main", "make_bg_cube_models"]
+__all__ = ["main"]
 
 
 @click.command()

@@ -8,7 +8,7 @@ import click
 
 from simbg.cli.console import overwrite_option
 
-__all__ = ["fixtures"]
+__all__ = []
 
 
 @click.command()

@@ -12,7 +12,7 @@ from simbg.cli.fixtures import fixtures
 from simbg.cli.reconstruct import reconstruct
 from simbg.cli.simulate import simulate, truth
 
-__all__ = ["main", "simbg"]
+__all__ = ["main"]
 
 COMMANDS = "simbg.commands"
 

@@ -9,7 +9,7 @@ import click
 from simbg.cli.completion import complete_method
 from simbg.cli.console import jobs_option, overwrite_option
 
-__all__ = ["reconstruct"]
+__all__ = []
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 from simbg.cli.completion import complete_scenario
 from simbg.cli.console import jobs_option, overwrite_option, seed_option
 
-__all__ = ["simulate", "truth"]
+__all__ = []
 
 
 @click.command()

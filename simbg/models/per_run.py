@@ -22,7 +22,7 @@ from simbg.models.run_norm import fit_norm
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.contract import check_cube
 
-__all__ = ["RUN_FILES", "write_run_models"]
+__all__ = []
 
 log = logging.getLogger(__name__)
 

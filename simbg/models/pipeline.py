@@ -18,9 +18,9 @@ from simbg.models.selection import Selection
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.contract import axes_for, reconstruct
 from simbg.reconstruction.registry import find_method
-from simbg.reconstruction.zenith_groups import ZenithModels, fit_runs
+from simbg.reconstruction.zenith_groups import fit_runs
 
-__all__ = ["FILES", "GroupSummary", "reconstruct_store"]
+__all__ = ["reconstruct_store"]
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ def reconstruct_store(
             axes = axes_for(estimator, everything)
             models = fit_runs(estimator, everything, axes, runs.groups, executor)
             write_run_models(folder, store, models, axes, by_group, outdir)
-            # Those of zenith groups are already there.
-            cubes = models.cubes if isinstance(models, ZenithModels) else {}
+            # Of a method without models of its own the cubes of groups are made already.
+            cubes = {} if hasattr(estimator, "fit") else models.cubes
         summaries = []
         for group, members in by_group.items():
             cube = cubes.get(group) or reconstruct(estimator, members, executor=executor)

@@ -16,7 +16,7 @@ from simbg.axes import MEV_PER_TEV, edition2015_axes
 from simbg.cube import BackgroundCube
 from simbg.observations.exposure import stack_observations
 
-__all__ = ["K5A", "Default", "Michi", "n_passes", "smooth", "smoothing_variance"]
+__all__ = ["Default", "Michi", "smooth", "smoothing_variance"]
 
 # ROOT's TH2::Smooth kernel of the name.
 K5A = np.array(

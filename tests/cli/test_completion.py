@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from simbg.cli.main import main, simbg
+from simbg.cli.main import main
 from simbg.simulation.library import SCENARIOS
 
 
@@ -52,8 +52,9 @@ def test_readme_says_how():
 
 def test_help_has_examples():
     """Of every command: a line that begins as one would type it."""
-    for name in simbg.commands:
-        name, chosen, _ = simbg.resolve_command(click.Context(simbg), [name])
+    group = main.command
+    for name in group.list_commands(None):
+        name, chosen, _ = group.resolve_command(click.Context(group), [name])
         text = chosen.get_help(click.Context(chosen, info_name=f"simbg {name}"))
         examples = [line for line in text.splitlines() if line.strip().startswith(f"simbg {name} ")]
         assert examples, name

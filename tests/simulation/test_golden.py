@@ -72,13 +72,8 @@ def test_expectation(case, ndarrays_regression):
 
 def test_cases_reach_every_number_of_passes():
     """2015 smooths 3, 4 or 5 times, as the counts are many or few: all three are held."""
-    from simbg.reconstruction.edition2015 import n_passes
-
-    assert {n_passes(stack(scenario, "whole").counts.sum()) for scenario in CASES.values()} == {
-        3,
-        4,
-        5,
-    }
+    counts = [stack(scenario, "whole").counts.sum() for scenario in CASES.values()]
+    assert set(np.searchsorted([1e5, 1e6], counts, side="right")) == {0, 1, 2}
 
 
 def test_golden_axes_cannot_be_mirrored():
