@@ -12,7 +12,7 @@ from decimal import Context, Decimal
 
 import numpy as np
 
-__all__ = ["exp", "geomspace", "log", "power"]
+__all__ = ["geomspace"]
 
 # 30 digits: that a double is then rounded the wrong way has a probability of 1e-13.
 CONTEXT = Context(prec=30)

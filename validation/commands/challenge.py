@@ -8,7 +8,7 @@ import click
 
 from simbg.cli.console import jobs_option, overwrite_option
 
-__all__ = ["challenge"]
+__all__ = []
 
 
 @click.command()

@@ -10,7 +10,7 @@ import click
 from simbg.cli.console import overwrite_option
 from simbg.io.safe_files import new_file
 
-__all__ = ["compare", "plot"]
+__all__ = []
 
 
 @click.command()

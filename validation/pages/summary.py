@@ -12,7 +12,7 @@ from operator import itemgetter
 from simbg.io.safe_files import new_file
 from simbg.validation.metrics.status import Status
 
-__all__ = ["KeyNumber", "key_numbers", "write_summary"]
+__all__ = ["key_numbers"]
 
 # The scenario whose accuracy stands at the top, where it is in the run.
 MAIN = "realistic"
