@@ -9,7 +9,6 @@ import pytest
 from numpy.testing import assert_allclose
 
 from simbg.axes import Axes
-from simbg.cube import BackgroundCube
 from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
@@ -17,7 +16,6 @@ from simbg.simulation.library import SCENARIOS
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
-from simbg.validation.metrics.cube_pair import with_exposure
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.suite.replicates import Setting
@@ -255,19 +253,6 @@ def test_bins_without_a_rate_cannot_hide():
         one = Score.of(EXPERIMENT, METHOD, cubes, SETTING)
         assert one.reason.startswith(f"store 2: got {np.sum(EXPECTED <= 20)} rates of {N_BINS}")
         assert math.isnan(one.accuracy)
-
-
-def test_exposure_of_a_cube_that_does_not_say_it():
-    bare = BackgroundCube(AXES, TRUE.rate)
-    found = with_exposure(bare, SETTING.claimed)
-    np.testing.assert_array_equal(found.livetime, SETTING.claimed.livetime)
-    own = replace(bare, livetime=2 * TRUE.livetime, ontime=3 * TRUE.livetime)
-    assert with_exposure(own, SETTING.claimed) is own
-    foreign = with_exposure(own, SETTING.claimed, own=False)
-    np.testing.assert_array_equal(foreign.livetime, SETTING.claimed.livetime)
-    sky = replace(bare, axes=replace(AXES, align="RADEC"))
-    with pytest.raises(ValueError, match="got a cube aligned with RADEC, expected ALTAZ"):
-        with_exposure(sky, SETTING.claimed)
 
 
 @pytest.mark.parametrize("name", ["run-scatter", "source", "broken-runs"])

@@ -1,4 +1,4 @@
-"""Running the suite: what a method may do wrong is a result, and never a pass."""
+"""One scenario × method: what a method may do wrong is a result, and never a pass."""
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -12,8 +12,6 @@ from simbg.parallel import Inline
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.metrics.registry import METRICS
-from simbg.validation.suite import suite
-from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.method_in_scenario import run_scenario
 from simbg.validation.suite.suite import run_suite
 
@@ -69,17 +67,6 @@ def test_module_that_does_not_exist():
     (outcome,) = run_scenario(TINY, ["no_such_module_at_all:Method"], SEED)
     assert outcome.results[0].status == "error"
     assert "ModuleNotFoundError" in outcome.results[0].reason
-
-
-def test_errors_are_kept_by_the_judge():
-    """Together with others: error, fail and ok side by side; what comes after an error runs."""
-    methods = [odd("Raises"), odd("Louder"), odd("Foreign")]
-    outcomes = run_suite([TINY], methods, SEED)
-    statuses = [{r.metric: r.status for r in outcome.results} for outcome in outcomes]
-    assert statuses[0] == {"run": "error"}
-    assert statuses[1]["norm"] == "fail"
-    assert statuses[2]["norm"] == "ok"
-    assert "fail" not in statuses[2].values()
 
 
 def test_through_files():
@@ -158,17 +145,3 @@ def test_results_say_where_they_come_from():
         assert result.digest == TINY.digest
         assert result.method == odd("Foreign")
         assert result.seed == SEED
-
-
-def test_convergence_once_a_truth(monkeypatch):
-    """Scenarios of one truth lose alike: the first has it, the second does not need it."""
-    seen = []
-    monkeypatch.setattr(suite, "CONVERGENCE", ("tiny", "again", "other"))
-
-    def of(experiment, *args):
-        seen.append(experiment.scenario.name)
-
-    monkeypatch.setattr(Convergence, "of", of)
-    other = replace(TINY, name="other", truth=replace(TINY.truth, index=2.4))
-    run_suite([TINY, replace(TINY, name="again"), other], ["histogram"], SEED)
-    assert seen == ["tiny", "other"]

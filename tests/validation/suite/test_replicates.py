@@ -18,7 +18,6 @@ from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.cube_pair import CubePair
-from simbg.validation.metrics.metric import MetricValue
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.suite.replicates import (
@@ -319,24 +318,6 @@ def test_wrong_errors_show_in_replicates():
     fast = replace(setting(Histogram(), COARSE, 1e5), estimate=estimate)
     measured = fast.replicate(40, 29)
     assert measured["replicate_pull_width"].pull > Z
-
-
-# Means of replicates ----------------------------------------------------------------------
-
-
-def test_mean_of_few_replicates_has_a_normal_pull():
-    """5000 means of 4 normals: Kolmogorov–Smirnov of the pulls; a plain t would fail it."""
-    values = np.random.default_rng(6).standard_normal((5000, 4)) + 2
-    pulls = np.array([MetricValue.of_replicates(row, 2.0).pull for row in values])
-    assert stats.kstest(pulls, "norm").pvalue > FALSE_ALARM
-    plain = (values.mean(axis=1) - 2) / (values.std(axis=1, ddof=1) / 2)
-    assert stats.kstest(plain, "norm").pvalue < FALSE_ALARM
-
-
-def test_replicates_without_scatter_have_no_error():
-    measure = MetricValue.of_replicates([3.0, 3.0, 3.0], 2.0)
-    assert measure.value == 3
-    assert np.isnan(measure.error)
 
 
 def test_default_axes_are_those_of_the_number_of_runs():

@@ -14,7 +14,7 @@ from simbg.reconstruction.edition2015 import Default
 from simbg.reconstruction.histogram import Histogram
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.cube_pair import CubePair
-from simbg.validation.metrics.metric import BUDGET, MetricValue
+from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
@@ -357,10 +357,6 @@ def test_coverage_counts_bins():
     assert_allclose(clean.ideal, 0.683, atol=0.02)
 
 
-def test_pull():
-    assert MetricValue(1.2, 0.1, 1.0).pull == pytest.approx(2)
-
-
 # Edges ------------------------------------------------------------------------------------
 
 
@@ -404,9 +400,3 @@ def test_bins_without_exposure_do_not_matter(name):
     )
     # As well as the fits of templates end.
     assert_allclose((blind.value, blind.error), (short.value, short.error), rtol=1e-6)
-
-
-def test_other_axes_are_refused():
-    a, b = (cube(axes, np.ones(axes.shape)) for axes in (COARSE, SPARSE))
-    with pytest.raises(ValueError, match=r"got \(12, 30, 28\) bins, expected .*\(7, 18, 16\)"):
-        CubePair(a, b)
