@@ -1,7 +1,5 @@
 """Errors in words: fields that are not as expected, and exceptions in one line."""
 
-from __future__ import annotations
-
 from dataclasses import field, fields
 
 __all__ = ["bounded", "check_fields", "in_one_line"]

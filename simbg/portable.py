@@ -6,8 +6,6 @@ them is made of these functions, or is rounded so coarsely that no last bit matt
 `simbg.fixtures.repack`.
 """
 
-from __future__ import annotations
-
 from decimal import Context, Decimal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """GADF's BKG_2D, a rate over energy and the offset from the pointing: reading and writing."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simbg import __version__

@@ -3,8 +3,6 @@
 The columns of both tables are (fov_lat, fov_lon, energy) and are transposed here.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -3,8 +3,6 @@
 Their arrays are (energy, fov_lat, fov_lon) and are transposed here; rates are per livetime.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from astropy import units as u
 from astropy.io import fits

@@ -3,8 +3,6 @@
 Arrays in memory are (energy, fov_lon, fov_lat). See FORMATS.md beside this file.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from simbg.io.bkg_2d import read_bkg_2d

@@ -4,10 +4,8 @@ A store is a folder with ``hdu-index.fits.gz``, ``obs-index.fits.gz`` and the
 files they name. See FORMATS.md beside this file.
 """
 
-from __future__ import annotations
-
 import os
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,10 +29,12 @@ UNITS = {
     **dict.fromkeys(("ONTIME", "LIVETIME"), "s"),
     "SAFE_ENERGY_LO": "TeV",
 }
+# First and last second of a run.
+RUN = "TSTART", "TSTOP"
 # s: what GTIs may overlap or exceed a run by, and events a GTI. Files round times.
 SLACK, SLACK_EVENT = 1.0, 1e-3
 # deg: what index and header of a run may differ by, a tenth of the width of a point source.
-SAME_PLACE = 0.01
+SAME_DIRECTION = 0.01
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class GadfStore:
         if "ALT_PNT" not in table.colnames and "ZEN_PNT" in table.colnames:
             table["ALT_PNT"] = 90 * u.deg - table["ZEN_PNT"].quantity
         if not {"ALT_PNT", "AZ_PNT"} <= set(table.colnames):
-            altaz = [self._altaz_if_read(int(obs_id)) for obs_id in table["OBS_ID"]]
+            altaz = [self._altaz(int(obs_id)) for obs_id in table["OBS_ID"]]
             table["ALT_PNT"], table["AZ_PNT"] = np.reshape(altaz, (-1, 2)).T * u.deg
         return table
 
@@ -92,14 +92,14 @@ class GadfStore:
 
     def _observation(self, row):
         obs_id = int(row["OBS_ID"])
-        path, hdu = self._events(obs_id)
+        path, name = self._events(obs_id)
         if not {"ONTIME", "LIVETIME"} <= row.keys():
-            header = _header(path, hdu)
-            row |= {name: tables.keyword(header, name, path) for name in ("ONTIME", "LIVETIME")}
+            with _opened(path, name) as hdu:
+                row |= {key: tables.keyword(hdu.header, key) for key in ("ONTIME", "LIVETIME")}
         index = float(row["ONTIME"]), float(row["RA_PNT"]), float(row["DEC_PNT"])
         return Observation(
             obs_id=obs_id,
-            load=partial(_load_events, path, hdu, self.hdus.get((obs_id, "gti")), *index),
+            load=partial(_load_events, path, name, self.hdus.get((obs_id, "gti")), *index),
             livetime=float(row["LIVETIME"]),
             ontime=float(row["ONTIME"]),
             energy_threshold=self._threshold(obs_id, row),
@@ -113,23 +113,18 @@ class GadfStore:
             return float(row["SAFE_ENERGY_LO"])
         if (obs_id, "aeff") not in self.hdus:
             return 0.0
-        path, hdu = self.hdus[obs_id, "aeff"]
-        header = _header(path, hdu)
-        return tables.keyword(header, "LO_THRES", path) if "LO_THRES" in header else 0.0
+        with _opened(*self.hdus[obs_id, "aeff"]) as hdu:
+            return tables.keyword(hdu.header, "LO_THRES") if "LO_THRES" in hdu.header else 0.0
 
-    def _altaz_if_read(self, obs_id):
+    def _altaz(self, obs_id):
+        """Altitude and azimuth at mid-run, deg; NaN for a run that cannot be read."""
         try:
-            return self._altaz(obs_id)
+            with _opened(*self._events(obs_id)) as hdu:
+                middle = np.mean([tables.keyword(hdu.header, key) for key in RUN])
+                return np.ravel(_pointing(hdu.header).altaz(np.array([middle])))
         except (FileNotFoundError, ValueError) as error:
             self.unreadable[obs_id] = error
             return np.nan, np.nan
-
-    def _altaz(self, obs_id):
-        """Altitude and azimuth at mid-run, for an index that has none; deg."""
-        path, hdu = self._events(obs_id)
-        header = _header(path, hdu)
-        middle = np.mean([tables.keyword(header, name, path) for name in ("TSTART", "TSTOP")])
-        return np.ravel(_pointing(header, path).altaz(np.array([middle])))
 
     def _events(self, obs_id):
         if (obs_id, "events") not in self.hdus:
@@ -155,27 +150,33 @@ class GadfStore:
         return Path(self.path) / relative
 
 
-def _load_events(path, hdu_name, gti_place, ontime, ra_pnt, dec_pnt):
+@contextmanager
+def _opened(path, name):
+    with open_fits(path) as file:
+        yield tables.named_hdu(file, name)
+
+
+def _load_events(path, name, gti_hdu, ontime, ra_pnt, dec_pnt):
     """Events of one run inside of its good time, in the ALTAZ-aligned field of view.
 
     From RA, Dec and time: the optional columns DETX, DETY have had other signs
     and frames in too many files.
     """
     with open_fits(path) as file:
-        hdu = _hdu(file, hdu_name, path)
-        energy = tables.column(hdu, "ENERGY", "TeV", path, True, hdu.header.get("EUNIT"))
-        time = tables.column(hdu, "TIME", "s", path, default_unit=hdu.header.get("TIMEUNIT"))
-        ra, dec = (tables.column(hdu, name, "deg", path) for name in ("RA", "DEC"))
-        pointing = _pointing(hdu.header, path)
+        hdu = tables.named_hdu(file, name)
+        energy = tables.column(hdu, "ENERGY", "TeV", True, hdu.header.get("EUNIT"))
+        time = tables.column(hdu, "TIME", "s", default_unit=hdu.header.get("TIMEUNIT"))
+        ra, dec = (tables.column(hdu, key, "deg") for key in ("RA", "DEC"))
+        pointing = _pointing(hdu.header)
         if isinstance(pointing, Tracking):
-            _check_place(pointing, ra_pnt, dec_pnt, path)
-        if gti_place is None:
-            gti = np.array([[tables.keyword(hdu.header, key, path) for key in ("TSTART", "TSTOP")]])
+            _check_direction(pointing, ra_pnt, dec_pnt)
+        if gti_hdu is None:
+            gti = np.array([[tables.keyword(hdu.header, key) for key in RUN]])
         else:
-            gti_path, gti_name = gti_place
+            gti_path, gti_name = gti_hdu
             with nullcontext(file) if gti_path == path else open_fits(gti_path) as other:
-                gti = _read_gti(_hdu(other, gti_name, gti_path), gti_path, hdu.header)
-            _check_ontime(gti, ontime, path)
+                gti = _read_gti(tables.named_hdu(other, gti_name), hdu.header)
+            _check_ontime(gti, ontime)
     good = _inside_gti(time, gti)
     if not good.all():
         energy, time, ra, dec = (values[good] for values in (energy, time, ra, dec))
@@ -183,50 +184,45 @@ def _load_events(path, hdu_name, gti_place, ontime, ra_pnt, dec_pnt):
     return Events(energy, lon, lat, time, ra, dec, gti, pointing)
 
 
-def _read_gti(hdu, path, events):
+def _read_gti(hdu, events):
     """Good time intervals in s of the events' clock, (n, 2), checked and in order."""
-    start, stop = (
-        tables.column(hdu, name, "s", path, default_unit=hdu.header.get("TIMEUNIT", "s"))
-        for name in ("START", "STOP")
-    )
-    later = 0.0
+    read = partial(tables.column, hdu, unit="s", default_unit=hdu.header.get("TIMEUNIT", "s"))
+    gti = np.stack([read("START"), read("STOP")], axis=1)
     if "MJDREFI" in hdu.header:  # else it has the events' clock
-        later = (_zero(hdu.header, path) - _zero(events, path)).to_value("s")
-    gti = np.stack([start, stop], axis=1) + later
+        gti += (_zero(hdu.header) - _zero(events)).to_value("s")
     gti = gti[np.argsort(gti[:, 0])]
     if not gti.size or np.any(gti[:, 0] >= gti[:, 1]):
-        raise ValueError(f"{path}: got GTIs {_text(gti)}, expected 1 or more, start before stop")
+        raise ValueError(f"got GTIs {_text(gti)}, expected 1 or more, start before stop")
     overlap = gti[1:, 0] < gti[:-1, 1] - SLACK
     if overlap.any():
         both = gti[np.argmax(overlap) :][:2]
-        raise ValueError(f"{path}: got GTIs {_text(both)} that overlap, expected none to")
-    run = [tables.keyword(events, key, path) for key in ("TSTART", "TSTOP")]
-    if gti[0, 0] < run[0] - SLACK or gti[-1, 1] > run[1] + SLACK:
+        raise ValueError(f"got GTIs {_text(both)} that overlap, expected none to")
+    start, stop = (tables.keyword(events, key) for key in RUN)
+    if gti[0, 0] < start - SLACK or gti[-1, 1] > stop + SLACK:
         raise ValueError(
-            f"{path}: got GTIs {_text(gti[[0, -1]])} outside of the run, expected them within "
-            f"TSTART {run[0]:.3f} and TSTOP {run[1]:.3f}"
+            f"got GTIs {_text(gti[[0, -1]])} outside of the run, expected them within "
+            f"TSTART {start:.3f} and TSTOP {stop:.3f}"
         )
     return gti
 
 
-def _check_ontime(gti, ontime, path):
+def _check_ontime(gti, ontime):
     """Events outside of good time do not count: then nor may the exposure hold that time."""
     total = float(np.diff(gti).sum())
     if abs(total - ontime) > SLACK * len(gti):
         raise ValueError(
-            f"{path}: got GTIs of {total:.3f} s in all and ONTIME {ontime:.3f} s, expected ONTIME "
-            "to be their sum"
+            f"got GTIs of {total:.3f} s in all and ONTIME {ontime:.3f} s, expected ONTIME to be "
+            "their sum"
         )
 
 
-def _check_place(pointing, ra, dec, path):
+def _check_direction(pointing, ra, dec):
     """Events lie where the header says, runs are selected and grouped where the index says."""
-    places = np.radians([pointing.ra, pointing.dec, ra, dec])
-    apart = np.degrees(angular_separation(*places))
-    if apart > SAME_PLACE:
+    apart = np.degrees(angular_separation(*np.radians([pointing.ra, pointing.dec, ra, dec])))
+    if apart > SAME_DIRECTION:
         raise ValueError(
-            f"{path}: got RA_PNT, DEC_PNT {pointing.ra:.4f}, {pointing.dec:.4f}, expected those "
-            f"of obs-index, {ra:.4f}, {dec:.4f}, {apart:.3f} deg away"
+            f"got RA_PNT, DEC_PNT {pointing.ra:.4f}, {pointing.dec:.4f}, expected those of "
+            f"obs-index, {ra:.4f}, {dec:.4f}, {apart:.3f} deg away"
         )
 
 
@@ -240,35 +236,21 @@ def _inside_gti(time, gti):
     return (after >= 0) & (time <= gti[after, 1] + SLACK_EVENT)
 
 
-def _pointing(header, path):
+def _pointing(header):
     """What the run points at, from where, and what its times count from."""
     drift = str(header.get("OBS_MODE", "POINTING")).strip().upper() == "DRIFT"
-    place = ("ALT_PNT", "AZ_PNT") if drift else ("RA_PNT", "DEC_PNT")
-    names = (*place, "GEOLON", "GEOLAT", "ALTITUDE")
-    *direction, lon, lat, height = (tables.keyword(header, name, path) for name in names)
-    zero = _zero(header, path).tt.mjd
-    try:
-        site = Site(lon, lat, height)
-        return (Drift if drift else Tracking)(*direction, site, zero)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    direction = ("ALT_PNT", "AZ_PNT") if drift else ("RA_PNT", "DEC_PNT")
+    direction, site = (
+        [tables.keyword(header, key) for key in keys]
+        for keys in (direction, ("GEOLON", "GEOLAT", "ALTITUDE"))
+    )
+    return (Drift if drift else Tracking)(*direction, Site(*site), _zero(header).tt.mjd)
 
 
-def _zero(header, path):
+def _zero(header):
     """What the times of an HDU count from."""
     scale = str(header.get("TIMESYS", "TT")).strip().lower()
     if scale not in ("tt", "utc", "tai"):
-        raise ValueError(f"{path}: got TIMESYS {scale.upper()}, expected TT, UTC or TAI")
-    days = (tables.keyword(header, name, path) for name in ("MJDREFI", "MJDREFF"))
+        raise ValueError(f"got TIMESYS {scale.upper()}, expected TT, UTC or TAI")
+    days = (tables.keyword(header, key) for key in ("MJDREFI", "MJDREFF"))
     return Time(*days, format="mjd", scale=scale)
-
-
-def _header(path, hdu_name):
-    with open_fits(path) as file:
-        return _hdu(file, hdu_name, path).header
-
-
-def _hdu(file, name, path):
-    if name not in file:
-        raise ValueError(f"{path}: got HDUs {[hdu.name for hdu in file]}, expected {name}")
-    return file[name]

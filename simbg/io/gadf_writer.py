@@ -1,7 +1,5 @@
 """Writing data stores of the gamma-astro-data-formats (GADF, version 0.3) with simulated runs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -4,8 +4,6 @@
 area in ``run{lo}-{hi}/run{id}/`` with lo = 200 ⌊id / 200⌋ and hi = lo + 199.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -133,13 +131,13 @@ class HessWriter:
 
 def _keyword(path, name):
     with open_fits(path) as file:
-        return tables.keyword(tables.first_table(file, path).header, name, path)
+        return tables.keyword(tables.first_table(file).header, name)
 
 
 def _load_events(path):
     with open_fits(path) as file:
-        hdu = tables.first_table(file, path)
-        read = partial(tables.column, hdu, path=path)
+        hdu = tables.first_table(file)
+        read = partial(tables.column, hdu)
         return Events(
             read("ENERGY", "TeV", positive=True, default_unit=hdu.header.get("EUNIT")),
             *(read(name, "deg", default_unit="deg") for name in ("DETX", "DETY")),

@@ -182,17 +182,12 @@ def to_sky_region(region):
 
     if isinstance(region, Polygon):
         return ds9.PolygonSkyRegion(SkyCoord(list(region.ra), list(region.dec), unit="deg"))
-    center, hole = SkyCoord(region.ra, region.dec, unit="deg"), region.inner_width > 0
-    width, height, inner_width, inner_height, angle = (
-        getattr(region, name) * u.deg
-        for name in ("width", "height", "inner_width", "inner_height", "angle")
-    )
-    kind = type(region).__name__
-    if kind == "Ellipse" and (width, inner_width) == (height, inner_height):
-        if hole:
-            return ds9.CircleAnnulusSkyRegion(center, inner_width / 2, width / 2)
-        return ds9.CircleSkyRegion(center, width / 2)
-    if hole:
-        sizes = inner_width, width, inner_height, height
-        return getattr(ds9, f"{kind}AnnulusSkyRegion")(center, *sizes, angle)
-    return getattr(ds9, f"{kind}SkyRegion")(center, width, height, angle)
+    center, angle = SkyCoord(region.ra, region.dec, unit="deg"), (region.angle * u.deg,)
+    kind, sizes = type(region).__name__, [region.width, region.height] * u.deg
+    holes = [region.inner_width, region.inner_height] * u.deg
+    if kind == "Ellipse" and sizes[0] == sizes[1] and holes[0] == holes[1]:
+        kind, sizes, holes, angle = "Circle", sizes[:1] / 2, holes[:1] / 2, ()
+    if not region.inner_width:
+        return getattr(ds9, f"{kind}SkyRegion")(center, *sizes, *angle)
+    both = np.stack([holes, sizes], axis=1).ravel()
+    return getattr(ds9, f"{kind}AnnulusSkyRegion")(center, *both, *angle)

@@ -1,7 +1,5 @@
 """Opening and writing files so that nothing is lost, half-written, or different the next time."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import math

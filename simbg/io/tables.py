@@ -1,6 +1,7 @@
-"""FITS tables: columns, edges of bins, rates and keywords, checked for presence, unit and value."""
+"""FITS tables: columns, edges of bins, rates and keywords, checked for presence, unit and value.
 
-from __future__ import annotations
+Errors are ValueErrors without the name of the file: `simbg.io.safe_files.open_fits` adds it.
+"""
 
 import re
 
@@ -27,15 +28,13 @@ HDU_INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NA
 GADF_BKG = {**GADF, "HDUCLAS1": "RESPONSE", "HDUCLAS2": "BKG", "HDUCLAS3": "FULL-ENCLOSURE"}
 
 
-def column(hdu, name, unit, path, positive=False, default_unit=None):
+def column(hdu, name, unit, positive=False, default_unit=None):
     """Values of a column as float64 in ``unit``.
 
     Parameters
     ----------
     hdu : BinTableHDU
     name, unit : str
-    path : path-like
-        Of the file, for messages.
     positive : bool
         Whether values must be above zero.
     default_unit : str, optional
@@ -50,41 +49,40 @@ def column(hdu, name, unit, path, positive=False, default_unit=None):
     ValueError
         If the column is missing, its unit does not convert, or a value is not a finite number.
     """
-    where = f"{path}[{hdu.name}]"
     if name not in hdu.columns.names:
-        raise ValueError(f"{where}: got columns {hdu.columns.names}, expected {name}")
-    data = hdu.data[name]
+        raise ValueError(f"{hdu.name}: got columns {hdu.columns.names}, expected {name}")
+    data, where = hdu.data[name], f"{hdu.name}: {name}"
     if data.ndim != 1 or data.dtype.kind not in "iuf":
-        raise ValueError(f"{where}: {name} holds {data.dtype} {data.shape[1:]}, expected numbers")
-    values = _in_unit(data, hdu.columns[name].unit or default_unit, unit, f"{where}: {name}")
+        raise ValueError(f"{where} holds {data.dtype} {data.shape[1:]}, expected numbers")
+    values = _in_unit(data, hdu.columns[name].unit or default_unit, unit, where)
     bad = ~np.isfinite(values) | ((values <= 0) & positive)
     if bad.any():
         expected = "finite and positive" if positive else "finite"
         raise ValueError(
-            f"{where}: {bad.sum()} of {bad.size} values of {name} are bad, "
-            f"the first {values[bad][0]}, expected {expected}"
+            f"{where}: {bad.sum()} of {bad.size} values are bad, the first {values[bad][0]}, "
+            f"expected {expected}"
         )
     return values
 
 
-def keyword(header, name, path):
-    """A number from a header; a ValueError if it is missing, no number, or not finite."""
+def keyword(header, name):
+    """A number from a header; an error if it is missing, no number, or not finite."""
     got = header.get(name, "nothing")
     try:
         value = float(got)
     except (TypeError, ValueError):
         value = np.nan
     if not np.isfinite(value):
-        raise ValueError(f"{path}: keyword {name} is {got!r}, expected a finite number")
+        raise ValueError(f"keyword {name} is {got!r}, expected a finite number")
     return value
 
 
-def first_table(file, path):
+def first_table(file):
     """The first table of an open HDU list."""
     for hdu in file:
         if isinstance(hdu, fits.BinTableHDU):
             return hdu
-    raise ValueError(f"{path}: got HDUs {[hdu.name for hdu in file]}, expected a table")
+    raise ValueError(f"got HDUs {[hdu.name for hdu in file]}, expected a table")
 
 
 def read_index(path, needed, units=None):
@@ -105,18 +103,25 @@ def read_index(path, needed, units=None):
         Not masked; NaN and empty strings are what they are.
     """
     with open_fits(path) as file:
-        table = Table.read(first_table(file, path), mask_invalid=False)
+        table = Table.read(first_table(file), mask_invalid=False)
         table.convert_bytestring_to_unicode()
         for name in needed:
             if name not in table.colnames:
-                raise ValueError(f"{path}: got columns {table.colnames}, expected {name}")
+                raise ValueError(f"got columns {table.colnames}, expected {name}")
         if (kind := table["OBS_ID"].dtype).kind not in "iu":
-            raise ValueError(f"{path}: OBS_ID is of type {kind}, expected whole numbers")
+            raise ValueError(f"OBS_ID is of type {kind}, expected whole numbers")
         for name, unit in (units or {}).items():
             if name in table.colnames:
                 got = str(table[name].unit or unit)
-                table[name] = _in_unit(table[name], got, unit, f"{path}: {name}") * u.Unit(unit)
+                table[name] = _in_unit(table[name], got, unit, name) * u.Unit(unit)
         return table
+
+
+def named_hdu(file, name):
+    """An HDU of an open HDU list."""
+    if name not in file:
+        raise ValueError(f"got HDUs {[hdu.name for hdu in file]}, expected {name}")
+    return file[name]
 
 
 def find_rate(file):
@@ -211,11 +216,9 @@ def one_row_hdu(name, columns, header=()):
     """A binary table of (name, values, unit) columns of one row, each an array of any shape."""
     made = []
     for label, values, unit in columns:
-        values = np.asarray(values, float, order="C")
-        dim = str(values.shape[::-1]).replace(" ", "") if values.ndim > 1 else None
-        made.append(
-            fits.Column(label, f"{values.size}D", unit or None, dim=dim, array=values[None])
-        )
+        row = np.asarray(values, float, order="C")[None]
+        dim = str(row.shape[:0:-1]).replace(" ", "") if row.ndim > 2 else None
+        made.append(fits.Column(label, f"{row.size}D", unit or None, dim=dim, array=row))
     hdu = fits.BinTableHDU.from_columns(made, name=name)
     hdu.header.update(header)
     return hdu
