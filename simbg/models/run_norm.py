@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simbg.observations.masking import unmasked_fraction
+from simbg.observations.masked_exposure import unmasked_fraction
 from simbg.observations.threshold import first_bin
 
 __all__ = ["fit_norm", "run_counts"]

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from simbg.axes import Axes
-from simbg.observations.masking import unmasked_fraction
+from simbg.observations.masked_exposure import unmasked_fraction
 from simbg.observations.threshold import INDICES, ThresholdRule, share_above
 
 __all__ = ["Exposure", "StackedCounts", "stack_observations"]

@@ -7,7 +7,7 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.observations.exposure import Exposure
-from simbg.observations.masking import unmasked_fraction
+from simbg.observations.masked_exposure import unmasked_fraction
 from simbg.observations.observation import good_time, pointing_of
 from simbg.simulation.events import BackgroundFactor, times_at
 from simbg.simulation.schedule import rows_of

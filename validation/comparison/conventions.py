@@ -16,7 +16,7 @@ import numpy as np
 
 from simbg.axes import MEV_PER_TEV
 from simbg.validation.comparison import corrections
-from simbg.validation.comparison.likelihood import explains, is_likelier
+from simbg.validation.comparison.explanation import explains, is_likelier
 from simbg.validation.comparison.matched_cubes import at_equal_norms, is_counted, same_clock, scaled
 
 __all__ = ["unit_corrections"]

@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import qmc
 
 from simbg.axes import Axes
-from simbg.observations import masking
-from simbg.observations.masking import unmasked_fraction
+from simbg.observations import masked_exposure
+from simbg.observations.masked_exposure import unmasked_fraction
 from simbg.sky.pointing import Drift, Site, Tracking, altaz_to_radec
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle, excluded
 
@@ -274,13 +274,13 @@ def test_halves_make_a_whole(finer, monkeypatch):
     Equal sides whose ends differ in the last bits cross somewhere on the way. The border has
     another corner there, from which it is cut for the field at other places.
     """
-    monkeypatch.setattr(masking, "SIDE", masking.SIDE / finer)
+    monkeypatch.setattr(masked_exposure, "SIDE", masked_exposure.SIDE / finer)
     axes, pointing = make_axes(), make_tracking()
     corners = [at(pointing, *place) for place in [(-2, -1), (1, -1.3), (2, 3), (-1.5, 2)]]
     shift = 1e-12 * np.array([[1, 0], [-1, 0], [1, 0], [-1, 0]])  # deg: the sides cross
     whole = triangles(corners, whole=True)
     expected = unmasked_fraction(axes, pointing, GTI, whole)
-    tolerance = cut_elsewhere(axes, masking.SIDE)
+    tolerance = cut_elsewhere(axes, masked_exposure.SIDE)
     assert tolerance < 1.2e-4 / finer**2
     for regions in (
         triangles(corners, whole=False),
@@ -355,8 +355,8 @@ def test_in_the_field_for_a_part_of_the_run():
 
 def test_control_too_few_times_show(monkeypatch):
     """What the samples of these tests would see."""
-    monkeypatch.setattr(masking, "STEPS", 2)
-    monkeypatch.setattr(masking, "FEWEST_STEPS", 2)
+    monkeypatch.setattr(masked_exposure, "STEPS", 2)
+    monkeypatch.setattr(masked_exposure, "FEWEST_STEPS", 2)
     with pytest.raises(AssertionError, match="pixel"):
         test_past_the_zenith(0.5)
 
