@@ -27,6 +27,7 @@ from simbg.validation.comparison.matched_cubes import (
 )
 from simbg.validation.comparison.measures import MEASURES, fit_widths
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
+from simbg.validation.metrics.metric import MetricValue
 from simbg.validation.metrics.poisson import sigmas
 
 __all__ = ["Comparison", "compare"]
@@ -98,6 +99,16 @@ def _compare_same_axes(a, b, **options):
     return Comparison(reference=a, b=b, problems=problems, comparable=comparable, **options)
 
 
+@dataclass(frozen=True)
+class Difference(MetricValue):
+    """The value of b beside the ideal, that of a, and the largest deviation that passes.
+
+    ``limit`` is None where nothing is tested.
+    """
+
+    limit: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """What two cubes over the same bins have in common and where they differ.
@@ -128,10 +139,8 @@ class Comparison:
         The reference after normalisation.
     statistical : bool
         Whether errors are statistical.
-    measures : dict of str to MetricValue
+    measures : dict of str to Difference
         Of b, with those of a as ideals.
-    limits : dict of str to float
-        Largest deviation from the ideal that passes for agreement.
     widths : ndarray, shape (n_energy, 4)
         Fitted width of a, of b, the error of each (deg).
     """
@@ -177,70 +186,54 @@ class Comparison:
         """Norm and difference of bins, which need no fit."""
         names = ("norm",) if self.normalize == "none" else ()
         bins = "count_deviance" if any(self.counted) and not self.interpolated else "difference"
-        return self._values(*names, bins)
+        return self._differences(*names, bins)
 
     @cached_property
     def measures(self):
-        values = self._quick_measures | self._values(*SHAPES[self.normalize])
-        return {name: values[name] for name in MEASURES if name in values}
+        measures = self._quick_measures | self._differences(*SHAPES[self.normalize])
+        return {name: measures[name] for name in MEASURES if name in measures}
 
-    def _values(self, *names):
+    def _differences(self, *names):
         if not self.comparable:
             return {}
-        values = {name: MEASURES[name](self) for name in names}
+        noise = 1.0
         if all(self.counted):
             # Counts of the reference scatter, too.
             noise = math.sqrt(1 + self.pair.expected.sum() / self.reference.counts.sum())
-            for name, value in values.items():
-                if MEASURES[name].shows_bias:
-                    values[name] = replace(value, error=value.error * noise)
-        return values
+        differences = {}
+        for name in names:
+            measure = MEASURES[name]
+            b = measure(self)
+            error = b.error * noise if measure.shows_bias else b.error
+            limit = self._limit(measure, b.value, error, b.ideal)
+            differences[name] = Difference(b.value, error, b.ideal, b.unit, limit)
+        return differences
 
-    @property
-    def limits(self):
-        return self._limits(self.measures)
-
-    def _limits(self, values):
-        tests = len(SHAPES[self.normalize]) + (self.normalize == "none") + 1
-        allowed = sigmas(FALSE_ALARM_RATE / tests)
-        margin = MARGIN if self.interpolated or not self.statistical else 0.0
-        return {
-            name: (allowed * value.error if self.statistical else 0.0)
-            + margin * (abs(value.ideal) if MEASURES[name].relative else 1.0)
-            for name, value in values.items()
-            if self._is_tested(name, value)
-        }
-
-    def _is_tested(self, name, result):
-        value, ideal = result.value, result.ideal
-        if not self.statistical:
+    def _limit(self, measure, value, error, ideal):
+        if self.statistical:
+            # Counts where none are expected are infinitely unlikely.
+            known = (math.isfinite(value) or value == math.inf) and math.isfinite(ideal + error)
+            # Interpolated counts are not Poisson's.
+            tested = known and (measure.shows_bias or not self.interpolated)
+        else:
             # Without noise a fit that fails for one cube alone is a difference, too.
-            return math.isfinite(value) or math.isfinite(ideal)
-        # Interpolated counts are not Poisson's.
-        if self.interpolated and not MEASURES[name].shows_bias:
-            return False
-        # Counts where none are expected are infinitely unlikely.
-        return (math.isfinite(value) or value == math.inf) and math.isfinite(ideal + result.error)
+            tested = math.isfinite(value) or math.isfinite(ideal)
+        if not tested:
+            return None
+        tests = len(SHAPES[self.normalize]) + (self.normalize == "none") + 1
+        allowed = sigmas(FALSE_ALARM_RATE / tests) * error if self.statistical else 0.0
+        margin = MARGIN if self.interpolated or not self.statistical else 0.0
+        return allowed + margin * (abs(ideal) if measure.relative else 1.0)
 
     @cached_property
     def differs_in(self):
         """Names of the measures that differ, the most significant direction first."""
-        return self._beyond_limits(self.measures)
-
-    def _beyond_limits(self, values):
-        excess = {
-            name: (values[name].value - values[name].ideal) / limit
-            for name, limit in self._limits(values).items()
-        }
-        # Counts that agree better than chance has it are no difference.
-        excess = {name: abs(x) if MEASURES[name].shows_bias else x for name, x in excess.items()}
-        names = [name for name, x in excess.items() if not x <= 1]
-        return sorted(names, key=lambda name: (not MEASURES[name].shows_bias, -excess[name]))
+        return _beyond_limits(self.measures)
 
     @cached_property
     def agree(self):
         """Whether nothing differs."""
-        if self.problems or self.fault is not None or self._beyond_limits(self._quick_measures):
+        if self.problems or self.fault is not None or _beyond_limits(self._quick_measures):
             return False
         return not self.differs_in
 
@@ -257,7 +250,7 @@ class Comparison:
             causes += [*self.problems, *(_cause(n, self.measures[n]) for n in self.differs_in)]
             return f"the cubes differ ({test}): " + "; ".join(causes)
         counts = self.measures.get("count_deviance")
-        if counts and counts.value < -self.limits.get("count_deviance", math.inf):
+        if counts and counts.limit and counts.value < -counts.limit:
             test += ", and better than chance, as cubes of the same events do"
         return f"the cubes agree ({test})"
 
@@ -291,7 +284,7 @@ class Comparison:
                     "value": m.value,
                     "error": m.error,
                     "reference": m.ideal,
-                    "limit": self.limits.get(name),
+                    "limit": m.limit,
                     "unit": m.unit,
                 }
                 for name, m in self.measures.items()
@@ -299,6 +292,16 @@ class Comparison:
             "widths": [dict(zip(COLUMNS, row, strict=True)) for row in rows],
         }
         return finite_or_none(content)
+
+
+def _beyond_limits(measures):
+    excess = {
+        name: (m.value - m.ideal) / m.limit for name, m in measures.items() if m.limit is not None
+    }
+    # Counts that agree better than chance has it are no difference.
+    excess = {name: abs(x) if MEASURES[name].shows_bias else x for name, x in excess.items()}
+    names = [name for name, x in excess.items() if not x <= 1]
+    return sorted(names, key=lambda name: (not MEASURES[name].shows_bias, -excess[name]))
 
 
 def _cause(name, measure):

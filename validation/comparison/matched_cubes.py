@@ -87,22 +87,25 @@ def changed(cube, change, *names):
 
 
 def scale_factor(a, b, normalize):
-    """Factor on a that gives it the integrals of b, shape (n_energy, 1, 1).
+    """Factor on a that gives it the integrals of b.
 
     Parameters
     ----------
     a, b : BackgroundCube
     normalize : {"none", "cube", "image"}
         Which integrals: none, that of the cube, or that of each energy's image.
+
+    Returns
+    -------
+    factor : ndarray, shape () or (n_energy, 1, 1)
     """
     if normalize == "none":
-        return np.ones((a.axes.shape[0], 1, 1))
-    totals = [
-        cube.spectrum if normalize == "image" else np.full(a.axes.shape[0], cube.total)
+        return np.ones(())
+    total_a, total_b = (
+        cube.spectrum[:, None, None] if normalize == "image" else np.array(cube.total)
         for cube in (a, b)
-    ]
-    factor = np.divide(totals[1], totals[0], out=np.ones_like(totals[0]), where=totals[0] > 0)
-    return factor[:, None, None]
+    )
+    return np.divide(total_b, total_a, out=np.ones_like(total_a), where=total_a > 0)
 
 
 def scaled(cube, factor):

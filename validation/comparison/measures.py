@@ -10,12 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from simbg.validation.comparison.matched_cubes import (
-    count_pair,
-    exposure,
-    normalized,
-    scale_factor,
-)
+from simbg.validation.comparison.matched_cubes import count_pair, exposure, normalized, scale_factor
 from simbg.validation.metrics.fits import fit_index, fit_width
 from simbg.validation.metrics.metric import metric
 from simbg.validation.metrics.poisson import two_sample_z

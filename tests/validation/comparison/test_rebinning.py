@@ -71,7 +71,7 @@ def test_merged_counts_are_sums_and_the_comparison_that_of_the_common_bins():
     for name, measure in expected.measures.items():
         got = found.measures[name]
         assert_allclose((got.value, got.error), (measure.value, measure.error), rtol=1e-6)
-        assert_allclose(found.limits[name], expected.limits[name], rtol=1e-6)
+        assert_allclose(got.limit, measure.limit, rtol=1e-6)
     assert found.binning
     assert found.agree == expected.agree is True
 
@@ -212,7 +212,7 @@ def test_noise_does_not_pass_for_a_difference_when_integrals_are_interpolated():
     assert all(one.statistical and one.interpolated for one in found)
     assert sum(not one.agree for one in found) <= 1
     # Nor are errors far too large: with k σ and the margin as limits, some reach a third of them.
-    size = [abs(f.measures["norm"].value - 1) / f.limits["norm"] for f in found]
+    size = [abs(f.measures["norm"].value - 1) / f.measures["norm"].limit for f in found]
     assert max(size) > 1 / 3
     assert "0.5%" in found[0].verdict
 
