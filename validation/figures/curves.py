@@ -29,15 +29,15 @@ class Curve:
     edges : ndarray, shape (n + 1,)
     rate : ndarray, shape (n,)
         s-1 MeV-1 sr-1
-    error : ndarray, shape (n,), optional
-        Standard error of the rate.
+    error : ndarray, shape (n,)
+        Standard error of the rate; NaN if it is not known.
     reference : ndarray, shape (n,), optional
         What the rate is compared with.
     """
 
     edges: np.ndarray
     rate: np.ndarray
-    error: np.ndarray | None = None
+    error: np.ndarray | float = np.nan
     reference: np.ndarray | None = None
 
     @property
@@ -102,26 +102,21 @@ def mean_rate(cube, masks, used=True):
     Returns
     -------
     rate, error : ndarray
-        The error is None if the cube has none.
+        The error is NaN if the cube has none.
     """
     weight = np.where(np.isfinite(cube.rate) & used, cube.axes.volume, 0.0)
-    rate = mean(np.where(weight > 0, cube.rate, 0.0) * weight, weight, masks)
-    if cube.rate_error is None:
-        return rate, None
-    square = np.where(weight > 0, cube.rate_error * weight, 0.0) ** 2
-    return rate, np.sqrt(mean(square, weight, masks) / sums(weight, masks))
+    error = np.nan if cube.rate_error is None else cube.rate_error
+    terms = cube.rate * weight, (error * weight) ** 2
+    rate, square = (mean(np.where(weight > 0, x, 0.0), weight, masks) for x in terms)
+    return rate, np.sqrt(square / sums(weight, masks))
 
 
 def draw_points(axes, curve, number, name):
     """Points in the middle of bins, with errors where they are known."""
-    error = None if curve.error is None else curve.error[curve.shown]
-    values = curve.middle[curve.shown], curve.rate[curve.shown], error
-    axes.errorbar(*values, label=style.label(name), **style.points(number))
-
-
-def draw_steps(axes, edges, values, **look):
-    """A step over each bin; none where a value is NaN."""
-    axes.stairs(values, edges, baseline=None, **look)
+    shown = curve.shown
+    error = _bars(np.broadcast_to(curve.error, shown.shape)[shown])
+    look = style.points(number) | {"label": style.label(name)}
+    axes.errorbar(curve.middle[shown], curve.rate[shown], error, **look)
 
 
 def draw_spectra(figure, box, curves, names, title, spread=None, laws=False):
@@ -146,7 +141,8 @@ def draw_spectra(figure, box, curves, names, title, spread=None, laws=False):
     ratio = style.add_axes(figure, left, bottom, width, 0.22 * height)
     top = style.add_axes(figure, left, bottom + 0.245 * height, width, 0.755 * height, sharex=ratio)
     first = next(iter(curves.values()))
-    draw_steps(top, first.edges, first.reference, color=style.INK, lw=1.2, label=names[0])
+    look = {"baseline": None, "color": style.INK, "lw": 1.2, "label": names[0]}
+    top.stairs(first.reference, first.edges, **look)
     for number, (name, curve) in enumerate(curves.items()):
         draw_points(top, curve, number, name)
     if laws:
@@ -187,7 +183,7 @@ def draw_ratios(axes, curves, spread=None):
         axes.set_ylim(2 - edge, edge)
     for number, curve in enumerate(curves):
         with np.errstate(divide="ignore", invalid="ignore"):
-            error = None if curve.error is None else curve.error / curve.reference
+            error = _bars(curve.error / curve.reference)
         axes.errorbar(curve.middle, curve.ratio, error, **style.points(number))
         beyond = curve.middle[curve.ratio > edge]
         if beyond.size:
@@ -202,6 +198,10 @@ def set_rates(axes, *rates):
     if positive.size:
         style.set_log(axes, "y")
         axes.set_ylim(bottom=max(axes.get_ylim()[0], positive.min() / 30))
+
+
+def _bars(error):
+    return error if np.isfinite(error).any() else None
 
 
 def _draw_power_laws(axes, curve):

@@ -12,8 +12,8 @@ from simbg.validation.figures import style
 
 __all__ = []
 
-# Inches: an image with its colour bar and labels, and the bar alone.
-WIDE, BAR = 1.28, 0.1
+# Inches from an image to the next in its row, past its colour bar, and to the row above.
+WIDE, GAP = 1.28, 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,38 +86,46 @@ def span_text(axes, k):
     return "{:.3g} to {:.3g} TeV".format(*axes.energy[k : k + 2])
 
 
-def draw_row(figure, axes, panels, bottom, size, name="", last=True):
-    """A row of images of one energy with their colour bars.
+def draw_rows(figure, axes, rows, bottom, size):
+    """Images with their colour bars, a row an energy.
 
     Parameters
     ----------
     figure : Figure
     axes : Axes
         Of the cubes.
-    panels : sequence of Panel
-        From the left.
+    rows : dict of str to sequence of Panel
+        The highest first, by the text to their left.
     bottom, size : float
-        Inches.
-    name : str
-        Of the row.
-    last : bool
-        Whether the row is the lowest, which has labels below.
+        Inches: of the lowest row, and of each image.
     """
-    left = 0.7
-    for number, panel in enumerate(panels):
-        place = style.add_axes(figure, left, bottom, size, size)
-        place.set_facecolor("#8885")
-        place.spines[["top", "right"]].set_visible(True)
-        mesh = _draw_image(place, axes, panel)
-        place.set(title=panel.title, xlabel="fov_lon / deg" if last else None)
-        place.tick_params(labelbottom=last, labelleft=number == 0)
-        if number == 0:
-            place.set_ylabel(f"{name}\nfov_lat / deg".strip())
-        for axis in (place.xaxis, place.yaxis):
-            axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 5, 10]))
-        if panel.label:
-            _draw_bar(style.add_axes(figure, left + size + 0.08, bottom, BAR, size), mesh, panel)
-        left += size + (WIDE if panel.label else 0.2)
+    for level, (name, panels) in enumerate(reversed(rows.items())):
+        left = 0.7
+        for number, panel in enumerate(panels):
+            box = left, bottom + level * (size + GAP), size, size
+            place = _draw_panel(figure, axes, panel, box)
+            place.tick_params(labelbottom=level == 0, labelleft=number == 0)
+            if level == 0:
+                place.set_xlabel("fov_lon / deg")
+            if number == 0:
+                place.set_ylabel(f"{name}\nfov_lat / deg".strip())
+            if level == len(rows) - 1:
+                place.set_title(panel.title)
+            left += size + (WIDE if panel.label else 0.2)
+
+
+def _draw_panel(figure, axes, panel, box):
+    place = style.add_axes(figure, *box)
+    place.set_facecolor("#8885")
+    place.spines[["top", "right"]].set_visible(True)
+    mesh = _draw_image(place, axes, panel)
+    for axis in (place.xaxis, place.yaxis):
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 5, 10]))
+    if panel.label:
+        left, bottom, width, height = box
+        bar = style.add_axes(figure, left + width + 0.08, bottom, 0.1, height)
+        _draw_bar(bar, mesh, panel)
+    return place
 
 
 def _draw_image(place, axes, panel):
@@ -134,9 +142,9 @@ def _draw_bar(place, mesh, panel):
     more = {} if rates else {"extend": "both", "extendfrac": 0.04}
     bar = place.figure.colorbar(mesh, cax=place, label=panel.label, **more)
     if rates:
+        wide = "norm" in panel.scale and mesh.norm.vmax > 10 * mesh.norm.vmin
+        bar.locator = LogLocator(subs=(1, 3)) if wide else MaxNLocator(4)
         bar.formatter = style.number_text
-        if "norm" in panel.scale:
-            bar.locator = LogLocator(subs=(1, 3))
         bar.update_ticks()
         bar.minorticks_off()
     # As an image: in an SVG its 256 colours are as many rectangles.

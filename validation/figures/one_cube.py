@@ -54,7 +54,7 @@ def cube_figure(cube, title=""):
     figure = style.new_figure(13.8, 7.2, f"{title}\n{_describe(cube)}".strip())
     bins = {images.span_text(cube.axes, k): k for k in images.spread_bins(cube.spectrum > 0, 4)}
     panels = [images.Panel(cube.rate[k], span, _scale(cube.rate[k])) for span, k in bins.items()]
-    images.draw_row(figure, cube.axes, panels, bottom=4.2, size=2.05)
+    images.draw_rows(figure, cube.axes, {"": panels}, bottom=4.2, size=2.05)
     _draw_spectra(style.add_axes(figure, 0.75, 0.5, 5.9, 2.9), cube)
     _draw_profiles(style.add_axes(figure, 7.5, 0.5, 5.9, 2.9), cube, bins)
     return figure
@@ -82,8 +82,7 @@ def _draw_spectra(axes, cube):
     masks = [curves.circle(cube.axes, place) for place in places]
     rate, error = curves.mean_rate(cube, np.array([*masks, np.full(cube.axes.shape[1:], True)]))
     for number, name in enumerate([*map(curves.circle_text, places), "whole field"]):
-        own = None if error is None else error[:, number]
-        _draw(axes, curves.Curve(cube.axes.energy, rate[:, number], own), number, name)
+        _draw(axes, curves.Curve(cube.axes.energy, rate[:, number], error[:, number]), number, name)
     style.set_log(axes, "x", plain=True)
     curves.set_rates(axes, rate)
     axes.set(xlim=cube.axes.energy[[0, -1]], xlabel="energy / TeV", ylabel=style.RATE)
@@ -102,8 +101,7 @@ def _draw_profiles(axes, cube, bins):
     field, _ = curves.mean_rate(cube, np.full((1, *cube.axes.shape[1:]), True))
     for number, (name, k) in enumerate(bins.items()):
         if field[k] > 0:
-            own = None if error is None else error[k] / field[k]
-            _draw(axes, curves.Curve(edges, rate[k] / field[k], own), number, name)
+            _draw(axes, curves.Curve(edges, rate[k] / field[k], error[k] / field[k]), number, name)
     axes.axhline(1, color=style.GREY, lw=1)
     axes.set(xlabel="offset / deg", ylabel="rate / mean over the field", title="radial profiles")
     axes.set(xlim=(0, None), ylim=(0, None))
@@ -112,7 +110,8 @@ def _draw_profiles(axes, cube, bins):
 def _draw(axes, curve, number, name):
     """Averages over bins: a step over each and a point in the middle, with its error."""
     steps = np.where(curve.shown, curve.rate, np.nan)
-    curves.draw_steps(axes, curve.edges, steps, color=style.look(number)["color"], lw=0.8)
+    color = style.look(number)["color"]
+    axes.stairs(steps, curve.edges, baseline=None, color=color, lw=0.8)
     curves.draw_points(axes, curve, number, name)
     axes.legend()
     axes.grid(alpha=0.3)

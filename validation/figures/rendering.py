@@ -95,8 +95,8 @@ class Pictures:
     def all(self):
         """All of them, in the order of the page."""
         drawn = [picture for pictures in self.scenarios.values() for picture in pictures]
-        rest = [self.self_check, self.response]
-        return [*drawn, *self.maps.values(), *(picture for picture in rest if picture)]
+        rest = filter(None, (self.self_check, self.response))
+        return [*drawn, *self.maps.values(), *rest]
 
 
 def render(suite, executor=None):
@@ -124,9 +124,13 @@ def render(suite, executor=None):
             curves = [outcome.convergence for outcome in outcomes if outcome.convergence]
             jobs[name] = partial(_draw_scenario, name, scenario.title, pairs, shown, curves)
     if suite.self_check is not None:
-        rest["self_check"] = partial(_draw_self_check, *suite.self_check)
+        detections, clean = suite.self_check
+        # Its tests are those of the number of alarms, and of each metric.
+        about = detections, list(clean.tests)[1:]
+        rest["self_check"] = partial(_draw, self_check_figure, about, "self-check", SELF_CHECK)
     if suite.response is not None:
-        rest["response"] = partial(_draw_response, suite.response)
+        about = (suite.response,)
+        rest["response"] = partial(_draw, response_figure, about, "exclusion-response", RESPONSE)
     # Scenarios first, since they take longest.
     done = list((executor.map if executor else map)(_call, [*jobs.values(), *rest.values()]))
     pictures, maps, examples = zip(*done[: len(jobs)], strict=True) if jobs else ((), (), ())
@@ -157,6 +161,10 @@ def slug(*names):
 
 def _call(job):
     return job()
+
+
+def _draw(function, arguments, name, texts):
+    return make_picture(function(*arguments), name, *texts)
 
 
 def _draw_scenario(name, title, pairs, shown, curves):
@@ -191,13 +199,3 @@ def _draw_example(pairs):
     pair = next(iter(pairs.values()))
     reco = pair.reco.per("livetime")
     return encode(compare_figure(pair.true, reco, ("true", "rebuilt"), error=pair.error), dpi=80)
-
-
-def _draw_self_check(detections, clean):
-    # Its tests are those of the number of alarms, and of each metric.
-    _, *probes = clean.tests
-    return make_picture(self_check_figure(detections, probes), "self-check", *SELF_CHECK)
-
-
-def _draw_response(response):
-    return make_picture(response_figure(response), "exclusion-response", *RESPONSE)

@@ -64,20 +64,19 @@ def scenario_figures(pairs, laws=False):
 
 @style.styled
 def _map_figure(pair, limit):
-    bins, names = _bins(pair, MAP_ENERGIES), ("true", "rebuilt")
-    figure = style.new_figure(11.4, 2.15 * len(bins) + 0.7)
-    for row, k in enumerate(reversed(bins)):
+    axes, names, rows = pair.true.axes, ("true", "rebuilt"), {}
+    for k in _bins(pair, MAP_ENERGIES):
         with np.errstate(divide="ignore", invalid="ignore"):
             pull = (pair.predicted - pair.expected)[k] / np.sqrt(pair.true_variance[k])
         shown = pair.true.rate[k], pair.reco.per("livetime").rate[k], pull
         true, rebuilt, pull = (np.where(pair.used[k], image, np.nan) for image in shown)
-        panels = (
+        rows[images.span_text(axes, k)] = (
             *images.rate_panels(true, rebuilt, names),
             images.residual_panel(_residual(pair, k), limit, names),
             images.pull_panel(pull),
         )
-        place = 0.55 + 2.15 * row, 1.8, images.span_text(pair.true.axes, k), row == 0
-        images.draw_row(figure, pair.true.axes, panels, *place)
+    figure = style.new_figure(11.4, 2.2 * len(rows) + 0.65)
+    images.draw_rows(figure, axes, rows, bottom=0.55, size=1.8)
     return figure
 
 
@@ -88,7 +87,7 @@ def _spectrum_figure(pairs, place, laws):
     for method, pair in pairs.items():
         masks = curves.circle(pair.true.axes, place)[None]
         true, rebuilt, spread = (values[:, 0] for values in _mean_rates(pair, masks))
-        spectra[method] = curves.Curve(pair.true.axes.energy, rebuilt, None, true)
+        spectra[method] = curves.Curve(pair.true.axes.energy, rebuilt, reference=true)
         spreads.append(spread)
     figure, names = style.new_figure(4.4, 4.7), ("true", "rebuilt")
     about = names, curves.circle_text(place), spreads[0], laws
@@ -112,12 +111,12 @@ def _radial_figure(pairs):
             edges, masks = curves.rings(pair.true.axes)
             same = _bins(pair, first.energy_center[k : k + 1])[0]
             true, rebuilt, spread = (values[same] for values in _mean_rates(pair, masks))
-            profiles.append(curves.Curve(edges, rebuilt, None, true))
+            profiles.append(curves.Curve(edges, rebuilt, reference=true))
             spreads.append(spread)
             curves.draw_points(top, profiles[-1], number, method)
         curves.draw_ratios(ratio, profiles, spreads[0])
         edges, true = profiles[0].edges, profiles[0].reference
-        curves.draw_steps(top, edges, true, color=style.INK, lw=1.2)
+        top.stairs(true, edges, baseline=None, color=style.INK, lw=1.2)
         energy, last = f"{first.energy_center[k]:.2g} TeV", np.flatnonzero(true > 0)[-1]
         where = (edges[last + 1], true[last]), (4, -3)
         top.annotate(energy, *where, textcoords="offset points", annotation_clip=False)
@@ -221,7 +220,7 @@ def _draw_density(axes, values, edges, number, name):
     density, _ = np.histogram(values, edges, density=True)
     line = ("-", "--", "-.")[number % 3]
     look = {"color": style.look(number)["color"], "ls": line, "lw": 1.3}
-    curves.draw_steps(axes, edges, density, label=name, **look)
+    axes.stairs(density, edges, baseline=None, label=name, **look)
 
 
 def _draw_legend(axes, title=None):

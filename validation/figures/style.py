@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
-from functools import wraps
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
@@ -39,6 +37,8 @@ STYLE = {
     # The same figure has the same bytes.
     "svg.hashsalt": "simbg",
 }
+# Decorates what makes or writes a figure.
+styled = rc_context(STYLE)
 # What a file must not hold, or the same figure would have other bytes at another time.
 UNDATED = {
     "svg": {"Date": None, "Creator": None},
@@ -87,30 +87,18 @@ def make_picture(figure, name, alt, caption):
     return Picture(name, alt, caption, size, _for_the_page(svg), png, pdf)
 
 
+@styled
 def encode(figure, kind="png", dpi=DPI):
     """The bytes of a figure as PNG, PDF or SVG: the same figure has the same bytes."""
     buffer = io.BytesIO()
     face = {"facecolor": "none"} if kind == "svg" else {}
-    with rc_context(STYLE):
-        figure.savefig(buffer, format=kind, metadata=UNDATED[kind], dpi=dpi, **face)
+    figure.savefig(buffer, format=kind, metadata=UNDATED[kind], dpi=dpi, **face)
     return buffer.getvalue()
-
-
-def styled(function):
-    """Make a figure in the common style."""
-
-    @wraps(function)
-    def drawn(*args, **kwargs):
-        with rc_context(STYLE):
-            return function(*args, **kwargs)
-
-    return drawn
 
 
 def new_figure(width, height, title=""):
     """An empty figure of this size in inches, outside of pyplot."""
     figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title, y=1 - 0.15 / height, va="top", size=11)
     return figure

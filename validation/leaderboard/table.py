@@ -1,19 +1,14 @@
-"""The table of the leaderboard: a row a method and scenario, as lines, Markdown and JSON."""
+"""The table of the leaderboard: a row a method and scenario, in words and numbers."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
 
-from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.leaderboard.ranking import APART, ranking, verdict, with_error
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.results import versions
 
-__all__ = ["leaderboard", "write_leaderboard"]
+__all__ = ["leaderboard"]
 
-SCHEMA = 2
 ABOUT = (
     "Every method rebuilt the same {stores} stores of each scenario, in a process of its own. "
     "Accuracy is the relative rms error of the rate, weighted with the true counts: the geometric "
@@ -74,28 +69,6 @@ def leaderboard(outcomes):
     }
 
 
-def write_leaderboard(folder, outcomes, seed, replicates):
-    """Write leaderboard.md and leaderboard.json."""
-    content = leaderboard(outcomes)
-    record = {
-        "schema": SCHEMA,
-        "seed": seed,
-        "replicates": replicates,
-        "versions": versions(),
-        "ranking": [_record(rank) for rank in content["ranks"]],
-        "standings": [
-            {"verdict": row["verdict"], **_record(row["outcome"].score), "why": row["why"]}
-            for row in content["rows"]
-        ],
-        "absent": ABSENT,
-    }
-    with new_file(folder / "leaderboard.json", overwrite=True) as temporary:
-        text = json.dumps(record, indent=1, allow_nan=False)
-        temporary.write_text(text + "\n")
-    with new_file(folder / "leaderboard.md", overwrite=True) as temporary:
-        temporary.write_text(_markdown(content), encoding="utf-8")
-
-
 def _row(outcome):
     score = outcome.score
     numbers = {heading: getattr(score, field) for heading, (field, *_) in COLUMNS.items()}
@@ -131,28 +104,3 @@ def _cell(score, field, factor, unit):
     # Three digits, and no exponent before a million.
     text = f"{float(f'{value:.3g}'):g}" if math.isfinite(value) else "–"
     return f"≥ {text}" if field == "hours" and score.at_least and text != "–" else text
-
-
-def _record(value):
-    """A value as JSON can hold it: a word for infinity, null for NaN."""
-    fields = asdict(value).items()
-    return finite_or_none({k: "infinite" if v == math.inf else v for k, v in fields})
-
-
-def _markdown(content):
-    heads = ["scenario", "method", "verdict", *COLUMNS, "why"]
-    lines = [
-        *("# Leaderboard", "", content["about"], ""),
-        *("| rank | method | accuracy | scenarios |", "|---:|---|---:|---|"),
-        *(f"| {r.label} | {r.method} | {r.text} | {r.counts} |" for r in content["ranks"]),
-        *(f"| – | {name} | – | not here: {reason} |" for name, reason in ABSENT.items()),
-        *("", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"),
-    ]
-    for row in content["rows"]:
-        cells = [row["outcome"].scenario.name, row["outcome"].method, row["verdict"]]
-        cells += [*row["texts"].values(), row["why"]]
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    for method, known in content["known"].items():
-        lines += ["", f"What is known of {method}:", ""]
-        lines += [f"- {topic}: {reason}" for topic, reason in known.items()]
-    return "\n".join([*lines, ""])

@@ -11,12 +11,13 @@ from pathlib import Path
 from simbg.validation.figures.leaderboard import leaderboard_figure
 from simbg.validation.figures.rendering import slug, write_pictures
 from simbg.validation.figures.style import encode
-from simbg.validation.leaderboard.table import leaderboard, write_leaderboard
+from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
+from simbg.validation.pages.leaderboard import write_leaderboard
 from simbg.validation.pages.summary import key_numbers, write_summary
 from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.results import versions, write_results

@@ -47,15 +47,17 @@ def key_numbers(outcomes):
 def write_summary(path, suite):
     """Write the summary as Markdown; whatever a name holds appears as text."""
     lines = [f"## {(Status.OK if suite.good else Status.FAIL).mark} {_plain(suite.text)}", ""]
-    for change in (suite.changes or ())[:N_LINES]:
-        lines.append(f"- since the baseline: {_plain(change)}")
-    lines += _rest(suite.changes or ())
+    lines += _first(f"- since the baseline: {_plain(change)}" for change in suite.changes or ())
     for number in key_numbers(suite.outcomes):
         lines.append(f"- **{_plain(number.value)}** {_plain(number.label)}")
-    if suite.self_check is not None:
-        lines.append(f"- self-check: {_plain(suite.self_check_lines[-1])}")
-    lines += ["", *_matrix(suite), "", *_failures(suite.results)]
+    lines += [f"- self-check: {_plain(line)}" for line in suite.self_check_lines[-1:]]
+    bad = [r for r in suite.results if r.status in (Status.FAIL, Status.ERROR)]
+    failures = _first(
+        f"- {r.status.mark} {_plain(f'{r.scenario} {r.method} {r.metric}')}: {_plain(r.reason)}"
+        for r in bad
+    )
     legend = ", ".join(f"{s.mark} {s.word}" for s in reversed(Status) if s.style)
+    lines += ["", *_matrix(suite), "", *failures, *[""] * bool(bad)]
     lines += [f"{legend}. Seed {suite.seed}.", ""]
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
@@ -120,18 +122,11 @@ def _cell(results):
     return worst.mark + number
 
 
-def _failures(results):
-    bad = [r for r in results if r.status in (Status.FAIL, Status.ERROR)]
-    for r in bad[:N_LINES]:
-        where = f"{r.scenario} {r.method} {r.metric}"
-        yield f"- {r.status.mark} {_plain(where)}: {_plain(r.reason)}"
-    yield from _rest(bad)
-    if bad:
-        yield ""
-
-
-def _rest(lines):
-    return [f"- and {len(lines) - N_LINES} more"] if len(lines) > N_LINES else []
+def _first(lines):
+    """Some lines, and how many more there are."""
+    lines = list(lines)
+    more = [f"- and {len(lines) - N_LINES} more"] if len(lines) > N_LINES else []
+    return [*lines[:N_LINES], *more]
 
 
 def _plain(text):

@@ -116,7 +116,7 @@ def test_colour_bars_have_a_few_ticks_with_their_numbers(cube, high):
     true = replace(cube, rate=flat, counts=flat * cube.livetime * cube.axes.volume)
     figure = map_figure(CubePair(true, true))
     bar = next(axes for axes in figure.axes if axes.get_ylabel().startswith("rate"))
-    figure.canvas.draw()
+    encode(figure)
     low, top = bar.get_ylim()
     shown = [
         (y, t.get_text()) for y, t in zip(bar.get_yticks(), bar.get_yticklabels(), strict=True)
