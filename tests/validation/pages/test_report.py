@@ -64,7 +64,7 @@ def suite():
     good, smooth = map(told, run_suite([TINY], ["histogram", "michi"], SEED))
     failure = Result("seed-2015", "0", "bad.module:Method", "run", status="error", reason="no")
     error = replace(
-        good, method="bad.module:Method", pair=None, results=(failure,), convergence=None
+        good, method="bad.module:Method", cubes=None, results=(failure,), convergence=None
     )
     found = Detection("flip", "a flip", "", 1e6, 1.0, False, (5.0, 1e9), 0.1, "norm", 0.05, (), ())
     clean = CleanRuns(np.linspace(0.01, 1, 40).reshape(20, 2))
