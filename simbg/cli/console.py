@@ -19,18 +19,12 @@ __all__ = ["jobs_option", "overwrite_option", "run", "seed_option"]
 TROUBLE = 2
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 jobs_option = click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    help="Processes; default: one a core. Results do not depend on it.",
+    "--jobs", type=click.IntRange(1), help="Processes; default: one a core. Results are the same."
 )
 seed_option = click.option("--seed", type=click.IntRange(0), default=0)
 INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 # Of a command and of those in it.
-SETTINGS = {
-    "help_option_names": ["-h", "--help"],
-    "max_content_width": 100,
-    "show_default": True,
-}
+SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 
 
 def log_to_stderr(level):
@@ -50,8 +44,7 @@ def run(command, name):
         try:
             # Colours on a terminal, unless it is asked to have none (https://no-color.org).
             color = False if os.environ.get("NO_COLOR") else None
-            options = {"standalone_mode": False, "color": color, **SETTINGS}
-            code = command.main(arguments, prog_name=name, **options)
+            code = command.main(arguments, name, standalone_mode=False, color=color, **SETTINGS)
         except click.ClickException as error:
             message = error.format_message()
             # No argument at all: the message is the help.

@@ -102,4 +102,4 @@ def _write_index(folder, store, obs_ids, outdir):
         hdu = fits.table_to_hdu(Table(table, copy=True))
         hdu.name = f"{kind.upper()}_INDEX"
         hdu.header["HDUCLAS1"], hdu.header["HDUCLAS2"] = "INDEX", kind.upper()
-        write_fits(folder / f"{kind}-index.fits.gz", [fits.PrimaryHDU(), hdu])
+        write_fits(folder / f"{kind}-index.fits.gz", [hdu])

@@ -135,6 +135,5 @@ def _write_tables(folder, runs):
     grouped = plain[group_id >= 0]
     grouped["GROUP_ID"] = group_id[group_id >= 0]
     for name, rows in (("table", plain), ("table_grouped", grouped)):
-        hdus = [fits.PrimaryHDU(), fits.table_to_hdu(rows)]
-        write_fits(folder / f"bg_observation_{name}.fits.gz", hdus)
+        write_fits(folder / f"bg_observation_{name}.fits.gz", [fits.table_to_hdu(rows)])
     runs.groups.table.write(folder / "bg_observation_groups.ecsv", format="ascii.ecsv")

@@ -23,12 +23,11 @@ def names_files_kept(command):
     @wraps(command)
     def wrapped(**options):
         out = Path(options["out"])
-        was_there, before = out.is_dir(), _stamps(out)
+        was_there, before = out.is_dir(), _files(out)
         try:
             return command(**options)
         except KeyboardInterrupt:
-            after = _stamps(out)
-            new = sorted(name for name in after if before.get(name) != after[name])
+            new = sorted(name for name, *_ in _files(out) - before)
             if not new and not was_there and out.is_dir():
                 out.rmdir()
             said = f"kept {', '.join(new)} in {out}" if new else f"{out} is as it was"
@@ -37,10 +36,7 @@ def names_files_kept(command):
     return wrapped
 
 
-def _stamps(folder):
-    """Relative names of the files in a folder, and when and as what each was written."""
-    return {
-        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.stat().st_ino)
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+def _files(folder):
+    """The files in a folder: relative name, and when and as what each was written."""
+    found = [(path, path.stat()) for path in folder.rglob("*") if path.is_file()]
+    return {(path.relative_to(folder).as_posix(), s.st_mtime_ns, s.st_ino) for path, s in found}

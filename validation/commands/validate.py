@@ -8,15 +8,10 @@ import click
 
 from simbg.cli.completion import complete_method, complete_scenario
 from simbg.cli.console import jobs_option, seed_option
+from simbg.validation.commands import suite
 from simbg.validation.commands.conformance import check_conformance
 from simbg.validation.commands.cross_validate import cross_validate_store
 from simbg.validation.commands.output import names_files_kept
-from simbg.validation.commands.suite import (
-    choose_candidates,
-    choose_scenarios,
-    list_suite,
-    run_and_report,
-)
 from simbg.validation.methods.candidates import Candidate
 
 __all__ = ["validate"]
@@ -134,13 +129,14 @@ def validate(**options):
     simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
     """
     if options["list_"]:
-        return list_suite()
+        return suite.list_suite()
     if options["conforming"]:
         return _call(check_conformance, options)
     if options["data"]:
         return _call(cross_validate_store, options)
-    scenarios = choose_scenarios(options["scenario"], options["from_"])
-    return _call(run_and_report, options, scenarios, _call(choose_candidates, options))
+    scenarios = suite.choose_scenarios(options["scenario"], options["from_"])
+    candidates = _call(suite.choose_candidates, options)
+    return _call(suite.run_and_report, options, scenarios, candidates)
 
 
 def _call(function, options, *arguments):
