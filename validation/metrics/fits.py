@@ -120,12 +120,7 @@ def fit_width(image, fov_lon, fov_lat):
 def _log_integrals(power, low, high):
     """ln ∫ E^(power − 1) dE of bins between ln E ``low`` and ``high``, up to a common constant."""
     width = high - low
-    scaled = power * width
-    # (e^x − 1) / x, smooth through zero
-    ratio = np.where(
-        np.abs(scaled) < 1e-8, 1 + scaled / 2, np.expm1(scaled) / np.where(scaled == 0, 1, scaled)
-    )
-    return power * (low - low[0]) + np.log(width * ratio)
+    return power * (low - low[0]) + np.log(width * special.exprel(power * width))
 
 
 def _mean_log(power, low, high):

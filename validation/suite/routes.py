@@ -121,18 +121,15 @@ class Isolated:
             Where the stores are written.
         executor : concurrent.futures.Executor, optional
         """
-        number = {c: replicates if c.ours else max(1, replicates) for c in candidates}
-        number |= {c: 1 for c in candidates if c.kind == "files"}
+        others = {"files": 1, "command": max(1, replicates), "method": max(1, replicates)}
+        number = {c: replicates if c.ours else others[c.kind] for c in candidates}
         written = max((number[c] for c in candidates if c.kind != "files"), default=0)
         for n in range(written):
             replace(experiment, replicate=n).write(folder / f"isolated-{n}", executor=executor)
         jobs = [(c, n) for c in candidates for n in range(number[c])]
         job = partial(_isolated, experiment.scenario, folder)
-        attempts = {candidate: [] for candidate in candidates}
-        done = (executor.map if executor else map)(job, jobs)
-        for (candidate, _), attempt in zip(jobs, done, strict=True):
-            attempts[candidate].append(attempt)
-        return cls(attempts)
+        done = iter((executor.map if executor else map)(job, jobs))
+        return cls({c: [next(done) for _ in range(number[c])] for c in candidates})
 
     def rebuild(self, candidate):
         """The `Attempt` of a candidate at the first store."""

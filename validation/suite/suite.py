@@ -134,14 +134,8 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0, score=None)
 def _verdict(results):
     """Whether all criteria hold, and that in words."""
     counts = Counter(result.status for result in results)
-    bad = [
-        f"{n} {one if n == 1 else more}"
-        for n, one, more in (
-            (counts[Status.FAIL], "criterion fails", "criteria fail"),
-            (counts[Status.ERROR], "error", "errors"),
-        )
-        if n
-    ]
+    words = (Status.FAIL, "criterion fails", "criteria fail"), (Status.ERROR, "error", "errors")
+    bad = [f"{n} {one if n == 1 else more}" for status, one, more in words if (n := counts[status])]
     tested = counts[Status.OK] + counts[Status.KNOWN] + counts[Status.FAIL]
     text = f"{counts['ok']} of {tested} criteria hold"
     if counts[Status.KNOWN]:
