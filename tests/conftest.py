@@ -32,6 +32,18 @@ def cube(axes):
 
 
 @pytest.fixture
+def region_file(tmp_path):
+    """Write lines into a DS9 region file; its path."""
+
+    def write(*lines, name="some.reg"):
+        path = tmp_path / name
+        path.write_text("# Region file format: DS9 version 4.1\n" + "\n".join(lines) + "\n")
+        return path
+
+    return write
+
+
+@pytest.fixture
 def gammapy_data():
     """The folder of public data; the test is skipped, visibly, where there is none."""
     folder = os.environ.get("GAMMAPY_DATA")

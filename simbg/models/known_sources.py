@@ -9,7 +9,6 @@ import logging
 import os
 import warnings
 from dataclasses import astuple, dataclass
-from importlib import resources
 from pathlib import Path
 
 import astropy.units as u
@@ -25,6 +24,7 @@ __all__ = ["Sources", "known_sources"]
 log = logging.getLogger(__name__)
 
 GAMMACAT = Path("catalogs", "gammacat", "gammacat.fits.gz")
+CARRIED = Path(__file__).with_name("tev_sources.ecsv")
 
 # Column names in lower case and without underscores; of names and positions, the first there is.
 RAS = ("ra", "raj2000", "radeg", "coordra", "posra")
@@ -146,12 +146,9 @@ def _check(name, key, value, good, expected):
 
 def _catalogue(data_dir):
     folder = os.environ.get("GAMMAPY_DATA") if data_dir is None else data_dir
-    if folder and (path := Path(folder) / GAMMACAT).is_file():
-        sources = _read(path, unplaced="drop")
-    else:
-        carried = resources.files("simbg.models").joinpath("tev_sources.ecsv")
-        with resources.as_file(carried) as path:
-            sources = _read(path)
+    gammacat = Path(folder, GAMMACAT) if folder else None
+    path = gammacat if gammacat and gammacat.is_file() else CARRIED
+    sources = _read(path, unplaced="drop")
     log.info("%d known sources in %s", len(sources), path)
     return sources
 

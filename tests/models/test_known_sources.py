@@ -29,16 +29,6 @@ def _no_data(request, monkeypatch):
         monkeypatch.delenv("GAMMAPY_DATA", raising=False)
 
 
-@pytest.fixture
-def region_file(tmp_path):
-    def write(*lines, name="some.reg"):
-        path = tmp_path / name
-        path.write_text("# Region file format: DS9 version 4.1\n" + "\n".join(lines) + "\n")
-        return path
-
-    return write
-
-
 def only(*files):
     return known_sources([*files, "none"])
 
