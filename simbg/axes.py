@@ -5,8 +5,6 @@ in TeV and angles in deg; volumes are in MeV sr, so that counts ÷ livetime ÷
 volume is a rate in s-1 MeV-1 sr-1.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

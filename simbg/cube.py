@@ -1,7 +1,5 @@
 """A background cube: the rate over energy, fov_lon and fov_lat, and what it was made from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 import numpy as np

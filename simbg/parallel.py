@@ -1,7 +1,5 @@
 """Executors: where work runs, and how far it has come."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

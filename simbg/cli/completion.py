@@ -1,7 +1,5 @@
 """What a shell completes on TAB: names of scenarios and of methods."""
 
-from __future__ import annotations
-
 __all__ = ["complete_method", "complete_scenario"]
 
 

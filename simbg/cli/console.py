@@ -4,8 +4,6 @@ Exit codes as ``diff`` has them: 0 agree or all criteria hold, 1 they differ or
 accuracy is lost, 2 trouble.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -1,7 +1,5 @@
 """2015's command, ``gammapy-make-bg-cube-models``."""
 
-from __future__ import annotations
-
 import click
 
 from simbg.cli.console import log_to_stderr, overwrite_option, run

@@ -1,7 +1,5 @@
 """The command that writes reference files for other projects: ``simbg fixtures``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

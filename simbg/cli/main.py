@@ -1,7 +1,5 @@
 """The command ``simbg``: the commands of this package, and those of entry points."""
 
-from __future__ import annotations
-
 from importlib.metadata import entry_points
 
 import click

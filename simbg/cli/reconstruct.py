@@ -1,7 +1,5 @@
 """The command that makes background models from a data store: ``simbg reconstruct``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """Commands that know the truth: ``simbg truth`` and ``simbg simulate``."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import click

@@ -5,8 +5,6 @@ paths, the runs' own files in the store: gammapy's DataStore opens the folder an
 each observation its background.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from dataclasses import astuple, replace

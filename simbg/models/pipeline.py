@@ -1,7 +1,5 @@
 """From the runs of a data store to background models: reconstruct, write."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Predicted counts of a run (npred), and the norm of the run on its model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

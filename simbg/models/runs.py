@@ -1,7 +1,5 @@
 """The runs of a data store that a selection takes, as observations in groups."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Selection: which runs to take, what is excluded of them, and how they are grouped."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 

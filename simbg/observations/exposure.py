@@ -1,7 +1,5 @@
 """What a set of observations adds up to: counts and exposure of each bin."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace

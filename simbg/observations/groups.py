@@ -1,7 +1,5 @@
 """Groups of observations in altitude and azimuth: 2015's, or those that hold enough exposure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """One observation and its events."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial

@@ -6,8 +6,6 @@ livetime. Γ is that of the same runs: the ratio of their counts in the two bins
 pixel by pixel, smoothed as widely as the background changes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The contract of a method: what it is given, what it returns, and how it is called."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager

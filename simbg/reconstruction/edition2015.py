@@ -4,8 +4,6 @@ Faithful means: the bin that holds a run's threshold gets the whole livetime,
 solid angles are flat, borders reflect, and empty bins get a level of 1e-10.
 """
 
-from __future__ import annotations
-
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """`histogram`: counts ÷ livetime ÷ bin volume, with nothing else done to them."""
 
-from __future__ import annotations
-
 from concurrent.futures import Executor
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Methods by name: ours, those that are installed, and objects of any module."""
 
-from __future__ import annotations
-
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import resolve_name

@@ -1,7 +1,5 @@
 """A model of each run by any method: cubes of zenith groups, interpolated in cos(zenith)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ It measures and does not gate: speeds depend on the machine, ratios hardly do. T
 other methods are measured by the leaderboard.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import resource

@@ -1,7 +1,5 @@
 """Answers of a challenge: truths that nobody knows, drawn at random as plain values."""
 
-from __future__ import annotations
-
 import secrets
 from dataclasses import asdict
 

@@ -1,7 +1,5 @@
 """Scores of a challenge: the accuracy of the models of each group, and their ranking."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from pathlib import Path
 

@@ -5,8 +5,6 @@ SHA-256 of the answer, which a salt keeps from being guessed. The answer makes t
 so nobody can change it later.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """``simbg challenge``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """``simbg compare`` and ``simbg plot``."""
 
-from __future__ import annotations
-
 import json
 import sys
 

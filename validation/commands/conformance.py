@@ -1,7 +1,5 @@
 """Whether a method keeps the contract: ``simbg validate --conformance``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from simbg.parallel import workers

@@ -1,7 +1,5 @@
 """Cross-validation of the models of a store of real runs: ``simbg validate --data``."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

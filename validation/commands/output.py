@@ -1,7 +1,5 @@
 """What commands of the suite print, and what an interrupt says of the files they write."""
 
-from __future__ import annotations
-
 from functools import wraps
 from pathlib import Path
 

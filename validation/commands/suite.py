@@ -1,7 +1,5 @@
 """The suite, all scenarios with all methods, and its report: ``simbg validate`` without a mode."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

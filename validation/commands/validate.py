@@ -1,7 +1,5 @@
 """The command line of the suite: ``simbg validate``, ``python -m validation``."""
 
-from __future__ import annotations
-
 from inspect import signature
 
 import click

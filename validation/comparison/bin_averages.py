@@ -1,7 +1,5 @@
 """Averages over the bins of a cube from its values at their centres, and the inverse."""
 
-from __future__ import annotations
-
 import numpy as np
 
 __all__ = ["bin_averages", "center_values"]

@@ -5,8 +5,6 @@ without, nothing is random and a stated margin decides. Cubes over other bins ar
 ones.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property, partial

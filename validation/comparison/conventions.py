@@ -5,8 +5,6 @@ is most of the difference (`likelihood`); and if what is no fault of convention 
 well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial

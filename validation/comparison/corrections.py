@@ -4,8 +4,6 @@ Each function takes the reference a and a cube b and yields (what is done in wor
 every way in which its fault may have come about; nothing where it has no inverse.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

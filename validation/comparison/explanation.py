@@ -1,7 +1,5 @@
 """Whether a fault explains what differs: agreement without it might be a coincidence."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import rel_entr
 

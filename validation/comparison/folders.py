@@ -1,7 +1,5 @@
 """Comparison of two files, or of the models of two folders, group by group."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

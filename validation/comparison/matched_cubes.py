@@ -1,7 +1,5 @@
 """Two cubes made comparable: the same clock, bins, norm and exposure."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

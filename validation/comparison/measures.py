@@ -3,8 +3,6 @@
 A measure is a `Metric` whose function takes a `Comparison`.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

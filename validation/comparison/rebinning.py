@@ -4,8 +4,6 @@ Where enough edges coincide bins are merged: sums of counts and integrals of rat
 they do not, the rate within a bin is assumed, and integrated over the coarser bins.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import NamedTuple
 

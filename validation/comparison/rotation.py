@@ -1,7 +1,5 @@
 """The field of view of a cube rotated by an angle, or mirrored into the other alignment."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -4,8 +4,6 @@ Most compare the cubes of two stores that differ in one thing, so that they find
 else a method does. Only unit and norm need the truth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product

@@ -1,7 +1,5 @@
 """Evidence on a method: what the cubes that it made of the conformance stores say."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain

@@ -4,8 +4,6 @@ A method sees stores alone, in processes of its own; then each promise is judged
 it made of them.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from functools import partial

@@ -4,8 +4,6 @@ The effect of a change on a rebuilt cube is then known, most of it without noise
 and rings of a method are in all of its cubes alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial

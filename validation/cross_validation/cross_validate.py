@@ -4,8 +4,6 @@ Where there is no truth, runs without a source are the judge: a model made of ot
 runs predicts their counts, and deviance and significances say how well.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from dataclasses import asdict, dataclass

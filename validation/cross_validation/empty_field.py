@@ -1,7 +1,5 @@
 """An empty field: whether pixels of runs that a cube has not seen scatter as they should."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One run against a model that has not seen it: norm, deviances and significances."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The figure of a cross-validation: what models say of runs that they have not seen."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simbg.validation.figures import style

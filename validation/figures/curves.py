@@ -1,7 +1,5 @@
 """Mean rates against energy and offset: points, steps, ratios and power laws."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Images of energy slices of cubes: which energies, on which scale, with which colour bar."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The figure of the leaderboard: noise cost against floor."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simbg.validation.figures import style

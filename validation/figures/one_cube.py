@@ -1,7 +1,5 @@
 """The figure of one cube: images at a few energies, spectra, and radial profiles."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """All figures of a run, drawn side by side on all cores, and their files."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import partial

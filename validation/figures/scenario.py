@@ -1,7 +1,5 @@
 """The figures of one scenario: images of a method; spectra and distributions of all methods."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import special
 

@@ -1,7 +1,5 @@
 """How figures look and how they are saved: for the page, for screens, for paper."""
 
-from __future__ import annotations
-
 import io
 import re
 from dataclasses import dataclass

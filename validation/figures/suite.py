@@ -1,7 +1,5 @@
 """The figures of the suite as a whole: convergence, masks, and its check of itself."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simbg.validation.figures import style

@@ -1,7 +1,5 @@
 """The figure of two cubes: images at two energies with their residuals, spectra with ratios."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simbg.validation.figures import curves, images, style

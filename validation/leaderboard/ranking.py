@@ -1,7 +1,5 @@
 """The ranking of methods: scores over all scenarios, and the ranks that their errors allow."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -11,8 +11,6 @@ so for accuracy and efficiency; for a floor and what depends on it, it is never 
 three replicates, and twice for one of many. So an error of three is twice what it need be there.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The table of the leaderboard: a row a method and scenario, in words and numbers."""
 
-from __future__ import annotations
-
 import math
 
 from simbg.validation.leaderboard.ranking import APART, ranking, verdict, with_error

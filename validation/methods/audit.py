@@ -4,8 +4,6 @@ Files of the store, of Python and its packages, of the method's own package and 
 are allowed. Any other file is not, and neither are modules that know the truth.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import sysconfig

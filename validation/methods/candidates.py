@@ -1,7 +1,5 @@
 """Candidates for validation: a method, a command or finished files, as a user names them."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from dataclasses import dataclass

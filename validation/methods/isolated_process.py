@@ -1,7 +1,5 @@
 """The process of an isolated method, run by ``python -m``: it rebuilds a store under audit."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import sys

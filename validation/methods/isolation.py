@@ -4,8 +4,6 @@ It may crash, hang, look elsewhere or write to its input: that is the reason of 
 the validation goes on.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import pickle

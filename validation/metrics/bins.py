@@ -1,7 +1,5 @@
 """Metrics of single bins: pulls, coverage of stated errors, counts, and what is lost in all."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from zlib import crc32
 

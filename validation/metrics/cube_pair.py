@@ -1,7 +1,5 @@
 """Two cubes over the same bins and exposure: what metrics see, and whether they can see it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b

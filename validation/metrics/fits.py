@@ -1,7 +1,5 @@
 """Fits of a power law to a spectrum and of a normal to an image, by maximum likelihood."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import optimize, special
 

@@ -1,7 +1,5 @@
 """One record a metric: what it is, where its formula comes from, and what computes it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

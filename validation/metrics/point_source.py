@@ -1,7 +1,5 @@
 """The largest excess or deficit of any point source, calibrated for all positions."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Statistics of Poisson counts, with their exact moments; STATISTICS.md has the sources."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The registry of metrics: one record each, in the order in which results have them."""
 
-from __future__ import annotations
-
 from simbg.validation.metrics import bins, point_source, shapes
 from simbg.validation.metrics.metric import Metric
 

@@ -22,8 +22,6 @@ A cube of 2 % too much, where 1.7e5 counts are expected:
 (1.02, 0.002433, 8.2)
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from itertools import pairwise
 from types import SimpleNamespace

@@ -4,8 +4,6 @@ A cube of many runs may be right on average and wrong for each. Here every run's
 is held against events that it has not seen.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

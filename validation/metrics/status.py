@@ -1,7 +1,5 @@
 """The status of a result: its words, mark, colours and order, which stand here alone."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 __all__ = ["Status"]

@@ -1,7 +1,5 @@
 """The page of a comparison: a section a group, which opens anywhere."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from simbg.io.safe_files import new_directory

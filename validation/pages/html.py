@@ -1,7 +1,5 @@
 """How a page is made of its template: one jinja environment, numbers as text, images as data."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import math

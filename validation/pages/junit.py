@@ -1,7 +1,5 @@
 """Results as JUnit XML, which continuous integration shows as tests."""
 
-from __future__ import annotations
-
 import re
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 

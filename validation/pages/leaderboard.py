@@ -1,7 +1,5 @@
 """The files of the leaderboard: Markdown for people and JSON for programs."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """The report: results and figures in one HTML page that opens anywhere."""
 
-from __future__ import annotations
-
 import math
 import subprocess
 from collections import Counter

@@ -1,7 +1,5 @@
 """The short version: the three numbers that matter, and what a pull request shows."""
 
-from __future__ import annotations
-
 import html
 import math
 import re

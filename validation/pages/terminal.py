@@ -1,7 +1,5 @@
 """What `simbg validate` says at the end: a table, or one JSON document."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

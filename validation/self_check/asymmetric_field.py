@@ -4,8 +4,6 @@ It has gradients along both directions and three different axis lengths, so that
 rotation maps it to itself.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 

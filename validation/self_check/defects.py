@@ -4,8 +4,6 @@ A defect changes the expectation from which events are drawn, or the cube that i
 nothing else is wrong. The field is that of `asymmetric_field`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The self-check: do the metrics detect what is wrong, and are they silent when nothing is?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

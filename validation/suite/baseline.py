@@ -5,8 +5,6 @@ from the bits of a generator through the inverse of Poisson's cumulative: they
 are the same with any release of numpy, and hardly change with the truth.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Convergence: how the loss of a method falls with exposure, and how much is enough."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar

@@ -8,8 +8,6 @@ gives from noise-free counts, and that bias must be the committed one
 (`simbg.validation.suite.known_failures`).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

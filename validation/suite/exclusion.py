@@ -1,7 +1,5 @@
 """Exclusion response: what a source leaves in the background, by its mask and its flux."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import partial
 

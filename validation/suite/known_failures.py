@@ -5,8 +5,6 @@ noise-free counts give is committed, and a known failure is accepted only while
 the code still gives that number.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

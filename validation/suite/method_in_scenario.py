@@ -1,7 +1,5 @@
 """One scenario × method: the cube, what is measured of it, and the outcome."""
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections.abc import Callable

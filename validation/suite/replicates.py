@@ -5,8 +5,6 @@ expectation of each bin, counts of bins are independent Poisson numbers, and a
 test holds the two paths together.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property, partial
 

@@ -1,7 +1,5 @@
 """The result of one metric: flat, and describing itself. Report and gate read nothing else."""
 
-from __future__ import annotations
-
 import json
 import math
 import platform

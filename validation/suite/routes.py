@@ -1,7 +1,5 @@
 """How the cube of a method is had: in memory, through a store, or in a process of its own."""
 
-from __future__ import annotations
-
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial

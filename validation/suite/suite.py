@@ -1,7 +1,5 @@
 """The suite: all scenarios × methods, judged together, and what reports are made from."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from dataclasses import dataclass, replace

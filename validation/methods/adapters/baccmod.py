@@ -1,7 +1,5 @@
 """Adapters of BAccMod (github.com/mdebony/BAccMod): its models of a GADF store, as cubes."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
