@@ -185,5 +185,5 @@ def _observations(store, table, selection, regions):
 
 def _is_near(region, observation):
     """Whether a region may reach into the field of view of a run."""
-    place = np.deg2rad([observation.ra, observation.dec, *region.center])
-    return np.rad2deg(angular_separation(*place)) < FIELD + region.radius
+    angles = np.deg2rad([observation.ra, observation.dec, *region.center])
+    return np.rad2deg(angular_separation(*angles)) < FIELD + region.radius

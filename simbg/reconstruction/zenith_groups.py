@@ -131,9 +131,9 @@ def _interpolated(cubes, cosines, cosine):
     ``cosines`` has shape (n_group, n_energy).
     """
     rates = np.array([cube.rate for cube in cubes])
-    place = np.where(np.isfinite(rates), cosines[:, :, None, None], np.nan)
-    below = np.where(place <= cosine, place, -np.inf)
-    above = np.where(place > cosine, place, np.inf)
+    cosines = np.where(np.isfinite(rates), cosines[:, :, None, None], np.nan)
+    below = np.where(cosines <= cosine, cosines, -np.inf)
+    above = np.where(cosines > cosine, cosines, np.inf)
     groups = [below.argmax(axis=0)[None], above.argmin(axis=0)[None]]
     x0, x1 = below.max(axis=0), above.min(axis=0)
     with np.errstate(invalid="ignore"):
