@@ -151,10 +151,8 @@ def _clock(evidence, store):
     text = f"for {LIVE:g} × the livetime the rate is × {ratio:.4f}"
     clock = CLOCKS.get(round(power)) if np.isfinite(power) else None
     if not clock or abs(LIVE ** (round(power) - power) - 1) > MAX_DISPLACED:
-        return (
-            "fail",
-            f"{text}, expected × {1 / LIVE:g} (per livetime) or × 1 (per ontime)",
-        )
+        expected = f"× {1 / LIVE:g} (per livetime) or × 1 (per ontime)"
+        return "fail", f"{text}, expected {expected}"
     named = f"per {evidence.plain.clock}"
     if clock == named:
         return "ok", f"{clock}, as it says: {text}"
@@ -210,11 +208,8 @@ def _same(evidence, store):
         return "ok", f"the same cube, but for {displaced:.1e} of the rate"
     if not np.isfinite(displaced):
         return "fail", "the cube has a rate in other bins than the plain one"
-    ratio = evidence.ratio(store)
-    return (
-        "fail",
-        f"the rate is {ratio:.3f} of the plain one's, and {displaced:.1%} of it are elsewhere",
-    )
+    text = f"the rate is {evidence.ratio(store):.3f} of the plain one's"
+    return "fail", f"{text}, and {displaced:.1%} of it are elsewhere"
 
 
 def _thresholds(evidence, store):
@@ -246,9 +241,8 @@ def _masks(evidence, store):
     if n and not inside > 1 / MAX_FACTOR:
         return "fail", f"the rate is {inside:.2g} of the right one in {n} hidden bins, expected NaN"
     rms, error, ratio = evidence.partly_masked(store, norm)
-    text = (
-        f"where a mask passes the rate is {ratio:.3f} of the right one, {rms:.1%} rms beyond noise"
-    )
+    text = f"where a mask passes the rate is {ratio:.3f} of the right one"
+    text = f"{text}, {rms:.1%} rms beyond noise"
     if rms**2 > MASKED_RMS**2 + SIGMAS * error:
         fault = "what it hides is taken for exposed" if ratio < 1 else "events behind it count"
         fault = fault if abs(ratio - 1) > MARGIN else "it is taken for where it is not"
@@ -292,13 +286,7 @@ CHECKS = (
     Check("good time", "events between good times do not count", "strays", _same),
     Check("thresholds", "no exposure below a run's threshold", "thresholds", _thresholds, "energy"),
     Check("masks", "excluded regions take events and exposure", "masks", _masks, "energy"),
-    Check(
-        "turning masks",
-        "in all good time, as the sky turns",
-        "turning masks",
-        _masks,
-        "energy",
-    ),
+    Check("turning masks", "in all good time, as the sky turns", "turning masks", _masks, "energy"),
     Check("few events", "are no reason to fail", "few events", _few),
     Check("no runs", "an error, or no rate", "no runs", _refused, ""),
     Check("broken file", "an error", "broken file", _refused, ""),

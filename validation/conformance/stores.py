@@ -82,21 +82,15 @@ class Variant:
         Factor on the livetime that the store states.
     masked : bool
         Whether regions are excluded, one with a source in it.
-    order : {1, -1}
-        −1: the last run comes first.
-    empty : bool
-        Whether the index lists no run.
-    truncated : bool
-        Whether the file of a run ends early.
+    spoil : callable
+        Changes the files of the store in the end.
     """
 
     prepare: Callable = lambda runs: None
     change: Callable = lambda run, events, rng: events
     live_fraction: float = 1.0
     masked: bool = False
-    order: int = 1
-    empty: bool = False
-    truncated: bool = False
+    spoil: Callable = lambda store: None
 
     @property
     def regions(self):
@@ -107,7 +101,7 @@ class Variant:
         """The table of runs, as events are drawn."""
         runs = plain_runs(seed).copy()
         self.prepare(runs)
-        return runs[:: self.order]
+        return runs
 
 
 def _open_gaps(runs, gap=GAP):
@@ -150,9 +144,19 @@ def _joined(*parts):
     return joined.take(np.argsort(joined.time, kind="stable"))
 
 
+def _empty_index(store):
+    for path in store.glob("*-index*"):
+        Table.read(path)[:0].write(path, overwrite=True)
+
+
+def _truncate_run(store):
+    path = sorted((store / "data").iterdir())[PLAIN.n_obs // 2]
+    path.write_bytes(path.read_bytes()[:4000])
+
+
 VARIANTS = {
     "plain": Variant(),
-    "reversed": Variant(order=-1),
+    "reversed": Variant(Table.reverse),
     "clump": Variant(change=_add_clump),
     "less alive": Variant(live_fraction=LIVE),
     "gaps": Variant(_open_gaps),
@@ -161,8 +165,8 @@ VARIANTS = {
     "masks": Variant(masked=True),
     "turning masks": Variant(partial(_open_gaps, gap=LONG_GAP), masked=True),
     "few events": Variant(change=_thin),
-    "no runs": Variant(empty=True),
-    "broken file": Variant(truncated=True),
+    "no runs": Variant(spoil=_empty_index),
+    "broken file": Variant(spoil=_truncate_run),
 }
 
 
@@ -193,13 +197,9 @@ def write_variant(folder, seed, name):
         events = simulate_events(scenario, run, rng())
         writer.write_run(row, variant.change(run, events, rng(1)))
     writer.write_index(stated)
-    for path in store.glob("*-index*") if variant.empty else ():
-        Table.read(path)[:0].write(path, overwrite=True)
     if variant.regions:
         write_regions(store / REGIONS, variant.regions)
-    if variant.truncated:
-        path = sorted((store / "data").iterdir())[len(runs) // 2]
-        path.write_bytes(path.read_bytes()[:4000])
+    variant.spoil(store)
     return store
 
 
