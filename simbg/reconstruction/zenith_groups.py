@@ -1,7 +1,5 @@
 """A model of each run by any method: cubes of zenith groups, interpolated in cos(zenith)."""
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +7,6 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.observations.groups import Groups
-from simbg.observations.observation import Observation
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.contract import (
     Reconstructor,
@@ -105,14 +102,18 @@ class ZenithModels:
         return BackgroundCube(self.axes, rate, error, meta=meta, **times)
 
 
-def fit_runs(
-    method: Reconstructor,
-    observations: Sequence[Observation],
-    axes: Axes,
-    groups: Groups,
-    executor: Executor | None = None,
-):
+def fit_runs(method, observations, axes, groups, executor=None):
     """Models of runs, by the method's own ``fit`` or else by `ZenithGroups`.
+
+    Parameters
+    ----------
+    method : Reconstructor
+    observations : sequence of Observation
+    axes : Axes
+    groups : Groups
+        For `ZenithGroups`.
+    executor : concurrent.futures.Executor, optional
+        For a method that has a field of this name.
 
     Returns
     -------

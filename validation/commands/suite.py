@@ -85,12 +85,10 @@ def run_and_report(
 
 def plan(scenarios, baseline, self_check):
     """Stages of a validation and how long each takes, roughly, to tell the time left."""
-    weights = {scenario.name: scenario.n_obs for scenario in scenarios}
-    weights["known failures"] = FAILURES * len(scenarios)
-    weights["baseline"] = BASELINE * bool(baseline)
-    weights["self-check"] = SELF_CHECK * bool(self_check)
-    weights["figures"] = FIGURES * len(scenarios)
-    return weights
+    once = {"baseline": BASELINE * bool(baseline), "self-check": SELF_CHECK * bool(self_check)}
+    each = {"known failures": FAILURES, "figures": FIGURES}
+    each = {stage: weight * len(scenarios) for stage, weight in each.items()}
+    return {scenario.name: scenario.n_obs for scenario in scenarios} | once | each
 
 
 def _run(scenarios, candidates, seed, replicates, old, check, executor):

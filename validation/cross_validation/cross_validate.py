@@ -31,6 +31,23 @@ N_FOLDS = 5
 # at most, run by run. That of few pixels is not known as well: three standard errors are added.
 WIDTH_MARGIN, SIGMAS = 0.05, 3.0
 FILES = (r"crossval\.(json|md|png)",)
+TABLE = """\
+| {store}, {method}, {n_folds} folds by run | |
+|---|---|
+| runs in the models / held out | {n_runs} / {n_held_out} |
+| runs skipped, as they could not be read | {n_skipped} |
+| source-free runs without events or a model | {n_left_out} |
+| events held out | {n_events} |
+| norm: mean | {norm_mean:.3f} |
+| norm: scatter (Poisson, intrinsic) | {norm_scatter:.3f} ({norm_scatter_poisson:.3f}, \
+{norm_scatter_intrinsic:.3f}) |
+| deviance z of images | {image_z_mean:+.2f} ± {image_z_width:.2f} |
+| deviance z of spectra | {spectrum_z_mean:+.2f} ± {spectrum_z_width:.2f} |
+| significance of {n_pixels} pixels: mean, width | {significance_mean:+.3f}, \
+{significance_width:.3f} |
+
+predicted and observed counts {verdict}, at the norm of each run: the significances of held-out \
+pixels have a width of {significance_width:.3f}, expected 1 to {margin:.1%}"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,32 +103,9 @@ class CrossValidation:
     @property
     def text(self):
         """The table, in Markdown."""
-        s = self.summary
-        rows = (
-            ("runs in the models / held out", "{n_runs} / {n_held_out}"),
-            ("runs skipped, as they could not be read", "{n_skipped}"),
-            ("source-free runs without events or a model", "{n_left_out}"),
-            ("events held out", "{n_events}"),
-            ("norm: mean", "{norm_mean:.3f}"),
-            (
-                "norm: scatter (Poisson, intrinsic)",
-                "{norm_scatter:.3f} ({norm_scatter_poisson:.3f}, {norm_scatter_intrinsic:.3f})",
-            ),
-            ("deviance z of images", "{image_z_mean:+.2f} ± {image_z_width:.2f}"),
-            ("deviance z of spectra", "{spectrum_z_mean:+.2f} ± {spectrum_z_width:.2f}"),
-            (
-                "significance of {n_pixels} pixels: mean, width",
-                "{significance_mean:+.3f}, {significance_width:.3f}",
-            ),
-        )
-        lines = [f"| {name} | {value} |".format(**s) for name, value in rows]
-        head = [f"| {self.store}, {self.method}, {N_FOLDS} folds by run | |", "|---|---|"]
-        verdict = (
-            f"predicted and observed counts {'agree' if self.agree else 'differ'}, at the norm of "
-            f"each run: the significances of held-out pixels have a width of "
-            f"{s['significance_width']:.3f}, expected 1 to {self.margin:.1%}"
-        )
-        return "\n".join([*head, *lines, "", verdict])
+        about = {"store": self.store, "method": self.method, "n_folds": N_FOLDS}
+        verdict = "agree" if self.agree else "differ"
+        return TABLE.format(**self.summary, **about, verdict=verdict, margin=self.margin)
 
 
 def _width(values):

@@ -69,18 +69,9 @@ def hold_out(cube, observation, fold=0):
         [values.sum(axis=axis) for values in (counts, norm * predicted, norm**2 * variance)]
         for axis in (0, (1, 2))
     )
-    return HeldOut(
-        observation.obs_id,
-        fold,
-        90 - observation.alt,
-        n,
-        total,
-        norm,
-        np.sqrt(n) / total,
-        _deviance_z(*image),
-        _deviance_z(*spectrum),
-        _significances(*image, np.random.default_rng(observation.obs_id)),
-    )
+    numbers = n, total, norm, np.sqrt(n) / total, _deviance_z(*image), _deviance_z(*spectrum)
+    significances = _significances(*image, np.random.default_rng(observation.obs_id))
+    return HeldOut(observation.obs_id, fold, 90 - observation.alt, *numbers, significances)
 
 
 def _deviance_z(counts, expected, variance):
