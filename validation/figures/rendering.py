@@ -173,7 +173,7 @@ def _draw_scenario(name, title, pairs, shown, curves):
         figures["convergence"] = convergence_figure(curves, numbers)
     widths = []
     for method, pair in pairs.items():
-        if (values := pair.pulls[0]).size:
+        if (values := pair.pulls).size:
             widths.append(f"{method} has mean {values.mean():+.2f} and width {values.std():.2f}")
     words = {
         "methods": ", ".join(pairs),

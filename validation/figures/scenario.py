@@ -133,8 +133,7 @@ def _pull_figure(pairs):
     """Histograms of pulls with the normal that they should follow."""
     figure, axes = style.small_figure()
     for number, (method, pair) in enumerate(pairs.items()):
-        values, _ = pair.pulls
-        if values.size:
+        if (values := pair.pulls).size:
             name = style.label(f"{method}: {values.mean():+.2f}, {values.std():.2f}")
             _draw_density(axes, np.clip(values, -5, 5), np.linspace(-5, 5, 41), number, name)
     style.draw_normal(axes)

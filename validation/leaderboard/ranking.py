@@ -7,7 +7,7 @@ from scipy import stats
 
 from simbg.validation.metrics.status import Status
 
-__all__ = ["Rank", "ranking"]
+__all__ = ["Rank"]
 
 # A method is as good in a scenario as its worst metric.
 VERDICTS = (Status.ERROR, Status.FAIL, Status.KNOWN, Status.OK)
@@ -43,6 +43,21 @@ class Rank:
     verdicts: dict
     best: int = 0
     worst: int = 0
+
+    @classmethod
+    def ranked(cls, outcomes):
+        """All methods that have a score, the best first: list of Rank."""
+        by_method, worst = {}, {}
+        for outcome in outcomes:
+            if (score := outcome.score) is not None:
+                by_method.setdefault(outcome.method, []).append(outcome)
+                accuracy = score.accuracy if math.isfinite(score.accuracy) else 0.0
+                worst[score.scenario] = max(1.0, accuracy, worst.get(score.scenario, 1.0))
+        ranks = [_rank(method, scored, worst) for method, scored in by_method.items()]
+        ranks.sort(key=lambda rank: rank.score)
+        best = [1 + sum(other.is_better_than(rank) for other in ranks) for rank in ranks]
+        last = [len(ranks) - sum(rank.is_better_than(other) for other in ranks) for rank in ranks]
+        return [replace(r, best=b, worst=w) for r, b, w in zip(ranks, best, last, strict=True)]
 
     @property
     def accuracy(self):
@@ -80,31 +95,6 @@ class Rank:
         """Scenarios of each status in words."""
         shown = [status for status in reversed(VERDICTS) if self.verdicts[status]]
         return ", ".join(f"{self.verdicts[status]} {status.phrase}" for status in shown)
-
-
-def ranking(outcomes):
-    """All methods that have a score, the best first.
-
-    Returns
-    -------
-    ranks : list of Rank
-    """
-    by_method, worst = {}, {}
-    for outcome in outcomes:
-        if (score := outcome.score) is not None:
-            by_method.setdefault(outcome.method, []).append(outcome)
-            accuracy = score.accuracy if math.isfinite(score.accuracy) else 0.0
-            worst[score.scenario] = max(1.0, accuracy, worst.get(score.scenario, 1.0))
-    ranks = [_rank(method, scored, worst) for method, scored in by_method.items()]
-    ranks.sort(key=lambda rank: rank.score)
-    return [
-        replace(
-            rank,
-            best=1 + sum(other.is_better_than(rank) for other in ranks),
-            worst=len(ranks) - sum(rank.is_better_than(other) for other in ranks),
-        )
-        for rank in ranks
-    ]
 
 
 def verdict(outcome):

@@ -2,7 +2,7 @@
 
 import math
 
-from simbg.validation.leaderboard.ranking import APART, ranking, verdict, with_error
+from simbg.validation.leaderboard.ranking import APART, Rank, verdict, with_error
 from simbg.validation.metrics.status import Status
 
 __all__ = ["leaderboard"]
@@ -52,14 +52,11 @@ def leaderboard(outcomes):
         if outcome.score.known:
             known.setdefault(outcome.method, {}).update(outcome.score.known)
     stores = max((outcome.score.stores for outcome in scored), default=0)
-    ranks = ranking(scored)
+    ranks = Rank.ranked(scored)
     return {
         "about": ABOUT.format(stores=stores, apart=APART),
         "ranks": ranks,
-        "lines": [
-            f"{rank.label:>5s}  {rank.method:24s} accuracy {rank.text}; {rank.counts}"
-            for rank in ranks
-        ],
+        "lines": [f"{r.label:>5s}  {r.method:24s} accuracy {r.text}; {r.counts}" for r in ranks],
         "columns": list(COLUMNS),
         "rows": [_row(outcome) for outcome in scored],
         "known": known,
@@ -73,13 +70,8 @@ def _row(outcome):
     # A bias is as large on either side.
     numbers |= {heading: abs(numbers[heading]) for heading in ("norm bias", "index bias")}
     texts = {heading: _cell(score, *column) for heading, column in COLUMNS.items()}
-    return {
-        "outcome": outcome,
-        "verdict": verdict(outcome),
-        "texts": texts,
-        "numbers": numbers,
-        "why": _why(outcome),
-    }
+    row = {"outcome": outcome, "verdict": verdict(outcome), "why": _why(outcome)}
+    return row | {"texts": texts, "numbers": numbers}
 
 
 def _why(outcome):

@@ -17,14 +17,14 @@ __all__ = ["pit_values"]
 N_BINS, N_MISSED = 10, 3.0
 # Standard errors that a normal covers in 68 and in 95 % of the cases.
 ONE_SIGMA, TWO_SIGMA = 1.0, 1.959964
+KAASTRA = "Cash 1979; moments as in Kaastra 2017, arXiv:1707.09202"
 COVERAGE = "exact coverage of √n errors of Poisson counts"
 
 
 @metric("errors", "mean of (m − λ) / σ")
 def pull_mean(cubes):
     """Mean of the pulls of bins that expect 10 counts or more."""
-    values, _ = cubes.pulls
-    return (values.mean(), values.size**-0.5) if values.size else ()
+    return (cubes.pulls.mean(), cubes.pulls.size**-0.5) if cubes.pulls.size else ()
 
 
 @metric("errors", "(n − λ)² − n has mean 0 and variance 2 λ²", ideal=1.0)
@@ -57,12 +57,7 @@ def coverage_95(cubes):
     return _coverage(cubes, TWO_SIGMA)
 
 
-@metric(
-    "counts",
-    "Cash 1979; moments as in Kaastra 2017, arXiv:1707.09202",
-    unit="σ",
-    title="counts, bin by bin",
-)
+@metric("counts", KAASTRA, unit="σ", title="counts, bin by bin")
 def count_deviance(cubes):
     """Standardised deviance of the counts in all bins, exact moments at low counts."""
     if cubes.reco.counts is None or not cubes.expected.any():

@@ -1,7 +1,7 @@
 """Two cubes over the same bins and exposure: what metrics see, and whether they can see it."""
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -54,15 +54,10 @@ class CubePair:
                 f"{self.true.axes.shape}, with the same edges"
             )
         used = (self.true.livetime > 0) & np.isfinite(self.reco.rate)
-        reco = self.reco.per("livetime")
         exposure = np.where(used, self.true.livetime, 0.0) * self.true.axes.volume
-        for name, value in (
-            ("used", used),
-            ("expected", np.where(used, self.true.counts, 0.0)),
-            ("predicted", np.where(used, reco.rate, 0.0) * exposure),
-            ("exposure", exposure),
-        ):
-            object.__setattr__(self, name, value)
+        expected = np.where(used, self.true.counts, 0.0)
+        predicted = np.where(used, self.reco.per("livetime").rate, 0.0) * exposure
+        self.__dict__.update(used=used, exposure=exposure, expected=expected, predicted=predicted)
 
     @property
     def truth(self):
@@ -79,13 +74,11 @@ class CubePair:
         """Variance of the predicted counts, as `error` has it."""
         return self.expected if self.error is None else self._variance(self.error)
 
-    @property
+    @cached_property
     def pulls(self):
-        """Pulls, in true errors, of bins that expect `MIN_COUNTS` or more, and what they expect."""
-        variance = self.true_variance
-        used = (self.expected >= MIN_COUNTS) & (variance > 0)
-        values = (self.predicted - self.expected)[used] / np.sqrt(variance[used])
-        return values, self.expected[used]
+        """Pulls, in true errors, of bins that expect `MIN_COUNTS` or more."""
+        used = (self.expected >= MIN_COUNTS) & (self.true_variance > 0)
+        return (self.predicted - self.expected)[used] / np.sqrt(self.true_variance[used])
 
     def _variance(self, error):
         return None if error is None else (np.nan_to_num(error) * self.exposure) ** 2
@@ -108,9 +101,8 @@ class TrueCube:
 
 @lru_cache(maxsize=N_CACHED)
 def _content(true):
-    axes = true.axes
     digest = blake2b(digest_size=16)
-    for values in (true.counts, axes.energy, axes.fov_lon, axes.fov_lat):
+    for values in (true.counts, true.axes.energy, true.axes.fov_lon, true.axes.fov_lat):
         digest.update(np.ascontiguousarray(values))
     return TrueCube(digest.digest(), true)
 
@@ -139,14 +131,11 @@ def check_rates(reco, true):
     """Refuse a cube that would pass for want of anything to measure."""
     if reco.livetime is None or not np.any(reco.livetime > 0):
         raise ValueError("got a cube without livetime, expected that of each bin")
-    longest, runs = reco.livetime.max(), true.livetime.max()
+    claim, runs = reco.livetime.max(), true.livetime.max()
     # Sums of the same seconds in another order.
-    if abs(longest - runs) > 1e-9 * runs:
-        raise ValueError(
-            f"got {longest:.0f} s of livetime, expected that of the runs, {runs:.0f} s"
-        )
-    exposed = true.livetime > 0
-    rate = reco.rate[exposed]
+    if abs(claim - runs) > 1e-9 * runs:
+        raise ValueError(f"got {claim:.0f} s of livetime, expected that of the runs, {runs:.0f} s")
+    rate = reco.rate[true.livetime > 0]
     # No double of a rate that is no nonsense overflows when it is squared.
     bad = np.count_nonzero(~((rate >= 0) & (rate < 1e100)))
     if bad:

@@ -98,9 +98,7 @@ def fit_width(image, fov_lon, fov_lat):
 
     half = min(np.ptp(edges) for _, edges in sides) / 2
     bounds = np.log([0.02 * half, 20 * half])
-    best = optimize.minimize_scalar(
-        cost, bounds=bounds, method="bounded", options={"xatol": 1e-7}
-    ).x
+    best = optimize.minimize_scalar(cost, bounds=bounds, options={"xatol": 1e-7}).x
     if min(best - bounds[0], bounds[1] - best) < 1e-3:
         return np.nan, np.nan
     # A minimum is found to the square root of the precision, a root of its slope to the whole.

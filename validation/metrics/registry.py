@@ -18,12 +18,8 @@ _OTHERS = (
     ("run_spectra", "runs", 0, "σ", "Scatter of the runs' spectra, at their own norms, χ² as σ."),
 )
 # Those of one rebuilt cube and the true one.
-CUBE_METRICS = {
-    record.name: record
-    for module in (shapes, point_source, bins)
-    for record in vars(module).values()
-    if isinstance(record, Metric)
-}
+_RECORDS = {**vars(shapes), **vars(point_source), **vars(bins)}.values()
+CUBE_METRICS = {record.name: record for record in _RECORDS if isinstance(record, Metric)}
 METRICS = CUBE_METRICS | {
     name: Metric(name, kind, definition, "STATISTICS.md, replicates", None, ideal, unit)
     for name, kind, ideal, unit, definition in _OTHERS

@@ -6,6 +6,7 @@ the code still gives that number.
 """
 
 import json
+from itertools import product
 from pathlib import Path
 
 import click
@@ -34,48 +35,33 @@ THRESHOLD = "a bin that holds the threshold gets the whole livetime for a part o
 SMOOTHED = "smoothing widens the image, and reflecting borders lift its edges"
 SPREAD = "smoothing fills what is narrow: a dead drawer, a ring's hole, the edge of a mask"
 ONE_CUBE = "one cube for all runs knows neither their zenith angles nor their norms"
-OF_SMOOTHERS = {name: SPREAD for name, metric in METRICS.items() if metric.kind == "bias"} | {
-    "norm": FLAT,
-    "energy_norms": FLAT,
-    "width": SMOOTHED,
-    "energy_widths": SMOOTHED,
-    "ring": SMOOTHED,
-}
+OF_SMOOTHERS = {name: SPREAD for name, metric in METRICS.items() if metric.kind == "bias"}
+OF_SMOOTHERS |= dict.fromkeys(("norm", "energy_norms"), FLAT)
+OF_SMOOTHERS |= dict.fromkeys(("width", "energy_widths", "ring"), SMOOTHED)
 # (method, metric) → reason of a failure that a calculation predicts; for 2015's methods see
 # edition2015.py.
-KNOWN = {
-    **{(method, name): why for method in SMOOTHERS for name, why in OF_SMOOTHERS.items()},
-    # michi starts at the lowest threshold, and so has no such bin where all are the same.
-    ("default", "norm"): f"{FLAT}; {THRESHOLD}",
-    ("default", "energy_norms"): f"{FLAT}; {THRESHOLD}",
-    ("default", "index"): f"{THRESHOLD}; {SPREAD}",
-    ("default", "center_index"): f"{THRESHOLD}; {SPREAD}",
-    ("default", "width_slope"): f"{THRESHOLD}; {SPREAD}",
-    ("histogram", "run_norms"): ONE_CUBE,
-    ("histogram", "run_spectra"): ONE_CUBE,
-}
+KNOWN = {(method, name): why for method in SMOOTHERS for name, why in OF_SMOOTHERS.items()}
+# michi starts at the lowest threshold, and so has no such bin where all are the same.
+KNOWN |= {("default", name): f"{FLAT}; {THRESHOLD}" for name in ("norm", "energy_norms")}
+for name in ("index", "center_index", "width_slope"):
+    KNOWN["default", name] = f"{THRESHOLD}; {SPREAD}"
+KNOWN |= {("histogram", name): ONE_CUBE for name in ("run_norms", "run_spectra")}
 
 
 def known_metrics(scenario, method):
     """The metrics by which a method may be known to fail in a scenario."""
-    ignored = [name for name, metric in METRICS.items() if metric.shows_bias and scenario.ignored]
-    named = {
-        name
-        for known, name in KNOWN
-        if known == method and (scenario.per_run or METRICS[name].kind != "runs")
-    }
-    return sorted(named | set(ignored))
+    names = [name for name, metric in METRICS.items() if metric.shows_bias and scenario.ignored]
+    names += [name for known, name in KNOWN if known == method]
+    return sorted({name for name in names if scenario.per_run or METRICS[name].kind != "runs"})
 
 
 def calculate(job):
     """Biases of one method in one scenario: {"scenario digest method metric": value}."""
     scenario, method = job
-    metrics = known_metrics(scenario, method)
-    if not metrics:
+    if not (metrics := known_metrics(scenario, method)):
         return {}
     experiment, estimator = Experiment.of(scenario, SEED), METHODS[method]()
-    axes = axes_for(estimator, experiment.observations())
-    setting = Setting.of(experiment, estimator, axes)
+    setting = Setting.of(experiment, estimator, axes_for(estimator, experiment.observations()))
     pair = CubePair(setting.true, setting.perfect, noise_free=True)
     values = {name: METRICS[name](pair).value for name in metrics if METRICS[name].function}
     if scenario.per_run:
@@ -121,12 +107,10 @@ def drift(scenarios, methods, executor=None):
 def main():
     """Renew the file and print what changed."""
     was = committed() if FILE.is_file() else {}
-    jobs = [(s, m) for s in SCENARIOS.values() for m in METHODS]
-    now = {
-        key: None if value is None else float(f"{value:.12g}")
-        for job in jobs
-        for key, value in calculate(job).items()
-    }
+    now = {}
+    for job in product(SCENARIOS.values(), METHODS):
+        for key, value in calculate(job).items():
+            now[key] = None if value is None else float(f"{value:.12g}")
     for key in sorted(was.keys() | now.keys()):
         if was.get(key, ...) != now.get(key, ...):
             click.echo(f"{key}: {was.get(key, '–')} → {now.get(key, '–')}")

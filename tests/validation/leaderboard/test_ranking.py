@@ -13,7 +13,7 @@ from simbg.axes import Axes
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
-from simbg.validation.leaderboard.ranking import Rank, ranking
+from simbg.validation.leaderboard.ranking import Rank
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
@@ -28,7 +28,7 @@ def rank(score, error, freedom=math.inf, method="method"):
 
 
 def labels(outcomes):
-    return {rank.method: rank.label for rank in ranking(outcomes)}
+    return {rank.method: rank.label for rank in Rank.ranked(outcomes)}
 
 
 def test_two_are_apart_by_two_errors():
@@ -69,7 +69,7 @@ def test_a_scenario_without_a_cube_counts_as_a_rate_of_zero():
         scored("broken", 0.1, 0.01, "night", stores=3),
         scored("broken", math.nan, math.nan, "ring", reason="crashed"),
     ]
-    first, second = ranking(made)
+    first, second = Rank.ranked(made)
     assert (first.method, second.method) == ("whole", "broken")
     assert first.accuracy == pytest.approx(0.2)
     assert second.accuracy == pytest.approx(math.sqrt(0.1))
@@ -82,7 +82,7 @@ def test_a_scenario_without_a_cube_counts_as_a_rate_of_zero():
 
 def test_a_crash_does_not_pay_where_others_are_worse_than_zero():
     made = [scored("noisy", 1.5, 0.01, stores=3), scored("broken", math.nan, reason="crashed")]
-    assert [rank.accuracy for rank in ranking(made)] == pytest.approx([1.5, 1.5])
+    assert [rank.accuracy for rank in Rank.ranked(made)] == pytest.approx([1.5, 1.5])
 
 
 def test_the_truth_itself_is_first_and_not_a_failure():
@@ -135,7 +135,7 @@ def board(seed):
 
 @pytest.fixture(scope="module")
 def boards():
-    return [ranking(board(seed)) for seed in range(SEEDS)]
+    return [Rank.ranked(board(seed)) for seed in range(SEEDS)]
 
 
 @dataclass(frozen=True)

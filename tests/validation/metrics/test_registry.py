@@ -338,8 +338,8 @@ def test_pulls_of_a_smoothed_cube_need_the_smoothers_variance():
     values = {"right": [], "naive": []}
     for _ in range(30):
         found = smoothed(rng.poisson(expected))
-        values["right"].append(CubePair(own, found, perfect.rate_error).pulls[0])
-        values["naive"].append(CubePair(own, found).pulls[0])
+        values["right"].append(CubePair(own, found, perfect.rate_error).pulls)
+        values["naive"].append(CubePair(own, found).pulls)
     # Neighbours go together: as many independent bins as the kernel has, 31 in three passes.
     n = 30 * np.size(values["right"][0]) / 31
     assert abs(np.mean(values["right"])) < sigmas(FALSE_ALARM) / np.sqrt(n)

@@ -10,7 +10,7 @@ from support.outcomes import scored
 
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.figures.rendering import render
-from simbg.validation.leaderboard.ranking import ranking
+from simbg.validation.leaderboard.ranking import Rank
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.metrics.poisson import sigmas
@@ -36,7 +36,7 @@ def test_a_crash_is_a_row_and_the_others_go_on(measured):
         by["support.odd_methods:Knows"],
         by["support.odd_methods:Raises"],
     )
-    ranks = {rank.method: rank for rank in ranking(measured)}
+    ranks = {rank.method: rank for rank in Rank.ranked(measured)}
     assert ranks.keys() == by.keys()
     assert ranks[raises.method].score == max(rank.score for rank in ranks.values())
     assert ranks[raises.method].verdicts["error"] == 1
@@ -144,7 +144,7 @@ def test_files_say_everything(tmp_path, outcomes):
     assert leaderboard(outcomes)["known"] == {"theirs": known}
     # Ranks as they are, numbers to the last bit.
     scores = [r["score"] for r in record["ranking"]]
-    assert scores == [r.score for r in ranking(outcomes)]
+    assert scores == [r.score for r in Rank.ranked(outcomes)]
 
 
 def test_apart_is_said_in_the_text(tmp_path, outcomes):
