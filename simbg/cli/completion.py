@@ -1,6 +1,6 @@
 """What a shell completes on TAB: names of scenarios and of methods."""
 
-__all__ = ["complete_method", "complete_scenario"]
+__all__ = []
 
 
 def complete_scenario(ctx, param, incomplete):

@@ -12,17 +12,30 @@ from functools import wraps
 
 import click
 
-__all__ = ["jobs_option", "overwrite_option", "run", "seed_option"]
+from simbg.cli.completion import complete_method, complete_scenario
+
+__all__ = ["run", "shared_option"]
 
 TROUBLE = 2
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
-jobs_option = click.option(
-    "--jobs", type=click.IntRange(1), help="Processes; default: one a core. Results are the same."
-)
-seed_option = click.option("--seed", type=click.IntRange(0), default=0)
+# Options that several commands have.
+SHARED = {
+    "jobs": {
+        "type": click.IntRange(1),
+        "help": "Processes; default: one a core. Results are the same.",
+    },
+    "method": {"shell_complete": complete_method},
+    "overwrite": {"is_flag": True, "help": "Replace what is there."},
+    "scenario": {"shell_complete": complete_scenario},
+    "seed": {"type": click.IntRange(0), "default": 0},
+}
 INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 # Of a command and of those in it.
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
+
+
+def shared_option(name, **settings):
+    """The option ``--name`` as other commands have it, see `SHARED`, with more settings."""
+    return click.option(f"--{name}", **SHARED[name], **settings)
 
 
 def log_to_stderr(level):

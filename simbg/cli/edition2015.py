@@ -2,7 +2,7 @@
 
 import click
 
-from simbg.cli.console import log_to_stderr, overwrite_option, run
+from simbg.cli.console import log_to_stderr, run, shared_option
 from simbg.cli.reconstruct import reconstruct_and_report
 
 __all__ = ["main"]
@@ -13,7 +13,7 @@ __all__ = ["main"]
 @click.argument("scheme", type=click.Choice(["HESS", "GADF"], case_sensitive=False))
 @click.argument("outdir", type=click.Path())
 @click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
-@overwrite_option
+@shared_option("overwrite")
 @click.option("--method", type=click.Choice(["default", "michi"]), default="default")
 @click.option(
     "-l",

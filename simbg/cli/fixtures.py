@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from simbg.cli.console import overwrite_option
+from simbg.cli.console import shared_option
 
 __all__ = []
 
@@ -12,7 +12,7 @@ __all__ = []
 @click.command()
 @click.argument("outdir", type=click.Path())
 @click.option("--edition", type=click.Choice(["2015", "current"]), default="current")
-@overwrite_option
+@shared_option("overwrite")
 def fixtures(outdir, edition, overwrite):
     """Write reference files for other projects' tests to OUTDIR; README.md there describes them.
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from simbg.cli.completion import complete_method
-from simbg.cli.console import jobs_option, overwrite_option
+from simbg.cli.console import shared_option
 
 __all__ = []
 
@@ -16,12 +15,7 @@ __all__ = []
 @click.option(
     "--scheme", default="auto", type=click.Choice(["auto", "gadf", "hess"], case_sensitive=False)
 )
-@click.option(
-    "--method",
-    default="histogram",
-    shell_complete=complete_method,
-    help="histogram, default, michi, or module:Object.",
-)
+@shared_option("method", default="histogram", help="histogram, default, michi, or module:Object.")
 @click.option("--obs-ids", type=click.Path(), help="A text file of run numbers; only these.")
 @click.option(
     "--exclude",
@@ -52,8 +46,8 @@ __all__ = []
 @click.option("--per-run", is_flag=True, help="Write a model for each run, too, and an index.")
 @click.option("--skip-incomplete", is_flag=True, help="Leave out runs that cannot be read.")
 @click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
-@jobs_option
-@overwrite_option
+@shared_option("jobs")
+@shared_option("overwrite")
 def reconstruct(indir, outdir, scheme, method, obs_ids, per_run, jobs, overwrite, **selection):
     """Make background models from the data store INDIR and write them to OUTDIR.
 

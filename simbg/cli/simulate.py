@@ -5,7 +5,7 @@ from dataclasses import replace
 import click
 
 from simbg.cli.completion import complete_scenario
-from simbg.cli.console import jobs_option, overwrite_option, seed_option
+from simbg.cli.console import shared_option
 
 __all__ = []
 
@@ -30,7 +30,7 @@ __all__ = []
 @click.option(
     "--like", type=click.Path(), metavar="CUBE", help="Take the axes of this cube; default: 2015's."
 )
-@overwrite_option
+@shared_option("overwrite")
 def truth(out, model, from_, format, zenith, like, overwrite):
     """Write the true background cube of a model to the FITS file OUT.
 
@@ -46,7 +46,7 @@ def truth(out, model, from_, format, zenith, like, overwrite):
     from simbg.truth.edition2015_cube import edition2015_cube
     from simbg.truth.from_file import CubeTruth
 
-    _one_of(from_, "model", "--model")
+    _one_of(from_, "model")
     axes = read_cube(like).axes if like else None
     if from_:
         truth = CubeTruth.read(from_)
@@ -64,14 +64,14 @@ def truth(out, model, from_, format, zenith, like, overwrite):
 
 @click.command()
 @click.argument("outdir", type=click.Path())
-@click.option("--scenario", "name", default="realistic", shell_complete=complete_scenario)
+@shared_option("scenario", default="realistic")
 @click.option("--from", "from_", type=click.Path(), metavar="BKG", help="Or a truth from a file.")
 @click.option("--runs", type=click.IntRange(1), help="Number of runs; default: the scenario's.")
 @click.option("--scheme", default="gadf", type=click.Choice(["gadf", "hess"]))
-@seed_option
-@jobs_option
-@overwrite_option
-def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
+@shared_option("seed")
+@shared_option("jobs")
+@shared_option("overwrite")
+def simulate(outdir, scenario, from_, runs, scheme, seed, jobs, overwrite):
     """Simulate observations and write a data store to OUTDIR.
 
     \b
@@ -83,8 +83,8 @@ def simulate(outdir, name, from_, runs, scheme, seed, jobs, overwrite):
     from simbg.simulation.experiment import Experiment
     from simbg.simulation.scenario import Scenario
 
-    _one_of(from_, "name", "--scenario")
-    scenario = Scenario.from_file(from_) if from_ else _scenario(name)
+    _one_of(from_, "scenario")
+    scenario = Scenario.from_file(from_) if from_ else _scenario(scenario)
     with workers(jobs, "simulate") as executor:
         experiment = Experiment.of(scenario, seed, runs)
         n_events = experiment.write(outdir, scheme, overwrite, executor)
@@ -99,7 +99,7 @@ def _scenario(name):
     return SCENARIOS[name]
 
 
-def _one_of(from_, parameter, option):
+def _one_of(from_, option):
     context = click.get_current_context()
-    if from_ and context.get_parameter_source(parameter).name == "COMMANDLINE":
-        raise ValueError(f"{context.info_name}: got --from and {option}, expected one of them")
+    if from_ and context.get_parameter_source(option).name == "COMMANDLINE":
+        raise ValueError(f"{context.info_name}: got --from and --{option}, expected one of them")

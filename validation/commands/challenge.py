@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from simbg.cli.console import jobs_option, overwrite_option
+from simbg.cli.console import shared_option
 
 __all__ = []
 
@@ -20,8 +20,8 @@ __all__ = []
     metavar="DIR",
     help="With reveal: field-K.fits[.gz] of a group, with its name; repeatable.",
 )
-@jobs_option
-@overwrite_option
+@shared_option("jobs")
+@shared_option("overwrite")
 def challenge(words, fields, runs, models, jobs, overwrite):
     """Make stores of truths that nobody knows, and a sealed answer; reveal it, and score models.
 

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from simbg.cli.console import overwrite_option
+from simbg.cli.console import shared_option
 from simbg.io.safe_files import new_file
 
 __all__ = []
@@ -26,7 +26,7 @@ __all__ = []
     help="Write a page, index.html, and a figure a pair into this folder.",
 )
 @click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
-@overwrite_option
+@shared_option("overwrite")
 def compare(a, b, normalize, out, json_, overwrite):
     """Compare two cubes, or two folders of models, A being the reference.
 
@@ -60,7 +60,7 @@ def compare(a, b, normalize, out, json_, overwrite):
     metavar="PICTURE",
     help="A .png or .pdf; default: a .png here, called as FILE.",
 )
-@overwrite_option
+@shared_option("overwrite")
 def plot(file, out, overwrite):
     """Draw a background FILE of any kind: images, spectra and radial profiles.
 

@@ -4,8 +4,7 @@ from inspect import signature
 
 import click
 
-from simbg.cli.completion import complete_method, complete_scenario
-from simbg.cli.console import jobs_option, seed_option
+from simbg.cli.console import shared_option
 from simbg.validation.commands import suite
 from simbg.validation.commands.conformance import check_conformance
 from simbg.validation.commands.cross_validate import cross_validate_store
@@ -16,11 +15,10 @@ __all__ = ["validate"]
 
 
 @click.command()
-@click.option(
-    "--method",
+@shared_option(
+    "method",
     multiple=True,
     metavar="NAME|MODULE:OBJECT",
-    shell_complete=complete_method,
     help="A method to validate; repeatable. Default: all of ours.",
 )
 @click.option(
@@ -49,15 +47,9 @@ __all__ = ["validate"]
     metavar="N",
     help="Also rank the methods, on N stores of each scenario; 3 or more have errors.",
 )
-@click.option(
-    "--scenario",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_scenario,
-    help="Only this scenario; repeatable.",
-)
-@seed_option
-@jobs_option
+@shared_option("scenario", multiple=True, metavar="NAME", help="Only this scenario; repeatable.")
+@shared_option("seed")
+@shared_option("jobs")
 @click.option(
     "--out",
     type=click.Path(file_okay=False),
