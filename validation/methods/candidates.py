@@ -5,15 +5,13 @@ import shlex
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import ClassVar
 
 from simbg.io.cubes import read_model
 from simbg.reconstruction.registry import METHODS
 from simbg.validation.methods.isolation import TIMEOUT, Attempt, run_command, run_method
 
-__all__ = ["PER_RUN", "Candidate"]
-
-# Name of the results of models of single runs.
-PER_RUN = "per-run"
+__all__ = ["Candidate"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,9 @@ class Candidate:
         s, for each store.
     """
 
+    # Name of the results of models of single runs.
+    PER_RUN: ClassVar = "per-run"
+
     name: str
     kind: str = "method"
     text: str = ""
@@ -42,7 +43,7 @@ class Candidate:
         if not (self.name and self.name.isprintable()):
             raise ValueError(f"methods: got one called {self.name!r}, expected what can be shown")
         # Results of such a name are judged with the known failures of our method.
-        if self.kind != "method" and self.name in (*METHODS, PER_RUN):
+        if self.kind != "method" and self.name in (*METHODS, self.PER_RUN):
             raise ValueError(f"methods: got {self.name!r}, which is ours, expected another name")
 
     @classmethod

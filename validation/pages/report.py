@@ -18,7 +18,7 @@ from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.leaderboard import write_leaderboard
 from simbg.validation.pages.summary import key_numbers, write_summary
 from simbg.validation.suite.convergence import Convergence
-from simbg.validation.suite.results import versions, write_results
+from simbg.validation.suite.results import Result, versions
 
 __all__ = ["commit", "write_report_page", "write_reports"]
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def write_reports(folder, suite, pictures):
     """Write all there is of a run: page, summary, results, JUnit XML, figures, leaderboard."""
-    write_results(folder / "results.jsonl", suite.results)
+    Result.write(folder / "results.jsonl", suite.results)
     write_junit(folder / "junit.xml", suite)
     write_summary(folder / "summary.md", suite)
     write_report_page(folder / "index.html", suite, pictures)

@@ -5,8 +5,8 @@ from the bits of a generator through the inverse of Poisson's cumulative: they
 are the same with any release of numpy, and hardly change with the truth.
 """
 
-import json
 import sys
+from collections import ChainMap
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -16,7 +16,6 @@ import numpy as np
 from scipy import special, stats
 
 from simbg.axes import edition2015_axes
-from simbg.io.safe_files import new_file
 from simbg.parallel import workers
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
@@ -25,7 +24,7 @@ from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.suite.replicates import Setting
-from simbg.validation.suite.results import read_records
+from simbg.validation.suite.results import read_records, write_records
 
 __all__ = ["Losses", "stable_poisson"]
 
@@ -108,8 +107,7 @@ class Losses(dict):
         """The losses of all our methods."""
         # What a scenario ignores is no loss of a method.
         jobs = [(s, method) for s in SCENARIOS.values() if not s.ignored for method in METHODS]
-        rows = (executor.map if executor else map)(_measure, jobs)
-        return cls({key: values for row in rows for key, values in row.items()})
+        return cls(ChainMap(*(executor.map if executor else map)(_measure, jobs)))
 
     @classmethod
     def read(cls, folder):
@@ -135,12 +133,12 @@ class Losses(dict):
         """Replace the losses of a baseline folder."""
         path = Path(folder) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(path, overwrite=True) as temporary, open(temporary, "w") as file:
-            for key, values in sorted(self.items()):
-                record = {"schema": SCHEMA, **dict(zip(KEY, key, strict=True))}
-                # Ten digits are more than the margins need, and the same on any machine.
-                losses = [float(f"{value:.10g}") for value in values]
-                file.write(json.dumps({**record, "losses": losses}) + "\n")
+        records = []
+        for key, values in sorted(self.items()):
+            # Ten digits are more than the margins need, and the same on any machine.
+            losses = {"losses": [float(f"{value:.10g}") for value in values]}
+            records.append({"schema": SCHEMA} | dict(zip(KEY, key, strict=True)) | losses)
+        write_records(path, records)
 
     def changes_since(self, old):
         """The `Changes` since older losses.
@@ -184,9 +182,8 @@ def stable_poisson(expected, name, number):
     bits = np.random.PCG64(np.random.SeedSequence(SEED, spawn_key=(crc32(name.encode()), number)))
     uniform = (bits.random_raw(expected.size) >> np.uint64(11)) * 2.0**-53
     uniform = uniform.reshape(expected.shape)
-    guess = np.maximum(
-        np.ceil(special.pdtrik(np.clip(uniform, 1e-16, 1 - 1e-16), np.maximum(expected, 1e-12))), 0
-    )
+    clipped = np.clip(uniform, 1e-16, 1 - 1e-16)
+    guess = np.maximum(np.ceil(special.pdtrik(clipped, np.maximum(expected, 1e-12))), 0)
     lower = np.maximum(guess - 1, 0)
     counts = np.where(special.pdtr(lower, expected) >= uniform, lower, guess)
     return np.where(expected > 0, counts, 0).astype(np.int64)

@@ -64,8 +64,7 @@ class Convergence:
         setting = Setting.of(experiment, method, edition2015_axes())
         job = partial(_loss, setting, experiment.seed, hours)
         rows = np.array(list((executor.map if executor else map)(job, exposures)))
-        columns = (tuple(column) for column in rows.T.tolist())
-        return cls(experiment.scenario.name, name, tuple(exposures), *columns)
+        return cls(experiment.scenario.name, name, tuple(exposures), *map(tuple, rows.T.tolist()))
 
     @property
     def accuracy(self):
@@ -89,7 +88,7 @@ class Convergence:
         # Columns of like size: a floor per event is many orders below a number of parameters.
         scale = np.linalg.norm(design, axis=0)
         solution, _ = nnls(design / scale, np.ones_like(loss))
-        return tuple(float(value) for value in solution / scale)
+        return tuple((solution / scale).tolist())
 
     def hours_for(self, accuracy):
         """Hours of livetime for this relative accuracy; infinite below the floor.
@@ -97,9 +96,8 @@ class Convergence:
         From the fit p_eff / N + b = accuracy².
         """
         cost, floor = self.fit
-        rate = self.events[0] / self.hours[0]
-        gain = accuracy**2 - floor
-        return float(cost / (gain * rate)) if gain > 0 else float("inf")
+        gain = (accuracy**2 - floor) * (self.events[0] / self.hours[0])
+        return float(cost / gain) if gain > 0 else float("inf")
 
 
 def _loss(setting, seed, hours, exposure):

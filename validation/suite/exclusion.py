@@ -43,12 +43,8 @@ class ExclusionResponse:
 
     def adequate(self, flux=1.0, limit=0.002):
         """Smallest radius at which both biases are below ``limit``; NaN if there is none."""
-        good = [
-            radius
-            for radius, *biases in zip(self.radii, self.total, self.sector, strict=True)
-            if max(biases) * flux < limit
-        ]
-        return min(good, default=np.nan)
+        good = np.maximum(self.total, self.sector) * flux < limit
+        return min(np.array(self.radii)[good].tolist(), default=np.nan)
 
 
 def exclusion_response(scenario, seed, executor=None, radii=RADII):

@@ -12,7 +12,7 @@ from simbg.errors import in_one_line
 from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.registry import find_method
 from simbg.simulation.experiment import Experiment
-from simbg.validation.methods.candidates import PER_RUN, Candidate
+from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
 from simbg.validation.metrics.single_runs import RunCounts, expected_values, run_values
@@ -125,8 +125,9 @@ class _Runner:
             models, runs = self.ours.models_of_runs(), self._unseen_runs()
             values = run_values([RunCounts.of(run, *models[run.obs_id]) for run in runs])
         except (Exception, SystemExit) as error:
-            return self._failed(PER_RUN, in_one_line(error))
-        return Outcome(self.scenario, PER_RUN, None, self._results(PER_RUN, values, {}))
+            return self._failed(Candidate.PER_RUN, in_one_line(error))
+        results = self._results(Candidate.PER_RUN, values, {})
+        return Outcome(self.scenario, Candidate.PER_RUN, None, results)
 
     def _failed(self, name, reason, score=None):
         failure = Result(metric="run", status=Status.ERROR, reason=reason, **self._about(name))
@@ -144,8 +145,7 @@ class _Runner:
         values = {metric.name: metric(cubes) for metric in CUBE_METRICS.values()}
         predicted, convergence, score = {}, None, None
         if noise_free is not None:
-            shown = [metric for metric in CUBE_METRICS.values() if metric.shows_bias]
-            expected = {metric.name: metric(noise_free) for metric in shown}
+            expected = {m.name: m(noise_free) for m in CUBE_METRICS.values() if m.shows_bias}
             if self.scenario.per_run and name == "histogram":
                 model, runs = cube.per("livetime"), self._unseen_runs()
                 values |= run_values([RunCounts.of(run, model) for run in runs])
@@ -189,8 +189,8 @@ class _Runner:
         """Events of each run above threshold, inside the axes and outside of the regions."""
         key = *_edges(axes), threshold_bin == "drop"
         if key not in self.run_counts:
-            observations = self.ours.observations()
-            stack = stack_observations(observations, axes, threshold_bin, self.executor)
+            runs = self.ours.observations()
+            stack = stack_observations(runs, axes, threshold_bin, self.executor)
             self.run_counts[key] = stack.run_counts
         return self.run_counts[key]
 
@@ -218,10 +218,8 @@ def _check_coverage(setting, common):
     """Refuse a cube of a corner: it is judged over its own bins, and holds there easily."""
     share = setting.true.counts.sum() / common.true.counts.sum()
     if not share >= LEAST:
-        raise ValueError(
-            f"got a cube over {share:.1%} of the events that 2015's axes hold, expected "
-            f"{LEAST:.0%} or more"
-        )
+        text = f"got a cube over {share:.1%} of the events that 2015's axes hold"
+        raise ValueError(f"{text}, expected {LEAST:.0%} or more")
 
 
 def _edges(axes):

@@ -111,20 +111,19 @@ def _batch(setting, seed, numbers):
 
 def _one(setting, rng):
     """Numbers of one replicate."""
-    stack, _ = setting.draw(rng)
-    other = setting.draw(rng)[0].counts
+    stack, other = (setting.draw(rng)[0] for _ in range(2))
     pair = CubePair(setting.true, setting.estimate(stack))
     perfect = CubePair(setting.true, setting.perfect)
     variance, stated = perfect.stated_variance, pair.stated_variance
     used = (pair.expected >= 1) & (variance > 0)
     square = (pair.predicted - perfect.predicted)[used] ** 2 / variance[used]
-    lost, missed = heldout_deviance(pair.predicted, other)
+    lost, missed = heldout_deviance(pair.predicted, other.counts)
     return {
         "square": square.mean() if used.any() else np.nan,
         "stated": np.mean(stated[used] / variance[used]) if used.any() else np.nan,
         "q": METRICS["lost_information"](pair).value,
         "heldout": lost,
-        "truth": heldout_deviance(np.where(pair.predicted > 0, pair.expected, 0.0), other)[0],
+        "truth": heldout_deviance(pair.expected * (pair.predicted > 0), other.counts)[0],
         "missed": missed,
     }
 

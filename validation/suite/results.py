@@ -13,7 +13,7 @@ from simbg import __version__
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.metrics.status import Status
 
-__all__ = ["Result", "read_results", "versions", "write_results"]
+__all__ = ["Result", "versions"]
 
 SCHEMA = 2
 
@@ -76,34 +76,37 @@ class Result:
 
     def __post_init__(self):
         if self.status not in list(Status):
-            expected = ", ".join(Status)
-            raise ValueError(f"status: got {self.status!r}, expected one of {expected}")
+            raise ValueError(f"status: got {self.status!r}, expected one of {', '.join(Status)}")
         object.__setattr__(self, "status", Status(self.status))
 
+    @staticmethod
+    def write(path, results):
+        """Write results as JSON lines, replacing what was there in one step."""
+        write_records(path, map(asdict, results))
 
-def write_results(path, results):
-    """Write results as JSON lines, replacing what was there in one step."""
-    with new_file(path, overwrite=True) as temporary, open(temporary, "w") as file:
-        for result in results:
-            file.write(json.dumps(finite_or_none(asdict(result)), allow_nan=False) + "\n")
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote: list of Result.
+
+        Raises
+        ------
+        ValueError
+            In one line: where the file is not of this schema, and how.
+        """
+        results = []
+        for number, record in read_records(path, SCHEMA):
+            try:
+                results.append(cls(**{k: math.nan if v is None else v for k, v in record.items()}))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}, line {number}: {error}") from None
+        return results
 
 
-def read_results(path):
-    """Read what `write_results` wrote.
-
-    Raises
-    ------
-    ValueError
-        In one line: where the file is not of this schema, and how.
-    """
-    results = []
-    for number, record in read_records(path, SCHEMA):
-        values = {name: math.nan if value is None else value for name, value in record.items()}
-        try:
-            results.append(Result(**values))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-    return results
+def write_records(path, records):
+    """Write objects as JSON lines, replacing what was there in one step."""
+    lines = [json.dumps(finite_or_none(record), allow_nan=False) + "\n" for record in records]
+    with new_file(path, overwrite=True) as temporary:
+        temporary.write_text("".join(lines))
 
 
 def read_records(path, schema):

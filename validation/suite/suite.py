@@ -86,9 +86,8 @@ class Suite:
         if self.self_check is None:
             return []
         found, clean = self.self_check
-        n_found = sum(f.found for f in found)
-        alarms = f"{clean.alarms} false alarms in {clean.n} clean runs"
-        summary = f"{n_found} of {len(found)} defects found; {alarms}"
+        summary = f"{sum(f.found for f in found)} of {len(found)} defects found; "
+        summary += f"{clean.alarms} false alarms in {clean.n} clean runs"
         return [*map(_detection_line, found), _clean_line(clean), summary]
 
 
@@ -123,10 +122,7 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0, score=None)
     ours = [candidate.name for candidate in candidates if candidate.ours]
     announce(executor, "known failures")
     judged = iter(judge(results, drift=drift(scenarios, ours, executor)))
-    return [
-        replace(outcome, results=tuple(next(judged) for _ in outcome.results))
-        for outcome in outcomes
-    ]
+    return [replace(o, results=tuple(next(judged) for _ in o.results)) for o in outcomes]
 
 
 def _verdict(results):
@@ -152,11 +148,9 @@ def _detection_line(f):
 def _clean_line(clean):
     """Whether clean runs alarm as often as is stated: neither more nor less."""
     share = [float((column < 0.05).mean()) for column in clean.pvalues.T]
-    text = (
-        f"clean runs below p = 5 %: {min(share):.1%} to {max(share):.1%}, metric by metric; "
-        f"{clean.alarms} alarms where {clean.n * BUDGET:.1f} are stated"
-    )
+    text = f"clean runs below p = 5 %: {min(share):.1%} to {max(share):.1%}, metric by metric; "
+    text += f"{clean.alarms} alarms where {clean.n * BUDGET:.1f} are stated: "
     if clean.consistent:
-        return text + ": consistent, both sides"
+        return text + "consistent, both sides"
     name = min(clean.tests, key=clean.tests.get)
-    return text + f": NOT consistent, {name} by a binomial test (p = {clean.tests[name]:.1g})"
+    return text + f"NOT consistent, {name} by a binomial test (p = {clean.tests[name]:.1g})"

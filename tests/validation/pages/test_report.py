@@ -14,7 +14,7 @@ from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import commit, write_report_page, write_reports
 from simbg.validation.pages.summary import key_numbers
 from simbg.validation.self_check.detection import Detection
-from simbg.validation.suite.results import Result, read_results
+from simbg.validation.suite.results import Result
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_hostile_names_are_text(page, folder):
 
 
 def test_results_come_back(folder, suite):
-    assert len(read_results(folder / "results.jsonl")) == len(suite.results)
+    assert len(Result.read(folder / "results.jsonl")) == len(suite.results)
 
 
 def test_same_files_at_another_time(suite, pictures, folder, tmp_path):

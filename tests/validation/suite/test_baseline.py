@@ -295,9 +295,9 @@ def test_foreign_files_are_refused_in_one_line(tmp_path, text, message):
 
 
 def test_results_file_is_no_baseline(tmp_path):
-    from simbg.validation.suite.results import Result, write_results
+    from simbg.validation.suite.results import Result
 
-    write_results(tmp_path / FILE, [Result("s", "0", "m", "norm")])
+    Result.write(tmp_path / FILE, [Result("s", "0", "m", "norm")])
     with pytest.raises(ValueError, match="line 1: got schema 2, expected 1"):
         Losses.read(tmp_path)
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.results import Result, read_results, versions, write_results
+from simbg.validation.suite.results import Result, versions
 
 FULL = Result(
     scenario="night",
@@ -38,8 +38,8 @@ def same(a, b):
 def test_round_trip(tmp_path):
     """Every field, and the NaN of what was not measured."""
     path = tmp_path / "results.jsonl"
-    write_results(path, [FULL, EMPTY])
-    read = read_results(path)
+    Result.write(path, [FULL, EMPTY])
+    read = Result.read(path)
     assert len(read) == 2
     assert same(read[0], FULL)
     assert same(read[1], EMPTY)
@@ -48,7 +48,7 @@ def test_round_trip(tmp_path):
 
 def test_lines_are_strict_json(tmp_path):
     path = tmp_path / "results.jsonl"
-    write_results(path, [EMPTY])
+    Result.write(path, [EMPTY])
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -63,18 +63,16 @@ def test_lines_are_strict_json(tmp_path):
 def test_infinity_has_no_name_in_json(tmp_path):
     """A deviance of counts where none can be is infinite; what it means is kept."""
     path = tmp_path / "results.jsonl"
-    write_results(
-        path, [Result("s", "0", "m", "count_deviance", math.inf, 1.0, 0.0, status="fail")]
-    )
+    Result.write(path, [Result("s", "0", "m", "count_deviance", math.inf, 1.0, 0.0, status="fail")])
     assert "Infinity" not in path.read_text()
-    assert read_results(path)[0].status == "fail"
+    assert Result.read(path)[0].status == "fail"
 
 
 def test_writing_replaces(tmp_path):
     path = tmp_path / "results.jsonl"
-    write_results(path, [FULL, FULL])
-    write_results(path, [EMPTY])
-    assert len(read_results(path)) == 1
+    Result.write(path, [FULL, FULL])
+    Result.write(path, [EMPTY])
+    assert len(Result.read(path)) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["results.jsonl"]
 
 
@@ -108,6 +106,6 @@ def test_foreign_files_are_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "results.jsonl"
     path.write_text(text + "\n")
     with pytest.raises(ValueError, match=message) as caught:
-        read_results(path)
+        Result.read(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
