@@ -16,9 +16,8 @@ def crossval_figure(runs):
     runs : sequence of HeldOut
     """
     figure = style.new_figure(11, 3.6)
-    left, middle, right = (
-        style.add_axes(figure, 0.65 + 3.65 * n, 0.5, 2.9, 2.75) for n in range(3)
-    )
+    places = 0.65, 4.3, 7.95
+    left, middle, right = (style.add_axes(figure, x, 0.5, 2.9, 2.75) for x in places)
     numbers = [[getattr(run, name) for run in runs] for name in ("zenith", "norm", "norm_error")]
     left.errorbar(*numbers, **style.points(0))
     left.axhline(1, color=style.GREY, lw=1)
@@ -29,9 +28,8 @@ def crossval_figure(runs):
     middle.set(xlabel="deviance z", ylabel="runs", title="after the norm")
     middle.legend()
     pixels = np.concatenate([run.significances for run in runs])
-    right.hist(
-        np.clip(pixels, -5, 5), np.linspace(-5, 5, 41), density=True, color=style.BLUE, alpha=0.75
-    )
+    bins, look = np.linspace(-5, 5, 41), {"color": style.BLUE, "alpha": 0.75}
+    right.hist(np.clip(pixels, -5, 5), bins, density=True, **look)
     style.draw_normal(right)
     right.set(xlabel="significance of a pixel", ylabel="density", ylim=(1e-5, 1))
     style.set_log(right, "y")

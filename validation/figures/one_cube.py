@@ -61,11 +61,8 @@ def cube_figure(cube, title=""):
 def _describe(cube):
     """Number of bins, alignment, clock and integral, in words."""
     clock = {"livetime": "livetime", "ontime": "observation time"}[cube.clock]
-    number = " × ".join(map(str, cube.axes.shape))
-    return (
-        f"{number} bins (energy, fov_lon, fov_lat), {cube.axes.align}, per second of {clock}; "
-        f"{cube.total:.4g} s⁻¹ in all"
-    )
+    bins = f"{' × '.join(map(str, cube.axes.shape))} bins (energy, fov_lon, fov_lat)"
+    return f"{bins}, {cube.axes.align}, per second of {clock}; {cube.total:.4g} s⁻¹ in all"
 
 
 def _scale(image):
@@ -107,8 +104,7 @@ def _draw_profiles(axes, cube, bins):
 
 def _draw(axes, curve, number, name):
     """Averages over bins: a step over each and a point in the middle, with its error."""
-    steps = np.where(curve.shown, curve.rate, np.nan)
-    color = style.look(number)["color"]
+    steps, color = np.where(curve.shown, curve.rate, np.nan), style.look(number)["color"]
     axes.stairs(steps, curve.edges, baseline=None, color=color, lw=0.8)
     curves.draw_points(axes, curve, number, name)
     axes.legend()

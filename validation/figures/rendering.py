@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import partial
+from operator import call
 
 from simbg.io.safe_files import new_directory, new_file
 from simbg.validation.figures.curves import PLACES
@@ -130,7 +131,7 @@ def render(suite, executor=None):
         about = (suite.response,)
         rest["response"] = partial(_draw, response_figure, about, "exclusion-response", RESPONSE)
     # Scenarios first, since they take longest.
-    done = list((executor.map if executor else map)(_call, [*jobs.values(), *rest.values()]))
+    done = list((executor.map if executor else map)(call, [*jobs.values(), *rest.values()]))
     pictures, maps, examples = zip(*done[: len(jobs)], strict=True) if jobs else ((), (), ())
     return Pictures(
         dict(zip(jobs, pictures, strict=True)),
@@ -155,10 +156,6 @@ def slug(*names):
     """Names as part of an address or of a file's name; what differs stays different."""
     odd = r"[^A-Za-z0-9_.-]|(?<=-)-|^[-.]|-$"
     return "--".join(re.sub(odd, lambda match: f"~{ord(match[0]):x}~", name) for name in names)
-
-
-def _call(job):
-    return job()
 
 
 def _draw(function, arguments, name, texts):

@@ -215,8 +215,7 @@ def _mean_rates(pair, masks):
 
 def _draw_density(axes, values, edges, number, name):
     density, _ = np.histogram(values, edges, density=True)
-    line = ("-", "--", "-.")[number % 3]
-    look = {"color": style.look(number)["color"], "ls": line, "lw": 1.3}
+    look = {"color": style.look(number)["color"], "ls": ("-", "--", "-.")[number % 3], "lw": 1.3}
     axes.stairs(density, edges, baseline=None, label=name, **look)
 
 

@@ -18,15 +18,12 @@ MARKERS = "os^vDP"
 # Text and frames: nearly black on paper; the page has them in its own colour.
 INK = "#16181d"
 STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 9,
+    **dict.fromkeys(("font.size", "axes.titlesize"), 9),
     "axes.titlelocation": "left",
     # Where it is, without a search for what it might hit.
     "axes.titley": 1.0,
     "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "legend.fontsize": 8,
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),

@@ -73,8 +73,7 @@ def deviance_moments(expected):
     """Mean and variance of the deviance of a Poisson variable, by interpolation of exact sums."""
     grid, mean, variance = _moment_table()
     log_mu = np.log(np.maximum(expected, MU_TINY))
-    small = expected < MU_TINY
-    large = expected > MU_SUMMED
+    small, large = expected < MU_TINY, expected > MU_SUMMED
     e, v = (np.interp(log_mu, grid, table) for table in (mean, variance))
     # Asymptotic series: E = 1 + 1/(6μ) + 1/(6μ²), Var = 2 + 2/(3μ) + ...; for tiny μ the exact
     # limits of P(0) and P(1) alone.

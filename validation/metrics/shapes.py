@@ -53,15 +53,13 @@ def norm(cubes):
 @metric("bias", SCORE, relative=True, title="index over the field")
 def index(cubes):
     """Differential index of the rate over the whole field of view, to first order."""
-    templates = _templates(cubes.truth)
-    return _score(cubes, templates.index, templates.true_index)
+    return _score(cubes, *_templates(cubes.truth).index)
 
 
 @metric("bias", SCORE, relative=True, title="central index")
 def center_index(cubes):
     """Differential index of the rate within 1 deg of the centre, to first order."""
-    templates = _templates(cubes.truth)
-    return _score(cubes, templates.center_index, templates.true_center_index)
+    return _score(cubes, *_templates(cubes.truth).center_index)
 
 
 @metric("bias", SCORE, ideal=1.0, relative=True, title="width")
@@ -122,9 +120,8 @@ def energy_widths(cubes):
 @metric("bias", CHI2, unit="σ")
 def ring(cubes):
     """Scatter of six equal-area annuli about the truth, χ² with exact moments, as σ of a normal."""
-    rings = _templates(cubes.truth).rings
     both = cubes.predicted, cubes.expected
-    sums = np.array([[counts[:, ring].sum() for ring in rings] for counts in both])
+    sums = np.array([[n[:, ring].sum() for ring in _templates(cubes.truth).rings] for n in both])
     return _chi2(*sums, cubes.noise_free)
 
 
@@ -157,7 +154,7 @@ def _score(cubes, template, ideal=0.0):
 
 @lru_cache(maxsize=N_CACHED)
 def _templates(truth):
-    """Directions, and what the truth has there; each broadcasts over the cube."""
+    """Directions, of indices with their true values; each broadcasts over the cube."""
     axes, counts = truth.cube.axes, np.nan_to_num(truth.cube.counts)
     log_energy = np.log(axes.energy_center)[:, None, None]
     center = (axes.offset < CENTER)[None]
@@ -172,19 +169,17 @@ def _templates(truth):
     size = min(-axes.fov_lon[0], axes.fov_lon[-1], -axes.fov_lat[0], axes.fov_lat[-1])
     edges = max(size, 0.1) * np.sqrt(np.arange(RINGS + 1) / RINGS)
     return SimpleNamespace(
-        index=-_centered(log_energy, counts, None),
-        center_index=-_centered(log_energy, counts * center, None) * center,
+        index=(-_centered(log_energy, counts), indices[0]),
+        center_index=(-_centered(log_energy, counts * center) * center, indices[1]),
         width=width,
         width_slope=width * (log_energy - pivot),
-        lon=_centered(axes.fov_lon_center[:, None], counts, None),
-        lat=_centered(axes.fov_lat_center, counts, None),
+        lon=_centered(axes.fov_lon_center[:, None], counts),
+        lat=_centered(axes.fov_lat_center, counts),
         rings=[(axes.offset >= a) & (axes.offset < b) for a, b in pairwise(edges)],
-        true_index=indices[0],
-        true_center_index=indices[1],
     )
 
 
-def _centered(template, counts, axis):
+def _centered(template, counts, axis=None):
     """A template less its mean over the counts: blind to a norm."""
     total = counts.sum(axis=axis, keepdims=True)
     mean = (counts * template).sum(axis=axis, keepdims=True) / np.where(total > 0, total, 1.0)

@@ -29,8 +29,7 @@ def write_leaderboard(folder, outcomes, seed, replicates):
         "absent": content["absent"],
     }
     with new_file(folder / "leaderboard.json", overwrite=True) as temporary:
-        text = json.dumps(record, indent=1, allow_nan=False)
-        temporary.write_text(text + "\n")
+        temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     with new_file(folder / "leaderboard.md", overwrite=True) as temporary:
         temporary.write_text(_markdown(content), encoding="utf-8")
 

@@ -99,9 +99,8 @@ def _accuracy(outcomes, titles):
         return None
     name = MAIN if MAIN in errors else next(iter(errors))
     (error, method), *others = sorted(errors[name])
-    label = f"rms error of the rate by {method} in {titles[name]}"
-    if others:
-        label += "; " + ", ".join(f"{100 * e:.2g} % by {m}" for e, m in others)
+    worse = "; " * bool(others) + ", ".join(f"{100 * e:.2g} % by {m}" for e, m in others)
+    label = f"rms error of the rate by {method} in {titles[name]}{worse}"
     return KeyNumber(f"{100 * error:.2g} %", label, name, method)
 
 

@@ -28,9 +28,7 @@ def result_table(results):
     for result in results:
         found.setdefault((result.scenario, result.method), []).append(result.status)
     rows = [[("scenario", {}), *((method, {}) for method in methods)]]
-    for scenario in scenarios:
-        cells = [_cell(found.get((scenario, method), [])) for method in methods]
-        rows.append([(scenario, {}), *cells])
+    rows += [[(s, {}), *(_cell(found.get((s, m), [])) for m in methods)] for s in scenarios]
     widths = [max(len(text) for text, _ in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
