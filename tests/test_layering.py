@@ -27,14 +27,14 @@ LAYERS = (
 )
 # Of the suite: what each package may import of the others.
 SUITE = (
-    {"simbg.validation.metrics", "simbg.validation.figures.style"},
+    {"simbg.validation.metrics"},
     {
         "simbg.validation.comparison",
+        "simbg.validation.figures",
         "simbg.validation.methods",
         "simbg.validation.cross_validation",
     },
     {"simbg.validation.conformance", "simbg.validation.self_check"},
-    {"simbg.validation.figures"},
     {"simbg.validation.suite"},
     {"simbg.validation.leaderboard", "simbg.validation.challenge"},
     {"simbg.validation.pages"},
