@@ -15,7 +15,7 @@ from simbg.validation.leaderboard.score import Score
 from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.pages.leaderboard import write_leaderboard
-from simbg.validation.pages.report import write_report_page
+from simbg.validation.pages.report import write_reports
 from simbg.validation.suite.suite import Suite, run_suite
 
 ABSENT, COLUMNS = (leaderboard([])[name] for name in ("absent", "columns"))
@@ -59,9 +59,10 @@ def page(measured, tmp_path_factory):
         for one in [*measured, replace(measured[0], method="other")]
     ]
     made[-1] = replace(made[-1], score=replace(made[-1].score, method="other", hours=100.5))
-    suite, path = Suite(made, 3, replicates=2), tmp_path_factory.mktemp("page") / "index.html"
-    write_report_page(path, suite, render(suite))
-    return path
+    suite, folder = Suite(made, 3, replicates=2), tmp_path_factory.mktemp("page")
+    write_reports(folder, suite, render(suite))
+    assert {"leaderboard.md", "leaderboard.json"} < {path.name for path in folder.iterdir()}
+    return folder / "index.html"
 
 
 def test_the_page_has_what_can_be_sorted(measured, page):
