@@ -60,11 +60,9 @@ def _expected_events(scenario, row, axes, rate, energy_min, vary):
     if regions := tuple(scenario.regions):
         unmasked = _of_field(unmasked_fraction, *field, regions)
         # A rate that changes weighs the times at which a pixel is seen.
-        events *= (
-            unmasked_fraction(axes, pointing, gti, regions, factor.at)
-            if factor.slope and vary
-            else unmasked
-        )
+        weighted = factor.slope and vary
+        of_rate = (axes, pointing, gti, regions, factor.at)
+        events *= unmasked_fraction(*of_rate) if weighted else unmasked
     edges = np.maximum(axes.energy, energy_min)
     for source in scenario.sources:
         of_source = livetime * source.event_rate(edges[:-1], edges[1:])

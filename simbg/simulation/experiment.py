@@ -14,6 +14,11 @@ from simbg.simulation.stores import write_store
 
 __all__ = ["Experiment"]
 
+# Of a run's row, by the names that an observation has for them.
+COLUMNS = {"obs_id": "OBS_ID", "livetime": "LIVETIME", "ontime": "ONTIME"}
+COLUMNS |= {"energy_threshold": "SAFE_ENERGY_LO"}
+COLUMNS |= {name: f"{name.upper()}_PNT" for name in ("ra", "dec", "alt", "az")}
+
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
@@ -79,21 +84,12 @@ class Experiment:
         observations : list of Observation
         """
         simulate = partial(simulate_run, self.scenario, self.seed, self.replicate)
-        return [
-            Observation(
-                obs_id=row["OBS_ID"],
-                load=partial(simulate, row),
-                livetime=row["LIVETIME"],
-                ontime=row["ONTIME"],
-                energy_threshold=row["SAFE_ENERGY_LO"],
-                ra=row["RA_PNT"],
-                dec=row["DEC_PNT"],
-                alt=row["ALT_PNT"],
-                az=row["AZ_PNT"],
-                excluded=tuple(self.scenario.regions),
-            )
-            for row in rows_of(self.runs)
-        ]
+        excluded, observations = tuple(self.scenario.regions), []
+        for row in rows_of(self.runs):
+            facts = {name: row[column] for name, column in COLUMNS.items()}
+            load = partial(simulate, row)
+            observations.append(Observation(load=load, excluded=excluded, **facts))
+        return observations
 
     def expected(self, axes, threshold_bin="drop", claimed=False, vary=True):
         """Exact expectation of the stack of these observations.

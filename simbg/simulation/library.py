@@ -24,7 +24,7 @@ SOURCES = (
 )
 # 2 % of a point source's events lie 0.22 deg off, 0.4 % of the extended one's 0.7 deg.
 MASKS = (circle(*TARGET, 0.4), circle(84.1, -39.3, 0.75))
-ANYWHERE = {"alt_range": (45.0, 90.0), "az_range": (0.0, 360.0)}
+ANYWHERE = {"truth": REALISTIC, "alt_range": (45.0, 90.0), "az_range": (0.0, 360.0)}
 ON_TARGET = {"truth": REALISTIC, "sources": SOURCES, "regions": MASKS}
 ON_TARGET |= {"target": TARGET, "alt_range": (50.0, 73.0), "n_obs": 24}
 ALL = (
@@ -42,14 +42,12 @@ ALL = (
         "Index 2.7 and 7 Hz, as H.E.S.S. sees them after selection; zenith angles to 45 deg. "
         "The peak lies off the centre, as gradients of some % / deg have it, so that no flip "
         "and no swap goes unseen.",
-        truth=REALISTIC,
         **ANYWHERE,
     ),
     Scenario(
         "night",
         "One night",
         "Eight runs: most bins are empty, and 2015's binning coarsens.",
-        truth=REALISTIC,
         n_obs=8,
         **ANYWHERE,
     ),

@@ -17,6 +17,5 @@ def named_rng(seed, name, *numbers):
     >>> int(named_rng(0, "night", 1).integers(1000)), int(named_rng(0, "night", 2).integers(1000))
     (111, 577)
     """
-    return np.random.default_rng(
-        np.random.SeedSequence(seed, spawn_key=(crc32(name.encode()), *numbers))
-    )
+    key = crc32(name.encode()), *numbers
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -47,11 +47,5 @@ def edition2015_cube(axes, altitude=70.0, sigma=5.0, index_counts=2.7):
     counts = norm * image * portable.power(energy, -index_counts)
     rate = np.maximum(counts / axes.flat_volume, 1e-10 / MEV_PER_TEV)
     second = np.ones(axes.shape)
-    return BackgroundCube(
-        axes,
-        rate,
-        counts=counts,
-        livetime=second,
-        ontime=second.copy(),
-        meta={"METHOD": "edition2015"},
-    )
+    meta = {"METHOD": "edition2015"}
+    return BackgroundCube(axes, rate, None, counts, second, second.copy(), meta=meta)

@@ -171,10 +171,8 @@ class CubeTruth(Truth):
         log_rate = np.log(self.average, out=np.full(self.axes.shape, np.nan), where=lit[0])
         log_energy = np.log(self.axes.energy_center)[:, None, None]
         here = np.stack(np.broadcast_arrays(log_energy, log_rate))
-        dark = np.full_like(here[:, :1], np.nan)
-        below = np.concatenate([dark, here[:, :-1]], axis=1)
-        above = np.concatenate([here[:, 1:], dark], axis=1)
-        above, below = (np.where(np.isnan(x[1]), here, x) for x in (above, below))
+        beside = np.pad(here, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=np.nan)
+        above, below = (np.where(np.isnan(x[1]), here, x) for x in (beside[:, 2:], beside[:, :-2]))
         run, rise = above - below
         slope = np.divide(rise, run, out=np.zeros(run.shape), where=lit[0] & (run > 0))
         return 1 + np.clip(slope, -INDEX_MAX, INDEX_MAX)
@@ -182,9 +180,8 @@ class CubeTruth(Truth):
     @cached_property
     def _growth(self):
         """∫ (E / E₁)^s d ln E over each energy bin, full shape."""
-        return boxcox(
-            (self.axes.energy[1:] / self.axes.energy[:-1])[:, None, None], self._steepness
-        )
+        ratio = self.axes.energy[1:] / self.axes.energy[:-1]
+        return boxcox(ratio[:, None, None], self._steepness)
 
 
 def _overlap(source, target):

@@ -148,16 +148,13 @@ class GaussianTruth(Truth):
         cumulative distribution, and Gauss–Legendre nodes in ln E.
         """
         lowest, highest = self.energy_range
-        low, high = (
-            np.log(np.clip(edges, np.clip(energy_min, lowest, highest), highest))
-            for edges in (axes.energy[:-1], axes.energy[1:])
-        )
-        energy, weight = energy_nodes(low, high, max(1 / PANEL, self.steepest(axes) / FOLDS))
+        edges = np.log(np.clip(axes.energy, np.clip(energy_min, lowest, highest), highest))
+        density = max(1 / PANEL, self.steepest(axes) / FOLDS)
+        energy, weight = energy_nodes(edges[:-1], edges[1:], density)
         weight = weight * energy * self.spectrum(energy)
         lon, lat = (self._pixels(edges, energy) for edges in self._from_peak(axes))
-        return self.total_rate(zenith) * np.einsum(
-            "kn,knx,kny->kxy", weight, lon, lat, optimize=True
-        )
+        events = np.einsum("kn,knx,kny->kxy", weight, lon, lat, optimize=True)
+        return self.total_rate(zenith) * events
 
     def draw(self, livetime, zenith, rng):
         """A Poisson number of events; see `Truth.draw`."""
@@ -241,7 +238,6 @@ class GaussianTruth(Truth):
             edges = np.minimum(edges, 0.0)
         scaled = edges / self.width(energy)[..., None]
         # In the upper half the difference of two small tails, not of two numbers near one.
-        upper = scaled[..., :-1] > 0
         low, high = scaled[..., :-1], scaled[..., 1:]
-        share = np.where(upper, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
+        share = np.where(low > 0, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
         return 2 * share if self.quadrant else share

@@ -255,9 +255,9 @@ class ShapedTruth(Truth):
         log_range = np.abs(np.log(self.base.energy_range)).max()
         folds = self.base.steepest(axes) + 2 * self.curvature * log_range
         folds += abs(self.zenith_hardening * _log_cos(ZENITH_MAX))
-        steps = [self.turn_on_power * bool(self.turn_on_energy)]
-        steps += [self.ring_power * bool(self.ring_depth)]
-        return max(1 / PANEL, folds / FOLDS, max(steps) / STEP_PANEL)
+        turn_on = self.turn_on_power * bool(self.turn_on_energy)
+        ring = self.ring_power * bool(self.ring_depth)
+        return max(1 / PANEL, folds / FOLDS, turn_on / STEP_PANEL, ring / STEP_PANEL)
 
     def _nodes(self, edges, peak, direction, sigma):
         """Nodes and weights along one direction, and the number of the first in each pixel.

@@ -8,7 +8,7 @@ import click
 from simbg.models.selection import Selection
 from simbg.parallel import workers
 from simbg.validation.commands.output import say
-from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
+from simbg.validation.cross_validation.cross_validate import cross_validate
 from simbg.validation.figures.cross_validation import crossval_figure
 from simbg.validation.figures.style import encode
 
@@ -24,7 +24,7 @@ def cross_validate_store(data, method, exclude, group_by, skip_incomplete, out, 
         with workers(jobs, "validate", unit=" folds", quiet=quiet) as executor:
             result = cross_validate(data, selection, name, executor=executor)
         folder = Path(out) / f"data-{name.replace(':', '-')}"
-        write_crossval(result, folder, encode(crossval_figure(result.runs)))
+        result.write(folder, encode(crossval_figure(result.runs)))
         models.append({"method": name, "good": result.agree, "folder": str(folder)})
         say(f"{result.text}: {folder}")
     good = all(model["good"] for model in models)

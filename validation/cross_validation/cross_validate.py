@@ -20,7 +20,7 @@ from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.validation.cross_validation.held_out import HeldOut, hold_out
 
-__all__ = ["cross_validate", "write_crossval"]
+__all__ = ["cross_validate"]
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +107,16 @@ class CrossValidation:
         verdict = "agree" if self.agree else "differ"
         return TABLE.format(**self.summary, **about, verdict=verdict, margin=self.margin)
 
+    def write(self, out, picture=None):
+        """Write the table, the numbers of each run and a figure, a PNG if any, into a folder."""
+        runs = [{k: v for k, v in asdict(r).items() if k != "significances"} for r in self.runs]
+        record = {"method": self.method, "summary": self.summary, "runs": runs}
+        with new_directory(out, True, FILES) as folder:
+            (folder / "crossval.md").write_text(self.text + "\n", encoding="utf-8")
+            (folder / "crossval.json").write_text(json.dumps(record, indent=1) + "\n")
+            if picture is not None:
+                (folder / "crossval.png").write_bytes(picture)
+
 
 def _width(values):
     return values.std(ddof=1) if values.size > 1 else np.nan
@@ -133,9 +143,7 @@ def cross_validate(store, selection, method="histogram", executor=None):
         The same for any executor.
     """
     runs = runs_of(open_store(store), selection)
-    observations = [
-        o for o, group in zip(runs.observations, runs.group_id, strict=True) if group >= 0
-    ]
+    observations = [runs.observations[i] for i in np.flatnonzero(runs.group_id >= 0)]
     if len(observations) < N_FOLDS:
         raise ValueError(f"{store}: got {len(observations)} runs, expected {N_FOLDS} or more")
     sources = known_sources(selection.exclude, limit=selection.limit)
@@ -161,22 +169,7 @@ def _fold(observations, free, method, groups, fold):
     held = sorted(observations, key=lambda run: run.alt)[fold::N_FOLDS]
     ids = {run.obs_id for run in held}
     models = fit_runs(method, [run for run in observations if run.obs_id not in ids], AXES, groups)
-    judged = [
-        hold_out(check_cube(models.at(run), AXES).per("livetime"), run, fold)
-        for run in held
-        if run.obs_id in free
-    ]
+    tested = [run for run in held if run.obs_id in free]
+    cubes = (check_cube(models.at(run), AXES).per("livetime") for run in tested)
+    judged = (hold_out(cube, run, fold) for cube, run in zip(cubes, tested, strict=True))
     return [run for run in judged if run is not None]
-
-
-def write_crossval(result, out, picture=None):
-    """Write the table, the numbers of each run and the figure, a PNG if any, into a folder."""
-    with new_directory(out, True, FILES) as folder:
-        (folder / "crossval.md").write_text(result.text + "\n", encoding="utf-8")
-        runs = [
-            {k: v for k, v in asdict(run).items() if k != "significances"} for run in result.runs
-        ]
-        record = {"method": result.method, "summary": result.summary, "runs": runs}
-        (folder / "crossval.json").write_text(json.dumps(record, indent=1) + "\n")
-        if picture is not None:
-            (folder / "crossval.png").write_bytes(picture)

@@ -24,29 +24,23 @@ def significance_width(experiment, cube):
     values = np.concatenate([np.zeros(0), *(run.significances for run in held_out)])
     if values.size < 2:
         return {}
-    width = float(values.std())
-    error = width / math.sqrt(2 * values.size)
+    width, error = float(values.std()), float(values.std()) / math.sqrt(2 * values.size)
     return {"significance_width": width, "significance_width_error": error}
 
 
 def _coarse(cube):
     """The cube over larger pixels: means of what is known, weighted with solid angle."""
-    axes, edges = cube.axes, []
-    for name in ("fov_lon", "fov_lat"):
-        values = getattr(axes, name)
-        step = max(1, round(PIXEL / np.diff(values).mean()))
-        edges.append(np.arange(0, values.size - 1, step))
+    axes, field = cube.axes, (cube.axes.fov_lon, cube.axes.fov_lat)
+    steps = (max(1, round(PIXEL / np.diff(edges).mean())) for edges in field)
+    first = [np.arange(0, edges.size - 1, step) for edges, step in zip(field, steps, strict=True)]
     known = np.isfinite(cube.rate)
     weight = np.where(known, axes.solid_angle, 0.0)
-    rate = _summed(np.where(known, cube.rate, 0.0) * weight, edges)
-    weight = _summed(weight, edges)
+    rate = _summed(np.where(known, cube.rate, 0.0) * weight, first)
+    weight = _summed(weight, first)
     rate = np.divide(rate, weight, out=np.full(rate.shape, np.nan), where=weight > 0)
-    new = [
-        np.append(getattr(axes, name)[first], getattr(axes, name)[-1])
-        for name, first in zip(("fov_lon", "fov_lat"), edges, strict=True)
-    ]
+    new = [np.append(edges[i], edges[-1]) for edges, i in zip(field, first, strict=True)]
     return BackgroundCube(Axes(axes.energy, *new), rate)
 
 
-def _summed(values, edges):
-    return np.add.reduceat(np.add.reduceat(values, edges[0], axis=1), edges[1], axis=2)
+def _summed(values, first):
+    return np.add.reduceat(np.add.reduceat(values, first[0], axis=1), first[1], axis=2)

@@ -12,7 +12,7 @@ from simbg.models.selection import Selection
 from simbg.parallel import workers
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
-from simbg.validation.cross_validation.cross_validate import cross_validate, write_crossval
+from simbg.validation.cross_validation.cross_validate import cross_validate
 from simbg.validation.figures.cross_validation import crossval_figure
 from simbg.validation.figures.style import encode
 
@@ -56,7 +56,7 @@ def test_workers_change_nothing(flat):
 
 
 def test_files(flat, tmp_path):
-    write_crossval(flat[1], tmp_path / "out", encode(crossval_figure(flat[1].runs)))
+    flat[1].write(tmp_path / "out", encode(crossval_figure(flat[1].runs)))
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"crossval.md", "crossval.json", "crossval.png"}
 
