@@ -104,13 +104,9 @@ def _simulate(outdir, scenario=SCENARIO):
 
 def _rebuild(store, n_runs):
     """What `simbg reconstruct --exclude none` does, in one group, with the regions it finds."""
-    regions = [path for path in [store / REGIONS] if path.is_file()]
-    selection = Selection(
-        tuple(range(1, n_runs + 1)),
-        ("none", *regions),
-        Groups((0, 90), (-90, 270)),
-        sources="mask" if regions else "drop",
-    )
+    regions, groups = list(store.glob(REGIONS)), Groups((0, 90), (-90, 270))
+    runs, sources = tuple(range(1, n_runs + 1)), "mask" if regions else "drop"
+    selection = Selection(runs, ("none", *regions), groups, sources=sources)
     with workers() as executor, tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
         reconstruct_store(store, models, "gadf", "histogram", selection, executor=executor)
@@ -126,8 +122,8 @@ def _seconds(function, *arguments):
 
 def _peak_memory(store, n_runs):
     """Peak memory (MB) of a process that rebuilds runs and its workers, each as the largest."""
-    words = "-m", __spec__.name, "--peak-of", str(store), str(n_runs)
-    return float(subprocess.check_output([sys.executable, *words]))
+    words = sys.executable, "-m", __spec__.name, "--peak-of", str(store), str(n_runs)
+    return float(subprocess.check_output(words))
 
 
 def _placed(place, events):
@@ -172,8 +168,7 @@ def _report(name, unit, value, plain, target):
     ratio = plain and (value / plain if speed else plain / value)
     reached = value >= target if speed else value <= target
     texts = ["" if number is None else f"{number:.3g}" for number in (value, plain, ratio)]
-    goal = f"{'≥' if speed else '≤'} {target:g}"
-    goal = f"{goal:6s} {'yes' if reached else 'no'}"
+    goal = f"{'≥' if speed else '≤'} {target:<4g} {'yes' if reached else 'no'}"
     click.echo(LINE.format(name, *texts[:2], unit, texts[2], goal))
     facts = {"name": name, "unit": unit, "value": value, "plain": plain, "target": target}
     return facts | {"ratio": ratio, "reached": reached}
@@ -191,12 +186,11 @@ def benchmark(json_, peak_of):
         return
     click.echo(LINE.format(f"{CORES} cores", "ours", "plain", "", "ratio", "target"))
     with tempfile.TemporaryDirectory() as folder:
-        figures = [
-            _report(*one) for one in chain(measure_stores(Path(folder)), measure_functions())
-        ]
+        measurements = chain(measure_stores(Path(folder)), measure_functions())
+        figures = [_report(*measurement) for measurement in measurements]
     if json_:
-        content = {"cores": CORES, "figures": figures}
-        Path(json_).write_text(json.dumps(content, indent=2) + "\n")
+        text = json.dumps({"cores": CORES, "figures": figures}, indent=2)
+        Path(json_).write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -91,9 +91,8 @@ def _pair(model, experiment):
     true, rate = replace(true, **arrays), model.rate[np.ix_(*bins)]
     # No double of a rate that is no nonsense overflows when it is squared.
     if bad := np.count_nonzero(exposed & ~((rate >= 0) & (rate < 1e100))):
-        raise ValueError(
-            f"got {bad} rates of {exposed.sum()} that are negative or no number, expected 0 or more"
-        )
+        got = f"got {bad} rates of {exposed.sum()} that are negative or no number"
+        raise ValueError(f"{got}, expected 0 or more")
     # The clock is turned with the runs' own times, bin by bin, whatever the file says of them.
     own = {"livetime": true.livetime, "ontime": true.ontime, "clock": model.clock}
     return CubePair(true, BackgroundCube(true.axes, rate, **own))
@@ -136,19 +135,14 @@ def ranking(rows):
     accuracies = {}
     for row in rows:
         accuracies.setdefault(row["group"], []).append(row.get("accuracy"))
-    means = {
-        group: float(np.exp(np.mean([np.log(_limited(value)) for value in values])))
-        for group, values in accuracies.items()
-    }
-    return [
-        {
-            "rank": 1 + sum(other < means[group] for other in means.values()),
-            "group": group,
-            "accuracy": means[group],
-            "n_fields": sum(value is not None for value in accuracies[group]),
-        }
-        for group in sorted(means, key=lambda group: (means[group], group))
-    ]
+    n_fields = {group: sum(a is not None for a in values) for group, values in accuracies.items()}
+    logs = {group: [np.log(_limited(a)) for a in values] for group, values in accuracies.items()}
+    means = {group: float(np.exp(np.mean(values))) for group, values in logs.items()}
+    ranks = []
+    for group, mean in sorted(means.items(), key=lambda item: item[::-1]):
+        facts = {"group": group, "accuracy": mean, "n_fields": n_fields[group]}
+        ranks.append({"rank": 1 + sum(other < mean for other in means.values())} | facts)
+    return ranks
 
 
 def _limited(accuracy):

@@ -150,9 +150,8 @@ def _open_seal(outdir, public):
         schema, sealed = seal["schema"], seal["sha256"]
         dict(seal["files"]), dict(seal["versions"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path}: got no seal ({error!r}), expected that of a challenge"
-        ) from error
+        text = f"{path}: got no seal ({error!r}), expected that of a challenge"
+        raise ValueError(text) from error
     if schema != SCHEMA:
         raise ValueError(f"{path}: got schema {schema}, expected {SCHEMA}")
     paths = outdir / "secret" / "answer.json", public / "answer.json"
@@ -172,10 +171,8 @@ def _check_stores(public, seal, remade):
         if existing.get(name) != sealed.get(name):
             raise ValueError(f"{public / name}: got other bytes than were sealed, or none")
         if again.get(name) != sealed[name] and not _same(public / name, remade / name):
-            raise ValueError(
-                f"answer: it makes another {name} than was sealed with {seal['versions']}; "
-                f"here are {_versions()}"
-            )
+            got = f"answer: it makes another {name} than was sealed with {seal['versions']}"
+            raise ValueError(f"{got}; here are {_versions()}")
 
 
 def _same(a, b):

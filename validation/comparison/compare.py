@@ -8,21 +8,14 @@ ones.
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from operator import attrgetter
 
 import numpy as np
 
 from simbg.cube import BackgroundCube
 from simbg.io.safe_files import finite_or_none
+from simbg.validation.comparison import matched_cubes
 from simbg.validation.comparison.conventions import find_fault
-from simbg.validation.comparison.matched_cubes import (
-    at_equal_norms,
-    common_bins,
-    count_pair,
-    find_problems,
-    is_counted,
-    normalized,
-    same_clock,
-)
 from simbg.validation.comparison.measures import MEASURES, fit_widths
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
 from simbg.validation.metrics.metric import MetricValue
@@ -38,7 +31,10 @@ MARGIN = 0.005
 FIELD = "width", "fov_lon_mean", "fov_lat_mean"
 ALL = "index", "center_index", *FIELD
 SHAPES = {"none": ALL, "cube": ALL, "image": FIELD}
-# Of the table of widths.
+# What plain numbers hold: of the comparison, of a measure, and in the table of widths.
+FACTS = "name", "agree", "verdict", "fault", "binning", "problems", "differs_in"
+NUMBERS = "value", "error", "reference", "limit", "unit"
+NUMBERS_OF = attrgetter("value", "error", "ideal", "limit", "unit")
 COLUMNS = "energy_min", "energy_max", "a", "b", "a_error", "b_error"
 # Ratios that say where they come from.
 KNOWN_RATIOS = {
@@ -90,10 +86,10 @@ def compare(a, b, normalize="none", name="A, B"):
 
 
 def _compare_same_axes(a, b, **options):
-    a, b = same_clock(a, b)
-    problems, comparable = find_problems(a, b)
+    a, b = matched_cubes.same_clock(a, b)
+    problems, comparable = matched_cubes.find_problems(a, b)
     if comparable:
-        a, b = common_bins(a, b)
+        a, b = matched_cubes.common_bins(a, b)
     return Comparison(reference=a, b=b, problems=problems, comparable=comparable, **options)
 
 
@@ -157,12 +153,13 @@ class Comparison:
     def a(self):
         if not self.comparable:
             return self.reference
-        return normalized(self.reference, self.b, self.normalize)
+        return matched_cubes.normalized(self.reference, self.b, self.normalize)
 
     @cached_property
     def counted(self):
         """Which of reference and b was made from counts."""
-        return self.interpolated or (is_counted(self.reference), is_counted(self.b))
+        a, b = self.reference, self.b
+        return self.interpolated or (matched_cubes.is_counted(a), matched_cubes.is_counted(b))
 
     @property
     def statistical(self):
@@ -171,13 +168,13 @@ class Comparison:
     @cached_property
     def pair(self):
         """Counts of both at the norm of what was counted: a `CubePair`, the reference for true."""
-        return count_pair(*at_equal_norms(self.reference, self.b, self.counted), self.counted)
+        cubes = matched_cubes.at_equal_norms(self.reference, self.b, self.counted)
+        return matched_cubes.count_pair(*cubes, self.counted)
 
     @cached_property
     def widths(self):
-        if not self.comparable:
-            return np.full((self.b.axes.shape[0], 4), np.nan)
-        return fit_widths(self.pair)
+        unknown = np.full((self.b.axes.shape[0], 4), np.nan)
+        return fit_widths(self.pair) if self.comparable else unknown
 
     @cached_property
     def _quick_measures(self):
@@ -199,23 +196,21 @@ class Comparison:
             # Counts of the reference scatter, too.
             noise = math.sqrt(1 + self.pair.expected.sum() / self.reference.counts.sum())
         differences = {}
-        for name in names:
-            measure = MEASURES[name]
+        for measure in (MEASURES[name] for name in names):
             b = measure(self)
             error = b.error * noise if measure.shows_bias else b.error
             limit = self._limit(measure, b.value, error, b.ideal)
-            differences[name] = Difference(b.value, error, b.ideal, b.unit, limit)
+            differences[measure.name] = Difference(b.value, error, b.ideal, b.unit, limit)
         return differences
 
     def _limit(self, measure, value, error, ideal):
+        # Without noise a fit that fails for one cube alone is a difference, too.
+        tested = math.isfinite(value) or math.isfinite(ideal)
         if self.statistical:
             # Counts where none are expected are infinitely unlikely.
             known = (math.isfinite(value) or value == math.inf) and math.isfinite(ideal + error)
             # Interpolated counts are not Poisson's.
             tested = known and (measure.shows_bias or not self.interpolated)
-        else:
-            # Without noise a fit that fails for one cube alone is a difference, too.
-            tested = math.isfinite(value) or math.isfinite(ideal)
         if not tested:
             return None
         tests = len(SHAPES[self.normalize]) + (self.normalize == "none") + 1
@@ -231,9 +226,8 @@ class Comparison:
     @cached_property
     def agree(self):
         """Whether nothing differs."""
-        if self.problems or self.fault is not None or _beyond_limits(self._quick_measures):
-            return False
-        return not self.differs_in
+        faulty = self.problems or self.fault is not None
+        return not (faulty or _beyond_limits(self._quick_measures) or self.differs_in)
 
     @property
     def verdict(self):
@@ -269,33 +263,18 @@ class Comparison:
         """Plain numbers, None where there is none."""
         energy = self.b.axes.energy
         rows = np.column_stack([energy[:-1], energy[1:], self.widths]).tolist()
-        content = {
-            "name": self.name,
-            "agree": self.agree,
-            "verdict": self.verdict,
-            "fault": self.fault,
-            "binning": self.binning,
-            "problems": list(self.problems),
-            "differs_in": self.differs_in,
-            "measures": {
-                name: {
-                    "value": m.value,
-                    "error": m.error,
-                    "reference": m.ideal,
-                    "limit": m.limit,
-                    "unit": m.unit,
-                }
-                for name, m in self.measures.items()
-            },
-            "widths": [dict(zip(COLUMNS, row, strict=True)) for row in rows],
+        content = {name: getattr(self, name) for name in FACTS}
+        content["measures"] = {
+            name: dict(zip(NUMBERS, NUMBERS_OF(measure), strict=True))
+            for name, measure in self.measures.items()
         }
+        content["widths"] = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
         return finite_or_none(content)
 
 
 def _beyond_limits(measures):
-    excess = {
-        name: (m.value - m.ideal) / m.limit for name, m in measures.items() if m.limit is not None
-    }
+    tested = {name: m for name, m in measures.items() if m.limit is not None}
+    excess = {name: (m.value - m.ideal) / m.limit for name, m in tested.items()}
     # Counts that agree better than chance has it are no difference.
     excess = {name: abs(x) if MEASURES[name].shows_bias else x for name, x in excess.items()}
     names = [name for name, x in excess.items() if not x <= 1]

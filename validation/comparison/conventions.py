@@ -80,6 +80,8 @@ def find_fault(a, b, judge, original):
 
 def edge_units(a, b):
     """Units in which the edges of either axes seem to be, in words; empty if they are right."""
+    if a.shape != b.shape:
+        return ""
     units = [("angles in rad", 1.0, np.rad2deg(1.0))]
     units += [(f"energies in {unit}", scale, 1.0) for unit, scale in (("GeV", 1e-3), ("MeV", 1e-6))]
     for label, wrong, right in (("B", b, a), ("A", a, b)):
@@ -87,9 +89,7 @@ def edge_units(a, b):
             edges = [wrong.energy * energy, wrong.fov_lon * angle, wrong.fov_lat * angle]
             expected = [right.energy, right.fov_lon, right.fov_lat]
             # In a file of single precision edges are right to 1e-7.
-            if a.shape == b.shape and np.allclose(
-                np.hstack(edges), np.hstack(expected), 1e-6, 1e-6
-            ):
+            if np.allclose(np.hstack(edges), np.hstack(expected), 1e-6, 1e-6):
                 return f"; {label} seems to have {words}"
     return ""
 
@@ -111,14 +111,10 @@ def _without(fault, a, b, judge, original):
     """The comparison without a fault, if that is why the cubes differ; else None."""
     for words, *corrected in fault.correct(a, b):
         comparison = judge(*corrected)
-        if (
-            comparison.agree
-            and (original is None or explains(comparison, original))
-            and all(
-                is_likelier(comparison, judge(*rival))
-                for rival in fault.rivals(a, b, comparison.statistical)
-            )
-        ):
+        if not comparison.agree or (original is not None and not explains(comparison, original)):
+            continue
+        rivals = fault.rivals(a, b, comparison.statistical)
+        if all(is_likelier(comparison, judge(*rival)) for rival in rivals):
             return replace(comparison, fault=f"{fault.name} (B agrees with A when {words})")
     return None
 
@@ -166,6 +162,11 @@ def _units(wrong, right, factor, words):
     yield _unit(f"{right} instead of per {wrong}", factor, 1.0, words)
 
 
+def _centers(label, mean):
+    correct = partial(corrections.values_at_centers, label=label, mean=mean)
+    return Fault(f"{label} holds values at bin centres, not averages", correct, _other_norm)
+
+
 def _energy_widths(axes):
     return MEV_PER_TEV * np.diff(axes.energy)[:, None, None]
 
@@ -197,15 +198,7 @@ UNITS = (
 )
 ENERGY = (
     *(Fault("energy is off by a bin", partial(corrections.energy_shift, shift=n)) for n in (-1, 1)),
-    *(
-        Fault(
-            f"{label} holds values at bin centres, not averages",
-            partial(corrections.values_at_centers, label=label, mean=mean),
-            _other_norm,
-        )
-        for label in "BA"
-        for mean in ("logarithmic", "arithmetic")
-    ),
+    *(_centers(label, mean) for label in "BA" for mean in ("logarithmic", "arithmetic")),
 )
 ALIGNMENT = "the field is that of the other alignment"
 # Simple ones first: a later tuple is tried if nothing in those before it helps.

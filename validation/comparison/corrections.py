@@ -8,15 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from simbg.validation.comparison import matched_cubes
 from simbg.validation.comparison.bin_averages import bin_averages, center_values
-from simbg.validation.comparison.matched_cubes import (
-    CLOCKS,
-    changed,
-    exposure,
-    is_counted,
-    same_clock,
-    scaled,
-)
 from simbg.validation.comparison.rotation import fit_rotation, rotate_field
 
 __all__ = []
@@ -53,10 +46,10 @@ def other_label(a, b):
 
 def other_alignment(a, b, mirror=True, limit=180.0):
     """The cube without counts, in the other alignment at the parallactic angle that fits best."""
-    counted = is_counted(a), is_counted(b)
+    counted = matched_cubes.is_counted(a), matched_cubes.is_counted(b)
     if all(counted) or not _same_edges(a.axes, b.axes):
         return
-    a, b = same_clock(a, replace(b, axes=a.axes))
+    a, b = matched_cubes.same_clock(a, replace(b, axes=a.axes))
     angle = fit_rotation(*((b, a) if counted[0] else (a, b)), mirror, limit)
     if np.isfinite(angle):
         words = f"it is mirrored and turned by a parallactic angle of {angle:.1f} deg"
@@ -71,7 +64,7 @@ def wrong_unit(a, b, words, factor, power):
     """Rates times a power of a number, or of a function of the axes."""
     if b.axes.same_as(a.axes):
         value = factor(b.axes) if callable(factor) else factor
-        yield words, a, scaled(b, value**power)
+        yield words, a, matched_cubes.scaled(b, value**power)
 
 
 def clock(a, b):
@@ -82,7 +75,7 @@ def clock(a, b):
     other = "ontime" if b.clock == "livetime" else "livetime"
     words = f"its rates are taken to be per {other} instead of per {b.clock}"
     yield words, a, replace(b, clock=other)
-    time = exposure(b)
+    time = matched_cubes.exposure(b)
     if time is not None:
         times = {other: time, b.clock: time * ratio}
         yield f"{words}, its {b.clock} too", a, replace(b, clock=other, **times)
@@ -93,7 +86,7 @@ def corrected_twice(a, b):
     ratio = _clock_ratio(a, b)
     if ratio is not None:
         quotient = "livetime / ontime" if b.clock == "livetime" else "ontime / livetime"
-        yield f"its rates are multiplied by {quotient}", a, scaled(b, ratio)
+        yield f"its rates are multiplied by {quotient}", a, matched_cubes.scaled(b, ratio)
 
 
 def energy_shift(a, b, shift):
@@ -113,7 +106,7 @@ def energy_shift(a, b, shift):
     moved = replace(rows, axes=target.axes)
     words = f"its rates are moved by {shift:+d} energy bin"
     yield words, target, moved
-    events = scaled(moved, rows.axes.volume / target.axes.volume)
+    events = matched_cubes.scaled(moved, rows.axes.volume / target.axes.volume)
     yield f"{words} as events", target, events
     if b.counts is not None and start == 0:
         there = _energies(b, first + step, last + step)
@@ -123,10 +116,10 @@ def energy_shift(a, b, shift):
 def values_at_centers(a, b, label, mean):
     """B (or A) holds rates at bin centres, the other averages, as estimated from neighbours."""
     # Counts are those of bins: a measurement holds averages.
-    if not b.axes.same_as(a.axes) or is_counted(b if label == "B" else a):
+    if not b.axes.same_as(a.axes) or matched_cubes.is_counted(b if label == "B" else a):
         return
     words = f"{label}'s rates are taken for those at bin centres, {mean} in energy"
-    if is_counted(a):
+    if matched_cubes.is_counted(a):
         yield words, a, replace(b, rate=bin_averages(b.axes, b.rate, mean), rate_error=None)
     else:
         convert = center_values if label == "B" else bin_averages
@@ -140,7 +133,7 @@ def _same_edges(a, b):
 
 def _each(cube, move, axes):
     """The cube over other axes, all of its arrays moved."""
-    arrays = changed(cube, move, "rate", "rate_error", "counts", *CLOCKS)
+    arrays = matched_cubes.changed(cube, move, "rate", "rate_error", "counts")
     return replace(cube, axes=axes, **arrays)
 
 

@@ -33,9 +33,8 @@ def same_clock(a, b):
     if a.clock == b.clock:
         return a, b
     if not known:
-        raise ValueError(
-            f"got a cube per {a.clock} and one per {b.clock}, and no dead time to convert with"
-        )
+        clocks = f"got a cube per {a.clock} and one per {b.clock}"
+        raise ValueError(f"{clocks}, and no dead time to convert with")
     return (a.per(b.clock), b) if known[0] is a else (a, b.per(a.clock))
 
 
@@ -47,23 +46,20 @@ def find_problems(a, b):
     problems : tuple of str
     comparable : bool
     """
-    problems, comparable = [], True
+    problems = []
     for label, cube in (("A", a), ("B", b)):
         exposed = np.ones(cube.axes.shape, bool) if cube.livetime is None else cube.livetime > 0
         if missing := np.count_nonzero(exposed & ~np.isfinite(cube.rate)):
-            problems.append(
-                f"{label} has no rate in {missing} of {exposed.sum()} bins with exposure"
-            )
+            bins = f"{missing} of {exposed.sum()} bins with exposure"
+            problems.append(f"{label} has no rate in {bins}")
         if negative := np.count_nonzero(cube.rate < 0):
             problems.append(f"{label} has negative rates in {negative} bins")
         if not cube.total > 0:
             problems.append(f"{label} is empty")
-            comparable = False
     common = np.isfinite(a.rate) & np.isfinite(b.rate)
-    if not (np.any(a.rate[common] > 0) and np.any(b.rate[common] > 0)):
+    if not (overlap := np.any(a.rate[common] > 0) and np.any(b.rate[common] > 0)):
         problems.append("no bin holds a rate in both")
-        comparable = False
-    return tuple(problems), comparable
+    return tuple(problems), bool(overlap and a.total > 0 and b.total > 0)
 
 
 def common_bins(a, b):
@@ -73,15 +69,16 @@ def common_bins(a, b):
         used &= True if cube.livetime is None else cube.livetime > 0
 
     def cut(cube):
-        arrays = changed(cube, lambda values: np.where(used, values, 0), "counts", *CLOCKS)
+        arrays = changed(cube, lambda values: np.where(used, values, 0), "counts")
         return replace(cube, rate=np.where(used, cube.rate, np.nan), **arrays)
 
     return cut(a), cut(b)
 
 
 def changed(cube, change, *names):
-    """Those of the named arrays that the cube has, changed, by name."""
-    return {name: change(v) for name in names if (v := getattr(cube, name)) is not None}
+    """The times and those of the named arrays that the cube has, changed, by name."""
+    arrays = {name: getattr(cube, name) for name in (*names, *CLOCKS)}
+    return {name: change(values) for name, values in arrays.items() if values is not None}
 
 
 def scale_factor(a, b, normalize):

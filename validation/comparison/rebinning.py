@@ -14,13 +14,7 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.truth.from_file import CubeTruth
 from simbg.validation.comparison.conventions import edge_units
-from simbg.validation.comparison.matched_cubes import (
-    CLOCKS,
-    changed,
-    exposure,
-    is_counted,
-    same_clock,
-)
+from simbg.validation.comparison.matched_cubes import changed, exposure, is_counted, same_clock
 
 __all__ = ["common_binning"]
 
@@ -155,7 +149,7 @@ def _merge(cube, axes):
     if counted:
         highest, lowest = merge(time, np.maximum), merge(time, np.minimum)
         used = whole & (highest - lowest <= SAME_EXPOSURE * highest)
-    arrays = changed(cube, lambda time: used * merge(time * cube.axes.volume) / volume, *CLOCKS)
+    arrays = changed(cube, lambda time: used * merge(time * cube.axes.volume) / volume)
     if cube.counts is not None:
         arrays["counts"] = np.where(used, merge(cube.counts), 0)
     enough = not counted or arrays["counts"].sum() >= COUNTS_PART * merge(cube.counts).sum()
@@ -168,10 +162,8 @@ def _interpolated(a, b, axes, text):
     """Both over the axes, by interpolation."""
     for label, cube in (("A", a), ("B", b)):
         if negative := np.count_nonzero(cube.rate < 0):
-            raise Incomparable(
-                f"binned differently, and {label} has {negative} negative rates: "
-                "expected the same edges, or none"
-            )
+            got = f"binned differently, and {label} has {negative} negative rates"
+            raise Incomparable(f"{got}: expected the same edges, or none")
     cubes = [_interpolate(cube, axes) for cube in (a, b)]
     return CommonBinning(*cubes, f"{text}, an approximation", (is_counted(a), is_counted(b)))
 
@@ -187,7 +179,7 @@ def _interpolate(cube, axes):
     rate = _averages(cube.axes, np.where(known, cube.rate, 0.0), axes)
     # The same of any bin of which something is not known.
     whole = _averages(cube.axes, ~known * 1.0, axes) <= SAME_EDGE
-    arrays = changed(cube, lambda time: whole * _averages(cube.axes, time, axes), *CLOCKS)
+    arrays = changed(cube, lambda time: whole * _averages(cube.axes, time, axes))
     arrays["counts"] = None
     if cube.counts is not None and cube.clock in arrays:
         arrays["counts"] = whole * rate * axes.volume * arrays[cube.clock]

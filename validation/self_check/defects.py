@@ -145,10 +145,8 @@ def _point_source(field, size):
 
     With the background's spectrum, at a place that is no pixel's centre.
     """
-    lon, lat = (
-        np.diff(ndtr((edges - x) / PSF))
-        for edges, x in ((field.axes.fov_lon, 1.03), (field.axes.fov_lat, -0.52))
-    )
+    edges = field.axes.fov_lon - 1.03, field.axes.fov_lat + 0.52
+    lon, lat = (np.diff(ndtr(distance / PSF)) for distance in edges)
     spectrum = field.expected.sum(axis=(1, 2), keepdims=True) / field.events
     return field.expected + size * field.events * spectrum * lon[:, None] * lat
 
@@ -286,18 +284,14 @@ def _upper_edge(field, size):
 @_defect("dead quadrant")
 def _dead_quadrant(field, size):
     """Share of a quadrant's events lost."""
-    axes = field.axes
-    quadrant = (axes.fov_lon_center[:, None] > 0) & (axes.fov_lat_center > 0)
+    quadrant = (field.axes.fov_lon_center[:, None] > 0) & (field.axes.fov_lat_center > 0)
     return field.expected * (1 - size * quadrant)
 
 
 @_defect("reflecting borders", kind="cube")
 def _reflecting_borders(field, size):
     """Share of the step to borders of a reflecting smoother."""
-    passes = 4
-    near = passes + 1
-    changed = smooth(field.expected, field.axes, passes)
-    inner = np.s_[:, near:-near, near:-near]
+    changed, inner = smooth(field.expected, field.axes, 4), np.s_[:, 5:-5, 5:-5]
     changed[inner] = field.expected[inner]
     return _toward(field, size, changed)
 

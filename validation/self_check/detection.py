@@ -13,7 +13,7 @@ from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
 
-__all__ = ["PROBES", "CleanRuns", "Detection", "detect", "self_check"]
+__all__ = ["PROBES", "CleanRuns", "Detection", "self_check"]
 
 # Metrics with a criterion, but for that of masks, which the field does not have.
 PROBES = tuple(
@@ -71,6 +71,33 @@ class Detection:
     def ratio(self):
         """Smallest size found over the Cramér–Rao limit."""
         return self.smallest / self.limit
+
+    @classmethod
+    def of(cls, seed, defect, n_replicates=N_REPLICATES):
+        """Plant one defect at its full size and at smaller ones, down to what is no longer found.
+
+        Parameters
+        ----------
+        seed : int
+        defect : Defect
+        n_replicates : int
+        """
+        at_full = _pulls(defect, defect.full, seed, 0, n_replicates)
+        limit = float(defect.limit)
+        size = min(defect.full, START * limit)
+        sizes, power, smallest, first = [], [], np.nan, ""
+        for number in range(1, MAX_SIZES + 1):
+            pulls = _pulls(defect, size, seed, number, n_replicates)
+            sizes.append(float(size))
+            power.append(_power(pulls))
+            if power[-1] < POWER:
+                break
+            smallest, hits = sizes[-1], (np.abs(pulls) > sigmas(RATE)).sum(axis=0)
+            first = PROBES[np.lexsort((np.abs(pulls).mean(axis=0), hits))[-1]]
+            size /= STEP
+        facts = defect.name, defect.about, defect.unit, defect.events, defect.full
+        pulls, found = tuple(np.nanmean(at_full, axis=0).tolist()), _power(at_full) >= POWER
+        return cls(*facts, found, pulls, smallest, first, limit, tuple(sizes), tuple(power))
 
 
 @dataclass(frozen=True)
@@ -130,7 +157,7 @@ def self_check(seed, executor=None, names=None, n_replicates=N_REPLICATES, n_cle
         The same for any executor.
     """
     run = executor.map if executor else map
-    search = partial(detect, seed, n_replicates=n_replicates)
+    search = partial(Detection.of, seed, n_replicates=n_replicates)
     # One stream of work: the longest first would need to know which that is.
     detections = list(run(search, [DEFECTS[name] for name in names or DEFECTS]))
     batches = [range(i, min(i + BATCH, n_clean)) for i in range(0, n_clean, BATCH)]
@@ -138,53 +165,14 @@ def self_check(seed, executor=None, names=None, n_replicates=N_REPLICATES, n_cle
     return detections, CleanRuns(2 * stats.norm.sf(np.abs(pulls)))
 
 
-def detect(seed, defect, n_replicates=N_REPLICATES):
-    """Plant one defect at its full size and at smaller ones, down to what is no longer found.
-
-    Parameters
-    ----------
-    seed : int
-    defect : Defect
-    n_replicates : int
-
-    Returns
-    -------
-    detection : Detection
-    """
-
-    def hits(pulls):
-        return np.abs(pulls) > sigmas(RATE)
-
-    def power_of(pulls):
-        return float(hits(pulls).any(axis=1).mean())
-
-    at_full = _pulls(defect, defect.full, seed, 0, n_replicates)
-    size = min(defect.full, START * defect.limit)
-    sizes, power, smallest, first = [], [], np.nan, ""
-    for number in range(1, MAX_SIZES + 1):
-        pulls = _pulls(defect, size, seed, number, n_replicates)
-        sizes.append(float(size))
-        power.append(power_of(pulls))
-        if power[-1] < POWER:
-            break
-        smallest = sizes[-1]
-        first = PROBES[np.lexsort((np.abs(pulls).mean(axis=0), hits(pulls).sum(axis=0)))[-1]]
-        size /= STEP
-    return Detection(
-        **{name: getattr(defect, name) for name in ("name", "about", "unit", "events", "full")},
-        found=power_of(at_full) >= POWER,
-        pulls=tuple(np.nanmean(at_full, axis=0).tolist()),
-        smallest=smallest,
-        first=first,
-        limit=float(defect.limit),
-        sizes=tuple(sizes),
-        power=tuple(power),
-    )
-
-
 def _pulls(defect, size, seed, number, n_replicates):
     rngs = (named_rng(seed, f"defect {defect.name}", number, i) for i in range(n_replicates))
     return np.array([_probe(defect.pair(size, rng)) for rng in rngs])
+
+
+def _power(pulls):
+    """Share of the replicates in which a metric is beyond its limit."""
+    return float((np.abs(pulls) > sigmas(RATE)).any(axis=1).mean())
 
 
 def _clean_pulls(seed, numbers):

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from simbg.parallel import Inline
 from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.self_check.defects import DEFECTS
-from simbg.validation.self_check.detection import PROBES, CleanRuns, detect, self_check
+from simbg.validation.self_check.detection import PROBES, CleanRuns, Detection, self_check
 
 # Of each statistical test; seeds were not chosen after looking (others pass, too).
 FALSE_ALARM = 1e-6
@@ -40,7 +40,7 @@ def test_detection(checked):
 
 def test_detection_of_what_cannot_be_found():
     """A defect of no size: not found, no smallest size, no metric."""
-    found = detect(8, replace(DEFECTS["norm"], full=1e-6), QUICK)
+    found = Detection.of(8, replace(DEFECTS["norm"], full=1e-6), QUICK)
     assert not found.found
     assert np.isnan(found.smallest)
     assert found.first == ""
