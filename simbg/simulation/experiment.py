@@ -3,8 +3,10 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 from astropy.table import Table
 
+from simbg.cube import BackgroundCube
 from simbg.observations.observation import Observation
 from simbg.simulation.events import simulate_run
 from simbg.simulation.expectations import expected_stack
@@ -120,6 +122,12 @@ class Experiment:
         """
         dark = replace(self.scenario, sources=())
         return expected_stack(dark, self.runs, axes, threshold_bin, claimed=True)
+
+    def true_cube(self, axes):
+        """The true background, exposed as it is: a run exposes bins wholly above its threshold."""
+        stack = self.background(axes)
+        rate = stack.counts / np.where(stack.livetime > 0, stack.livetime, np.nan) / axes.volume
+        return BackgroundCube(axes, rate, None, stack.counts, stack.livetime, stack.ontime)
 
     def write(self, outdir, scheme="gadf", overwrite=False, executor=None):
         """Simulate the runs and write them as a data store.

@@ -40,22 +40,19 @@ def ring_average(truth, energy, offset, zenith=0.0):
     (2, 3)
     """
     energy, offset = np.asarray(energy, float), np.asarray(offset, float)
-    log_energy = np.log(energy)
-    nodes, weight = energy_nodes(log_energy[:-1], log_energy[1:], 1 / PANEL)
+    nodes, weight = energy_nodes(np.log(energy[:-1]), np.log(energy[1:]), 1 / PANEL)
     edges = np.deg2rad(offset)
     theta, inner = panel_nodes(edges[:-1], np.diff(edges), N_OFFSET)
     inner = inner * np.sin(theta)
     turn = 2 * np.pi * (np.arange(N_TURN) + 0.5) / N_TURN
     sine = np.sin(theta)[..., None]
-    lat = np.arcsin(sine * np.sin(turn))
-    lon = np.arctan2(sine * np.cos(turn), np.cos(theta)[..., None])
-    lon, lat = np.rad2deg(lon), np.rad2deg(lat)
+    lat = np.rad2deg(np.arcsin(sine * np.sin(turn)))
+    lon = np.rad2deg(np.arctan2(sine * np.cos(turn), np.cos(theta)[..., None]))
     rate = np.empty((energy.size - 1, offset.size - 1))
     for k, (at, share) in enumerate(zip(nodes, weight * nodes, strict=True)):
         seen = truth.rate(at[:, None, None, None], lon, lat, zenith).mean(axis=-1)
         rate[k] = (share[:, None] * (seen * inner).sum(axis=-1)).sum(axis=0)
-    whole = np.diff(energy)[:, None] * ring_solid_angle(offset)
-    return 2 * np.pi * rate / whole
+    return 2 * np.pi * rate / (np.diff(energy)[:, None] * ring_solid_angle(offset))
 
 
 def ring_solid_angle(offset):

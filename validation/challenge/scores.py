@@ -12,7 +12,7 @@ from simbg.io.safe_files import finite_or_none
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
 
-__all__ = ["ranking", "score_model", "true_cube"]
+__all__ = ["ranking", "score_model"]
 
 # Scored are bins wholly below so many TeV and within so many deg of the centre along both axes;
 # of pixels that masks touch, those with this fraction of the largest exposure. Wider bins, in
@@ -35,13 +35,6 @@ def find_groups(models):
             raise ValueError(f"models: got two folders {name}, expected a name for each group")
         groups[name] = folder
     return groups
-
-
-def true_cube(experiment, axes):
-    """The true cube at the runs' own exposure; a run exposes bins wholly above its threshold."""
-    stack = experiment.background(axes)
-    rate = stack.counts / np.where(stack.livetime > 0, stack.livetime, np.nan) / axes.volume
-    return BackgroundCube(axes, rate, None, stack.counts, stack.livetime, stack.ontime)
 
 
 def score_model(group, folder, experiment):
@@ -85,7 +78,7 @@ def _pair(model, experiment):
         raise ValueError(f"got a model aligned with {model.axes.align}, expected ALTAZ")
     threshold = float(np.max(experiment.runs["SAFE_ENERGY_LO"]))
     axes, bins = _scored_axes(model.axes, threshold)
-    true = true_cube(experiment, axes)
+    true = experiment.true_cube(axes)
     exposed = true.livetime >= LIMITS["exposed"] * true.livetime.max()
     arrays = {name: np.where(exposed, getattr(true, name), 0) for name in ("counts", "livetime")}
     true, rate = replace(true, **arrays), model.rate[np.ix_(*bins)]

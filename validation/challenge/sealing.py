@@ -184,7 +184,7 @@ def _same(a, b):
 
 def _truth_file(folder, experiment):
     path = folder / f"truth-{experiment.scenario.name}.fits.gz"
-    write_cube(path, scoring.true_cube(experiment, edition2015_axes()))
+    write_cube(path, experiment.true_cube(edition2015_axes()))
     return path.name, path.read_bytes()
 
 

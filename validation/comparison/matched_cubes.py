@@ -8,7 +8,6 @@ from simbg.validation.metrics.cube_pair import CubePair
 
 __all__ = []
 
-CLOCKS = "livetime", "ontime"
 # Events that a cube without exposure is taken to expect.
 EVENTS = 1e6
 
@@ -77,7 +76,7 @@ def common_bins(a, b):
 
 def changed(cube, change, *names):
     """The times and those of the named arrays that the cube has, changed, by name."""
-    arrays = {name: getattr(cube, name) for name in (*names, *CLOCKS)}
+    arrays = {name: getattr(cube, name) for name in (*names, "livetime", "ontime")}
     return {name: change(values) for name, values in arrays.items() if values is not None}
 
 

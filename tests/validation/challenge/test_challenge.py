@@ -24,7 +24,7 @@ from simbg.io.gadf_reader import GadfStore
 from simbg.io.safe_files import write_fits
 from simbg.reconstruction.histogram import Histogram
 from simbg.validation.challenge.answers import draw_answer, experiments_of
-from simbg.validation.challenge.scores import ranking, score_model, true_cube
+from simbg.validation.challenge.scores import ranking, score_model
 from simbg.validation.challenge.sealing import make_challenge, reveal_challenge
 from simbg.validation.metrics.poisson import sigmas
 
@@ -202,7 +202,7 @@ def test_reveal(blind, answer, fields, tmp_path):
     assert json.loads((public / "answer.json").read_text()) == json.loads(json.dumps(answer))
     for field in fields:
         written = read_cube(public / f"truth-{field.scenario.name}.fits.gz").per("livetime")
-        expected = true_cube(field, written.axes)
+        expected = field.true_cube(written.axes)
         seen = expected.livetime > 0
         assert_allclose(written.rate[seen], expected.rate[seen], rtol=1e-6)  # float32
     shutil.copytree(public, tmp_path / "handed out")
@@ -330,7 +330,7 @@ def judge(fields, tmp_path):
 
 @pytest.fixture
 def true(fields):
-    return true_cube(fields[0], AXES)
+    return fields[0].true_cube(AXES)
 
 
 def filled(cube):
@@ -385,7 +385,7 @@ def test_counts_cost_their_bins(made, fields, tmp_path):
             (axes.fov_lat, -3.0, 3.0),
         )
     ]
-    counts = true_cube(field, axes).counts[np.ix_(*inside)]
+    counts = field.true_cube(axes).counts[np.ix_(*inside)]
     counts = counts[counts > 0]
     assert_allclose(row["n_events"], counts.sum())
     assert counts.size > 1000
@@ -396,7 +396,7 @@ def test_counts_cost_their_bins(made, fields, tmp_path):
 def test_wide_bins_are_worse(judge, fields, true):
     """The average over the whole field, exact as it is, is no model of it."""
     wide = Axes(AXES.energy, [-3.2, 0.0, 3.2], [-3.2, 0.0, 3.2])
-    row = judge(filled(true_cube(fields[0], wide)))
+    row = judge(filled(fields[0].true_cube(wide)))
     assert row["accuracy"] > 100 * judge(filled(true))["accuracy"]
     assert row["accuracy"] > 0.05
 
