@@ -11,11 +11,10 @@ from simbg.truth.sources import GammaSource
 __all__ = ["SCENARIOS"]
 
 REALISTIC = GaussianTruth(index=2.7, event_rate=7.0, peak=(0.3, -0.5))
+STEADY = replace(REALISTIC, zenith_slope=0.0)
 # Where zenith angles matter, as in H.E.S.S. DR1: above 1 TeV the rate rises with them, the total
 # falls.
-ROLLING = ShapedTruth(
-    replace(REALISTIC, zenith_slope=0.0, event_rate=8.0), zenith_power=1.5, zenith_hardening=1.0
-)
+ROLLING = ShapedTruth(replace(STEADY, event_rate=8.0), zenith_power=1.5, zenith_hardening=1.0)
 # A target that culminates 17 deg from the zenith of the H.E.S.S. site, and sources near it.
 TARGET = (83.0, -40.0)
 SOURCES = (
@@ -113,7 +112,7 @@ ALL = (
         "run-scatter",
         "Runs that differ",
         "Factors with a scatter of 8.6 %, as in H.E.S.S. DR1: each run needs its own norm.",
-        truth=replace(REALISTIC, zenith_slope=0.0),
+        truth=STEADY,
         n_obs=40,
         run_scatter=0.086,
         per_run=True,
@@ -146,9 +145,7 @@ ALL = (
         "A track through the zenith",
         "The field turns by up to 180 deg in a run; a narrow background must keep its width, "
         "and a mask its place.",
-        truth=GaussianTruth(
-            index=2.5, event_rate=7.0, sigma=(1.0, 1.4), peak=(0.7, -0.4), zenith_slope=0.0
-        ),
+        truth=replace(STEADY, index=2.5, sigma=(1.0, 1.4), peak=(0.7, -0.4)),
         n_obs=24,
         target=(120.0, -23.6),
         wobble=0.5,

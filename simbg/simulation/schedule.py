@@ -119,9 +119,8 @@ def _starts_at(alt, ra, dec, night, duration, site, rng):
     sin_alt, dec = np.sin(np.deg2rad(alt)), np.deg2rad(dec)
     cosine = (sin_alt - np.sin(lat) * np.sin(dec)) / (np.cos(lat) * np.cos(dec))
     if np.all(cosine > 1):
-        raise ValueError(
-            f"target: it culminates below {np.min(alt):.1f} deg, expected it within alt_range"
-        )
+        got = f"target: it culminates below {np.min(alt):.1f} deg"
+        raise ValueError(f"{got}, expected it within alt_range")
     hour_angle = np.rad2deg(np.arccos(np.clip(cosine, -1, 1))) * rng.choice((-1, 1), alt.size)
     middle = np.floor(night.mjd) + rng.uniform(*HOURS_TARGET, alt.size) / 24
     sidereal = GREENWICH + (360 + SIDEREAL) * (middle - 51544.5) + site.lon
@@ -133,10 +132,8 @@ def _starts_at(alt, ra, dec, night, duration, site, rng):
 
 def _altaz_at_middle(ra, dec, start, duration, site):
     middle = (start.tt.mjd - MJDREF) * 86400 + 0.5 * duration
-    each = [
-        Tracking(*place, site, MJDREF).altaz(np.array([when]))
-        for *place, when in zip(ra.tolist(), dec.tolist(), middle, strict=True)
-    ]
+    places = zip(ra.tolist(), dec.tolist(), middle, strict=True)
+    each = [Tracking(*place, site, MJDREF).altaz(np.array([when])) for *place, when in places]
     return np.array(each)[:, :, 0].T
 
 

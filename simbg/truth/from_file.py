@@ -68,10 +68,8 @@ class CubeTruth(Truth):
             raise ValueError(f"rate: got shape {rate.shape}, expected {self.axes.shape}")
         bad = ~((rate >= 0) & (rate < np.inf))
         if bad.any():
-            raise ValueError(
-                f"rate: got {bad.sum()} values as {rate[bad][0]}, "
-                "expected finite s-1 MeV-1 sr-1, none negative"
-            )
+            got = f"rate: got {bad.sum()} values as {rate[bad][0]}"
+            raise ValueError(f"{got}, expected finite s-1 MeV-1 sr-1, none negative")
         rate += 0.0  # no −0, which has other bytes
         rate.flags.writeable = False
         object.__setattr__(self, "average", rate)

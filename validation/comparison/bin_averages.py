@@ -67,10 +67,7 @@ def _factor(log, edges, center, measure):
     weight = weight[:, None] * measure(x)
     # Lagrange's polynomials of bins j − 1, j and j + 1; at the ends those of the next bin.
     near = np.clip(np.arange(n), 1, n - 2) + np.array([[-1], [0], [1]])
-    at = center[near]
-    basis = [
-        np.prod([(x - at[m]) / (at[k] - at[m]) for m in range(3) if m != k], axis=0)
-        for k in range(3)
-    ]
+    at, others = center[near], ((1, 2), (0, 2), (0, 1))
+    basis = [np.prod([(x - at[m]) / (at[k] - at[m]) for m in others[k]], axis=0) for k in range(3)]
     parabola = np.einsum("kqn,...kn->q...n", basis, log[..., near])
     return np.einsum("qn,q...n->...n", weight / weight.sum(axis=0), np.exp(parabola - log))

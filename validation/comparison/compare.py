@@ -264,10 +264,8 @@ class Comparison:
         energy = self.b.axes.energy
         rows = np.column_stack([energy[:-1], energy[1:], self.widths]).tolist()
         content = {name: getattr(self, name) for name in FACTS}
-        content["measures"] = {
-            name: dict(zip(NUMBERS, NUMBERS_OF(measure), strict=True))
-            for name, measure in self.measures.items()
-        }
+        numbers = {name: NUMBERS_OF(measure) for name, measure in self.measures.items()}
+        content["measures"] = {k: dict(zip(NUMBERS, v, strict=True)) for k, v in numbers.items()}
         content["widths"] = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
         return finite_or_none(content)
 

@@ -47,10 +47,8 @@ def _deviances(*comparisons):
     energies = [comparison.a.axes.energy for comparison in comparisons]
     # Edges between the first and the last in common, and the same to a rounding.
     ends = np.array([max(e[0] for e in energies), min(e[-1] for e in energies)]) * (1 - 1e-6)
-    parts = [
-        _deviance(comparison.a, comparison.b)[slice(*np.searchsorted(energy, ends))]
-        for comparison, energy in zip(comparisons, energies, strict=True)
-    ]
+    common = [slice(*np.searchsorted(energy, ends)) for energy in energies]
+    parts = [_deviance(c.a, c.b)[bins] for c, bins in zip(comparisons, common, strict=True)]
     used = np.isfinite(sum(parts))
     return [part[used].sum() for part in parts]
 

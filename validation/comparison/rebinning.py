@@ -93,10 +93,8 @@ def _common_axes(a, b):
     parts = [_common_edges(*edges) for edges in zip(_edges(a), _edges(b), strict=True)]
     if any(coarser.size < 2 for _, coarser in parts):
         raise Incomparable(f"{different}, or a range in common")
-    exact = all(
-        same.size - 1 >= max(min(ENOUGH, coarser.size - 1), PART * (coarser.size - 1))
-        for same, coarser in parts
-    )
+    n_same, n_coarser = np.array([[edges.size - 1 for edges in part] for part in parts]).T
+    exact = np.all(n_same >= np.maximum(np.minimum(ENOUGH, n_coarser), PART * n_coarser))
     return Axes(*(part[0 if exact else 1] for part in parts), align=a.align), exact
 
 
@@ -132,10 +130,8 @@ def _merge(cube, axes):
     enough : bool
         Whether most counts are still there.
     """
-    starts = [
-        np.abs(own[:, None] - edges).argmin(axis=0)
-        for own, edges in zip(_edges(cube.axes), _edges(axes), strict=True)
-    ]
+    pairs = zip(_edges(cube.axes), _edges(axes), strict=True)
+    starts = [np.abs(own[:, None] - edges).argmin(axis=0) for own, edges in pairs]
 
     def merge(values, function=np.add):
         for axis, start in enumerate(starts):
@@ -219,10 +215,8 @@ def _describe(axes, a, b):
     """The common bins in words: how many, and over what if that is not all."""
     number, in_a, in_b = (" × ".join(map(str, one.shape)) for one in (axes, a, b))
     text = f"on {number} common bins (A has {in_a}, B has {in_b})"
-    spans, span_a, span_b = (
-        np.array([(edges[0], edges[-1]) for edges in _edges(one)]) for one in (axes, a, b)
-    )
-    if not np.allclose([spans, spans], [span_a, span_b], rtol=1e-6, atol=1e-6):
+    spans, *own = (np.array([edges[[0, -1]] for edges in _edges(one)]) for one in (axes, a, b))
+    if not np.allclose([spans, spans], own, rtol=1e-6, atol=1e-6):
         energy, lon, lat = ("{:.4g} to {:.4g}".format(*span) for span in spans)
         text += f", {energy} TeV, fov_lon {lon} deg, fov_lat {lat} deg"
     return text

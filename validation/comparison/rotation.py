@@ -40,8 +40,8 @@ def rotate_field(cube, angle, mirror=True):
     known = np.isfinite(rate)
     livetime = known * (1.0 if cube.livetime is None else cube.livetime)
     ontime = None if cube.ontime is None else known * cube.ontime
-    new = {"rate": rate, "livetime": livetime, "ontime": ontime}
-    return replace(cube, rate_error=None, counts=None, **new)
+    times = {"livetime": livetime, "ontime": ontime}
+    return replace(cube, rate=rate, rate_error=None, counts=None, **times)
 
 
 def fit_rotation(model, data, mirror=True, limit=180.0):
@@ -78,8 +78,8 @@ def fit_rotation(model, data, mirror=True, limit=180.0):
 
 def _spline(axes, image):
     lon, lat = axes.fov_lon_center, axes.fov_lat_center
-    order = {"kx": min(3, lon.size - 1), "ky": min(3, lat.size - 1)}
-    return RectBivariateSpline(lon, lat, image, **order)
+    kx, ky = min(3, lon.size - 1), min(3, lat.size - 1)
+    return RectBivariateSpline(lon, lat, image, kx=kx, ky=ky)
 
 
 def _source_places(axes, angle, mirror):

@@ -14,13 +14,7 @@ from simbg.axes import edition2015_axes
 from simbg.reconstruction.edition2015 import smooth, smoothing_variance
 from simbg.validation.metrics.point_source import PSF
 from simbg.validation.metrics.poisson import sigmas
-from simbg.validation.self_check.asymmetric_field import (
-    DEADTIME,
-    GRADIENT,
-    N_RUNS,
-    TRUTH,
-    asymmetric_field,
-)
+from simbg.validation.self_check.asymmetric_field import DEADTIME, GRADIENT, TRUTH, asymmetric_field
 
 __all__ = ["DEFECTS"]
 
@@ -332,8 +326,9 @@ def _toward(field, size, other):
 
 def _with_run(field, rng, draw):
     """All runs but one as they should be, and one with the counts that ``draw`` gives it."""
-    of_run = field.expected / N_RUNS
+    n_others = field.run_events.size - 1
+    of_run = field.expected / (n_others + 1)
     counts, _ = field.draw(rng, field.expected - of_run)
     run = draw(of_run)
-    rest = rng.multinomial(counts.sum(), np.full(N_RUNS - 1, 1 / (N_RUNS - 1)))
+    rest = rng.multinomial(counts.sum(), np.full(n_others, 1 / n_others))
     return field.pair(counts + run, np.append(rest, run.sum()))

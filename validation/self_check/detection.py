@@ -17,9 +17,7 @@ __all__ = ["PROBES", "CleanRuns", "Detection", "self_check"]
 
 # Metrics with a criterion, but for that of masks, which the field does not have.
 PROBES = tuple(
-    name
-    for name, metric in CUBE_METRICS.items()
-    if metric.kind != "quality" and name != "masked_norm"
+    n for n, metric in CUBE_METRICS.items() if metric.kind != "quality" and n != "masked_norm"
 )
 RATE = BUDGET / len(PROBES)
 # Part of the replicates that must show a size: 19 of 20.
