@@ -26,6 +26,7 @@ MASKS = (circle(*TARGET, 0.4), circle(84.1, -39.3, 0.75))
 ANYWHERE = {"truth": REALISTIC, "alt_range": (45.0, 90.0), "az_range": (0.0, 360.0)}
 ON_TARGET = {"truth": REALISTIC, "sources": SOURCES, "regions": MASKS}
 ON_TARGET |= {"target": TARGET, "alt_range": (50.0, 73.0), "n_obs": 24}
+PER_RUN = {"n_obs": 40, "per_run": True}
 ALL = (
     Scenario(
         "seed-2015",
@@ -92,9 +93,8 @@ ALL = (
         "Above 1 TeV the rate rises with the zenith angle and the total falls: one cube for "
         "all runs is biased for each.",
         truth=ROLLING,
-        n_obs=40,
         alt_range=(30.0, 90.0),
-        per_run=True,
+        **PER_RUN,
     ),
     Scenario(
         "rolling-threshold",
@@ -102,20 +102,18 @@ ALL = (
         "Events turn on at 0.15 TeV overhead and 0.6 TeV at 55 deg; each run has its own "
         "threshold, mostly inside a bin.",
         truth=replace(ROLLING, turn_on_energy=0.13, turn_on_zenith=2.5, turn_on_power=6.0),
-        n_obs=40,
         alt_range=(35.0, 90.0),
         energy_threshold=0.26,
         threshold_power=2.5,
-        per_run=True,
+        **PER_RUN,
     ),
     Scenario(
         "run-scatter",
         "Runs that differ",
         "Factors with a scatter of 8.6 %, as in H.E.S.S. DR1: each run needs its own norm.",
         truth=STEADY,
-        n_obs=40,
         run_scatter=0.086,
-        per_run=True,
+        **PER_RUN,
     ),
     Scenario(
         "source",
