@@ -1,4 +1,4 @@
-"""Methods that do what a method may not, and some that may: for the tests of the bench.
+"""Methods that do what a method may not, and some that may, for tests of the suite.
 
 They stand apart from the tests, which know the truth.
 """
@@ -149,7 +149,7 @@ class Crashes(Foreign):
 
 
 class Answers(Foreign):
-    """Writes in the place of the bench, and no archive."""
+    """Writes the answer itself, and no archive."""
 
     def reconstruct(self, observations, axes):
         (Path(observations[0].store).parent / "answer.npz").write_bytes(b"PK\x03\x04")

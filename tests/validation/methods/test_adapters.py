@@ -1,4 +1,4 @@
-"""BAccMod on our bench: what its adapters turn round, what they refuse, and what comes of it."""
+"""Adapters of BAccMod: what they convert, what they refuse, and the rates that come of it."""
 
 import subprocess
 import sys
@@ -153,7 +153,7 @@ def library():
         return pytest.importorskip("baccmod", reason="BAccMod is not installed: nox -s adapters")
 
 
-class Bench:
+class SimulatedStore:
     """A store of some runs of a scenario, and their truth over our axes."""
 
     def __init__(self, folder, scenario, n_obs):
@@ -193,12 +193,12 @@ class Bench:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory, library):
     """A background whose peak lies off the centre: nothing can be flipped or swapped."""
-    return Bench(tmp_path_factory.mktemp("plain") / "store", SCENARIOS["realistic"], 6)
+    return SimulatedStore(tmp_path_factory.mktemp("plain") / "store", SCENARIOS["realistic"], 6)
 
 
 @pytest.fixture(scope="module")
 def masked(tmp_path_factory, library):
-    return Bench(tmp_path_factory.mktemp("masked") / "store", SCENARIOS["source"], 4)
+    return SimulatedStore(tmp_path_factory.mktemp("masked") / "store", SCENARIOS["source"], 4)
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
@@ -249,17 +249,17 @@ def test_zenith_is_the_truth_of_the_mean_run(plain):
 @pytest.mark.gammapy
 def test_radial_is_the_truth_where_that_is_radial(tmp_path, library):
     scenario = replace(SCENARIOS["realistic"], truth=GaussianTruth(index=2.7, event_rate=30.0))
-    bench = Bench(tmp_path / "store", scenario, 6)
-    cube = check_cube(Radial().reconstruct(bench.observations, AXES), AXES)
-    found = (cube.rate * AXES.volume * bench.livetime)[:2]
-    expected = bench.expected[:2]
+    simulated = SimulatedStore(tmp_path / "store", scenario, 6)
+    cube = check_cube(Radial().reconstruct(simulated.observations, AXES), AXES)
+    found = (cube.rate * AXES.volume * simulated.livetime)[:2]
+    expected = simulated.expected[:2]
     inner = AXES.offset < 2.5
     # 0.6 % are the pixels that make a ring, 0.5 % the curvature between its edges, the rest noise.
     many = found[:, inner] / expected[:, inner] - 1
     assert np.abs(many).max() < 0.011 + N_SIGMA / np.sqrt(expected[1, inner].min())
-    norm, error = bench.norm(cube.rate, bench.livetime)
+    norm, error = simulated.norm(cube.rate, simulated.livetime)
     assert abs(norm - 1) < 0.006 + N_SIGMA * error
-    assert bench.norm(cube.rate, bench.ontime)[0] - 1 > 2 * (0.006 + N_SIGMA * error)
+    assert simulated.norm(cube.rate, simulated.ontime)[0] - 1 > 2 * (0.006 + N_SIGMA * error)
 
 
 @pytest.mark.gammapy

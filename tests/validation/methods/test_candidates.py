@@ -65,8 +65,8 @@ def _tiny(monkeypatch):
     monkeypatch.setitem(SCENARIOS, "tiny", TINY)
 
 
-def run_bench(folder, patch):
-    """A user's folder with the examples, and a bench of them and of what misbehaves."""
+def run_candidates(folder, patch):
+    """A leaderboard of the examples, in a user's folder, and of methods that fail."""
     shutil.copytree(EXAMPLES, folder)
     # As users have it: Python writes what it compiles beside the code.
     patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
@@ -92,7 +92,7 @@ def run_bench(folder, patch):
 @pytest.mark.slow
 def test_whatever_a_method_is_and_does_it_has_a_row(tmp_path, monkeypatch):
     """Each kind of candidate, `separable` from pip install on, beside methods that fail."""
-    rows = run_bench(tmp_path / "work", monkeypatch)
+    rows = run_candidates(tmp_path / "work", monkeypatch)
     assert rows.keys() == {*GOOD, *BAD}
     for name in GOOD:
         row = rows[name]
@@ -115,7 +115,7 @@ def test_whatever_a_method_is_and_does_it_has_a_row(tmp_path, monkeypatch):
         assert (result["metric"], result["status"]) == ("run", "error")
         assert reason in result["reason"]
         assert name in page
-    # The store of the finished files is the first of the bench.
+    # The store of the finished files is the first of the leaderboard.
     done = Candidate.command(COMMAND).rebuild("store", TINY)
     assert_array_equal(done.cube.rate, Candidate.files("mine").rebuild(None, TINY).cube.rate)
 
