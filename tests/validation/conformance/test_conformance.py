@@ -64,10 +64,10 @@ class Stores:
         return {finding.name: finding for finding in judge(made, self.seed)}
 
 
-def rebuilt(method, runs):
+def rebuilt(method, runs, axes=AXES):
     """As in a process, without one."""
     try:
-        return Attempt(check_cube(method.reconstruct(runs, AXES), AXES), seconds=0, megabytes=0)
+        return Attempt(check_cube(method.reconstruct(runs, axes), axes), seconds=0, megabytes=0)
     except Exception as error:
         return Attempt(None, f"{type(error).__name__}: {error}")
 
@@ -163,6 +163,17 @@ def test_those_of_2015(stores, method):
     assert "rates" in findings["no runs"].text
     assert notes(findings) == {"shape"}
     assert "width × 1." in findings["shape"].text
+
+
+def test_a_command_may_choose_its_axes(stores):
+    """But the same for all stores."""
+    axes = replace(AXES, energy=AXES.energy[:-1])
+    made = {name: rebuilt(Histogram(), runs, axes) for name, runs in stores.runs.items()}
+    findings = {finding.name: finding for finding in judge(made, stores.seed, "command")}
+    assert (failed(findings), notes(findings)) == (set(), {"axes"})
+    made = stores.histogram | {"reversed": made["reversed"]}
+    findings = {finding.name: finding for finding in judge(made, stores.seed)}
+    assert failed(findings) == {"order"}
 
 
 # Methods that do not ------------------------------------------------------------------------
@@ -330,6 +341,10 @@ CHECKED = {
     "ontime for livetime": (
         taken_for("ontime", "livetime"),
         {"clock": "is per ontime, and it says per livetime"},
+    ),
+    "per square root of the livetime": (
+        lambda cube: replace(cube, rate=cube.rate * np.sqrt(cube.livetime.max() / 2700)),
+        {"clock": "1.414"},
     ),
     "dead time twice": (twice, {"clock": "dead time taken twice"}),
     "ontime stated for livetime": (
