@@ -8,7 +8,6 @@ from simbg.validation.comparison.measures import MEASURES
 from simbg.validation.figures.style import encode
 from simbg.validation.figures.two_cubes import compare_figure
 from simbg.validation.pages.html import write_page
-from simbg.validation.suite.results import versions
 
 __all__ = ["write_comparison"]
 
@@ -45,7 +44,6 @@ def write_comparison(out, comparisons, a, b, normalize, overwrite=False):
             b=b,
             normalized=NORMALIZED[normalize],
             measures=MEASURES,
-            versions=versions(),
         )
 
 

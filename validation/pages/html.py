@@ -1,4 +1,4 @@
-"""How a page is made of its template: one jinja environment, numbers as text, images as data."""
+"""How pages are made of templates: one jinja environment, numbers as text, images as data."""
 
 import base64
 import hashlib
@@ -7,12 +7,13 @@ import math
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from simbg.io.safe_files import new_file
+from simbg.validation.suite.results import versions
 
 __all__ = []
 
 
 def write_page(path, template, **values):
-    """Write one HTML file, which loads nothing, with these values in a template."""
+    """Write a template with these values in it: HTML that loads nothing, or Markdown."""
     page = ENVIRONMENT.get_template(template).render(values)
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -41,4 +42,4 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.filters |= {"number": number, "uri": data_uri}
-ENVIRONMENT.globals["hash"] = _hash
+ENVIRONMENT.globals |= {"hash": _hash, "versions": versions}

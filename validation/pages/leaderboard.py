@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.leaderboard.table import leaderboard
+from simbg.validation.pages.html import write_page
 from simbg.validation.suite.results import versions
 
 __all__ = ["write_leaderboard"]
@@ -30,30 +31,10 @@ def write_leaderboard(folder, outcomes, seed, replicates):
     }
     with new_file(folder / "leaderboard.json", overwrite=True) as temporary:
         temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    with new_file(folder / "leaderboard.md", overwrite=True) as temporary:
-        temporary.write_text(_markdown(content), encoding="utf-8")
+    write_page(folder / "leaderboard.md", "leaderboard.md", **content)
 
 
 def _record(value):
     """A value as JSON can hold it: a word for infinity, null for NaN."""
     fields = asdict(value).items()
     return finite_or_none({k: "infinite" if v == math.inf else v for k, v in fields})
-
-
-def _markdown(content):
-    heads = ["scenario", "method", "verdict", *content["columns"], "why"]
-    lines = [
-        *("# Leaderboard", "", content["about"], ""),
-        *("| rank | method | accuracy | scenarios |", "|---:|---|---:|---|"),
-        *(f"| {r.label} | {r.method} | {r.text} | {r.counts} |" for r in content["ranks"]),
-        *(f"| – | {name} | – | not here: {reason} |" for name, reason in content["absent"].items()),
-        *("", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"),
-    ]
-    for row in content["rows"]:
-        cells = [row["outcome"].scenario.name, row["outcome"].method, row["verdict"]]
-        cells += [*row["texts"].values(), row["why"]]
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    for method, known in content["known"].items():
-        lines += ["", f"What is known of {method}:", ""]
-        lines += [f"- {topic}: {reason}" for topic, reason in known.items()]
-    return "\n".join([*lines, ""])

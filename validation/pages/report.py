@@ -17,8 +17,7 @@ from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.leaderboard import write_leaderboard
 from simbg.validation.pages.summary import key_numbers, write_summary
-from simbg.validation.suite.convergence import Convergence
-from simbg.validation.suite.results import Result, versions
+from simbg.validation.suite.results import Result
 
 __all__ = ["commit", "write_report_page", "write_reports"]
 
@@ -47,10 +46,6 @@ def write_report_page(path, suite, pictures):
         From `simbg.validation.figures.rendering.render`.
     """
 
-    def curves(name):
-        found = (o.convergence for o in suite.outcomes if o.scenario.name == name)
-        return [curve for curve in found if curve]
-
     write_page(
         path,
         "report.html",
@@ -59,16 +54,12 @@ def write_report_page(path, suite, pictures):
         status=Status.OK if suite.good else Status.FAIL,
         numbers=key_numbers(suite.outcomes),
         parts={(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes},
-        curves=curves,
         leaderboard=_leaderboard(suite.outcomes) if suite.replicates else None,
-        self_check=suite.self_check_lines or None,
         metrics=METRICS,
         budget=BUDGET,
-        targets=Convergence.TARGETS,
         slug=slug,
         size=_size,
         hours=lambda value: f"{value:.3g}" if math.isfinite(value) else "never",
-        versions=versions(),
         commit=commit(),
         stamp=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
@@ -120,7 +111,5 @@ def _leaderboard(outcomes):
 
 def _size(result):
     """Deviation from the ideal in standard errors, where that is a test."""
-    if not (math.isfinite(result.limit) and result.error):
-        return ""
-    size = (result.value - result.ideal) / result.error
-    return f"{size:+.1f}" if math.isfinite(size) else ""
+    size = (result.value - result.ideal) / (result.error or math.nan)
+    return f"{size:+.1f}" if math.isfinite(result.limit) and math.isfinite(size) else ""

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from operator import itemgetter
 
-from simbg.io.safe_files import new_file
 from simbg.validation.metrics.status import Status
+from simbg.validation.pages.html import write_page
 
 __all__ = ["key_numbers"]
 
@@ -44,21 +44,11 @@ def key_numbers(outcomes):
 
 def write_summary(path, suite):
     """Write the summary as Markdown; whatever a name holds appears as text."""
-    lines = [f"## {(Status.OK if suite.good else Status.FAIL).mark} {_plain(suite.text)}", ""]
-    lines += _first(f"- since the baseline: {_plain(change)}" for change in suite.changes or ())
-    for number in key_numbers(suite.outcomes):
-        lines.append(f"- **{_plain(number.value)}** {_plain(number.label)}")
-    lines += [f"- self-check: {_plain(line)}" for line in suite.self_check_lines[-1:]]
     bad = [r for r in suite.results if r.status in (Status.FAIL, Status.ERROR)]
-    failures = _first(
-        f"- {r.status.mark} {_plain(f'{r.scenario} {r.method} {r.metric}')}: {_plain(r.reason)}"
-        for r in bad
-    )
-    legend = ", ".join(f"{s.mark} {s.word}" for s in reversed(Status) if s.style)
-    lines += ["", *_matrix(suite), "", *failures, *[""] * bool(bad)]
-    lines += [f"{legend}. Seed {suite.seed}.", ""]
-    with new_file(path, overwrite=True) as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8")
+    cells = {(o.scenario.name, o.method): _cell(o.results) for o in suite.outcomes}
+    facts = {"suite": suite, "numbers": key_numbers(suite.outcomes), "bad": bad, "cells": cells}
+    more = {"Status": Status, "n_lines": N_LINES, "plain": _plain}
+    write_page(path, "summary.md", **facts, **more)
 
 
 def _closest(results, titles):
@@ -104,26 +94,11 @@ def _accuracy(outcomes, titles):
     return KeyNumber(f"{100 * error:.2g} %", label, name, method)
 
 
-def _matrix(suite):
-    cells = {(o.scenario.name, o.method): _cell(o.results) for o in suite.outcomes}
-    rows = [["scenario", *map(_plain, suite.methods)], ["---"] * (1 + len(suite.methods))]
-    for name, scenario in suite.scenarios.items():
-        rows.append([_plain(scenario.title), *(cells.get((name, m), "–") for m in suite.methods)])
-    return [f"| {' | '.join(row)} |" for row in rows]
-
-
 def _cell(results):
     counts = Counter(result.status for result in results)
     worst = Status.worst(counts)
     number = f" {counts[worst]}" if worst in (Status.KNOWN, Status.FAIL) else ""
     return worst.mark + number
-
-
-def _first(lines):
-    """Some lines, and how many more there are."""
-    lines = list(lines)
-    more = [f"- and {len(lines) - N_LINES} more"] if len(lines) > N_LINES else []
-    return [*lines[:N_LINES], *more]
 
 
 def _plain(text):

@@ -119,8 +119,8 @@ class Isolated:
             Where the stores are written.
         executor : concurrent.futures.Executor, optional
         """
-        others = {"files": 1, "command": max(1, replicates), "method": max(1, replicates)}
-        number = {c: replicates if c.ours else others[c.kind] for c in candidates}
+        number = {c: max(replicates, int(not c.ours)) for c in candidates}
+        number |= {c: 1 for c in candidates if c.kind == "files"}
         written = max((number[c] for c in candidates if c.kind != "files"), default=0)
         for n in range(written):
             replace(experiment, replicate=n).write(folder / f"isolated-{n}", executor=executor)
