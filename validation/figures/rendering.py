@@ -1,9 +1,11 @@
 """All figures of a run, drawn side by side on all cores, and their files."""
 
 import re
+import tomllib
 from dataclasses import dataclass
 from functools import partial
 from operator import call
+from pathlib import Path
 
 from simbg.io.safe_files import new_directory, new_file
 from simbg.validation.figures.curves import PLACES
@@ -19,55 +21,9 @@ __all__ = ["Pictures", "render", "slug", "write_pictures"]
 EDITION_2015 = "seed-2015"
 # Scenarios of which images of every method are shown.
 ALL_SHOWN = (EDITION_2015, "realistic")
-BAND = (
-    "Band: one standard error of the expected counts, what counting alone allows. "
-    "Arrowheads: beyond the edge."
-)
-LAWS = " The rate falls with Γ; 2015's index, that of counts per logarithmic bin, is Γ − 1."
-MAPS = (
-    "Columns: true rate, rebuilt rate (one scale a row), rebuilt / true − 1 and pull, on scales "
-    "that are the same for all energies and methods of the scenario. Grey: no events, no exposure."
-)
-SPECTRA = [
-    (
-        f"rate against energy at {place} deg, true and by {{methods}}; below, the ratios.",
-        f"Spectrum at {place} deg. {BAND}{{laws}}",
-    )
-    for place in ("({:g}, {:g})".format(*place) for place in PLACES)
-]
-# Of each figure of a scenario: alternative text and caption.
-TEXTS = {
-    "center": SPECTRA[0],
-    "off-axis": SPECTRA[1],
-    "radial": (
-        "rate against offset at some energies, true and by {methods}; below, the ratios.",
-        f"Radial profiles. {BAND}",
-    ),
-    "pulls": (
-        "histogram of pulls with a normal of mean 0 and width 1; {pulls}.",
-        "Pulls against the truth, in its own errors. What is beyond ±5 is in the last bins.",
-    ),
-    "pit": (
-        "histogram of the probability integral transform of the counts, with a uniform band.",
-        "Probability integral transform of the counts: flat within the band if they are right.",
-    ),
-    "coverage": (
-        "share of bins whose stated error covers the truth, less that of a normal.",
-        "Coverage of the stated errors: zero is a normal's, and negative is too small an error.",
-    ),
-    "convergence": (
-        "relative accuracy of the rate against hours of livetime; {exponents}.",
-        "Convergence with exposure; dotted: noise and floor, fitted. Dashed: 1 %.",
-    ),
-}
-SELF_CHECK = (
-    "Matrix of planted defects and the metrics that find them; least sizes over Cramér–Rao limits.",
-    "Left: mean pull of each metric at a defect's full size. Right: 1 is the best possible.",
-)
-RESPONSE = (
-    "Relative bias of the rate against the radius of the mask in deg, for some fluxes.",
-    "Exclusion response, from expectations without noise.",
-)
+# Of each figure: alternative text and caption.
+TEXTS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
+WORDS = TEXTS.pop("words")
 
 
 @dataclass(frozen=True)
@@ -126,10 +82,10 @@ def render(suite, executor=None):
         detections, clean = suite.self_check
         # Its tests are those of the number of alarms, and of each metric.
         about = detections, list(clean.tests)[1:]
-        rest["self_check"] = partial(_draw, self_check_figure, about, "self-check", SELF_CHECK)
+        rest["self_check"] = partial(_draw, self_check_figure, about, "self-check")
     if suite.response is not None:
         about = (suite.response,)
-        rest["response"] = partial(_draw, response_figure, about, "exclusion-response", RESPONSE)
+        rest["response"] = partial(_draw, response_figure, about, "exclusion-response")
     # Scenarios first, since they take longest.
     done = list((executor.map if executor else map)(call, [*jobs.values(), *rest.values()]))
     pictures, maps, examples = zip(*done[: len(jobs)], strict=True) if jobs else ((), (), ())
@@ -158,8 +114,8 @@ def slug(*names):
     return "--".join(re.sub(odd, lambda match: f"~{ord(match[0]):x}~", name) for name in names)
 
 
-def _draw(function, arguments, name, texts):
-    return make_picture(function(*arguments), name, *texts)
+def _draw(function, arguments, name):
+    return make_picture(function(*arguments), name, **TEXTS[name])
 
 
 def _draw_scenario(name, title, pairs, shown, curves):
@@ -173,19 +129,24 @@ def _draw_scenario(name, title, pairs, shown, curves):
         if (values := pair.pulls).size:
             widths.append(f"{method} has mean {values.mean():+.2f} and width {values.std():.2f}")
     words = {
+        "title": title,
         "methods": ", ".join(pairs),
-        "laws": LAWS if name == EDITION_2015 else "",
+        "band": WORDS["band"],
+        "laws": WORDS["laws"] if name == EDITION_2015 else "",
         "pulls": "; ".join(widths) or "no bin expects enough counts",
         "exponents": "; ".join(f"{c.method} falls with exponent {c.exponent:.2f}" for c in curves),
     }
     pictures = []
     for kind, figure in figures.items():
-        alt, caption = (text.format(**words) for text in TEXTS[kind])
-        pictures.append(make_picture(figure, slug(name, kind), f"{title}: {alt}", caption))
+        words["place"] = "({:g}, {:g})".format(*PLACES[kind == "off-axis"])
+        texts = TEXTS["spectrum" if kind in ("center", "off-axis") else kind]
+        texts = {key: text.format(**words) for key, text in texts.items()}
+        pictures.append(make_picture(figure, slug(name, kind), **texts))
     maps = {}
     for method, figure in map_figures(pairs, shown):
-        alt = f"{title}: true and rebuilt images, residuals and pulls of {method}, a row an energy."
-        maps[name, method] = make_picture(figure, slug(name, method, "maps"), alt, MAPS)
+        words["method"] = method
+        texts = {key: text.format(**words) for key, text in TEXTS["maps"].items()}
+        maps[name, method] = make_picture(figure, slug(name, method, "maps"), **texts)
     return pictures, maps, _draw_example(pairs) if name == EDITION_2015 else None
 
 

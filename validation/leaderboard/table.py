@@ -14,12 +14,10 @@ ABOUT = (
     "that a method may have: one more than are better by more than {apart:g} standard errors, and "
     "at most as many as are not worse by as much."
 )
+CLONE = "no release that pip finds; it installs from a clone of its repository"
 # Public methods that are not in the table, and why.
-ABSENT = {
-    "pybkgmodel": "no release that pip finds; it installs from a clone of its repository",
-    "gammapy-tools": "no release that pip finds; it installs from a clone of its repository, "
-    "with gammapy 1.1 and VERITAS's V2DL3",
-}
+ABSENT = dict.fromkeys(("pybkgmodel", "gammapy-tools"), CLONE)
+ABSENT["gammapy-tools"] += ", with gammapy 1.1 and VERITAS's V2DL3"
 # Heading → field of the score, factor, and unit; None for a number without its error.
 COLUMNS = {
     "norm bias": ("norm", 100, " %"),

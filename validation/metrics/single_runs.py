@@ -50,10 +50,8 @@ class RunCounts:
             In place of the observation's own events: expected ones.
         """
         bands = np.arange(cube.axes.shape[0]) * N_BANDS // cube.axes.shape[0]
-        sums = [
-            np.bincount(bands, values.sum(axis=(1, 2)), N_BANDS)
-            for values in run_counts(cube, observation, counts)
-        ]
+        values = run_counts(cube, observation, counts)
+        sums = [np.bincount(bands, value.sum(axis=(1, 2)), N_BANDS) for value in values]
         return cls(*sums, norm_variance)
 
 

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 from simbg.io.safe_files import new_file
 from simbg.validation.metrics.status import Status
 
-__all__ = ["write_junit"]
+__all__ = []
 
 # What XML 1.0 has no way to write.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -72,11 +72,6 @@ def calculate(job):
     return {f"{key} {name}": value for name, value in finite_or_none(values).items()}
 
 
-def committed():
-    """The numbers that were committed."""
-    return json.loads(FILE.read_text())
-
-
 def drift(scenarios, methods, executor=None):
     """Known failures whose calculated bias is not the committed one.
 
@@ -89,7 +84,7 @@ def drift(scenarios, methods, executor=None):
     ours = [scenario for scenario in scenarios if scenario.name in SCENARIOS]
     jobs = [(s, m) for s in ours for m in methods if m in METHODS and known_metrics(s, m)]
     calculated = (executor.map if executor else map)(calculate, jobs)
-    kept, found = committed(), {}
+    kept, found = json.loads(FILE.read_text()), {}
     for (scenario, method), biases in zip(jobs, calculated, strict=True):
         for key, value in biases.items():
             # Null is NaN here: nothing to measure must stay so.
@@ -106,7 +101,7 @@ def drift(scenarios, methods, executor=None):
 
 def main():
     """Renew the file and print what changed."""
-    was = committed() if FILE.is_file() else {}
+    was = json.loads(FILE.read_text()) if FILE.is_file() else {}
     now = {}
     for job in product(SCENARIOS.values(), METHODS):
         for key, value in calculate(job).items():

@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 from support.suites import with_self_check
 
-from simbg.validation.pages.junit import write_junit
+from simbg.validation.figures.rendering import render
+from simbg.validation.pages.report import write_reports
 
 
 def test_junit(folder, suite):
@@ -30,7 +31,7 @@ def test_junit(folder, suite):
 def test_junit_of_a_self_check(tmp_path, suite):
     """A defect that is missed fails, as the command does."""
     checked = with_self_check(replace(suite, outcomes=(), changes=None, kept=True))
-    write_junit(tmp_path / "junit.xml", checked)
+    write_reports(tmp_path, checked, render(checked))
     root = ElementTree.parse(tmp_path / "junit.xml").getroot()
     assert [c.get("name") for c in root.iter("testcase")] == ["flip", "clean runs"]
     assert int(root.get("failures")) >= 1
