@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["first_bin", "resolve", "share_above"]
+__all__ = ["first_bin", "resolve"]
 
 # A threshold this close to an edge (relative) lies on it.
 ON_EDGE = 1e-9

@@ -12,7 +12,7 @@ from scipy.stats import chi2
 from simbg.axes import Axes, edition2015_axes
 from simbg.observations.exposure import Exposure, stack_observations
 from simbg.observations.observation import Events, Observation
-from simbg.observations.threshold import resolve, share_above
+from simbg.observations.threshold import resolve
 from simbg.truth.gaussian import GaussianTruth
 
 # A right estimate fails one test in 10⁴ of these by chance, for seeds not chosen after looking.
@@ -31,22 +31,6 @@ def exact_share(index, low, high, threshold):
         return log_rate[0]
 
     return integral(threshold, high) / integral(low, high)
-
-
-@pytest.mark.parametrize("index", [-2.0, 0.0, 0.5, 1.0, 1 + 1e-11, 1 + 1e-6, 1.7, 2.7, 8.0])
-@pytest.mark.parametrize("bins", [(0.2, 0.4, 0.25), (0.1, 0.14, 0.139), (3.0, 30.0, 3.01)])
-def test_share_above_a_threshold(index, bins):
-    # 1e-9 of the range is where the formula changes to its limit.
-    assert_allclose(share_above(index, *bins), exact_share(index, *bins), rtol=1e-9)
-
-
-def test_shares_of_many_indices_and_edges():
-    indices = np.linspace(-2, 8, 9)
-    shares = share_above(indices, 0.2, 0.4, 0.3)
-    # The steeper, the fewer lie above.
-    assert np.all(np.diff(shares) < 0)
-    assert_array_equal(share_above(indices, 0.2, 0.4, 0.2), np.ones(9))
-    assert_array_equal(share_above(indices, 0.2, 0.4, 0.1), np.ones(9))
 
 
 def power_law(index, axes=AXES, threshold=0.0, norm=1e5):
