@@ -21,7 +21,7 @@ from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import result_document, result_table
 from simbg.validation.self_check.detection import self_check
 from simbg.validation.suite.baseline import Losses
-from simbg.validation.suite.exclusion import exclusion_response
+from simbg.validation.suite.exclusion import ExclusionResponse
 from simbg.validation.suite.suite import Suite, run_suite
 
 __all__ = []
@@ -96,7 +96,7 @@ def _run(scenarios, candidates, seed, replicates, old, check, executor):
     score = Score.of if replicates else None
     outcomes = run_suite(scenarios, candidates, seed, executor, replicates, score)
     masked = next((scenario for scenario in scenarios if scenario.name == "source"), None)
-    response = exclusion_response(masked, seed, executor) if masked else None
+    response = ExclusionResponse.of(masked, seed, executor) if masked else None
     announce(executor, "baseline")
     kept, changes = True, None
     if old is not None:

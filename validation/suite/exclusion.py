@@ -9,7 +9,7 @@ from simbg.axes import edition2015_axes
 from simbg.simulation.experiment import Experiment
 from simbg.sky.regions import circle
 
-__all__ = ["exclusion_response"]
+__all__ = ["ExclusionResponse"]
 
 # deg; the point spread function is 0.08 wide.
 RADII = (0.0, 0.08, 0.12, 0.16, 0.2, 0.24, 0.3, 0.4)
@@ -41,36 +41,36 @@ class ExclusionResponse:
     psf: float
     fluxes: tuple = (0.1, 1.0, 10.0)
 
+    @classmethod
+    def of(cls, scenario, seed, executor=None, radii=RADII):
+        """Biases by exact expectations, without noise: with the source less without it.
+
+        Parameters
+        ----------
+        scenario : Scenario
+            With a target: a point source of one Crab is put there, and nothing else.
+        seed : int
+            Of its runs.
+        executor : concurrent.futures.Executor, optional
+        radii : sequence of float
+
+        Returns
+        -------
+        response : ExclusionResponse
+        """
+        source = replace(scenario.sources[0], flux=CRAB, extension=0.0)
+        shining = Experiment.of(replace(scenario, sources=(source,)), seed, N_OBS)
+        axes = edition2015_axes(N_OBS)
+        seen = _masked(shining, SECTOR).background(axes).livetime
+        sector = seen < seen.max(axis=(1, 2), keepdims=True)
+        job = partial(_biases, shining, axes, sector)
+        biases = list((executor.map if executor else map)(job, radii))
+        return cls(tuple(radii), *map(tuple, zip(*biases, strict=True)), source.psf)
+
     def adequate(self, flux=1.0, limit=0.002):
         """Smallest radius at which both biases are below ``limit``; NaN if there is none."""
         good = np.maximum(self.total, self.sector) * flux < limit
         return min(np.array(self.radii)[good].tolist(), default=np.nan)
-
-
-def exclusion_response(scenario, seed, executor=None, radii=RADII):
-    """Biases by exact expectations, without noise: with the source less without it.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        With a target: a point source of one Crab is put there, and nothing else.
-    seed : int
-        Of its runs.
-    executor : concurrent.futures.Executor, optional
-    radii : sequence of float
-
-    Returns
-    -------
-    response : ExclusionResponse
-    """
-    source = replace(scenario.sources[0], flux=CRAB, extension=0.0)
-    shining = Experiment.of(replace(scenario, sources=(source,)), seed, N_OBS)
-    axes = edition2015_axes(N_OBS)
-    seen = _masked(shining, SECTOR).background(axes).livetime
-    sector = seen < seen.max(axis=(1, 2), keepdims=True)
-    job = partial(_biases, shining, axes, sector)
-    biases = list((executor.map if executor else map)(job, radii))
-    return ExclusionResponse(tuple(radii), *map(tuple, zip(*biases, strict=True)), source.psf)
 
 
 def _masked(experiment, radius):

@@ -12,7 +12,7 @@ from simbg.simulation.library import SCENARIOS
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.sources import GammaSource
-from simbg.validation.suite.exclusion import exclusion_response
+from simbg.validation.suite.exclusion import ExclusionResponse
 
 # Coarse in energy, pixels of 0.2 deg; 8 runs of 1500 s at 600 Hz make 7 million events.
 AXES = Axes(np.geomspace(0.1, 100, 5), np.linspace(-2, 2, 21), np.linspace(-2, 2, 20))
@@ -58,7 +58,7 @@ def test_control_without_a_mask_the_sector_is_full_of_the_source():
 
 @pytest.fixture(scope="module")
 def response():
-    return exclusion_response(SCENARIOS["source"], 0)
+    return ExclusionResponse.of(SCENARIOS["source"], 0)
 
 
 def test_leak_of_a_circle(response):
