@@ -8,7 +8,7 @@ by equal steps, so that a field that turns fast, near the zenith, gets as many a
 import numpy as np
 from astropy.coordinates import angular_separation
 
-from simbg.observations.pixel_coverage import covered_solid_angle
+from simbg.observations.border_area import covered_solid_angle
 from simbg.sky.plane import from_plane, union_border
 from simbg.sky.pointing import Tracking
 
