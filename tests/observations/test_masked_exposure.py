@@ -43,7 +43,7 @@ def at(pointing, lon, lat):
 
 def sampled(axes, pointing, gti, regions, i, j, weight=None, n=SAMPLE):
     """The fraction of a pixel, by an even (Sobol) sample of its area and of time."""
-    across, up, when = qmc.Sobol(3, rng=np.random.default_rng((SEED, i, j))).random(n).T
+    across, up, when = qmc.Sobol(3, seed=np.random.default_rng((SEED, i, j))).random(n).T
     lon = axes.fov_lon[i] + across * (axes.fov_lon[i + 1] - axes.fov_lon[i])
     low, high = np.sin(np.radians(axes.fov_lat[j : j + 2]))
     lat = np.degrees(np.arcsin(low + up * (high - low)))
