@@ -4,14 +4,12 @@ import ast
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
+from support.sources import read_sources
 
-import simbg
 from simbg.validation.methods.audit import knows_truth
 
-ROOT = Path(simbg.__file__).resolve().parents[1]
 # Packages in layers: a module imports from its own package and from layers above this line's own.
 LAYERS = (
     {"simbg", "simbg.errors", "simbg.portable", "simbg.parallel"},
@@ -40,24 +38,9 @@ SUITE = (
     {"simbg.validation.pages"},
     {"simbg.validation.commands", "simbg.validation.benchmarks"},
 )
-# Loaded inside of a function, on purpose: (module, function, what).
-LATE = set()
-# Still to be mended; each goes with its cause.
-TO_MEND = set()
 # What the reconstruction of a cube and its models never reach, by any way round.
 BLIND = ("simbg.reconstruction", "simbg.models")
 LIBRARY_ONLY = ("simbg.validation.metrics", "simbg.validation.figures", "simbg.validation.pages")
-
-
-def read_sources():
-    """Text of each module; a package is named as it is imported."""
-    texts = {}
-    for folder, package in ((ROOT / "simbg", "simbg"), (ROOT / "validation", "simbg.validation")):
-        for path in folder.rglob("*.py"):
-            parts = path.relative_to(folder).with_suffix("").parts
-            parts = parts[:-1] if parts[-1] == "__init__" else parts
-            texts[".".join((package, *parts))] = path.read_text(encoding="utf-8")
-    return texts
 
 
 def imports_of(name, sources):
@@ -136,8 +119,8 @@ def violations(sources):
     """What breaks a rule, a line each."""
     broken = []
     for name in sources:
-        for target, inside in imports_of(name, sources):
-            if (name, inside, target) in LATE or name == target:
+        for target, _ in imports_of(name, sources):
+            if name == target:
                 continue
             for layers in (LAYERS, SUITE):
                 (mine, package), (other, theirs) = layer_of(name, layers), layer_of(target, layers)
@@ -167,7 +150,7 @@ def sources():
 
 
 def test_nobody_imports_upwards(sources):
-    assert set(violations(sources)) <= TO_MEND
+    assert violations(sources) == []
 
 
 def test_every_module_has_a_layer(sources):

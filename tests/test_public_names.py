@@ -1,26 +1,12 @@
 """What is public: a module's ``__all__`` is what other packages and tests may import of it."""
 
 import ast
-from pathlib import Path
 
 import pytest
+from support.sources import ROOT, read_sources
 
-import simbg
-
-ROOT = Path(simbg.__file__).resolve().parents[1]
 MOST_NAMES = 200
 MOST_MODULES = 10  # in a folder, besides its __init__
-
-
-def read_modules():
-    """Text of each module by its full name."""
-    texts = {}
-    for folder, package in ((ROOT / "simbg", "simbg"), (ROOT / "validation", "simbg.validation")):
-        for path in folder.rglob("*.py"):
-            parts = path.relative_to(folder).with_suffix("").parts
-            parts = parts[:-1] if parts[-1] == "__init__" else parts
-            texts[".".join((package, *parts))] = path.read_text(encoding="utf-8")
-    return texts
 
 
 def read_tests():
@@ -85,11 +71,20 @@ def violations(modules, tests):
 
 
 def test_only_public_names_are_imported():
-    assert violations(read_modules(), read_tests()) == []
+    assert violations(read_sources(), read_tests()) == []
+
+
+def test_private_attributes_stay_in_their_file():
+    found = {name: list(foreign_private(text)) for name, text in read_sources().items()}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_control_a_foreign_private_attribute_is_found():
+    assert list(foreign_private("import x\nx._hidden()")) == ["x._hidden"]
 
 
 def test_public_names_are_few_and_there():
-    modules = read_modules()
+    modules = read_sources()
     names = [(name, public) for name, text in modules.items() for public in public_names(text)]
     assert len(names) < MOST_NAMES
     for module, text in modules.items():
@@ -116,7 +111,7 @@ def test_folders_are_small():
     ],
 )
 def test_control_a_violation_is_found(user, line, found):
-    modules, tests = read_modules(), read_tests()
+    modules, tests = read_sources(), read_tests()
     changed = modules if user in modules else tests
     changed[user] += f"\n{line}\n"
     assert any(found in violation for violation in violations(modules, tests))
