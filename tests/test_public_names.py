@@ -1,6 +1,7 @@
 """What is public: a module's ``__all__`` is what other packages and tests may import of it."""
 
 import ast
+from functools import cache
 
 import pytest
 from support.sources import ROOT, read_sources
@@ -14,6 +15,7 @@ def read_tests():
     return {str(p.relative_to(ROOT)): p.read_text(encoding="utf-8") for p in tests.rglob("*.py")}
 
 
+@cache  # a control changes one text of some two hundred
 def public_names(text):
     """The names in ``__all__``; None if there is none."""
     names = None
@@ -25,12 +27,15 @@ def public_names(text):
     return names
 
 
+@cache
 def imported_names(text):
     """(module, name) of each ``from module import name`` of ours."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "simbg":
-            for alias in node.names:
-                yield node.module, alias.name
+    return [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "simbg"
+        for alias in node.names
+    ]
 
 
 def foreign_private(text):
@@ -88,9 +93,10 @@ def test_public_names_are_few_and_there():
     names = [(name, public) for name, text in modules.items() for public in public_names(text)]
     assert len(names) < MOST_NAMES
     for module, text in modules.items():
+        tree = ast.parse(text)
         defined = {
-            *(getattr(node, "name", "") for node in ast.parse(text).body),
-            *(n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)),
+            *(getattr(node, "name", "") for node in tree.body),
+            *(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)),
         }
         assert set(public_names(text)) <= defined | {"__version__"}, module
 

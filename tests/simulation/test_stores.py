@@ -118,14 +118,14 @@ print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_runs(tmp_path):
-    """Events of a run take 1 MB in memory: 30 runs more would take 30 MB."""
+    """Events of a run take 1 MB in memory: 20 runs more would take 20 MB."""
     pytest.importorskip("resource")
     peaks = []
-    for runs in (10, 40):
+    for runs in (5, 25):
         (tmp_path / str(runs)).mkdir()
         command = [sys.executable, "-c", MEMORY, str(tmp_path / str(runs)), str(runs)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(json.loads(done.stdout) / 1024)
-    # A third of that: cubes of more runs have more bins, up to 0.6 MB each, and one run is like
+    # Half of that: cubes of more runs have more bins, up to 0.6 MB each, and one run is like
     # another to 1 MB.
     assert peaks[1] - peaks[0] < 10, peaks
