@@ -11,13 +11,15 @@ from itertools import islice
 
 from tqdm import tqdm
 
-__all__ = ["Inline", "announce", "interruptible", "workers"]
+__all__ = ["announce", "heed_interrupts", "interruptible", "workers"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
 STAGES = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
 # Of what a stage has still to do, what one round of pieces is taken for: nobody knows how many
 # rounds there will be.
 ROUND = 0.25
+# Interrupts that came while `workers` were at work and that may not have been heeded.
+INTERRUPTS = []
 # In a worker: what an interrupt does in the process that gave the work.
 HANDLERS = []
 
@@ -42,8 +44,6 @@ class Watched(Executor):
         self.executor = executor
         self.ahead = ahead
         self.label, self.weights, self.end = label, None, 0.0
-        # Any that came while this was at work.
-        self.interrupts = []
         # None: on a terminal only, as a log shows no bars. The time left is that at the mean speed.
         disable = True if quiet else None
         look = {"leave": False, "bar_format": BAR, "smoothing": 0}
@@ -84,7 +84,7 @@ class Watched(Executor):
         rest, pending = iter(work), deque()
         try:
             while True:
-                self.heed_interrupts()
+                heed_interrupts()
                 room = self.ahead - len(pending)
                 pending.extend(self.submit(fn, *args) for args in islice(rest, room))
                 if not pending:
@@ -96,11 +96,6 @@ class Watched(Executor):
             for future in pending:
                 future.cancel()
             wait(pending)
-
-    def heed_interrupts(self):
-        """Raise for an interrupt that came while this was at work and that nobody heeded."""
-        if self.interrupts:
-            raise KeyboardInterrupt
 
     def _begin(self, number):
         """What each of so many pieces moves the bar by."""
@@ -129,19 +124,25 @@ def workers(jobs=None, label="", unit=" runs", quiet=False):
     executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_leave_interrupts)
     watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs, quiet=quiet)
     try:
-        with _noted(watched.interrupts):
+        with _interrupts_noted():
             yield watched
-        watched.heed_interrupts()
+            heed_interrupts()
     finally:
         watched.bar.close()
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _noted(interrupts):
-    """Ctrl-C raises as ever and is noted, so that one which meets a destructor is not lost.
+def heed_interrupts():
+    """Raise `KeyboardInterrupt` if Ctrl-C came and its exception was lost in a destructor."""
+    if INTERRUPTS:
+        raise KeyboardInterrupt
 
-    Python only prints what a destructor raises; of an interrupt it says nothing here.
+
+@contextmanager
+def _interrupts_noted():
+    """Ctrl-C raises `KeyboardInterrupt` and is noted, for a destructor may swallow the exception.
+
+    Python only prints what a destructor raises; here it prints nothing of an interrupt.
     """
     handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
     main = threading.current_thread() is threading.main_thread()
@@ -150,7 +151,7 @@ def _noted(interrupts):
         return
 
     def note(*about):
-        interrupts.append(about)
+        INTERRUPTS.append(about)
         handler(*about)
 
     def say(unraisable):
@@ -164,6 +165,7 @@ def _noted(interrupts):
     finally:
         signal.signal(signal.SIGINT, handler)
         sys.unraisablehook = hook
+        INTERRUPTS.clear()
 
 
 def announce(executor, stage):

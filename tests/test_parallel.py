@@ -5,12 +5,13 @@ import os
 import re
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
 import pytest
 
-from simbg.parallel import Inline, announce, workers
+from simbg.parallel import announce, workers
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -71,7 +72,7 @@ def test_no_bar_in_a_log_or_when_quiet(monkeypatch, where):
 
 def test_stages_are_nothing_to_another_executor():
     announce(None, "a")
-    announce(Inline(), "a")
+    announce(ThreadPoolExecutor(1), "a")
 
 
 class Destructor:

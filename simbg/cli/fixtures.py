@@ -21,6 +21,9 @@ def fixtures(outdir, edition, overwrite):
     simbg fixtures out --edition 2015   # the published pair, which does not match
     """
     from simbg.fixtures.editions import write_fixtures
+    from simbg.parallel import workers
 
-    for name in write_fixtures(outdir, edition, overwrite):
+    with workers(1):  # no interrupt is lost there
+        names = write_fixtures(outdir, edition, overwrite)
+    for name in names:
         click.echo(Path(outdir) / name)

@@ -14,6 +14,8 @@ from pathlib import Path
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
+from simbg.parallel import heed_interrupts
+
 __all__ = ["finite_or_none", "new_directory", "new_file", "open_fits", "write_fits"]
 
 GZIP = b"\x1f\x8b"
@@ -56,6 +58,7 @@ def new_file(path, overwrite=False):
         with _named(path):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
+        heed_interrupts()
         with _named(path):
             os.replace(temporary, path)
     finally:
@@ -95,6 +98,7 @@ def new_directory(path, overwrite=False, ours=()):
         new = temporary / "new"
         new.mkdir()
         yield new
+        heed_interrupts()
         with _named(path):
             _replace_content(path, temporary) if there == path else _move(new, path)
     finally:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,20 @@ import pytest
 from astropy.io import fits
 
 from simbg.io.safe_files import new_directory, new_file, open_fits, write_fits
+from simbg.parallel import workers
 
 OURS = (r"data/run\d+\.txt", r"index\.txt")
 
 
 class Interrupted(BaseException):
     """Ctrl-C, or whatever else ends things."""
+
+
+class Destructor:
+    """Interrupted where nobody can catch it."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
 
 
 def tree(folder):
@@ -311,3 +320,14 @@ def test_an_interrupt_just_after_something_was_made(tmp_path, monkeypatch, name)
         pytest.fail("must not get here")
     monkeypatch.undo()
     assert tree(tmp_path) == {}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("new", [new_file, new_directory])
+def test_interrupt_that_a_destructor_swallows_leaves_nothing(tmp_path, new):
+    after = []
+    with pytest.raises(KeyboardInterrupt), workers(1), new(tmp_path / "out"):
+        Destructor()
+        after.append("still here")
+    assert after
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """The contract: what a method may return, and how what it returns or raises is taken."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -12,7 +13,6 @@ from support.runs import BLOB_AXES, blob_runs
 
 from simbg.axes import edition2015_axes
 from simbg.cube import BackgroundCube
-from simbg.parallel import Inline
 from simbg.reconstruction.contract import axes_for, check_cube, reconstruct
 from simbg.reconstruction.edition2015 import Michi
 from simbg.reconstruction.histogram import Histogram
@@ -115,7 +115,7 @@ def test_errors_of_input_are_as_they_are(raised):
 
 
 def test_a_method_gets_the_executor_it_has_a_field_for():
-    inline, seen = Inline(), []
+    inline, seen = ThreadPoolExecutor(1), []
     taken(lambda method: seen.append(method.executor) or CUBE, executor=inline)
     assert seen == [inline]
     cube = reconstruct(Histogram(), RUNS, BLOB_AXES, executor=inline)

@@ -1,6 +1,6 @@
 """Defects are detected down to a size, and clean runs raise as many alarms as is stated."""
 
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from inspect import signature
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from simbg.parallel import Inline
 from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.self_check.defects import DEFECTS
 from simbg.validation.self_check.detection import PROBES, CleanRuns, Detection, self_check
@@ -53,7 +52,7 @@ def test_results_do_not_depend_on_executors(checked):
         found, clean = self_check(21, pool, ["lat gradient"], QUICK, 43)
     assert repr(found) == repr(checked[0])
     assert_array_equal(clean.pvalues, checked[1].pvalues[:43])
-    _, inline = self_check(21, Inline(), ["norm"], 1, 2)
+    _, inline = self_check(21, ThreadPoolExecutor(1), ["norm"], 1, 2)
     assert_array_equal(inline.pvalues, clean.pvalues[:2])
     _, other = self_check(22, None, ["norm"], 1, 2)
     assert not np.array_equal(other.pvalues, inline.pvalues)

@@ -1,7 +1,7 @@
 """The gate: a worse method is named, an unchanged one is silent, a foreign file is refused."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,6 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import stats
 
-from simbg.parallel import Inline
 from simbg.reconstruction import edition2015
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS
@@ -95,7 +94,7 @@ def test_draws_hardly_change_with_the_expectation():
 
 def test_unchanged_code_is_silent(one_night):
     losses = Losses.measure()
-    found = changes(losses, Losses.measure(Inline()))
+    found = changes(losses, Losses.measure(ThreadPoolExecutor(1)))
     good, lines = found.good, found.lines
     assert good
     assert lines == [f"no change in {len(losses)} losses"]

@@ -1,12 +1,12 @@
 """Loss against exposure: what the fit recovers, and the exponents that theory wants."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from simbg.parallel import Inline
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
@@ -104,7 +104,7 @@ def test_results_do_not_depend_on_the_executor():
     job = "histogram", METHODS["histogram"]()
     alone, inline = (
         Convergence.of(EXPERIMENT, *job, executor, exposures=(3, 40))
-        for executor in (None, Inline())
+        for executor in (None, ThreadPoolExecutor(1))
     )
     assert_array_equal(alone.loss, inline.loss)
     assert alone.loss != Convergence.of(replace(EXPERIMENT, seed=5), *job, exposures=(3, 40)).loss

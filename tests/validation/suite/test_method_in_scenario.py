@@ -1,6 +1,6 @@
 """One scenario × method: what a method may do wrong is a result, and never a pass."""
 
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +8,6 @@ import pytest
 from numpy.testing import assert_array_equal
 from support.candidates import InMemory
 
-from simbg.parallel import Inline
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.metrics.registry import METRICS
@@ -109,7 +108,7 @@ def test_results_do_not_depend_on_the_executor():
         ]
 
     alone = results(None)
-    assert results(Inline()) == alone
+    assert results(ThreadPoolExecutor(1)) == alone
     with ProcessPoolExecutor(2) as pool:
         assert results(pool) == alone
 

@@ -1,6 +1,6 @@
 """The fast path against events, and what replicates say against calculations."""
 
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,6 @@ from scipy import stats
 
 from simbg.axes import Axes, edition2015_axes
 from simbg.observations.exposure import StackedCounts, stack_observations
-from simbg.parallel import Inline
 from simbg.reconstruction.edition2015 import Default, smooth, smoothing_variance
 from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.registry import METHODS
@@ -140,7 +139,7 @@ def test_results_do_not_depend_on_the_executor():
     """Bit for bit, for numbers of replicates that do not fill their batches."""
     fast = Setting.of(Experiment.of(NIGHT, 5), Histogram(), COARSE)
     alone = fast.replicate(13, 7)
-    inline = fast.replicate(13, 7, Inline())
+    inline = fast.replicate(13, 7, ThreadPoolExecutor(1))
     with ProcessPoolExecutor(2) as pool:
         others = fast.replicate(13, 7, pool)
     for summary in (inline, others):
