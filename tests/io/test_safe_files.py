@@ -326,8 +326,13 @@ def test_an_interrupt_just_after_something_was_made(tmp_path, monkeypatch, name)
 @pytest.mark.parametrize("new", [new_file, new_directory])
 def test_interrupt_that_a_destructor_swallows_leaves_nothing(tmp_path, new):
     after = []
-    with pytest.raises(KeyboardInterrupt), workers(1), new(tmp_path / "out"):
-        Destructor()
-        after.append("still here")
+
+    def write():
+        with workers(1), new(tmp_path / "out"):
+            Destructor()
+            after.append("still here")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
     assert after
     assert not list(tmp_path.iterdir())
