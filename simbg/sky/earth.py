@@ -93,18 +93,5 @@ def orientation(tt1, tt2):
 
 @functools.cache
 def iers_table():
-    """Return the table of the Earth's rotation that comes with astropy: UT1 and the pole alone.
-
-    As in astropy's `IERS_A`, values of Bulletin B come before those of A, but in a tenth of the
-    time, since no other column is read. Places in a line are those of ReadMe.finals2000A.
-    """
-    rows = []
-    with open(iers.IERS_A_FILE, encoding="ascii") as file:
-        for line in file:
-            # The last lines have a date and nothing else.
-            if line[16:17].strip() and line[58:68].strip():
-                x, y, ut1 = line[134:144], line[144:154], line[154:165]
-                pole = (x, y) if x.strip() and y.strip() else (line[18:27], line[37:46])
-                rows.append((line[7:15], ut1 if ut1.strip() else line[58:68], *pole))
-    units = {"MJD": "d", "UT1_UTC": "s", "PM_x": "arcsec", "PM_y": "arcsec"}
-    return iers.IERS(np.array(rows, float), names=list(units), units=units)
+    """Return the table of the Earth's rotation that comes with astropy."""
+    return iers.IERS_A.open(iers.IERS_A_FILE)

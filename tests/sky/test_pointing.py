@@ -11,7 +11,6 @@ import pytest
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord, SkyOffsetFrame
 from astropy.time import Time
 from astropy.utils import iers
-from numpy.testing import assert_array_equal
 
 from simbg.sky import earth
 from simbg.sky.pointing import Drift, Site, Tracking, altaz_to_radec
@@ -374,13 +373,6 @@ def test_no_network(monkeypatch):
     monkeypatch.setattr(iers.IERS_Auto, "open", refuse)
     earth.iers_table.cache_clear()
     make_tracking(date="2030-01-01").altaz(0.0)
-
-
-def test_table_of_the_rotation_is_that_of_astropy():
-    ours, theirs = earth.iers_table(), iers_table()
-    for name in ours.colnames:
-        assert_array_equal(ours[name].value, theirs[name].value)
-        assert ours[name].unit == theirs[name].unit
 
 
 def drifting(tracking):
