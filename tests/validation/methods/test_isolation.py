@@ -107,6 +107,7 @@ def test_methods_that_fail(store, name):
     assert done.reason.startswith(METHODS[name])
     assert "\n" not in done.reason
     assert 0.1 < done.seconds < 60
+    assert done.megabytes > 10
 
 
 def test_a_file_outside_of_the_store(store, tmp_path, monkeypatch):
