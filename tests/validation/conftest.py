@@ -1,5 +1,8 @@
 """What tests of pages and of figures share: one run of the suite, its figures and its files."""
 
+import os
+import pickle
+
 import pytest
 from support.suites import make_suite
 
@@ -13,8 +16,15 @@ def suite():
 
 
 @pytest.fixture(scope="session")
-def pictures(suite):
-    return render(suite)
+def pictures(suite, tmp_path_factory):
+    """Drawn once: of several processes that test, the first keeps them for the others."""
+    base = tmp_path_factory.getbasetemp()
+    kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pictures"
+    if not kept.is_file():
+        new = kept.with_suffix(f".{os.getpid()}")
+        new.write_bytes(pickle.dumps(render(suite)))
+        new.replace(kept)
+    return pickle.loads(kept.read_bytes())
 
 
 @pytest.fixture(scope="session")
