@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from scipy import stats
+from scipy import special
 
 from simbg.validation.metrics.status import Status
 
@@ -86,9 +86,11 @@ class Rank:
         rather than too small. Few stores know their scatter badly: Student's t, with degrees of
         freedom as Welch (1947) has them.
         """
+        from scipy import stats  # here, since it takes as long to load as all of astropy
+
         variances = [rank.error**2 for rank in ranks]
         freedom = _freedom(variances, [rank.freedom for rank in ranks])
-        return float(stats.t.isf(stats.norm.sf(APART), freedom)) * math.sqrt(sum(variances))
+        return float(stats.t.isf(special.ndtr(-APART), freedom)) * math.sqrt(sum(variances))
 
     @property
     def counts(self):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 __all__ = ["BUDGET", "MetricValue", "metric"]
 
@@ -35,6 +35,8 @@ class MetricValue:
         mean, error = values.mean(), values.std(ddof=1) / np.sqrt(values.size)
         if not error > 0:
             return cls(float(mean), math.nan, ideal)
+        from scipy import stats  # here, since it takes as long to load as all of astropy
+
         t = (mean - ideal) / error
         z = -special.ndtri_exp(stats.t.logsf(abs(t), values.size - 1))
         return cls(float(mean), float(abs(mean - ideal) / z if z > 1e-9 else error), ideal)

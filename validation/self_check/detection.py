@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from simbg.simulation.seeds import named_rng
 from simbg.validation.metrics.metric import BUDGET
@@ -125,6 +125,8 @@ class CleanRuns:
 
         A suite that never alarms is wrong, too.
         """
+        from scipy import stats  # here, since it takes as long to load as all of astropy
+
         counts = np.sum(self.pvalues < 0.05, axis=0).tolist()
         cases = {"alarms": (self.alarms, BUDGET)}
         cases |= {name: (k, 0.05) for name, k in zip(PROBES, counts, strict=True)}
@@ -160,7 +162,7 @@ def self_check(seed, executor=None, names=None, n_replicates=N_REPLICATES, n_cle
     detections = list(run(search, [DEFECTS[name] for name in names or DEFECTS]))
     batches = [range(i, min(i + BATCH, n_clean)) for i in range(0, n_clean, BATCH)]
     pulls = np.concatenate(list(run(partial(_clean_pulls, seed), batches)))
-    return detections, CleanRuns(2 * stats.norm.sf(np.abs(pulls)))
+    return detections, CleanRuns(2 * special.ndtr(-np.abs(pulls)))
 
 
 def _pulls(defect, size, seed, number, n_replicates):

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import click
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from simbg.axes import edition2015_axes
 from simbg.parallel import workers
@@ -145,6 +145,8 @@ class Losses(dict):
 
         A scenario that was edited has a new digest, and so no baseline instead of a failure.
         """
+        from scipy import stats  # here, since it takes as long to load as all of astropy
+
         k = stats.t.isf(BUDGET / max(1, len(self)), N_REPLICATES - 1)
         scenarios, kept, changes = {key[:2] for key in self}, {key[:3] for key in old}, Changes()
         for key in sorted(old.keys() | self.keys()):
