@@ -63,14 +63,14 @@ def test_a_method_that_fails_is_an_error_and_no_abort(name, wrong):
 
 
 def test_module_that_does_not_exist():
-    (outcome,) = run_scenario(TINY, ["no_such_module_at_all:Method"], SEED)
+    (outcome,) = run_scenario(TINY, [InMemory("no_such_module_at_all:Method")], SEED)
     assert outcome.results[0].status == "error"
     assert "ModuleNotFoundError" in outcome.results[0].reason
 
 
 def test_through_files():
     """A store, `simbg reconstruct`, the files it writes: ours holds, and a bad one is an error."""
-    good, bad = run_scenario(ON_DISK, ["histogram", odd("Raises")], SEED)
+    good, bad = run_scenario(ON_DISK, ["histogram", InMemory(odd("Raises"))], SEED)
     measured = {r.metric: r for r in good.results}
     assert measured.keys() == {n for n, m in METRICS.items() if m.function or m.kind != "runs"}
     assert abs(measured["norm"].value - 1) < 6 * measured["norm"].error
@@ -90,7 +90,7 @@ def test_files_and_memory_agree():
 
 
 def test_results_do_not_depend_on_the_executor():
-    methods = ["default", odd("Foreign")]
+    methods = ["default", InMemory(odd("Foreign"))]
 
     def results(executor):
         return [

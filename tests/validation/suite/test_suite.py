@@ -3,6 +3,8 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+from support.candidates import InMemory
+
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.suite import suite as suite_module
 from simbg.validation.suite.convergence import Convergence
@@ -15,7 +17,8 @@ SEED = 71
 
 def test_errors_are_kept_by_the_judge():
     """Together with others: error, fail and ok side by side; what comes after an error runs."""
-    methods = [f"support.odd_methods:{name}" for name in ("Raises", "Louder", "Foreign")]
+    odd = ("Raises", "Louder", "Foreign")
+    methods = [InMemory(f"support.odd_methods:{name}") for name in odd]
     outcomes = run_suite([TINY], methods, SEED)
     statuses = [{r.metric: r.status for r in outcome.results} for outcome in outcomes]
     assert statuses[0] == {"run": "error"}
