@@ -97,9 +97,10 @@ def reveal_challenge(outdir, models=(), executor=None, overwrite=False):
     public = Path(outdir, "public") if Path(outdir, "public").is_dir() else Path(outdir)
     groups = scoring.find_groups(models)
     text, seal = _open_seal(Path(outdir), public)
+    _check_stores(public, seal)
     with tempfile.TemporaryDirectory() as temporary:
         fields = _simulate(Path(temporary), json.loads(text), executor)
-        _check_stores(public, seal, Path(temporary))
+        _check_answer(public, seal, Path(temporary))
         truths = [_truth_file(Path(temporary), field) for field in fields]
     jobs = [(*group, field) for group in groups.items() for field in fields]
     rows = list((executor.map if executor else map)(_score, jobs))
@@ -164,13 +165,18 @@ def _open_seal(outdir, public):
     return text, seal
 
 
-def _check_stores(public, seal, remade):
-    """Refuse stores that are not those that were sealed, or that the answer does not make."""
-    existing, sealed, again = _digests(public), seal["files"], _digests(remade)
-    for name in sorted(existing.keys() | sealed.keys() | again.keys()):
+def _check_stores(public, seal):
+    """Refuse stores that are not those that were sealed."""
+    existing, sealed = _digests(public), seal["files"]
+    for name in sorted(existing.keys() | sealed.keys()):
         if existing.get(name) != sealed.get(name):
             raise ValueError(f"{public / name}: got other bytes than were sealed, or none")
-        if again.get(name) != sealed[name] and not _same(public / name, remade / name):
+
+
+def _check_answer(public, seal, remade):
+    """Refuse stores that the answer does not make."""
+    for name, _ in sorted(_digests(remade).items() ^ seal["files"].items()):
+        if not _same(public / name, remade / name):
             got = f"answer: it makes another {name} than was sealed with {seal['versions']}"
             raise ValueError(f"{got}; here are {_versions()}")
 
