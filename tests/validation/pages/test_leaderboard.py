@@ -10,7 +10,7 @@ from support.candidates import InMemory
 from support.outcomes import scored
 
 from simbg.simulation.library import SCENARIOS
-from simbg.validation.figures.rendering import render
+from simbg.validation.figures.rendering import Pictures
 from simbg.validation.leaderboard.ranking import Rank
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.leaderboard.table import leaderboard
@@ -62,7 +62,7 @@ def page(measured, tmp_path_factory):
     ]
     made[-1] = replace(made[-1], score=replace(made[-1].score, method="other", hours=100.5))
     suite, folder = Suite(made, 3, replicates=2), tmp_path_factory.mktemp("page")
-    write_reports(folder, suite, render(suite))
+    write_reports(folder, suite, Pictures({}, {}))
     assert {"leaderboard.md", "leaderboard.json"} < {path.name for path in folder.iterdir()}
     return folder / "index.html"
 
