@@ -45,9 +45,8 @@ class Watched(Executor):
         self.ahead = ahead
         self.label, self.weights, self.end = label, None, 0.0
         # None: on a terminal only, as a log shows no bars. The time left is that at the mean speed.
-        disable = True if quiet else None
         look = {"leave": False, "bar_format": BAR, "smoothing": 0}
-        self.bar = tqdm(desc=label, unit=unit, disable=disable, **look)
+        self.bar = tqdm(desc=label, unit=unit, disable=quiet or None, **look)
 
     def plan(self, weights):
         """Measure progress in stages from now on.
@@ -194,6 +193,5 @@ def _leave_interrupts():
 
 def _n_cores():
     """Cores that this process may use, where the system says so."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+import erfa
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import angular_separation
@@ -253,4 +254,7 @@ def _zero(header):
     if scale not in ("tt", "utc", "tai"):
         raise ValueError(f"got TIMESYS {scale.upper()}, expected TT, UTC or TAI")
     days = (tables.keyword(header, key) for key in ("MJDREFI", "MJDREFF"))
-    return Time(*days, format="mjd", scale=scale)
+    time = Time(*days, format="mjd", scale=scale)
+    if scale == "utc":  # not `time.tt`, which would look for newer leap seconds, on the network
+        time = Time(*erfa.taitt(*erfa.utctai(time.jd1, time.jd2)), format="jd", scale="tt")
+    return time

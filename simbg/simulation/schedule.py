@@ -1,5 +1,6 @@
 """Schedule: the observation table of a scenario, when its runs are taken and where they look."""
 
+import erfa
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import offset_by
@@ -59,7 +60,7 @@ def observation_table(scenario, seed, n_obs):
     rng = named_rng(seed, scenario.name + " runs")
     duration = scenario.ontime + (scenario.n_gti - 1) * scenario.gti_gap
     start, pointings = _pointings(scenario, n_obs, duration, rng)
-    tstart = (start.tt.mjd - MJDREF) * 86400
+    tstart = (_tt(start) - MJDREF) * 86400
     table = Table({"OBS_ID": np.arange(1, n_obs + 1)} | pointings)
     table["TSTART"], table["TSTOP"] = tstart * u.s, (tstart + duration) * u.s
     table["ONTIME"] = np.full(n_obs, scenario.ontime) * u.s
@@ -97,10 +98,9 @@ def _pointings(scenario, n_obs, duration, rng):
     night = np.floor(rng.uniform(*NIGHTS, n_obs))
     start = Time(night + rng.uniform(*HOURS, n_obs) / 24, format="mjd", scale="utc")
     az = rng.uniform(*scenario.az_range, n_obs) % 360
-    sine = rng.uniform(*np.sin(np.deg2rad(scenario.alt_range)), n_obs)
-    alt = np.rad2deg(np.arcsin(sine))
+    alt = np.rad2deg(np.arcsin(rng.uniform(*np.sin(np.deg2rad(scenario.alt_range)), n_obs)))
     if scenario.target is None:
-        middle = start.tt.mjd + 0.5 * duration / 86400
+        middle = _tt(start) + 0.5 * duration / 86400
         ra, dec = altaz_to_radec(alt, az, middle, scenario.site)
     else:
         # North, east, south and west of the target in turn.
@@ -119,8 +119,9 @@ def _starts_at(alt, ra, dec, night, duration, site, rng):
     sin_alt, dec = np.sin(np.deg2rad(alt)), np.deg2rad(dec)
     cosine = (sin_alt - np.sin(lat) * np.sin(dec)) / (np.cos(lat) * np.cos(dec))
     if np.all(cosine > 1):
-        got = f"target: it culminates below {np.min(alt):.1f} deg"
-        raise ValueError(f"{got}, expected it within alt_range")
+        raise ValueError(
+            f"target: got one that culminates below {np.min(alt):.1f} deg, expected above"
+        )
     hour_angle = np.rad2deg(np.arccos(np.clip(cosine, -1, 1))) * rng.choice((-1, 1), alt.size)
     middle = np.floor(night.mjd) + rng.uniform(*HOURS_TARGET, alt.size) / 24
     sidereal = GREENWICH + (360 + SIDEREAL) * (middle - 51544.5) + site.lon
@@ -131,10 +132,14 @@ def _starts_at(alt, ra, dec, night, duration, site, rng):
 
 
 def _altaz_at_middle(ra, dec, start, duration, site):
-    middle = (start.tt.mjd - MJDREF) * 86400 + 0.5 * duration
-    places = zip(ra.tolist(), dec.tolist(), middle, strict=True)
-    each = [Tracking(*place, site, MJDREF).altaz(np.array([when])) for *place, when in places]
+    middle = (_tt(start) - MJDREF) * 86400 + 0.5 * duration
+    each = [Tracking(*row[:2], site, MJDREF).altaz(row[2:]) for row in np.c_[ra, dec, middle]]
     return np.array(each)[:, :, 0].T
+
+
+def _tt(utc):
+    """MJD in TT of times in UTC; `utc.tt` would look for newer leap seconds, on the network."""
+    return Time(*erfa.taitt(*erfa.utctai(utc.jd1, utc.jd2)), format="jd", scale="tt").mjd
 
 
 def rows_of(table):

@@ -325,14 +325,17 @@ def test_an_interrupt_just_after_something_was_made(tmp_path, monkeypatch, name)
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 @pytest.mark.parametrize("new", [new_file, new_directory])
 def test_interrupt_that_a_destructor_swallows_leaves_nothing(tmp_path, new):
-    after = []
+    after, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def write():
         with workers(1), new(tmp_path / "out"):
             Destructor()
             after.append("still here")
 
-    with pytest.raises(KeyboardInterrupt):
-        write()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert after
     assert not list(tmp_path.iterdir())

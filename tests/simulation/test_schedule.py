@@ -211,7 +211,7 @@ def test_target_that_reaches_a_part_of_the_range_is_taken_as_far_as_it_goes():
 
 @pytest.mark.parametrize(("dec", "alt_range"), [(80.0, (5.0, 90.0)), (30.0, (45.0, 90.0))])
 def test_target_that_never_gets_there(dec, alt_range):
-    with pytest.raises(ValueError, match=r"target: it culminates below .* deg, expected it within"):
+    with pytest.raises(ValueError, match=r"target: .* below .* deg"):
         make(target=(10.0, dec), wobble=0.7, alt_range=alt_range)
 
 
