@@ -119,9 +119,7 @@ def _starts_at(alt, ra, dec, night, duration, site, rng):
     sin_alt, dec = np.sin(np.deg2rad(alt)), np.deg2rad(dec)
     cosine = (sin_alt - np.sin(lat) * np.sin(dec)) / (np.cos(lat) * np.cos(dec))
     if np.all(cosine > 1):
-        raise ValueError(
-            f"target: got one that culminates below {np.min(alt):.1f} deg, expected above"
-        )
+        raise ValueError(f"target: culminates below {np.min(alt):.1f} deg, expected above it")
     hour_angle = np.rad2deg(np.arccos(np.clip(cosine, -1, 1))) * rng.choice((-1, 1), alt.size)
     middle = np.floor(night.mjd) + rng.uniform(*HOURS_TARGET, alt.size) / 24
     sidereal = GREENWICH + (360 + SIDEREAL) * (middle - 51544.5) + site.lon
