@@ -1,3 +1,3 @@
-"""Where a run looks: the Earth, pointings, and regions of the sky."""
+"""Directions on the sky and in the field of view: the Earth, pointings, and regions of the sky."""
 
 __all__ = []

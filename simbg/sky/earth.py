@@ -1,11 +1,12 @@
-"""The Earth: how it moves and is turned at a time, seen from a site.
+"""The Earth's motion and orientation at a time, at a site.
 
-The models are those of astropy's `AltAz` (IAU 2006), by erfa. UT1 and the pole are from the IERS
-table that comes with astropy, never from the network. Outside of it (from 1973 to a year after
-its release) they keep its end values. Directions in ALTAZ are then off by 15 arcsec a second of
-UT1 - UTC, of which there is 0.9 s or less, and by 0.5 arcsec or less for the pole; in a tracked
-field of view, at 5 deg offset, 2.4 arcsec or less at 30 deg from the zenith. There astropy takes
-a time as it is for UT1: in TT, this is 69 s or 17 arcmin off.
+The models are those of astropy's `AltAz` (IAU 2006), computed with erfa. UT1 and the position of
+the pole are taken from the IERS table that comes with astropy, never from the network. Outside of
+the table (it starts in 1973 and ends a year after its release) the values at its ends are used.
+Directions in ALTAZ are then wrong by 15 arcsec per second of UT1 - UTC, which is 0.9 s or less, and
+by 0.5 arcsec or less because of the pole; in a tracked field of view, at an offset of 5 deg, the
+error is 2.4 arcsec or less if the zenith angle is 30 deg or more. Outside of the table, astropy
+uses the given time as UT1: for a time in TT the error is 69 s, or 17 arcmin.
 """
 
 import functools
@@ -25,7 +26,7 @@ EARTH_RATE = 2 * np.pi * 1.00273781191135448 / erfa.DAYSEC  # rad/s, IERS Conven
 
 @dataclass(frozen=True)
 class Site:
-    """A place on the Earth, geodetic (WGS84).
+    """A position on the Earth, geodetic (WGS84).
 
     Parameters
     ----------
@@ -33,34 +34,52 @@ class Site:
         East longitude and latitude, deg: GADF's GEOLON, GEOLAT.
     height : float
         Height above the ellipsoid, m: GADF's ALTITUDE.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite or out of range.
     """
 
     lon: float
     lat: float
     height: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checked_arrays(lon=(self.lon, 360), lat=(self.lat, 90), height=(self.height, 1e6))
 
 
-def earth(mjd, site):
-    """Return boosts (n, 4, 4), matrices to east, north, up (n, 3, 3), spin velocities (n, 3).
-
-    From ICRS to CIRS, from CIRS, in CIRS.
+def earth(mjd: np.ndarray, site: Site) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the transformations from ICRS to the horizon of a site at each time.
 
     Parameters
     ----------
     mjd : ndarray, shape (n,)
-        MJD in TT.
+        Times, MJD in TT.
     site : Site
+        Position of the telescopes.
+
+    Returns
+    -------
+    boost : ndarray, shape (n, 4, 4)
+        From ICRS null vectors to apparent ones in the CIRS: aberration, precession and nutation.
+    local : ndarray, shape (n, 3, 3)
+        Rotations from the CIRS to east, north, up.
+    spin : ndarray, shape (n, 3)
+        Velocity of the site about the Earth's axis, in the CIRS, in units of the speed of light.
+
+    Notes
+    -----
+    Precession and nutation are IAU 2006/2000A (erfa.c2i06a), the Earth's orbit is erfa.epv00, polar
+    motion is erfa.pom00; aberration is a Lorentz boost (Klioner, AJ 125 (2003) 1580, sect. 5).
     """
     tt = erfa.DJM0, mjd
-    place = np.deg2rad(site.lon), np.deg2rad(site.lat), site.height
+    position = np.deg2rad(site.lon), np.deg2rad(site.lat), site.height
     angle, x, y = orientation(*tt)
     pole = x, y, erfa.sp00(*tt)
     horizon = local_axes(site.lon, site.lat)[[1, 2, 0]]
     local = horizon @ erfa.pom00(*pole) @ erfa.rz(angle, np.eye(3))
-    spin = erfa.pvtob(*place, *pole, angle)["v"] / erfa.CMPS
+    spin = erfa.pvtob(*position, *pole, angle)["v"] / erfa.CMPS
     precession = erfa.c2i06a(*tt)
     orbit = erfa.epv00(*tt)[1]["v"] * (erfa.DAU / erfa.DAYSEC / erfa.CMPS)
     velocity = np.einsum("nij,nj->ni", precession, orbit) + spin
@@ -69,8 +88,11 @@ def earth(mjd, site):
     return boost, local, spin
 
 
-def boosts(velocity):
-    """Return the Lorentz boosts (n, 4, 4) of null vectors, over gamma; velocity (n, 3) over c."""
+def boosts(velocity: np.ndarray) -> np.ndarray:
+    """Return the Lorentz boosts (n, 4, 4) of null vectors, divided by gamma.
+
+    ``velocity`` (n, 3) is in units of the speed of light.
+    """
     slowness = np.sqrt(1 - np.sum(velocity**2, axis=1))[:, None, None]
     column = velocity[:, :, None]
     row = velocity[:, None, :]
@@ -78,11 +100,11 @@ def boosts(velocity):
     return np.block([[space, column], [row, np.ones_like(slowness)]])
 
 
-def orientation(tt1, tt2):
-    """Return the Earth's rotation angle and the pole's x and y, rad, as arrays."""
+def orientation(tt1: float, tt2: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the Earth's rotation angle and the pole's x and y, rad; the two-part MJD is in TT."""
     table = iers_table()
     with warnings.catch_warnings():
-        # erfa does not know the leap seconds to come; UT1 is as uncertain then, see above
+        # erfa does not know future leap seconds; UT1 is as uncertain then, see the module's text
         warnings.filterwarnings("ignore", ".*dubious year", erfa.ErfaWarning)
         utc = erfa.taiutc(*erfa.tttai(tt1, tt2))
         ut1_utc = table.ut1_utc(*utc, return_status=True)[0].to_value("s")
@@ -92,6 +114,6 @@ def orientation(tt1, tt2):
 
 
 @functools.cache
-def iers_table():
+def iers_table() -> iers.IERS_A:
     """Return the table of the Earth's rotation that comes with astropy."""
     return iers.IERS_A.open(iers.IERS_A_FILE)

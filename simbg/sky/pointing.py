@@ -1,17 +1,19 @@
-"""Sky <-> field of view of a pointing, tracked or drifting; the field of view is ALTAZ-aligned.
+"""Sky <-> field of view of a pointing, tracking or drifting; the field of view is ALTAZ-aligned.
 
-During a run only the Earth's rotation is fast, and it is a rotation by one angle: about the
-pointing for a tracked field of view, about the Earth's axis for a drifting one. Everything else
-(precession, nutation, aberration, polar motion; erfa's, at mid-run) is one matrix for a run, and
-the inverse transformation is the inverse matrix. For a tracked pointing the slow drift of its
-apparent place is taken into account, too, which matters near the zenith.
+Notes
+-----
+Only the Earth's rotation is fast during a run. It acts as a rotation by one angle: about the
+pointing for a tracked field of view, and about the Earth's axis for a field in drift mode. All
+other effects (precession, nutation, aberration, polar motion; computed with erfa at mid-run) are
+one matrix per run, and the inverse transformation uses the inverse matrix. The slow change of the
+apparent position of a tracked pointing is taken into account; it matters near the zenith.
 
-Left out: refraction, which DL3 directions do not have, and the Sun's light deflection (4 mas at
-90 deg from the Sun, 15 mas at 30 deg). An error of a direction in ALTAZ turns the field of a
-tracked pointing by itself over the sine of the zenith angle: 4 mas are 0.04 arcsec at 5 deg
-offset and 0.5 deg from the zenith. This is what astropy's AltAz differs by in a run of half an
-hour. A drifting field does not turn; there the Earth's orbit, taken as straight, adds 10 mas an
-hour from mid-run.
+Neglected are refraction, which is already removed from DL3 directions, and the light deflection by
+the Sun (4 mas at 90 deg from the Sun, 15 mas at 30 deg). An error of a direction in ALTAZ rotates
+the field of a tracked pointing by the error divided by the sine of the zenith angle: 4 mas are 0.04
+arcsec at an offset of 5 deg, 0.5 deg from the zenith. This is the largest difference to astropy's
+AltAz in a run of half an hour. A field in drift mode does not rotate; there the Earth's orbit,
+taken as straight, adds 10 mas per hour from mid-run.
 """
 
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import NamedTuple
 
 import erfa
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simbg.sky.earth import EARTH_RATE, Site, boosts, earth
 from simbg.sky.vectors import (
@@ -32,24 +35,26 @@ from simbg.sky.vectors import (
 
 __all__ = ["Drift", "Site", "Tracking", "altaz_to_radec"]
 
-DRIFT_STEP = 900.0  # s, for the derivative of what changes slowly
-MAX_SPAN = 43200.0  # s, the drift is linear to 1 mas in this
+SLOW_STEP = 900.0  # s, for the derivative of what changes slowly
+MAX_SPAN = 43200.0  # s; the slow motion is linear to 1 mas within this span
 LARGEST_TIME = 1e11  # s
 FLIP = np.array([[1.0], [-1.0], [1.0]])  # fov_lon increases with decreasing azimuth
 
 
 class _Pointing:
-    """What all pointings do; `_field` of each makes the field of view of some times."""
+    """Methods that all pointings share; `_field` of each gives the field of view at some times."""
 
-    def sky_to_fov(self, ra, dec, time):
-        """Return the places in the field of view of directions in the sky.
+    def sky_to_fov(
+        self, ra: ArrayLike, dec: ArrayLike, time: ArrayLike
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions in the field of view of directions on the sky.
 
         Parameters
         ----------
         ra, dec : array_like
             Directions, deg, ICRS.
         time : array_like
-            Seconds of TT since `mjdref`. The three broadcast.
+            Seconds of TT since `mjdref`. ``ra``, ``dec`` and ``time`` broadcast.
 
         Returns
         -------
@@ -63,18 +68,22 @@ class _Pointing:
         ValueError
             If a value is not finite or out of range, or times span more than 12 h.
         """
-        ra, dec, time = checked_arrays(ra=(ra, 360), dec=(dec, 90), time=(time, LARGEST_TIME))
-        return in_chunks(self._field(time).forth, ra, dec, time)
+        arrays = checked_arrays(ra=(ra, 360), dec=(dec, 90), time=(time, LARGEST_TIME))
+        return in_chunks(self._field(arrays[2]).to_fov, *arrays)
 
-    def fov_to_sky(self, fov_lon, fov_lat, time):
-        """Return the directions in the sky of places in the field of view.
+    def fov_to_sky(
+        self, fov_lon: ArrayLike, fov_lat: ArrayLike, time: ArrayLike
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the directions on the sky of positions in the field of view.
+
+        This is the inverse of `sky_to_fov`.
 
         Parameters
         ----------
         fov_lon, fov_lat : array_like
             Longitude and latitude about the pointing, deg.
-        time
-            See `sky_to_fov`, of which this is the inverse.
+        time : array_like
+            Seconds of TT since `mjdref`. The three arguments broadcast.
 
         Returns
         -------
@@ -84,34 +93,42 @@ class _Pointing:
         Raises
         ------
         ValueError
-            As `sky_to_fov` does.
+            If a value is not finite or out of range, or times span more than 12 h.
         """
-        lon, lat, time = checked_arrays(
+        arrays = checked_arrays(
             fov_lon=(fov_lon, 360), fov_lat=(fov_lat, 90), time=(time, LARGEST_TIME)
         )
-        ra, dec = in_chunks(self._field(time).back, lon, lat, time)
+        ra, dec = in_chunks(self._field(arrays[2]).to_sky, *arrays)
         return _positive(ra), dec
+
+    def _field(self, time: np.ndarray) -> "_TrackedField | _DriftingField":
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Tracking(_Pointing):
-    """A pointing, fixed on the sky, that is followed from a site.
+    """A pointing that is fixed on the sky and followed from a site.
 
     Parameters
     ----------
     ra, dec : float
         The pointing, deg, ICRS.
     site : Site
-        Where from.
+        Position of the telescopes.
     mjdref : float
-        The zero of event times, MJD in TT: GADF's MJDREFI + MJDREFF (if TIMESYS is TT).
+        Zero of event times, MJD in TT: GADF's MJDREFI + MJDREFF (if TIMESYS is TT).
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite or out of range.
 
     Examples
     --------
     >>> site = Site(16.5, -23.27, 1835.0)
     >>> run = Tracking(83.63, 22.01, site, mjdref=55197.0)
     >>> lon, lat = run.sky_to_fov(83.63, 23.01, time=[0.0, 3600.0])
-    >>> np.hypot(lon, lat).round(3)  # turns about the pointing
+    >>> np.hypot(lon, lat).round(3)  # the field rotates about the pointing
     array([1., 1.])
     """
 
@@ -120,10 +137,10 @@ class Tracking(_Pointing):
     site: Site
     mjdref: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checked_arrays(ra=(self.ra, 360), dec=(self.dec, 90), mjdref=(self.mjdref, 1e6))
 
-    def altaz(self, time):
+    def altaz(self, time: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return the pointing's altitude and azimuth.
 
         Parameters
@@ -141,45 +158,45 @@ class Tracking(_Pointing):
         ValueError
             If a time is not finite, or they span more than 12 h.
         """
-        (time,) = checked_arrays(time=(time, LARGEST_TIME))
-        run = self._run(time)
-        lag = time.ravel() - run.mid
+        (times,) = checked_arrays(time=(time, LARGEST_TIME))
+        run = self._run(times)
+        lag = times.ravel() - run.mid
         cos, sin = np.cos(EARTH_RATE * lag), np.sin(EARTH_RATE * lag)
-        x, y, z = (run.pointing - run.spin)[:, None] + np.outer(run.drift, lag)
+        x, y, z = (run.pointing - run.spin)[:, None] + np.outer(run.motion, lag)
         moved = np.stack([x * cos + y * sin, y * cos - x * sin, z]) + run.spin[:, None]
         east, north, up = run.local @ moved
         az, alt = to_angles(north, east, up)
-        return alt.reshape(time.shape), _positive(az).reshape(time.shape)
+        return alt.reshape(times.shape), _positive(az).reshape(times.shape)
 
-    def radec(self, time):
-        """Return the pointing's RA and Dec, which are constant; as `Drift.radec`."""
+    def radec(self, time: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pointing's constant RA and Dec, deg, ICRS, in the shape of ``time``."""
         return _constant(time, self.ra % 360, self.dec)
 
-    def _field(self, time):
+    def _field(self, time: np.ndarray) -> "_TrackedField":
         """Return the `_TrackedField` for these times."""
         matrix = np.eye(4)
         run = self._run(time)
         matrix[:3, :3] = axes = local_axes(*np.rad2deg(erfa.c2s(run.pointing)))
-        # Only how zenith and pointing differ matters: we move the zenith, against the pointing
+        # Only the difference of zenith and pointing matters: the zenith moves by minus the motion
         x, y, z = run.local[2] - run.spin
-        motion = np.stack([np.add(run.spin, [0, 0, z]), [x, y, 0], [-y, x, 0], -run.drift], axis=1)
+        motion = np.stack([np.add(run.spin, [0, 0, z]), [x, y, 0], [-y, x, 0], -run.motion], axis=1)
         return _TrackedField(matrix @ run.boost, axes[1:] @ motion, run.mid)
 
-    def _run(self, time):
+    def _run(self, time: np.ndarray) -> "_Run":
         """Return the `_Run` of these times."""
         mid = _middle(time)
-        steps = DRIFT_STEP * np.array([-1, 0, 1])
+        steps = SLOW_STEP * np.array([-1, 0, 1])
         boost, local, spin = earth(self.mjdref + (mid + steps) / erfa.DAYSEC, self.site)
         pointing = boost @ [*local_axes(self.ra, self.dec)[0], 1]
         pointing = pointing[:, :3] / pointing[:, 3:]
         slow = pointing - spin
-        drift = (slow[2] - slow[0]) / (2 * DRIFT_STEP)
-        return _Run(mid, boost[1], local[1], spin[1], pointing[1], drift)
+        motion = (slow[2] - slow[0]) / (2 * SLOW_STEP)
+        return _Run(mid, boost[1], local[1], spin[1], pointing[1], motion)
 
 
 @dataclass(frozen=True)
 class Drift(_Pointing):
-    """A pointing, fixed in altitude and azimuth, that the sky drifts through: OBS_MODE=DRIFT.
+    """A pointing that is fixed in altitude and azimuth (drift mode): GADF's OBS_MODE=DRIFT.
 
     Parameters
     ----------
@@ -187,9 +204,14 @@ class Drift(_Pointing):
         The pointing, deg, without refraction; azimuth is 0 in the north, 90 in the east: GADF's
         ALT_PNT, AZ_PNT.
     site : Site
-        Where from.
+        Position of the telescopes.
     mjdref : float
-        The zero of event times, MJD in TT: GADF's MJDREFI + MJDREFF (if TIMESYS is TT).
+        Zero of event times, MJD in TT: GADF's MJDREFI + MJDREFF (if TIMESYS is TT).
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite or out of range.
     """
 
     alt: float
@@ -197,14 +219,14 @@ class Drift(_Pointing):
     site: Site
     mjdref: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checked_arrays(alt=(self.alt, 90), az=(self.az, 360), mjdref=(self.mjdref, 1e6))
 
-    def altaz(self, time):
-        """Return the pointing's altitude and azimuth, which are constant; as `Tracking.altaz`."""
+    def altaz(self, time: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pointing's constant altitude and azimuth, deg, in the shape of ``time``."""
         return _constant(time, self.alt, self.az % 360)
 
-    def radec(self, time):
+    def radec(self, time: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return the pointing's RA and Dec.
 
         Parameters
@@ -224,29 +246,32 @@ class Drift(_Pointing):
         """
         return self.fov_to_sky(0.0, 0.0, time)
 
-    def _field(self, time):
+    def _field(self, time: np.ndarray) -> "_DriftingField":
         """Return the `_DriftingField` for these times."""
         mid = _middle(time)
         boost, local, spin = earth(self.mjdref + np.array([mid]) / erfa.DAYSEC, self.site)
-        # Diurnal aberration turns with the Earth, so it is a boost by itself. Two boosts in turn
-        # are that of the sum but for a rotation, known at mid-run, that varies by 0.03 mas
+        # Diurnal aberration rotates with the Earth, so it is a boost by itself. Two boosts one
+        # after the other are the boost of the summed velocity times a rotation, known at mid-run,
+        # that varies by 0.03 mas
         diurnal = boosts(spin)[0]
         horizon = np.eye(4)
         horizon[:3, :3] = (local_axes(self.az, self.alt) * FLIP) @ local[0, [1, 0, 2]]
         return _DriftingField(np.linalg.solve(diurnal, boost[0]), horizon @ diurnal, mid)
 
 
-def altaz_to_radec(alt, az, mjd, site):
-    """Return the directions in the sky that are at an altitude and azimuth at a time.
+def altaz_to_radec(
+    alt: ArrayLike, az: ArrayLike, mjd: ArrayLike, site: Site
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the directions on the sky that are at an altitude and azimuth at a time.
 
     Parameters
     ----------
     alt, az : array_like
         Altitude and azimuth (north 0, east 90), deg, without refraction.
     mjd : array_like
-        When, MJD in TT. The three broadcast.
+        Times, MJD in TT. ``alt``, ``az`` and ``mjd`` broadcast.
     site : Site
-        Where from.
+        Position of the telescopes.
 
     Returns
     -------
@@ -258,24 +283,25 @@ def altaz_to_radec(alt, az, mjd, site):
     ValueError
         If a value is not finite or out of range.
     """
-    alt, az, mjd = checked_arrays(alt=(alt, 90), az=(az, 360), mjd=(mjd, 1e6))
-    boost, local, _ = earth(mjd.ravel(), site)
-    north, east, up, scale = null_vectors(az.ravel(), alt.ravel())
+    arrays = checked_arrays(alt=(alt, 90), az=(az, 360), mjd=(mjd, 1e6))
+    alts, azs, mjds = (array.ravel() for array in arrays)
+    boost, local, _ = earth(mjds, site)
+    north, east, up, scale = null_vectors(azs, alts)
     seen = np.einsum("nji,jn->ni", local, np.stack([east, north, up]))
     sky = np.linalg.solve(boost, np.column_stack([seen, scale])[..., None])
     ra, dec = to_angles(*sky[:, :3, 0].T)
-    return _positive(ra).reshape(alt.shape), dec.reshape(alt.shape)
+    return _positive(ra).reshape(arrays[0].shape), dec.reshape(arrays[0].shape)
 
 
 class _Run(NamedTuple):
-    """What changes slowly, at mid-run. Vectors are in the CIRS, speeds in units of light's."""
+    """Quantities that change slowly, at mid-run: vectors in the CIRS, speeds in units of c."""
 
     mid: float  # s
     boost: np.ndarray  # (4, 4), ICRS null vectors to apparent ones
     local: np.ndarray  # (3, 3), to east, north, up
     spin: np.ndarray  # (3,), the site's velocity about the Earth's axis
     pointing: np.ndarray  # (3,), apparent
-    drift: np.ndarray  # (3,), of the pointing but for `spin`, 1/s
+    motion: np.ndarray  # (3,), slow motion of the pointing without `spin`, 1/s
 
 
 class _TrackedField(NamedTuple):
@@ -283,22 +309,22 @@ class _TrackedField(NamedTuple):
 
     Notes
     -----
-    With v an ICRS null vector, the place in the field of view is R(z(t)) M v. M (`matrix`) is
+    For an ICRS null vector v, the position in the field of view is R(z(t)) M v. M (`matrix`) is
     aberration, precession and nutation at mid-run, and the rotation to axes (pointing, larger
-    fov_lon, larger fov_lat). z(t) is the component of the zenith across the pointing; R turns
-    it to the fov_lat axis. The zenith moves about the Earth's axis by w = EARTH_RATE × lag:
+    fov_lon, larger fov_lat). z(t) is the component of the zenith perpendicular to the pointing; R
+    rotates it to the fov_lat axis. The zenith moves about the Earth's axis by w = EARTH_RATE × lag:
     z(t) = A (1 + T^2, 1 - T^2, 2 T, (1 + T^2) lag), T = tan(w / 2), A = `motion`.
     """
 
-    matrix: np.ndarray  # (4, 4), ICRS null vectors to (pointing, fov_lon, fov_lat, 1), not turned
+    matrix: np.ndarray  # (4, 4), ICRS null vectors to (pointing, fov_lon, fov_lat, 1) at mid-run
     motion: np.ndarray  # (2, 4), zenith's fov_lon, fov_lat by 1, cos, sin of rotation, and lag
     mid: float  # s
 
-    def forth(self, ra, dec, time):
+    def to_fov(self, ra, dec, time):
         """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
         return rotated_about_first(self.matrix @ null_vectors(ra, dec), *self.zenith(time))
 
-    def back(self, lon, lat, time):
+    def to_sky(self, lon, lat, time):
         """Return null vectors (4, n) in ICRS."""
         across, up = self.zenith(time)
         return np.linalg.inv(self.matrix) @ rotated_about_first(null_vectors(lon, lat), -across, up)
@@ -313,30 +339,31 @@ class _TrackedField(NamedTuple):
 
 
 class _DriftingField(NamedTuple):
-    """The field of view of a drifting pointing during a run, which rotates with the Earth.
+    """The field of view of a pointing in drift mode during a run, which rotates with the Earth.
 
     Notes
     -----
-    With v an ICRS null vector, the place in the field of view is H R(w) S v: S (`sky`) to the
-    CIRS, R the Earth's rotation by w = EARTH_RATE × lag about the third axis, H (`horizon`)
-    diurnal aberration, polar motion and the rotation to (pointing, fov_lon, fov_lat).
+    For an ICRS null vector v, the position in the field of view is H R(w) S v. S (`sky`)
+    transforms to the CIRS, R is the Earth's rotation by w = EARTH_RATE × lag about the third
+    axis, H (`horizon`) is diurnal aberration, polar motion and the rotation to (pointing,
+    fov_lon, fov_lat).
     """
 
-    sky: np.ndarray  # (4, 4), ICRS null vectors to CIRS, as from the Earth's centre
-    horizon: np.ndarray  # (4, 4), from there, turned, to (pointing, fov_lon, fov_lat, 1)
+    sky: np.ndarray  # (4, 4), ICRS null vectors to the CIRS at the Earth's centre
+    horizon: np.ndarray  # (4, 4), rotated CIRS vectors to (pointing, fov_lon, fov_lat, 1)
     mid: float  # s
 
-    def forth(self, ra, dec, time):
+    def to_fov(self, ra, dec, time):
         """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
         return self.horizon @ self.rotated(self.sky @ null_vectors(ra, dec), time - self.mid)
 
-    def back(self, lon, lat, time):
+    def to_sky(self, lon, lat, time):
         """Return null vectors (4, n) in ICRS."""
-        turning = np.linalg.inv(self.horizon) @ null_vectors(lon, lat)
-        return np.linalg.inv(self.sky) @ self.rotated(turning, self.mid - time)
+        vector = np.linalg.inv(self.horizon) @ null_vectors(lon, lat)
+        return np.linalg.inv(self.sky) @ self.rotated(vector, self.mid - time)
 
     def rotated(self, vector, lag):
-        """Return null vectors as the Earth sees them after it has turned for `lag` s."""
+        """Return null vectors in axes that have rotated with the Earth for `lag` s."""
         x, y, z, scale = vector
         t = np.tan(EARTH_RATE / 2 * lag)
         square = t * t
@@ -345,7 +372,7 @@ class _DriftingField(NamedTuple):
 
 
 def _middle(time):
-    """Return the middle of these times, which may span 12 h."""
+    """Return the middle of these times, which may span 12 h at most."""
     first, last = (time.min(), time.max()) if time.size else (0.0, 0.0)
     if last - first > MAX_SPAN:
         raise ValueError(f"time: got a span of {last - first} s, expected {MAX_SPAN:g} or less")
@@ -353,7 +380,7 @@ def _middle(time):
 
 
 def _positive(lon):
-    """Return longitudes from 0 to 360 deg of those from -180 to 180."""
+    """Convert longitudes from the range -180 to 180 deg to the range 0 to 360 deg."""
     return np.where(lon < 0, lon + 360, lon)
 
 

@@ -1,86 +1,109 @@
-"""Shapes on the sky: what is inside, and where they end.
+"""Regions of the sky: which directions are inside, and their outlines.
 
-A shape lives in the gnomonic plane about its centre, in which great circles are straight: the
-sides of rectangles and polygons are great circles, an ellipse is one in the plane, as DS9 draws
-it in a TAN image. Half a width is the angle from the centre to the border along the axis. So a
-circle is the places within a great-circle distance, exactly.
+A region is defined in the gnomonic plane about its centre, in which great circles are straight:
+the sides of rectangles and polygons are great circles, and an ellipse is an ellipse in the plane,
+as DS9 draws it in a TAN image. Half a width is the angle from the centre to the border along the
+axis. A circle therefore holds exactly the directions within a great-circle distance.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from astropy.coordinates import angular_separation
+from numpy.typing import ArrayLike
 
 from simbg.sky.plane import from_plane, to_plane
 
 __all__ = ["Ellipse", "Polygon", "Rectangle", "circle", "circles", "excluded"]
 
 MAX_RADIUS = 60.0  # deg; the plane ends at 90
-# A chord of an outline is 2.6e-4 deg or less from its arc; in the mean, nothing
-CHORDS = 140  # for a radius of 1 deg; goes with the root of the radius
+# A chord of an outline is 2.6e-4 deg or less from its arc, and zero on average
+CHORDS = 140  # for a radius of 1 deg; proportional to the square root of the radius
 FEWEST_CHORDS = 48
-SLIVER = 1e-6  # of a side's length: a polygon with nothing this far from its sides is empty
+SLIVER = 1e-6  # of a side's length: a polygon without an inside this far from its sides is empty
 
 
+@dataclass(frozen=True)
 class Region:
-    """A part of the sky: what all shapes do. They are frozen, hashable and small to pickle.
+    """A part of the sky; regions are frozen, hashable and small when pickled.
 
     Attributes
     ----------
     center : tuple of float
         RA and Dec of the middle, deg, ICRS.
     radius : float
-        Radius of the circle about it that holds the region, deg.
+        Radius of the circle about the centre that encloses the region, deg.
     """
 
-    def contains(self, ra, dec):
+    def contains(self, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
         """Return which directions lie inside.
 
         Parameters
         ----------
         ra, dec : array_like
-            deg, ICRS. They broadcast; NaN is nowhere.
+            Directions, deg, ICRS. They broadcast; NaN is outside of every region.
 
         Returns
         -------
         ndarray of bool
+            In the broadcast shape.
         """
-        ra, dec = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
-        inside = np.zeros(ra.size, bool)
+        ras, decs = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
+        inside = np.zeros(ras.size, bool)
         # Most events are too far away in declination or RA alone: no trigonometry for these
-        near = np.flatnonzero(np.abs(dec.ravel() - self.center[1]) <= self.radius)
-        east = (ra.ravel()[near] - self.center[0] + 180) % 360 - 180
+        near = np.flatnonzero(np.abs(decs.ravel() - self.center[1]) <= self.radius)
+        east = (ras.ravel()[near] - self.center[0] + 180) % 360 - 180
         near = near[np.abs(east) <= self._reach]
-        inside[near] = self._inside(*to_plane(ra.ravel()[near], dec.ravel()[near], self.center))
-        return inside.reshape(ra.shape)
+        inside[near] = self._inside(*to_plane(ras.ravel()[near], decs.ravel()[near], self.center))
+        return inside.reshape(ras.shape)
 
     @cached_property
-    def outline(self):
+    def outline(self) -> tuple[np.ndarray, ...]:
         """The border: closed loops of ICRS directions, each an ndarray (2, n) of ra, dec in deg.
 
-        The first vertex is repeated as the last. A place is inside if an odd number of loops is
-        round it. Great circles join the vertices; an ellipse is a polygon of the same area.
+        The last vertex repeats the first. A direction is inside if an odd number of loops enclose
+        it. Vertices are joined by great circles; an ellipse becomes a polygon of the same area.
         """
-        return tuple(np.stack(from_plane(*loop, self.center)) for loop in self._loops())
+        return tuple(np.stack(from_plane(x, y, self.center)) for x, y in self._loops())
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """RA and Dec of the middle, deg, ICRS."""
+        raise NotImplementedError
+
+    @property
+    def radius(self) -> float:
+        """Radius of the circle about the centre that encloses the region, deg."""
+        raise NotImplementedError
+
+    def _inside(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Which positions in the plane are inside."""
+        raise NotImplementedError
+
+    def _loops(self) -> Iterator[np.ndarray]:
+        """The border in the plane: closed loops, each (2, n)."""
+        raise NotImplementedError
 
     @cached_property
     def _reach(self):
-        """How far in RA the region can reach from its centre, deg."""
+        """Largest distance in RA from the centre to the border, deg."""
         dec = abs(self.center[1])
         if dec + self.radius >= 90:
             return 180.0
         ratio = np.sin(np.radians(self.radius)) / np.cos(np.radians(dec))
-        return np.degrees(np.arcsin(ratio)) + 1e-9  # rounding takes nothing from the border
+        return np.degrees(np.arcsin(ratio)) + 1e-9  # so that rounding removes nothing at the border
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
 class Centred(Region):
-    """A shape with a width axis and a height axis, and perhaps a hole in its middle.
+    """A shape with a width axis and a height axis, and optionally a hole in its middle.
 
     Parameters
     ----------
@@ -89,10 +112,10 @@ class Centred(Region):
     width, height : float
         Full lengths, deg.
     angle : float
-        Direction of the width axis, deg: 0 is west and 90 north, counter-clockwise where east is
-        left. This is DS9's; the position angle of the width axis is 90 deg less.
+        Direction of the width axis, deg: 0 is west and 90 north, counter-clockwise if east is
+        left. This is DS9's convention; the position angle of the width axis is 90 deg less.
     inner_width, inner_height : float
-        Full lengths of a hole of the same shape and angle, deg; 0 for none.
+        Full lengths of a hole of the same shape and angle, deg; 0 for no hole.
 
     Raises
     ------
@@ -108,32 +131,43 @@ class Centred(Region):
     inner_width: float = 0.0
     inner_height: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, float(getattr(self, field.name)))
-        _check_places([self.ra], [self.dec])
+        _check_positions([self.ra], [self.dec])
         if not np.isfinite(self.angle):
-            raise ValueError(f"angle: got {self.angle} deg, expected a finite one")
+            raise ValueError(f"angle: got {self.angle} deg, expected a finite value")
         for name in ("width", "height"):
             inner, outer = getattr(self, f"inner_{name}"), getattr(self, name)
             if not 0 <= inner < outer <= 2 * MAX_RADIUS:
-                expected = f"more than the hole's, up to {2 * MAX_RADIUS:g} deg"
-                raise ValueError(f"{name}: got {outer} deg, hole {inner} deg, expected {expected}")
+                raise ValueError(
+                    f"{name}: got {outer} deg with a hole of {inner} deg, expected a {name} larger "
+                    f"than the hole's and {2 * MAX_RADIUS:g} deg or less"
+                )
         _check_radius(self.radius)
 
     @property
-    def center(self):
+    def center(self) -> tuple[float, float]:
         return self.ra, self.dec
 
     @cached_property
     def _halves(self):
-        """Half axes in the plane: of the shape and, if there is one, of its hole."""
+        """Half axes in the plane: those of the shape and, if there is one, those of its hole."""
         sizes = (self.width, self.height), (self.inner_width, self.inner_height)
         return [np.tan(np.radians(size) / 2) for size in sizes if min(size) > 0]
 
     @cached_property
     def _axis(self):
         return np.cos(np.radians(self.angle)), np.sin(np.radians(self.angle))
+
+    @staticmethod
+    def _within(along: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Which positions are inside, in units of the half axes."""
+        raise NotImplementedError
+
+    def _border(self) -> np.ndarray:
+        """Vertices of the border, (2, n), in units of the half axes."""
+        raise NotImplementedError
 
     def _inside(self, x, y):
         cos, sin = self._axis
@@ -149,10 +183,10 @@ class Centred(Region):
 
 
 class Ellipse(Centred):
-    """An ellipse, or an elliptical annulus; parameters are those of `Centred`."""
+    """An ellipse, or an elliptical annulus; the parameters are those of `Centred`."""
 
     @property
-    def radius(self):
+    def radius(self) -> float:
         return max(self.width, self.height) / 2
 
     @staticmethod
@@ -167,10 +201,10 @@ class Ellipse(Centred):
 
 
 class Rectangle(Centred):
-    """A rectangle, or a rectangular annulus; parameters are those of `Centred`."""
+    """A rectangle, or a rectangular annulus; the parameters are those of `Centred`."""
 
     @property
-    def radius(self):
+    def radius(self) -> float:
         return np.degrees(np.arctan(np.hypot(*self._halves[0])))
 
     @staticmethod
@@ -183,7 +217,7 @@ class Rectangle(Centred):
 
 @dataclass(frozen=True)
 class Polygon(Region):
-    """What great circles between vertices enclose, by the even-odd rule.
+    """The region enclosed by great circles between vertices, by the even-odd rule.
 
     Parameters
     ----------
@@ -200,35 +234,35 @@ class Polygon(Region):
     ra: tuple[float, ...]
     dec: tuple[float, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("ra", "dec"):
             values = np.array(getattr(self, name), float).ravel()
             object.__setattr__(self, name, tuple(values.tolist()))
         if len(self.ra) != len(self.dec) or len(self.ra) < 3:
             got = f"{len(self.ra)} ra, {len(self.dec)} dec"
-            raise ValueError(f"vertices: got {got}, expected as many of each, 3 or more")
-        _check_places(self.ra, self.dec)
+            raise ValueError(f"vertices: got {got}, expected equal numbers of each, 3 or more")
+        _check_positions(self.ra, self.dec)
         _check_radius(self.radius)
         starts, stops = self._vertices[:, :-1], self._vertices[:, 1:]
         middle, aside = (starts + stops) / 2, SLIVER * (stops - starts)[::-1] * [[-1], [1]]
         if not self._inside(*np.hstack([middle + aside, middle - aside])).any():
-            raise ValueError("polygon: got one without an inside, expected an area above 0")
+            raise ValueError("polygon: got an area of 0, expected more than 0")
 
     @cached_property
-    def center(self):
+    def center(self) -> tuple[float, float]:
         lon, lat = np.radians([self.ra, self.dec])
         vertices = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
         x, y, z = np.mean(vertices, axis=1)
         return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arctan2(z, np.hypot(x, y)))
 
     @cached_property
-    def radius(self):
+    def radius(self) -> float:
         center, vertices = np.radians(self.center), np.radians([self.ra, self.dec])
         return float(np.degrees(angular_separation(*center, *vertices).max()))
 
     @cached_property
     def _vertices(self):
-        """Closed, in the plane, shape (2, n + 1)."""
+        """Vertices of the closed loop in the plane, shape (2, n + 1)."""
         vertices = np.stack(to_plane(np.array(self.ra), np.array(self.dec), self.center))
         return np.hstack([vertices, vertices[:, :1]])
 
@@ -243,18 +277,20 @@ class Polygon(Region):
         yield self._vertices
 
 
-def excluded(ra, dec, regions):
+def excluded(ra: ArrayLike, dec: ArrayLike, regions: Iterable[Region]) -> np.ndarray:
     """Return which directions lie inside any of the regions.
 
     Parameters
     ----------
     ra, dec : array_like
-        deg, ICRS. They broadcast; NaN is nowhere.
+        Directions, deg, ICRS. They broadcast; NaN is outside of every region.
     regions : iterable of Region
+        Parts of the sky, which may overlap.
 
     Returns
     -------
     ndarray of bool
+        In the broadcast shape.
 
     Examples
     --------
@@ -267,21 +303,23 @@ def excluded(ra, dec, regions):
     return inside
 
 
-def circle(ra, dec, radius, inner=0.0):
-    """The circle, or the annulus from ``inner`` to ``radius``, about a direction; ICRS, in deg."""
+def circle(ra: float, dec: float, radius: float, inner: float = 0.0) -> Ellipse:
+    """A circle, or an annulus from ``inner`` to ``radius``, about a direction; deg, ICRS."""
     return Ellipse(ra, dec, 2 * radius, 2 * radius, 0.0, 2 * inner, 2 * inner)
 
 
-def circles(sources, margin=0.4):
-    """A circle of radius ``margin + 2 * radius`` (deg) round each of the `Sources`, a tuple."""
+def circles(sources: Any, margin: float = 0.4) -> tuple[Ellipse, ...]:
+    """A circle of radius ``margin + 2 * radius`` (deg) about each of the `Sources`, as a tuple."""
     rows = zip(sources.ra, sources.dec, margin + 2 * sources.radius, strict=True)
     return tuple(circle(*row) for row in rows)
 
 
-def _check_places(ras, decs):
+def _check_positions(ras, decs):
     for ra, dec in zip(ras, decs, strict=True):
         if not (np.isfinite(ra) and abs(dec) <= 90):
-            raise ValueError(f"place: got ra {ra}, dec {dec} deg, expected finite, dec -90 to 90")
+            raise ValueError(
+                f"position: got ra {ra}, dec {dec} deg, expected a finite ra and dec from -90 to 90"
+            )
 
 
 def _check_radius(radius):
