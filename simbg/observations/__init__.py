@@ -1,3 +1,3 @@
-"""Runs and their events: groups, exposure, energy thresholds, masks."""
+"""Observations and their events: groups, exposure, energy thresholds, excluded regions."""
 
 __all__ = []

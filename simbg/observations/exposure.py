@@ -1,164 +1,160 @@
-"""What a set of observations adds up to: counts and exposure of each bin."""
+"""Sums over observations: counts and exposure of each bin."""
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simbg.axes import Axes
 from simbg.observations.masked_exposure import unmasked_fraction
-from simbg.observations.threshold import INDICES, ThresholdRule, share_above
+from simbg.observations.observation import Observation
+from simbg.observations.stacked_counts import StackedCounts
+from simbg.observations.threshold import INDICES, ThresholdRule, fraction_above
 
 __all__ = ["Exposure", "StackedCounts", "stack_observations"]
 
 
-@dataclass(frozen=True, eq=False)
-class StackedCounts:
-    """Counts and exposure of each bin, and how many runs and events made them.
+@dataclass
+class Exposure:
+    """Adds up the exposure of runs; memory does not depend on the number of runs.
 
     Parameters
     ----------
     axes : Axes
-    counts, livetime, ontime : ndarray, full shape
-        Events, and seconds without and with dead time; 0 where all is excluded.
-    n_obs, n_events, n_selected : int
-        Runs, their events, and those above threshold, inside the axes and outside of
-        excluded regions.
-    run_counts : ndarray, shape (n_obs,), optional
-        ``n_selected`` of each run.
-    shared : ndarray, shape (n_index, 2, \\*axes.shape), optional
-        Livetime and ontime of the parts of bins above the runs' thresholds, for spectra
-        of the indices `simbg.observations.threshold.INDICES`;
-        `simbg.observations.threshold.resolve` adds them up.
-    above : ndarray, shape (2, \\*axes.shape), optional
-        For each bin that holds thresholds, the events of just these runs in the two bins
-        above it: what the index is taken from.
+        Axes of the bins.
+    threshold_bin : {"drop", "whole", "partial"}
+        Treatment of the bin that contains a run's energy threshold, see `ThresholdRule`.
     """
-
-    axes: Axes
-    counts: np.ndarray
-    livetime: np.ndarray
-    ontime: np.ndarray
-    n_obs: int
-    n_events: int
-    n_selected: int
-    run_counts: np.ndarray | None = None
-    shared: np.ndarray | None = None
-    above: np.ndarray | None = None
-
-    def with_counts(self, counts):
-        """The stack with other counts at its exposure, such as a draw from expected ones."""
-        above = self.above
-        if above is not None:
-            ratio = np.divide(counts, self.counts, out=np.ones(counts.shape), where=self.counts > 0)
-            above = above.copy()
-            for n in (0, 1):
-                above[n, : -1 - n] *= ratio[1 + n :]
-        return replace(self, counts=counts, above=above)
-
-    def times(self, factor):
-        """The stack of so many times the runs: counts and exposures."""
-        names = ("counts", "livetime", "ontime", "run_counts", "shared", "above")
-        known = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: v * factor for name, v in known.items() if v is not None})
-
-
-@dataclass
-class Exposure:
-    """Adds up the exposure of runs, in time and memory that do not depend on their number."""
 
     axes: Axes
     threshold_bin: str = "drop"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.rule = ThresholdRule.of(self.threshold_bin)
-        # Two clocks: livetime and ontime. Runs without excluded regions need no pixels.
+        # Index 0 is livetime, 1 is ontime. Runs without excluded regions need no pixels.
         self._times = np.zeros((2, self.axes.shape[0]))
         self._pixels = np.zeros((2, *self.axes.shape))
-        self._shared = self._above = None
+        self._partial: np.ndarray | None = None
+        self._above: np.ndarray | None = None
 
-    def add(self, energy_threshold, times, counts, unmasked=None, share=None):
+    def add(
+        self,
+        energy_threshold: float,
+        times: tuple[float, float],
+        counts: np.ndarray,
+        unmasked: np.ndarray | None = None,
+        above: np.ndarray | None = None,
+    ) -> None:
         """Add the exposure of a run.
 
         Parameters
         ----------
         energy_threshold : float
-            TeV
+            Energy threshold of the run, TeV.
         times : tuple of float
             Livetime and ontime, s.
-        counts : ndarray, full shape
-            Its events; those of the bins above a threshold bin give the index there.
+        counts : ndarray, shape of ``axes``
+            Events of the run; those in the two bins above the threshold bin measure the index
+            there.
         unmasked : ndarray, shape (n_fov_lon, n_fov_lat), optional
-            Fraction of each pixel's exposure outside of excluded regions.
-        share : ndarray, shape (n_fov_lon, n_fov_lat), optional
-            Share of the threshold bin's events above the threshold, where it is known.
+            Unmasked fraction of each pixel's exposure; by default 1.
+        above : ndarray, shape (n_fov_lon, n_fov_lat), optional
+            Fraction of the threshold bin's events above the threshold, if it is known.
         """
-        times = np.asarray(times, float)
+        clocks = np.asarray(times, float)
         first = self.rule.first_counted(self.axes, energy_threshold)
         whole = self.rule.first_exposed(self.axes, energy_threshold)
-        if first < whole and share is not None:
-            part = share if unmasked is None else share * unmasked
-            self._pixels[:, first] += times[:, None, None] * part
+        if first < whole and above is not None:
+            part = above if unmasked is None else above * unmasked
+            self._pixels[:, first] += clocks[:, None, None] * part
         elif first < whole:
-            self._share(first, energy_threshold, times, counts, unmasked)
+            self._add_partial(first, energy_threshold, clocks, counts, unmasked)
         if unmasked is None:
-            self._times[:, whole:] += times[:, None]
+            self._times[:, whole:] += clocks[:, None]
         else:
-            self._pixels[:, whole:] += (times[:, None, None] * unmasked)[:, None]
+            self._pixels[:, whole:] += (clocks[:, None, None] * unmasked)[:, None]
 
-    def _share(self, k, energy_threshold, times, counts, unmasked):
-        if self._shared is None:
-            self._shared = np.zeros((INDICES.size, 2, *self.axes.shape))
+    def _add_partial(self, k, energy_threshold, times, counts, unmasked):
+        """Add the exposure of the part of bin ``k`` above the threshold, for all indices."""
+        if self._partial is None or self._above is None:
+            self._partial = np.zeros((INDICES.size, 2, *self.axes.shape))
             self._above = np.zeros((2, *self.axes.shape))
-        share = share_above(INDICES, *self.axes.energy[k : k + 2], energy_threshold)
-        part = share[:, None, None, None] * times[:, None, None]
-        self._shared[:, :, k] += part if unmasked is None else part * unmasked
+        low, high = self.axes.energy[k : k + 2]
+        fraction = fraction_above(INDICES, low, high, energy_threshold)
+        part = fraction[:, None, None, None] * times[:, None, None]
+        self._partial[:, :, k] += part if unmasked is None else part * unmasked
         upper = counts[k + 1 : k + 3]
         self._above[: len(upper), k] += upper
 
-    def stack(self, counts, n_obs, n_events, run_counts):
-        """All of it, with the counts of the runs."""
+    def stack(
+        self, counts: np.ndarray, n_obs: int, n_events: int, run_counts: ArrayLike
+    ) -> StackedCounts:
+        """The exposure of all runs together with their counts.
+
+        Parameters
+        ----------
+        counts : ndarray, shape of ``axes``
+            Events of all runs.
+        n_obs, n_events : int
+            Number of runs, and of all their events.
+        run_counts : array_like, shape (n_obs,)
+            Counted events of each run.
+
+        Returns
+        -------
+        StackedCounts
+            Counts of bins without exposure are 0.
+        """
         livetime, ontime = self._pixels + self._times[:, :, None, None]
-        # Of a bin without exposure, no event counts: what is left is rounding at an edge.
-        seen = livetime > 0
-        if self._shared is not None:
-            seen |= self._shared[0, 0] > 0
-        counts = np.where(seen, counts, 0)
+        # Events in bins without exposure come from rounding at an edge; they are not counted.
+        exposed = livetime > 0
+        if self._partial is not None:
+            exposed |= self._partial[0, 0] > 0
+        counts = np.where(exposed, counts, 0)
         selected = int(counts.sum()) if counts.dtype.kind == "i" else 0
         runs = np.asarray(run_counts)
         return StackedCounts(
             *(self.axes, counts, livetime, ontime, n_obs, n_events, selected),
-            *(runs, self._shared, self._above),
+            *(runs, self._partial, self._above),
         )
 
 
 def stack_observations(
-    observations: Iterable,
+    observations: Iterable[Observation],
     axes: Axes,
     threshold_bin: str = "drop",
     executor: Executor | None = None,
-):
-    """Add up observations, one at a time.
+) -> StackedCounts:
+    """Add up counts and exposure of observations, one observation at a time.
 
-    Events in regions that an observation excludes do not count, and the exposure of
-    each pixel is what the regions leave of its area and time as the field turns.
+    Events in regions that an observation excludes are not counted. The exposure of each pixel is
+    multiplied by the unmasked fraction of its solid angle and time as the field rotates.
 
     Parameters
     ----------
     observations : iterable of Observation
+        The observations.
     axes : Axes
-        ALTAZ-aligned.
-    threshold_bin : {"drop", "whole", "share"}
-        What happens in the bin that holds a run's energy threshold: see `ThresholdRule`. With
-        "share" the exposure of the part above is in `StackedCounts.shared`.
+        Axes of the bins, ALTAZ-aligned.
+    threshold_bin : {"drop", "whole", "partial"}
+        Treatment of the bin that contains a run's energy threshold, see `ThresholdRule`. With
+        "partial" the exposure of the part above it is in `StackedCounts.partial_exposure`.
     executor : concurrent.futures.Executor, optional
         Fills runs in parallel; the result is the same to the last bit.
 
     Returns
     -------
-    stack : StackedCounts
+    StackedCounts
+        Counts and exposure of all observations.
+
+    Raises
+    ------
+    ValueError
+        If the axes are not ALTAZ-aligned, or an observation with excluded regions has no pointing
+        or good time intervals.
 
     Examples
     --------
@@ -191,15 +187,15 @@ def _fill(observation, axes, rule):
     """Threshold, (livetime, ontime), unmasked fraction, counts and number of events of a run."""
     events = observation.events()
     threshold = observation.energy_threshold
-    least = threshold if rule.counts else None
-    counts = axes.fill(events.energy, events.fov_lon, events.fov_lat, least)
+    energy_min = threshold if rule.counts else None
+    counts = axes.fill(events.energy, events.fov_lon, events.fov_lat, energy_min)
     counts[: rule.first_counted(axes, threshold)] = 0
     unmasked = None
     if observation.excluded:
         if events.pointing is None or events.gti is None:
             raise ValueError(
-                f"run {observation.obs_id}: got no pointing and times, expected them where "
-                "regions are excluded"
+                f"run {observation.obs_id}: got events without pointing or good time intervals, "
+                "expected both because the run has excluded regions"
             )
         unmasked = unmasked_fraction(axes, events.pointing, events.gti, observation.excluded)
         counts *= unmasked > 0

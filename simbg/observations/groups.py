@@ -1,11 +1,15 @@
-"""Groups of observations in altitude and azimuth: 2015's, or those that hold enough exposure."""
+"""Groups of observations in altitude and azimuth: those of 2015, or of a minimum exposure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from astropy import units as u
 from astropy.table import Table
+from numpy.typing import ArrayLike
+
+from simbg.observations.observation import Observation
 
 __all__ = ["Groups"]
 
@@ -16,49 +20,67 @@ AZIMUTH_EDGES = (-90, 90, 270)
 
 @dataclass(frozen=True)
 class Groups:
-    """Altitude × azimuth bins; ``GROUP_ID`` counts from 0, altitude slowest.
+    """Bins in altitude × azimuth; ``GROUP_ID`` counts from 0, azimuth fastest.
 
-    A bin holds its lower edge and not its upper, but for altitude 90 deg, which
-    lies in the last. Azimuth is wrapped into the range of its edges.
+    A bin includes its lower edge and not its upper one; altitude 90 deg belongs to the last
+    bin. Azimuth is wrapped into the range of the azimuth edges.
 
     Parameters
     ----------
     altitude_edges, azimuth_edges : tuple of float
-        deg, increasing; by default those of 2015.
+        Edges, deg, increasing; by default those of 2015.
     """
 
     altitude_edges: tuple[float, ...] = ALTITUDE_EDGES
     azimuth_edges: tuple[float, ...] = AZIMUTH_EDGES
 
     @classmethod
-    def by_exposure(cls, observations, kind, least, azimuth_edges=(-90, 270)):
-        """Groups in altitude that hold ``least`` or more each.
+    def by_exposure(
+        cls,
+        observations: Sequence[Observation],
+        kind: str,
+        minimum: float,
+        azimuth_edges: tuple[float, ...] = (-90, 270),
+    ) -> "Groups":
+        """Groups in altitude with at least a minimum exposure each.
 
         Parameters
         ----------
         observations : sequence of Observation
+            The observations to group.
         kind : {"livetime", "runs"}
-            What is held: livetime in h, or a number of observations.
-        least : float
-            The last group takes what is left over, so all have enough, if all observations do.
+            Measure of exposure: livetime in h, or number of observations.
+        minimum : float
+            Smallest exposure of a group. The observations that remain at the end belong to the last
+            group, so each group has enough exposure if all observations together have.
         azimuth_edges : tuple of float
-            deg
+            Edges in azimuth, deg.
+
+        Returns
+        -------
+        Groups
+            With edges halfway between the altitudes of neighbouring observations.
+
+        Raises
+        ------
+        ValueError
+            If ``minimum`` is not positive.
         """
-        if not least > 0:
-            raise ValueError(f"least exposure of a group: got {least}, expected more than 0")
+        if not minimum > 0:
+            raise ValueError(f"minimum exposure of a group: got {minimum}, expected more than 0")
         alt = np.array([observation.alt for observation in observations])
         amount = np.array([o.livetime / 3600 if kind == "livetime" else 1.0 for o in observations])
         order = np.argsort(alt, kind="stable")
-        edges, held, left = [0.0], 0.0, amount.sum()
+        edges, in_group, remaining = [0.0], 0.0, amount.sum()
         for this, following in pairwise(order):
-            held, left = held + amount[this], left - amount[this]
-            if held >= least and left >= least and alt[following] > alt[this]:
+            in_group, remaining = in_group + amount[this], remaining - amount[this]
+            if min(in_group, remaining) >= minimum and alt[following] > alt[this]:
                 edges.append(float(0.5 * (alt[this] + alt[following])))
-                held = 0.0
+                in_group = 0.0
         return cls((*edges, 90.0), azimuth_edges)
 
-    def assign(self, alt, az):
-        """GROUP_ID of each pointing, −1 outside; alt and az in deg, shape (n,).
+    def assign(self, alt: ArrayLike, az: ArrayLike) -> np.ndarray:
+        """GROUP_ID of each pointing, −1 outside of all groups; alt and az in deg, shape (n,).
 
         Examples
         --------
@@ -73,28 +95,28 @@ class Groups:
         return np.where(inside, i_alt * self.n_azimuth + i_az, -1)
 
     @property
-    def n_azimuth(self):
+    def n_azimuth(self) -> int:
         """Number of bins in azimuth."""
         return len(self.azimuth_edges) - 1
 
-    def azimuth_bin(self, az):
-        """Bin in azimuth, −1 outside; az in deg."""
+    def azimuth_bin(self, az: ArrayLike) -> np.ndarray:
+        """Index of the bin in azimuth, −1 outside of all bins; az in deg."""
         start = self.azimuth_edges[0]
         wrapped = (np.asarray(az, float) - start) % 360 + start
         i_az = np.searchsorted(self.azimuth_edges, wrapped, side="right") - 1
         return np.where(np.isfinite(wrapped) & (i_az < self.n_azimuth), i_az, -1)
 
-    def split(self, observations):
-        """The observations of each group that has any, a dict by GROUP_ID."""
+    def split(self, observations: Sequence[Observation]) -> dict[int, list[Observation]]:
+        """The observations of each group that has any, as a dict by GROUP_ID."""
         group_id = self.assign([o.alt for o in observations], [o.az for o in observations])
         return {
-            int(group): [observations[i] for i in np.flatnonzero(group_id == group)]
+            int(group): [observations[i] for i in np.flatnonzero(group_id == group).tolist()]
             for group in np.unique(group_id[group_id >= 0])
         }
 
     @property
-    def table(self):
-        """The definitions: GROUP_ID, ALT_MIN, ALT_MAX, AZ_MIN, AZ_MAX (deg)."""
+    def table(self) -> Table:
+        """Definitions of the groups: GROUP_ID, ALT_MIN, ALT_MAX, AZ_MIN, AZ_MAX (deg)."""
         alt, az = np.array(self.altitude_edges, float), np.array(self.azimuth_edges, float)
         n_alt, n_az = alt.size - 1, az.size - 1
         columns = {

@@ -1,38 +1,40 @@
 """One observation and its events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from simbg.sky.pointing import Drift, Tracking
-from simbg.sky.regions import excluded
+from simbg.sky.pointing import Drift, Site, Tracking
+from simbg.sky.regions import Region, excluded
 
 __all__ = ["MJDREF", "Events", "Observation", "good_time", "pointing_of"]
 
-# Zero of event times in our own stores, as in 2015: 2010-01-01 UTC, which is this MJD in TT.
+# Zero of event times in the stores that simbg writes, as in 2015: 2010-01-01 UTC as MJD in TT.
 MJDREF = 55197 + 66.184 / 86400
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """Events of one observation in the ALTAZ-aligned field of view, and when and where it looked.
+    """Events of one observation in the ALTAZ-aligned field of view, with times and the pointing.
 
     Parameters
     ----------
     energy : ndarray, shape (n_events,)
-        TeV
+        Energies, TeV.
     fov_lon, fov_lat : ndarray, shape (n_events,)
-        deg
+        Positions in the field of view, deg.
     time : ndarray, shape (n_events,), optional
-        s since the time reference of the observation.
+        Times, s since the time reference of the observation.
     ra, dec : ndarray, shape (n_events,), optional
-        deg, ICRS.
+        Directions, deg, ICRS.
     gti : ndarray, shape (n_intervals, 2), optional
         Start and stop of each good time interval, s since the same reference.
     pointing : Tracking or Drift, optional
-        With the same time reference.
+        Pointing of the observation, with the same time reference.
     """
 
     energy: np.ndarray
@@ -42,47 +44,55 @@ class Events:
     ra: np.ndarray | None = None
     dec: np.ndarray | None = None
     gti: np.ndarray | None = None
-    pointing: object = None
+    pointing: Tracking | Drift | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.energy)
 
     @property
-    def sky(self):
-        """RA and Dec in deg, calculated where they are not known."""
-        if self.ra is not None:
+    def sky(self) -> tuple[np.ndarray, np.ndarray]:
+        """RA and Dec, deg, ICRS; computed from the field of view if they are not given."""
+        if self.ra is not None and self.dec is not None:
             return self.ra, self.dec
         if self.pointing is None or self.time is None:
-            raise ValueError("events: got no RA and Dec, nor pointing and time to get them from")
+            raise ValueError(
+                "events: got neither RA and Dec nor pointing and time, expected one of these pairs"
+            )
         return self.pointing.fov_to_sky(self.fov_lon, self.fov_lat, self.time)
 
-    def take(self, which):
-        """Some of the events; ``which`` is an index or a mask."""
+    def take(self, which: np.ndarray | slice) -> "Events":
+        """The events selected by ``which``, an index array, a mask or a slice."""
         columns = [f.name for f in fields(self) if f.name not in ("gti", "pointing")]
-        known = {name: getattr(self, name) for name in columns}
-        return replace(self, **{name: v[which] for name, v in known.items() if v is not None})
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in columns}
+        return replace(self, **{name: v[which] for name, v in arrays.items() if v is not None})
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """One run: what is known of it, and its events, read when asked for.
+    """One observation (run): its properties, and its events, which are read when they are needed.
 
     Parameters
     ----------
     obs_id : int
+        Number of the observation.
     load : callable
-        Returns the `Events`. Nothing is kept, so many runs take no memory.
+        Returns the `Events`. They are not stored, so memory does not grow with the number of runs.
     livetime, ontime : float
-        s, without and with dead time.
+        Observation time corrected for dead time, and without this correction, s.
     energy_threshold : float
-        TeV; no event below it counts, and no exposure either.
+        TeV; events below it are not counted, and there is no exposure below it.
     ra, dec, alt, az : float
-        Pointing in deg: ICRS, and horizontal at mid-run.
+        Pointing, deg: ICRS, and horizontal at mid-run.
     excluded : tuple of simbg.sky.regions.Region
-        Parts of the sky whose events do not count, and whose exposure is not there.
+        Regions of the sky whose events are not counted and whose exposure is removed.
     store : path-like, optional
-        The GADF store that holds the run, for methods that read stores themselves. There
-        ``excluded`` is not applied.
+        The GADF store that contains the run, for methods that read stores themselves. The
+        events in the store are not filtered by ``excluded``.
+
+    Raises
+    ------
+    ValueError
+        If livetime, ontime, energy threshold or altitude is out of range.
     """
 
     obs_id: int
@@ -94,10 +104,10 @@ class Observation:
     dec: float = np.nan
     alt: float = np.nan
     az: float = np.nan
-    excluded: tuple = ()
-    store: object = None
+    excluded: tuple[Region, ...] = ()
+    store: Path | str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.livetime <= self.ontime * (1 + 1e-6):
             raise ValueError(
                 f"run {self.obs_id}: got livetime {self.livetime} s and ontime {self.ontime} s, "
@@ -108,28 +118,29 @@ class Observation:
                 f"run {self.obs_id}: got energy threshold {self.energy_threshold} TeV, "
                 "expected 0 or more"
             )
-        # One that is not known, NaN, is neither.
+        # An unknown altitude is NaN, for which both comparisons are false.
         if self.alt <= 0 or self.alt > 90:
             raise ValueError(
-                f"run {self.obs_id}: got altitude {self.alt} deg, expected one above the horizon, "
-                "90 or less"
+                f"run {self.obs_id}: got altitude {self.alt} deg, expected more than 0 (the "
+                "horizon) and 90 or less"
             )
 
-    def events(self):
-        """The events outside of the excluded regions, read now."""
+    def events(self) -> Events:
+        """Read the events and return those outside of the excluded regions."""
         events = self.load()
         return events.take(~excluded(*events.sky, self.excluded)) if self.excluded else events
 
     @classmethod
-    def in_memory(cls, events, **kwargs):
-        """An observation whose events are at hand."""
+    def in_memory(cls, events: Events, **kwargs: Any) -> "Observation":
+        """An observation whose events are in memory; ``kwargs`` are the other parameters."""
         return cls(load=partial(_same, events), **kwargs)
 
 
-def good_time(row):
-    """Good time intervals of a row of a table of runs, (n, 2), s.
+def good_time(row: Mapping[str, Any]) -> np.ndarray:
+    """Good time intervals of a row of an observation table, shape (n, 2), s.
 
-    ``N_GTI`` of equal length in TSTART to TSTOP, ``GTI_GAP`` s apart; without these one.
+    ``N_GTI`` intervals of equal length from TSTART to TSTOP, with gaps of ``GTI_GAP`` s; a row
+    without these columns has one interval.
     """
     n, gap = int(row.get("N_GTI", 1)), float(row.get("GTI_GAP", 0.0))
     start, stop = float(row["TSTART"]), float(row["TSTOP"])
@@ -140,8 +151,8 @@ def good_time(row):
     return gti
 
 
-def pointing_of(row, site):
-    """Where a row of such a table points: tracked, or with OBS_MODE DRIFT fixed in altitude."""
+def pointing_of(row: Mapping[str, Any], site: Site) -> Tracking | Drift:
+    """The pointing of a row of an observation table: `Drift` if OBS_MODE is DRIFT, or Tracking."""
     if row.get("OBS_MODE", "POINTING") == "DRIFT":
         return Drift(float(row["ALT_PNT"]), float(row["AZ_PNT"]), site, MJDREF)
     return Tracking(float(row["RA_PNT"]), float(row["DEC_PNT"]), site, MJDREF)

@@ -35,7 +35,7 @@ class Histogram:
 
     executor: Executor | None = None
     name = "histogram"
-    threshold_bin = "share"
+    threshold_bin = "partial"
 
     def reconstruct(self, observations, axes):
         """Rate per livetime over exact solid angles, in s-1 MeV-1 sr-1."""

@@ -33,19 +33,19 @@ def expected_stack(scenario, runs, axes, threshold_bin="drop", claimed=False, va
         first = rule.first_counted(axes, threshold)
         energy_min = threshold if rule.counts and not (claimed and rule.exposes) else 0.0
         rate = scenario.truth.integrate(axes, row["ZEN_PNT"], energy_min)
-        share = None
+        above = None
         if claimed and rule.counts and not rule.exposes and first < axes.shape[0]:
-            share = _share_above(scenario.truth, axes, row, first, rate)
+            above = _fraction_above(scenario.truth, axes, row, first, rate)
         events, unmasked = _expected_events(scenario, row, axes, rate, energy_min, vary)
         events[:first] = 0
         counts += events
         run_counts.append(float(events.sum()))
-        exposure.add(threshold, (row["LIVETIME"], row["ONTIME"]), events, unmasked, share)
+        exposure.add(threshold, (row["LIVETIME"], row["ONTIME"]), events, unmasked, above)
     return exposure.stack(counts, len(runs), 0, run_counts)
 
 
-def _share_above(truth, axes, row, k, above):
-    """Share of the events of bin k above the threshold, pixel by pixel."""
+def _fraction_above(truth, axes, row, k, above):
+    """Fraction of the events of bin k that are above the threshold, pixel by pixel."""
     bins = replace(axes, energy=axes.energy[k : k + 2])
     whole = truth.integrate(bins, row["ZEN_PNT"])[0]
     return np.divide(above[k], whole, out=np.zeros_like(whole), where=whole > 0)

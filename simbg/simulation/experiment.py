@@ -99,11 +99,11 @@ class Experiment:
         Parameters
         ----------
         axes : Axes
-        threshold_bin : {"drop", "whole", "share"}
+        threshold_bin : {"drop", "whole", "partial"}
             See `simbg.observations.exposure.stack_observations`.
         claimed : bool
             Make counts and livetime fit in the threshold bin. With "whole" it holds all events
-            of the bin, which is what its livetime claims; with "share" it has the true share
+            of the bin, which is what its livetime claims; with "partial" it has the true share
             of the livetime, where a stack of events leaves that to be estimated.
         vary : bool
             Whether the runs' own factors, TRUE_NORM and TRUE_DRIFT, are in it.

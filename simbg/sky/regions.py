@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from simbg.sky.plane import from_plane, to_plane
 
-__all__ = ["Ellipse", "Polygon", "Rectangle", "circle", "circles", "excluded"]
+__all__ = ["Ellipse", "Polygon", "Rectangle", "Region", "circle", "circles", "excluded"]
 
 MAX_RADIUS = 60.0  # deg; the plane ends at 90
 # A chord of an outline is 2.6e-4 deg or less from its arc, and zero on average

@@ -374,7 +374,7 @@ def test_control_too_few_times_show(monkeypatch):
         ({"axes": Axes([1, 2], [-50, 2], [0, 40])}, "axes: got a corner at 60.5013 deg, expected"),
         (
             {"pointing": Drift(60.0, 0.0, HESS, 56585.0), "gti": [[0, 36000]]},
-            "pointing: got a drift by 1.. deg, expected less",
+            "pointing: got .* 1.. deg",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The bin that holds a threshold: shares of power laws, and what a stack makes of them."""
+"""The bin that holds a threshold: fractions of power laws, and the exposure of a stack."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -21,11 +21,11 @@ FALSE_ALARM = 1e-4
 AXES = Axes(0.1 * 2.0 ** np.arange(8), np.linspace(-3, 2, 11), np.linspace(-1, 4, 8))
 # TeV: a third into bin 1 (0.2 to 0.4), of ln E.
 THRESHOLD = 0.2 * 2 ** (1 / 3)
-# The error of shares that are interpolated between indices, in bins as wide; see the test of it.
+# The error of fractions that are interpolated between indices, in bins as wide; see the test of it.
 INTERPOLATION = 1e-5
 
 
-def exact_share(index, low, high, threshold):
+def exact_fraction(index, low, high, threshold):
     def integral(a, b):
         log_rate = quad(lambda x: np.exp(x * (1 - index)), np.log(a), np.log(b), epsrel=1e-13)
         return log_rate[0]
@@ -45,7 +45,7 @@ def power_law(index, axes=AXES, threshold=0.0, norm=1e5):
 
 def stacked(axes, *runs):
     """The stack of runs (index, threshold, livetime, norm) with expected counts, ontime + 20 %."""
-    exposure, counts = Exposure(axes, "share"), np.zeros(axes.shape)
+    exposure, counts = Exposure(axes, "partial"), np.zeros(axes.shape)
     for index, threshold, livetime, norm in runs:
         events = power_law(index, axes, threshold, norm * livetime)
         events[: exposure.rule.first_counted(axes, threshold)] = 0
@@ -55,33 +55,33 @@ def stacked(axes, *runs):
 
 
 @pytest.mark.parametrize("index", [0.5, 1.0, 2.7, 4.0])
-def test_shares_of_a_known_power_law(index):
+def test_fractions_of_a_known_power_law(index):
     stack = stacked(AXES, (index, THRESHOLD, 1000.0, 100.0), (index, 0.0, 500.0, 100.0))
     resolved = resolve(stack)
-    assert resolved.shared is resolved.above is None
-    share = exact_share(index, 0.2, 0.4, THRESHOLD)
+    assert resolved.partial_exposure is resolved.counts_above is None
+    fraction = exact_fraction(index, 0.2, 0.4, THRESHOLD)
     assert_allclose(resolved.livetime[0], 500, rtol=1e-14)
-    assert_allclose(resolved.livetime[1], 500 + 1000 * share, rtol=INTERPOLATION)
+    assert_allclose(resolved.livetime[1], 500 + 1000 * fraction, rtol=INTERPOLATION)
     assert_allclose(resolved.livetime[2:], 1500, rtol=1e-14)
     assert_allclose(resolved.ontime, 1.2 * resolved.livetime, rtol=1e-14)
     # So the rate is that of the whole bin.
     expected = power_law(index, norm=100.0)
     assert_allclose(resolved.counts / resolved.livetime, expected, rtol=INTERPOLATION)
     # The control: dropped, or whole, it is not.
-    assert share < 0.95
+    assert fraction < 0.95
 
 
 @pytest.mark.parametrize(("span", "error"), [(1 / 3, 1e-7), (np.log(2), INTERPOLATION)])
 def test_accuracy_of_the_interpolation_between_indices(span, error):
-    """All indices and thresholds, as shares of 1000 s."""
+    """All indices and thresholds, as fractions of 1000 s."""
     worst = 0
     for depth in (0.05, 0.3, 0.5, 0.8):
         axes = Axes(np.exp(span * np.arange(5)), [0, 1], [0, 1])
         threshold = np.exp(span * (1 + depth))
         for index in np.linspace(-1.9, 7.9, 15):
             stack = stacked(axes, (index, threshold, 1000.0, 1e6))
-            share = resolve(stack).livetime[1, 0, 0] / 1000
-            worst = max(worst, abs(share - exact_share(index, *axes.energy[1:3], threshold)))
+            fraction = resolve(stack).livetime[1, 0, 0] / 1000
+            worst = max(worst, abs(fraction - exact_fraction(index, *axes.energy[1:3], threshold)))
     assert worst < error
     # It is an interpolation, and no more exact than the claim by orders of magnitude.
     assert worst > 1e-3 * error
@@ -89,37 +89,39 @@ def test_accuracy_of_the_interpolation_between_indices(span, error):
 
 def test_indices_beyond_the_nodes_are_taken_at_the_ends():
     for index, end in ((-4.0, -2.0), (11.0, 8.0)):
-        share = resolve(stacked(AXES, (index, THRESHOLD, 1.0, 1e12))).livetime[1]
-        assert_allclose(share, exact_share(end, 0.2, 0.4, THRESHOLD), rtol=0, atol=INTERPOLATION)
+        fraction = resolve(stacked(AXES, (index, THRESHOLD, 1.0, 1e12))).livetime[1]
+        assert_allclose(
+            fraction, exact_fraction(end, 0.2, 0.4, THRESHOLD), rtol=0, atol=INTERPOLATION
+        )
 
 
 def test_index_differs_from_pixel_to_pixel():
     """Softer to one side: each pixel is told apart, to what a kernel of 1 deg smears."""
-    exposure = Exposure(AXES, "share")
+    exposure = Exposure(AXES, "partial")
     indices = 2.0 + 0.2 * np.arange(10)[:, None] + np.zeros((10, 7))
     events = np.zeros(AXES.shape)
     for i, index in enumerate(indices[:, 0]):
         events[:, i] = power_law(index, threshold=THRESHOLD, norm=1e7)[:, i]
     events[0] = 0
     exposure.add(THRESHOLD, (1.0, 1.0), events)
-    share = resolve(exposure.stack(events, 1, 0, [1.0])).livetime[1]
-    exact = [exact_share(index, 0.2, 0.4, THRESHOLD) for index in indices[:, 0]]
+    fraction = resolve(exposure.stack(events, 1, 0, [1.0])).livetime[1]
+    exact = [exact_fraction(index, 0.2, 0.4, THRESHOLD) for index in indices[:, 0]]
     # The gradient is 0.4 in index a deg; at a border half of the kernel is missing: 0.8 deg off.
-    assert np.abs(share[2:-2, 3] - exact[2:-2]).max() < 0.01
-    assert np.abs(share[:, 3] - exact).max() < 0.4 * 0.8 * 0.15
-    assert share[0, 0] - share[-1, 0] > 0.6 * (exact[0] - exact[-1]) > 0.08
+    assert np.abs(fraction[2:-2, 3] - exact[2:-2]).max() < 0.01
+    assert np.abs(fraction[:, 3] - exact).max() < 0.4 * 0.8 * 0.15
+    assert fraction[0, 0] - fraction[-1, 0] > 0.6 * (exact[0] - exact[-1]) > 0.08
 
 
 def test_few_counts_fall_back_on_the_field_and_on_a_typical_index():
-    def share(index, events_above):
+    def fraction(index, events_above):
         counts = power_law(index, threshold=THRESHOLD)
         scale = events_above / counts[3].sum()
         return resolve(stacked(AXES, (index, THRESHOLD, 1.0, 1e5 * scale))).livetime[1]
 
-    typical = exact_share(2.7, 0.2, 0.4, THRESHOLD)
-    assert_allclose(share(4.0, 49.0), typical, rtol=INTERPOLATION)
-    exact = exact_share(4.0, 0.2, 0.4, THRESHOLD)
-    assert_allclose(share(4.0, 51.0), exact, rtol=INTERPOLATION)
+    typical = exact_fraction(2.7, 0.2, 0.4, THRESHOLD)
+    assert_allclose(fraction(4.0, 49.0), typical, rtol=INTERPOLATION)
+    exact = exact_fraction(4.0, 0.2, 0.4, THRESHOLD)
+    assert_allclose(fraction(4.0, 51.0), exact, rtol=INTERPOLATION)
     assert abs(exact / typical - 1) > 0.1
 
 
@@ -129,19 +131,19 @@ def test_few_counts_in_a_pixel_take_the_index_of_the_field():
     events = power_law(2.0, axes, THRESHOLD, 1e4)
     events[:, 12:] = power_law(4.0, axes, THRESHOLD, 0.1)[:, 12:]
     events[0] = 0
-    exposure = Exposure(axes, "share")
+    exposure = Exposure(axes, "partial")
     exposure.add(THRESHOLD, (1.0, 1.0), events)
-    share = resolve(exposure.stack(events, 1, 0, [1.0])).livetime[1]
+    fraction = resolve(exposure.stack(events, 1, 0, [1.0])).livetime[1]
     # 4 σ from the border of the two.
-    bright = exact_share(2.0, 0.2, 0.4, THRESHOLD)
-    assert_allclose(share[:4], bright, rtol=INTERPOLATION)
+    bright = exact_fraction(2.0, 0.2, 0.4, THRESHOLD)
+    assert_allclose(fraction[:4], bright, rtol=INTERPOLATION)
     # Of all counts the faint side has 1e-5.
-    assert_allclose(share[-4:], bright, rtol=1e-3)
+    assert_allclose(fraction[-4:], bright, rtol=1e-3)
 
 
 def test_threshold_in_the_last_bins():
     """No two bins above: a typical index; in the last bin, too."""
-    typical = exact_share(2.7, 0.2, 0.4, THRESHOLD)  # the same in any bin
+    typical = exact_fraction(2.7, 0.2, 0.4, THRESHOLD)  # the same in any bin
     for k in (5, 6):
         threshold = THRESHOLD * 2.0 ** (k - 1)
         resolved = resolve(stacked(AXES, (4.0, threshold, 10.0, 1e4)))
@@ -152,9 +154,9 @@ def test_threshold_in_the_last_bins():
 
 @pytest.mark.parametrize("k", [0, 2, 7])
 @pytest.mark.parametrize("side", [1 - 1e-12, 1.0, 1 + 1e-12])
-def test_threshold_on_an_edge_shares_nothing(k, side):
+def test_threshold_on_an_edge_has_no_partial_exposure(k, side):
     stack = stacked(AXES, (2.7, AXES.energy[k] * side, 10.0, 1e4))
-    assert stack.shared is None
+    assert stack.partial_exposure is None
     assert resolve(stack) is stack
     assert_array_equal(stack.livetime[:, 0, 0], [0.0] * k + [10.0] * (7 - k))
 
@@ -162,7 +164,7 @@ def test_threshold_on_an_edge_shares_nothing(k, side):
 @pytest.mark.parametrize("threshold", [0.0, 0.05, 12.8, 50.0])
 def test_threshold_outside_of_the_axes(threshold):
     stack = stacked(AXES, (2.7, threshold, 10.0, 1e4))
-    assert stack.shared is None
+    assert stack.partial_exposure is None
     assert_array_equal(stack.livetime, np.full(AXES.shape, 10.0 if threshold < 0.1 else 0.0))
 
 
@@ -176,9 +178,11 @@ def test_thresholds_in_several_bins_of_runs_that_differ():
     ]
     resolved = resolve(stacked(AXES, *runs))
     first = (
-        1000 + 700 * exact_share(2.0, 0.2, 0.4, THRESHOLD) + 300 * exact_share(2, 0.2, 0.4, 0.33)
+        1000
+        + 700 * exact_fraction(2.0, 0.2, 0.4, THRESHOLD)
+        + 300 * exact_fraction(2, 0.2, 0.4, 0.33)
     )
-    second = 2000 + 400 * exact_share(3.5, 0.4, 0.8, 0.5)
+    second = 2000 + 400 * exact_fraction(3.5, 0.4, 0.8, 0.5)
     assert_allclose(resolved.livetime[1], first, rtol=INTERPOLATION)
     assert_allclose(resolved.livetime[2], second, rtol=INTERPOLATION)
     assert_allclose(resolved.livetime[3:], 2400, rtol=1e-14)
@@ -190,9 +194,9 @@ def test_runs_of_different_indices_in_one_bin():
     resolved = resolve(stacked(AXES, *runs))
     rate = resolved.counts[1] / resolved.livetime[1]
     mean = 0.5 * (power_law(2.0, norm=100.0) + power_law(3.0, norm=100.0))[1]
-    # The local index rises by 0.12 from the bins above to this one, and d ln(share)/dΓ is −0.28.
+    # The local index rises by 0.12 from the bins above to this one, and d ln(fraction)/dΓ is −0.28.
     assert_allclose(rate / mean, 1 - 0.12 * 0.28, rtol=0.005)
-    low, high = (exact_share(index, 0.2, 0.4, THRESHOLD) for index in (3.0, 2.0))
+    low, high = (exact_fraction(index, 0.2, 0.4, THRESHOLD) for index in (3.0, 2.0))
     assert low < resolved.livetime[1, 4, 4] / 1000 < high
 
 
@@ -211,27 +215,27 @@ def test_rate_of_the_threshold_bin_is_right_within_its_noise():
     exact = truth.integrate(AXES)[1].sum()
     pulls = []
     for seed in range(8):
-        stack = resolve(stack_observations(observations(2.4, 10, seed), AXES, "share"))
-        n, share = stack.counts[1].sum(), stack.livetime[1].mean() / 1e4
+        stack = resolve(stack_observations(observations(2.4, 10, seed), AXES, "partial"))
+        n, fraction = stack.counts[1].sum(), stack.livetime[1].mean() / 1e4
         rate = np.sum(stack.counts[1] / stack.livetime[1])
-        # σ of the index is √(1/n₁ + 1/n₂) / ln 2, and moves the share by its derivative.
+        # σ of the index is √(1/n₁ + 1/n₂) / ln 2, and moves the fraction by its derivative.
         above = stack.counts[2:4].sum(axis=(1, 2))
         slope = np.log(
-            exact_share(2.3, 0.2, 0.4, THRESHOLD) / exact_share(2.5, 0.2, 0.4, THRESHOLD)
+            exact_fraction(2.3, 0.2, 0.4, THRESHOLD) / exact_fraction(2.5, 0.2, 0.4, THRESHOLD)
         )
         sigma = np.hypot(1 / np.sqrt(n), slope / 0.2 * np.sqrt(np.sum(1 / above)) / np.log(2))
         pulls.append((rate / exact - 1) / sigma)
-        assert 0.3 < share < 0.8
+        assert 0.3 < fraction < 0.8
     assert np.sum(np.square(pulls)) < chi2.isf(FALSE_ALARM, 8)
     # The control: as 2015 took it, the whole livetime for a part of the bin.
     stack = stack_observations(observations(2.4, 10, 0), AXES, "whole")
     assert abs(np.sum(stack.counts[1] / stack.livetime[1]) / exact - 1) / sigma > 5
 
 
-def test_2015s_bins_share_within_a_percent():
+def test_2015s_bins_are_exact_within_a_percent():
     """A truth with a width that grows: the power law of each pixel is nearly one."""
     truth, axes = GaussianTruth(index=2.7, event_rate=1e4), edition2015_axes(40)
-    exposure, threshold = Exposure(axes, "share"), 0.15
+    exposure, threshold = Exposure(axes, "partial"), 0.15
     events = truth.integrate(axes, energy_min=threshold)
     exposure.add(threshold, (1.0, 1.0), events)
     resolved = resolve(exposure.stack(events, 1, 0, [1.0]))
@@ -247,7 +251,7 @@ def test_another_number_of_runs_changes_times_and_nothing_else():
     runs = [(2.5, THRESHOLD, 700.0, 30.0), (2.5, 0.0, 300.0, 30.0)]
     once, thrice = stacked(AXES, *runs), stacked(AXES, *(3 * runs))
     times = once.times(3)
-    for name in ("counts", "livetime", "ontime", "shared", "above"):
+    for name in ("counts", "livetime", "ontime", "partial_exposure", "counts_above"):
         # Sums in another order.
         assert_allclose(getattr(times, name), getattr(thrice, name), rtol=1e-13)
     assert_allclose(resolve(times).livetime, 3 * resolve(once).livetime, rtol=1e-13)
@@ -259,11 +263,11 @@ def test_other_counts_at_the_same_exposure_have_their_own_index():
     steeper = power_law(3.0, threshold=THRESHOLD, norm=1e5)
     steeper[0] = 0
     toy = resolve(stack.with_counts(steeper))
-    share = exact_share(3.0, 0.2, 0.4, THRESHOLD)
-    assert_allclose(toy.livetime[1], 1000 * share, rtol=INTERPOLATION)
+    fraction = exact_fraction(3.0, 0.2, 0.4, THRESHOLD)
+    assert_allclose(toy.livetime[1], 1000 * fraction, rtol=INTERPOLATION)
     assert_array_equal(toy.counts, steeper)
     plain = stack_observations([], AXES)
-    assert plain.with_counts(plain.counts + 1).above is None
+    assert plain.with_counts(plain.counts + 1).counts_above is None
 
 
 def test_unknown_treatment():

@@ -32,7 +32,7 @@ def chi2_of(counts, expected):
     return np.sum((n - mu) ** 2 / mu), limits
 
 
-@pytest.mark.parametrize("threshold_bin", ["drop", "whole", "share"])
+@pytest.mark.parametrize("threshold_bin", ["drop", "whole", "partial"])
 def test_expectation_of_a_stack(threshold_bin):
     """Sums over many runs against the exact integral, threshold inside a bin."""
     experiment = Experiment.of(SCENARIO, 11, n_obs=100)
@@ -94,7 +94,7 @@ def test_counts_of_sources_in_pixels_are_those_expected(seed, masks):
     assert chi2_of(counts[:, ::-1], 40 * expected.counts)[0] > 2 * high
 
 
-@pytest.mark.parametrize("threshold_bin", ["drop", "whole", "share"])
+@pytest.mark.parametrize("threshold_bin", ["drop", "whole", "partial"])
 def test_expectation_with_everything_on(threshold_bin):
     """Masks, sources, gaps, drift, factors, thresholds inside of bins: the mean of 6 stacks."""
     bright = replace(OFF_CENTRE, event_rate=8.0)
@@ -107,10 +107,10 @@ def test_expectation_with_everything_on(threshold_bin):
         stack = stack_observations(observations, AXES, threshold_bin)
         counts += stack.counts
         runs += stack.run_counts
-    for name in ("livetime", "ontime", "shared"):
+    for name in ("livetime", "ontime", "partial_exposure"):
         if getattr(expected, name) is not None:
             assert_allclose(getattr(stack, name), getattr(expected, name), rtol=1e-13)
-    assert (expected.shared is not None) == (threshold_bin == "share")
+    assert (expected.partial_exposure is not None) == (threshold_bin == "partial")
     for got, mean in ((counts, expected.counts), (runs, expected.run_counts)):
         statistic, (low, high) = chi2_of(got, 6 * mean)
         assert low < statistic < high
@@ -119,20 +119,20 @@ def test_expectation_with_everything_on(threshold_bin):
 
 
 def test_claims_about_the_threshold_bin():
-    """ "whole" claims the bin's events for its livetime; "share" the true share of livetime."""
+    """ "whole" claims the bin's events for its livetime; "partial" the true fraction."""
     experiment = interrupted(n_obs=4, n_gti=1, regions=MASKS)
     experiment.runs["ZEN_PNT"] = 0.0
     rate = np.zeros(AXES.shape)
     plain = OFF_CENTRE.cube(AXES, 0.0)
-    for kind in ("whole", "share"):
+    for kind in ("whole", "partial"):
         claimed = experiment.expected(AXES, kind, claimed=True)
         seen = claimed.livetime > 0
         np.divide(claimed.counts, claimed.livetime * AXES.volume, out=rate, where=seen)
         # Exposure of a pixel that is cut by a mask is that of its area, not of its gradient: none
-        # is needed here, since counts and livetime have the same share.
+        # is needed here, since counts and livetime have the same fraction.
         assert_allclose(rate[seen], plain.rate[seen], rtol=1e-9)
-        assert claimed.shared is None
-    unclaimed = resolve(experiment.expected(AXES, "share"))
+        assert claimed.partial_exposure is None
+    unclaimed = resolve(experiment.expected(AXES, "partial"))
     assert_allclose(unclaimed.counts, claimed.counts, rtol=1e-12)
     # Estimated by power laws, while a σ that grows curves the spectra of pixels far out: 3 %.
     near = unclaimed.livetime > 0
