@@ -1,33 +1,38 @@
-"""The true cube of 2015's test fixtures, its inconsistencies kept."""
+"""The true cube of 2015's test fixtures, with its inconsistencies."""
 
 import numpy as np
 
 from simbg import portable
-from simbg.axes import MEV_PER_TEV
+from simbg.axes import MEV_PER_TEV, Axes
 from simbg.cube import BackgroundCube
 
 __all__ = ["edition2015_cube"]
 
 
-def edition2015_cube(axes, altitude=70.0, sigma=5.0, index_counts=2.7):
-    """The true cube of 2015's ``make_test_bg_cube_model``, its inconsistencies kept.
+def edition2015_cube(
+    axes: Axes, altitude: float = 70.0, sigma: float = 5.0, index_counts: float = 2.7
+) -> BackgroundCube:
+    """The true cube of 2015's ``make_test_bg_cube_model``, with its inconsistencies.
 
-    Model values at bin centres stand for bin contents, the gaussian is
-    exp(−r²/σ²), solid angles are flat, ``index_counts`` is that of the counts per
-    logarithmic energy bin (the rate falls with one more), and the norm is
-    arbitrary. For a truth that a simulation agrees with take `GaussianTruth`.
+    Values at bin centres are used as bin contents, the gaussian is exp(−r²/σ²), solid angles are
+    those of a plane, ``index_counts`` is the index of the counts per logarithmic energy bin (the
+    index of the rate is larger by 1), and the norm is arbitrary. `GaussianTruth` is consistent with
+    simulated events.
 
     Parameters
     ----------
     axes : Axes
-    altitude, sigma : float
-        deg
+        Axes of the cube.
+    altitude : float
+        Altitude, deg; the norm depends on it.
+    sigma : float
+        Width σ of the gaussian at the highest energies, deg.
     index_counts : float
         2015's ``spectral_index`` Γc.
 
     Returns
     -------
-    cube : BackgroundCube
+    BackgroundCube
         Counts, a livetime of 1 s, and the rate, at least 1e-10 s-1 TeV-1 sr-1.
 
     Examples
@@ -39,7 +44,7 @@ def edition2015_cube(axes, altitude=70.0, sigma=5.0, index_counts=2.7):
     """
     energy = axes.energy_center[:, None, None]
     lon, lat = axes.fov_lon_center[:, None], axes.fov_lat_center
-    # This becomes a file that is the same everywhere, so functions are correctly rounded.
+    # The file that is written must be identical on all machines: functions are correctly rounded.
     slope = float(portable.log(2) / portable.log(axes.energy[-1] / axes.energy[0]))
     width = 0.5 * sigma * portable.power(energy / axes.energy[0], slope)
     norm = 0.5 + 0.5 * altitude / 90

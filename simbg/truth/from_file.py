@@ -1,24 +1,27 @@
-"""A true background rate from a file: any background cube, as it stands, becomes a truth.
+"""A true background rate from a file: any background cube can be used as a truth.
 
-Between the values of a cube something must be assumed. What is chosen here keeps
-every bin's average and has closed forms, so that integrals and events are exact.
+The rate between the values of a cube must be assumed. The interpolation that is used here preserves
+the average of every bin and has closed forms, so that integrals and events are exact.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import boxcox, inv_boxcox
 
 from simbg.axes import Axes
+from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
 from simbg.truth.protocol import Truth
 
 __all__ = ["CubeTruth"]
 
-# Steeper is no spectrum but the edge of one: a threshold, or the last events.
+# A steeper slope is not a spectrum but the end of one: a threshold, or the highest energies.
 INDEX_MAX = 10.0
 # Events drawn at a time: their arrays stay in the cache of one core.
 CHUNK = 1 << 14
@@ -26,23 +29,25 @@ CHUNK = 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class CubeTruth(Truth):
-    """The rate of a background cube, per second of livetime.
+    """The rate of a background cube as a truth, per second of livetime.
 
-    It is constant over each pixel (per solid angle: uniform in lon and sin lat). Within an
-    energy bin it is a power law with the file's average. Its index is the logarithmic slope
-    between the bins above and below (or the bin itself, where one is dark), at most 10
-    either way, and 0 where both are dark. Outside of the cube's axes there is nothing.
+    The rate is constant over the solid angle of each pixel (uniform in lon and sin lat). Within
+    an energy bin it is a power law that preserves the cube's average. Its index is the logarithmic
+    slope between the bins above and below; if the rate of one of these is 0, the bin itself takes
+    its place, and if both are 0 the slope is 0. The slope is between −10 and 10. Outside of the
+    cube's axes the rate is 0.
 
-    The field of view is taken for the camera's whatever it is aligned with, and for one and
-    the same at all zenith angles: they are accepted, as of any truth, and ignored.
+    The field of view is used as the camera's for any alignment of the axes, and the rate is the
+    same at all zenith angles: as for all truths they are arguments, and they are ignored.
 
-    Two are equal if their edges and rates are.
+    Two instances are equal if their edges and rates are.
 
     Parameters
     ----------
     axes : Axes
+        Axes of the cube.
     average : ndarray, shape of ``axes``
-        s-1 MeV-1 sr-1, the average over each bin; NaN, nothing known, is 0.
+        Average rate over each bin, s-1 MeV-1 sr-1; NaN (unknown) is replaced by 0.
 
     Raises
     ------
@@ -62,55 +67,61 @@ class CubeTruth(Truth):
     axes: Axes
     average: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         rate = np.nan_to_num(np.array(self.average, float), posinf=np.inf, neginf=-np.inf)
         if rate.shape != self.axes.shape:
             raise ValueError(f"rate: got shape {rate.shape}, expected {self.axes.shape}")
         bad = ~((rate >= 0) & (rate < np.inf))
         if bad.any():
-            got = f"rate: got {bad.sum()} values as {rate[bad][0]}"
-            raise ValueError(f"{got}, expected finite s-1 MeV-1 sr-1, none negative")
-        rate += 0.0  # no −0, which has other bytes
+            got = f"rate: got {bad.sum()} values such as {rate[bad][0]}"
+            raise ValueError(f"{got}, expected finite values in s-1 MeV-1 sr-1, 0 or more")
+        rate += 0.0  # −0 becomes 0, so that equal rates have equal bytes
         rate.flags.writeable = False
         object.__setattr__(self, "average", rate)
 
     @classmethod
-    def from_cube(cls, cube):
-        """The truth that a cube would be.
-
-        A rate per ontime of a cube that does not know both its times is taken for one per
-        livetime.
+    def from_cube(cls, cube: BackgroundCube) -> "CubeTruth":
+        """The truth with the rate of a cube.
 
         Parameters
         ----------
         cube : BackgroundCube
+            If it contains both livetime and ontime, its rate is converted to one per livetime. If
+            not, its rate is used as one per livetime.
+
+        Returns
+        -------
+        CubeTruth
+            A truth whose average rates are those of the cube.
         """
         both = cube.livetime is not None and cube.ontime is not None
         return cls(cube.axes, cube.per("livetime").rate if both else cube.rate)
 
     @classmethod
-    def read(cls, path):
-        """From a file that `simbg.io.cubes.read_model` reads. See `from_cube`."""
+    def read(cls, path: Path | str) -> "CubeTruth":
+        """The truth with the rate of a file that `simbg.io.cubes.read_model` reads."""
         return cls.from_cube(read_model(path))
 
     @cached_property
-    def digest(self):
+    def digest(self) -> str:
         """SHA-256 of edges and rates."""
         arrays = self.axes.energy, self.axes.fov_lon, self.axes.fov_lat, self.average
         data = b"".join(array.astype("<f8").tobytes() for array in arrays)
         return sha256(repr(self.axes.shape).encode() + data).hexdigest()
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, CubeTruth) else NotImplemented
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.digest)
 
-    def rate(self, energy, fov_lon, fov_lat, zenith=0.0):
+    def rate(
+        self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
+    ) -> np.ndarray:
         """Differential rate at points; see `Truth.rate`."""
         points = np.broadcast_arrays(energy, fov_lon, fov_lat)
         edges = self.axes.energy, self.axes.fov_lon, self.axes.fov_lat
-        # A border of zeros stands for what lies outside.
+        # The arrays are padded with zeros, the rate outside of the axes.
         at = tuple(np.searchsorted(*pair, side="right") for pair in zip(edges, points, strict=True))
         lowest = np.pad(self.axes.energy[:-1], 1, constant_values=1.0)[at[0]]
         # ∫ r (E / E₁)^(s − 1) dE = r E₁ growth
@@ -118,8 +129,8 @@ class CubeTruth(Truth):
         rate, slope = (np.pad(values, 1)[at] for values in (density, self._steepness - 1))
         return rate * (points[0] / lowest) ** slope
 
-    def integrate(self, axes, zenith=0.0, energy_min=0.0):
-        """Events per second of livetime in each bin, exact; see `Truth.integrate`."""
+    def integrate(self, axes: Axes, zenith: float = 0.0, energy_min: float = 0.0) -> np.ndarray:
+        """Expected events per second of livetime in each bin, exact; see `Truth.integrate`."""
         events = np.zeros((axes.shape[0], *self.axes.shape[1:]))
         whole = self.average * self.axes.volume
         for k, (bottom, top) in enumerate(pairwise(self.axes.energy)):
@@ -127,26 +138,29 @@ class CubeTruth(Truth):
                 low, high = max(bottom, low, energy_min), min(top, high)
                 if low < high:
                     s = self._steepness[k]
-                    share = boxcox(high / low, s) / self._growth[k]
-                    events[i] += whole[k] * share * (low / bottom) ** s
+                    fraction = boxcox(high / low, s) / self._growth[k]
+                    events[i] += whole[k] * fraction * (low / bottom) ** s
         lon = _overlap(self.axes.fov_lon, axes.fov_lon)
         lat = _overlap(*(np.sin(np.deg2rad(edges)) for edges in (self.axes.fov_lat, axes.fov_lat)))
         return lon.T @ events @ lat
 
-    def draw(self, livetime, zenith, rng):
-        """A Poisson number of events; see `Truth.draw`."""
-        lit, upto = self._cells
-        n_events = int(rng.poisson(upto[-1] * livetime)) if lit.size else 0
+    def draw(
+        self, livetime: float, zenith: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw events, a Poisson number of them; see `Truth.draw`."""
+        cells, upto = self._cells
+        n_events = int(rng.poisson(upto[-1] * livetime)) if cells.size else 0
         events = np.empty((3, n_events))
         for start in range(0, n_events, CHUNK):
             part = events[:, start : start + CHUNK]
             pick = np.searchsorted(upto, upto[-1] * rng.random(part.shape[1]), side="right")
-            # A product that is rounded up to the whole belongs to the last.
-            self._draw_into(part, lit[np.minimum(pick, lit.size - 1)], rng)
-        return tuple(events)
+            # A product that is rounded up to the total belongs to the last cell.
+            self._draw_into(part, cells[np.minimum(pick, cells.size - 1)], rng)
+        energy, fov_lon, fov_lat = events
+        return energy, fov_lon, fov_lat
 
     def _draw_into(self, events, cell, rng):
-        """The inverse of the cumulative in E, lon and sin lat, in a cell for each event."""
+        """Draw one event in each given cell: inverse of the cumulative in E, lon and sin lat."""
         k, x, y = np.unravel_index(cell, self.axes.shape)
         energy, fov_lon, fov_lat = events
         grown = rng.random(cell.size) * self._growth.ravel()[cell]
@@ -158,32 +172,32 @@ class CubeTruth(Truth):
 
     @cached_property
     def _cells(self):
-        """Bins in which anything is, and the events per second up to and with each of them."""
-        lit = np.flatnonzero(self.average)
-        return lit, np.cumsum((self.average * self.axes.volume).ravel()[lit])
+        """Indices of bins with a rate above 0, and the cumulative event rate up to each of them."""
+        cells = np.flatnonzero(self.average)
+        return cells, np.cumsum((self.average * self.axes.volume).ravel()[cells])
 
     @cached_property
     def _steepness(self):
-        """s of ∫ ∝ E^s: one more than the slope of the rate, full shape."""
-        lit = (self.average > 0)[None]
-        log_rate = np.log(self.average, out=np.full(self.axes.shape, np.nan), where=lit[0])
+        """s of ∫ ∝ E^s, which is 1 plus the slope of the rate, shape of ``axes``."""
+        positive = self.average > 0
+        log_rate = np.log(self.average, out=np.full(self.axes.shape, np.nan), where=positive)
         log_energy = np.log(self.axes.energy_center)[:, None, None]
         here = np.stack(np.broadcast_arrays(log_energy, log_rate))
         beside = np.pad(here, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=np.nan)
         above, below = (np.where(np.isnan(x[1]), here, x) for x in (beside[:, 2:], beside[:, :-2]))
         run, rise = above - below
-        slope = np.divide(rise, run, out=np.zeros(run.shape), where=lit[0] & (run > 0))
+        slope = np.divide(rise, run, out=np.zeros(run.shape), where=positive & (run > 0))
         return 1 + np.clip(slope, -INDEX_MAX, INDEX_MAX)
 
     @cached_property
     def _growth(self):
-        """∫ (E / E₁)^s d ln E over each energy bin, full shape."""
+        """∫ (E / E₁)^s d ln E over each energy bin, shape of ``axes``."""
         ratio = self.axes.energy[1:] / self.axes.energy[:-1]
         return boxcox(ratio[:, None, None], self._steepness)
 
 
 def _overlap(source, target):
-    """Share of each bin of one axis in each of another, (n_source, n_target)."""
+    """Fraction of each bin of one axis that lies in each bin of another, (n_source, n_target)."""
     low = np.maximum(source[:-1, None], target[:-1])
     high = np.minimum(source[1:, None], target[1:])
     return np.maximum(high - low, 0) / np.diff(source)[:, None]

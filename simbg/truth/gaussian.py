@@ -1,19 +1,21 @@
 """A gaussian truth: a power law in energy, and an acceptance whose width changes with energy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import boxcox, ndtr
 
-from simbg.axes import MEV_PER_TEV
+from simbg.axes import MEV_PER_TEV, Axes
 from simbg.errors import bounded, check_fields
 from simbg.truth.protocol import Truth
 from simbg.truth.quadrature import FOLDS, PANEL, energy_nodes
 
 __all__ = ["GaussianTruth"]
 
-# exp(−700) is where doubles end; how fast the tail changes there does not matter.
+# exp(−700) is near the smallest double; the slope of the tail beyond it does not matter.
 LAST_EXPONENT = 700.0
 # Events drawn at a time: their arrays stay in the cache of one core.
 CHUNK = 1 << 15
@@ -30,33 +32,34 @@ class GaussianTruth(Truth):
         n(E, lon, lat) = R · f(z) · p(E) · N(lon − lon₀; σ(E)) · N(lat − lat₀; σ(E)),
         σ(E) = σ₁ (E / E₁)^s,   s = ln(σ₂/σ₁) / ln(E₂/E₁),   f(z) = 1 − zenith_slope · z / 90 deg,
 
-    with p(E) a power law normalised to 1 on ``energy_range`` and zero outside. The
+    where p(E) is a power law normalised to 1 on ``energy_range`` and zero outside. The
     rate per solid angle is n / cos(lat).
 
     Parameters
     ----------
     index : float
-        Differential index Γ of the rate, positive for a falling spectrum. What
-        falls with it, `normalization` says.
+        Differential index Γ of the rate, positive for a falling spectrum; ``normalization``
+        defines which rate has this index.
     normalization : {"integral", "center"}
-        "integral": the rate integrated over the field of view falls as E^−Γ, so
-        that at the centre falls as E^−(Γ + 2s). "center": the rate at the centre
-        falls as E^−Γ (constant central amplitude), and the integral as E^−(Γ − 2s).
+        "integral": the rate integrated over the field of view falls as E^−Γ, and the rate
+        at the centre as E^−(Γ + 2s). "center": the rate at the centre falls as E^−Γ
+        (constant central amplitude), and the integral as E^−(Γ − 2s).
     event_rate : float
         R: events per second of livetime at zenith 0, all energies and directions, Hz.
     energy_range : tuple of float
-        TeV. No events outside.
+        Smallest and largest energy, TeV. There are no events outside.
     sigma : tuple of float
-        σ₁ and σ₂ in deg.
+        Widths σ₁ and σ₂, deg.
     sigma_energy : tuple of float
-        E₁ and E₂ in TeV, where the width is σ₁ and σ₂.
+        Energies E₁ and E₂ at which the width is σ₁ and σ₂, TeV.
     zenith_slope : float
-        Loss of rate from zenith 0 to 90 deg; 0.5 as in 2015.
+        Decrease of the rate from zenith 0 to 90 deg, as a fraction; 0.5 as in 2015.
     quadrant : bool
-        Whether only fov_lon ≤ 0 and fov_lat ≤ 0 is lit, as with ``apply_mask`` in 2015.
+        Whether there are events at fov_lon ≤ 0 and fov_lat ≤ 0 only, as with ``apply_mask``
+        in 2015.
     peak : tuple of float
-        fov_lon and fov_lat of the maximum in deg, the centre above. Away from zero and
-        from the diagonals no flip, rotation or swap maps the field to itself.
+        fov_lon and fov_lat of the maximum (lon₀, lat₀), deg. If it is neither on an axis nor on
+        a diagonal, no flip, rotation or swap maps the field of view to itself.
 
     Raises
     ------
@@ -71,7 +74,7 @@ class GaussianTruth(Truth):
     >>> truth.width(np.array([0.1, 80.0]))
     array([2.5, 5. ])
 
-    Density, bin integrals and events are of the same thing:
+    Density, bin integrals and events describe the same rate:
 
     >>> from simbg.axes import Axes
     >>> half = Axes([0.1, 100], [-60, 0, 60], [-60, 60])
@@ -92,60 +95,62 @@ class GaussianTruth(Truth):
     quadrant: bool = False
     peak: tuple[float, float] = bounded((0.0, 0.0), -60, 60)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_fields(
             self,
             normalization=(self.normalization in ("integral", "center"), "integral or center"),
-            energy_range=(np.diff(self.energy_range) > 0, "two increasing TeV"),
-            sigma_energy=(np.diff(self.sigma_energy) > 0, "two increasing TeV"),
+            energy_range=(np.diff(self.energy_range) > 0, "two increasing values in TeV"),
+            sigma_energy=(np.diff(self.sigma_energy) > 0, "two increasing values in TeV"),
             peak=(not (self.quadrant and any(self.peak)), "(0, 0) with a quadrant"),
         )
 
     @cached_property
-    def sigma_slope(self):
-        """s, the power with which the width grows with energy."""
+    def sigma_slope(self) -> float:
+        """s, the exponent of the width as a function of energy."""
         ratio, span = (pair[1] / pair[0] for pair in (self.sigma, self.sigma_energy))
         return float(np.log(ratio) / np.log(span))
 
     @cached_property
-    def integral_index(self):
+    def integral_index(self) -> float:
         """Differential index of the rate integrated over the whole field of view."""
         return self.index - 2 * self.sigma_slope * (self.normalization == "center")
 
     @property
-    def center_index(self):
+    def center_index(self) -> float:
         """Differential index of the rate at the centre of the field of view."""
         return self.integral_index + 2 * self.sigma_slope
 
-    def width(self, energy):
+    def width(self, energy: np.ndarray | float) -> np.ndarray:
         """σ(E) in deg; energy in TeV."""
         return self.sigma[0] * (energy / self.sigma_energy[0]) ** self.sigma_slope
 
-    def total_rate(self, zenith=0.0):
-        """Events per second of livetime, all energies and directions; zenith in deg."""
+    def total_rate(self, zenith: float = 0.0) -> float:
+        """Expected events per second of livetime, all energies and directions; zenith in deg."""
         if not 0 <= zenith <= 90:
             raise ValueError(f"zenith: got {zenith}, expected deg between 0 and 90")
-        share = 0.25 if self.quadrant else 1.0
-        return share * self.event_rate * (1 - self.zenith_slope * zenith / 90)
+        fraction = 0.25 if self.quadrant else 1.0
+        return fraction * self.event_rate * (1 - self.zenith_slope * zenith / 90)
 
-    def rate(self, energy, fov_lon, fov_lat, zenith=0.0):
+    def rate(
+        self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
+    ) -> np.ndarray:
         """Differential rate at points; see `Truth.rate`."""
-        energy, fov_lon, fov_lat = np.broadcast_arrays(energy, fov_lon, fov_lat)
-        sigma = self.width(energy)
-        square = (fov_lon - self.peak[0]) ** 2 + (fov_lat - self.peak[1]) ** 2
+        energies, lon, lat = np.broadcast_arrays(energy, fov_lon, fov_lat)
+        sigma = self.width(energies)
+        square = (lon - self.peak[0]) ** 2 + (lat - self.peak[1]) ** 2
         radial = np.exp(-0.5 * square / sigma**2) / (2 * np.pi * sigma**2)
-        density = self.spectrum(energy) * radial * self.total_rate(zenith)
+        density = self.spectrum(energies) * radial * self.total_rate(zenith)
         if self.quadrant:
-            density = density * 4 * ((fov_lon <= 0) & (fov_lat <= 0))
-        return density / (MEV_PER_TEV * RAD_PER_DEG**2 * np.cos(RAD_PER_DEG * fov_lat))
+            density = density * 4 * ((lon <= 0) & (lat <= 0))
+        return density / (MEV_PER_TEV * RAD_PER_DEG**2 * np.cos(RAD_PER_DEG * lat))
 
-    def integrate(self, axes, zenith=0.0, energy_min=0.0):
-        """Events per second of livetime in each bin, exact; see `Truth.integrate`.
+    def integrate(self, axes: Axes, zenith: float = 0.0, energy_min: float = 0.0) -> np.ndarray:
+        """Expected events per second of livetime in each bin, exact; see `Truth.integrate`.
 
         Notes
         -----
-        ∫ p(E) P_lon(σ(E)) P_lat(σ(E)) dE with P_lon, P_lat differences of the normal's
-        cumulative distribution, and Gauss–Legendre nodes in ln E.
+        ∫ p(E) P_lon(σ(E)) P_lat(σ(E)) dE, where P_lon and P_lat are differences of the cumulative
+        normal distribution, by Gauss–Legendre quadrature in ln E.
         """
         lowest, highest = self.energy_range
         edges = np.log(np.clip(axes.energy, np.clip(energy_min, lowest, highest), highest))
@@ -156,22 +161,28 @@ class GaussianTruth(Truth):
         events = np.einsum("kn,knx,kny->kxy", weight, lon, lat, optimize=True)
         return self.total_rate(zenith) * events
 
-    def draw(self, livetime, zenith, rng):
-        """A Poisson number of events; see `Truth.draw`."""
+    def draw(
+        self, livetime: float, zenith: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw events, a Poisson number of them; see `Truth.draw`."""
         return self.sample(int(rng.poisson(self.total_rate(zenith) * livetime)), rng)
 
-    def sample(self, n_events, rng):
-        """Draw events: unbinned and exact.
+    def sample(
+        self, n_events: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw a given number of events, unbinned and exact.
 
         Parameters
         ----------
         n_events : int
+            Number of events.
         rng : numpy.random.Generator
+            Source of random numbers.
 
         Returns
         -------
         energy, fov_lon, fov_lat : ndarray, shape (n_events,)
-            TeV, deg, deg
+            Energies in TeV and positions in the field of view in deg.
         """
         events = np.empty((3, n_events))
         for start in range(0, n_events, CHUNK):
@@ -179,12 +190,13 @@ class GaussianTruth(Truth):
             self.fill_log_energy(log_energy, rng)
             self.fill_directions(angles, log_energy, rng)
             self.exponentiate(log_energy)
-        return tuple(events)
+        energy, fov_lon, fov_lat = events
+        return energy, fov_lon, fov_lat
 
-    # Arrays are filled in their place: new ones would leave the cache.
+    # These methods fill arrays in place: new arrays would not be in the cache.
 
-    def fill_log_energy(self, log_energy, rng):
-        """Draw ln(E / lowest): the inverse of the cumulative."""
+    def fill_log_energy(self, log_energy: np.ndarray, rng: np.random.Generator) -> None:
+        """Draw ln(E / E_min) into ``log_energy`` with the inverse of the cumulative."""
         low, high = self.energy_range
         span, steepness = np.log(high / low), self.integral_index - 1
         rng.random(out=log_energy)
@@ -195,8 +207,10 @@ class GaussianTruth(Truth):
         else:
             log_energy *= span
 
-    def fill_directions(self, angles, log_energy, rng):
-        """Draw fov_lon and fov_lat, a normal in each, at energies ln(E / lowest)."""
+    def fill_directions(
+        self, angles: Sequence[np.ndarray], log_energy: np.ndarray, rng: np.random.Generator
+    ) -> None:
+        """Draw fov_lon and fov_lat (deg) into ``angles``, at energies ln(E / E_min)."""
         sigma = np.exp(self.sigma_slope * log_energy)
         sigma *= self.width(self.energy_range[0])
         for angle, peak in zip(angles, self.peak, strict=True):
@@ -207,8 +221,8 @@ class GaussianTruth(Truth):
             if peak:
                 angle += peak
 
-    def exponentiate(self, log_energy):
-        """Put TeV in the place of ln(E / lowest)."""
+    def exponentiate(self, log_energy: np.ndarray) -> None:
+        """Replace ln(E / E_min) by E in TeV, in place."""
         low, high = self.energy_range
         np.exp(log_energy, out=log_energy)
         log_energy *= low
@@ -218,15 +232,15 @@ class GaussianTruth(Truth):
         """Edges in fov_lon and fov_lat relative to the peak."""
         return axes.fov_lon - self.peak[0], axes.fov_lat - self.peak[1]
 
-    def steepest(self, axes):
-        """Largest change of ln n with ln E, in the farthest corner, where the width is least."""
+    def steepest(self, axes: Axes) -> float:
+        """Largest |d ln n / d ln E|: that in the farthest corner, where the width is smallest."""
         corner = sum(np.abs(edges).max() ** 2 for edges in self._from_peak(axes))
         exponent = corner / self.width(np.array(self.energy_range)).min() ** 2
         change = 2 + min(exponent, 2 * LAST_EXPONENT)
         return abs(self.integral_index - 1) + abs(self.sigma_slope) * change
 
-    def spectrum(self, energy):
-        """p(E) in TeV-1: E^−Γ ÷ ∫E^−Γ dE; energy in TeV."""
+    def spectrum(self, energy: np.ndarray | float) -> np.ndarray:
+        """p(E) = E^−Γ ÷ ∫ E^−Γ dE, TeV-1; energy in TeV, Γ the index of the integrated rate."""
         low, high = self.energy_range
         norm = boxcox(high / low, 1 - self.integral_index)
         inside = (energy >= low) & (energy <= high)
@@ -237,7 +251,7 @@ class GaussianTruth(Truth):
         if self.quadrant:
             edges = np.minimum(edges, 0.0)
         scaled = edges / self.width(energy)[..., None]
-        # In the upper half the difference of two small tails, not of two numbers near one.
+        # In the upper half: the difference of two small tails, not of two numbers close to 1.
         low, high = scaled[..., :-1], scaled[..., 1:]
-        share = np.where(low > 0, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
-        return 2 * share if self.quadrant else share
+        probability = np.where(low > 0, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
+        return 2 * probability if self.quadrant else probability

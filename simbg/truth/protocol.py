@@ -1,9 +1,11 @@
 """The Truth protocol: a density, its exact integrals over bins, and events drawn from it."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 
 __all__ = ["Truth"]
@@ -13,73 +15,88 @@ __all__ = ["Truth"]
 class Truth(Protocol):
     """A true background rate.
 
-    All three methods describe the same density, so a simulation and the cube that it is compared
-    with cannot disagree. Rates are per second of livetime; zenith angles are in deg. A truth is
-    a frozen value with a hash, which other processes and caches take.
+    All three methods describe the same density, so the simulated events and the cube that they are
+    compared with are consistent. Rates are per second of livetime; zenith angles are in deg. A
+    truth is immutable and hashable, so that it can be sent to other processes and used in caches.
 
-    A class that inherits from the protocol gets `cube`.
+    A class that inherits from the protocol gets the method `cube`.
     """
 
-    def rate(self, energy, fov_lon, fov_lat, zenith=0.0):
+    def rate(
+        self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
+    ) -> np.ndarray:
         """Differential rate at points.
 
         Parameters
         ----------
         energy, fov_lon, fov_lat : array_like
-            TeV, deg, deg; broadcast together.
+            Energies in TeV, and positions in the field of view in deg; broadcast together.
         zenith : float
+            Zenith angle, deg.
 
         Returns
         -------
-        rate : ndarray
-            s-1 MeV-1 sr-1; 0 outside of what the truth covers.
+        ndarray
+            Rate, s-1 MeV-1 sr-1; 0 outside of the range in which the truth is defined.
         """
 
-    def integrate(self, axes, zenith=0.0, energy_min=0.0):
-        """Events per second of livetime in each bin, exact.
+    def integrate(self, axes: Axes, zenith: float = 0.0, energy_min: float = 0.0) -> np.ndarray:
+        """Expected events per second of livetime in each bin, exact.
 
         Parameters
         ----------
         axes : Axes
+            Axes of the bins.
         zenith : float
+            Zenith angle, deg.
         energy_min : float
-            TeV; of a bin that holds it only what lies above is counted.
+            Lower limit of the integral over the energy, TeV; it may lie inside a bin.
 
         Returns
         -------
-        event_rate : ndarray, shape of ``axes``
-            s-1
+        ndarray, shape of ``axes``
+            Event rate, s-1.
         """
 
-    def draw(self, livetime, zenith, rng):
-        """A Poisson number of events.
+    def draw(
+        self, livetime: float, zenith: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw events; their number has a Poisson distribution.
 
         Parameters
         ----------
         livetime : float
-            s
+            Livetime, s.
         zenith : float
+            Zenith angle, deg.
         rng : numpy.random.Generator
+            Source of random numbers.
 
         Returns
         -------
         energy, fov_lon, fov_lat : ndarray, shape (n_events,)
-            TeV, deg, deg; unbinned and exact, in random order.
+            Energies in TeV and positions in the field of view in deg; unbinned and exact, in random
+            order.
         """
 
-    def cube(self, axes, zenith=0.0, livetime=None):
-        """The true cube: bin-average rate over exact solid angles.
+    def cube(
+        self, axes: Axes, zenith: float = 0.0, livetime: float | None = None
+    ) -> BackgroundCube:
+        """The true cube: the average rate over each bin, with exact solid angles.
 
         Parameters
         ----------
         axes : Axes
+            Axes of the cube.
         zenith : float
+            Zenith angle, deg.
         livetime : float, optional
-            s; with it the cube holds the expected counts, too.
+            Livetime, s; if given, the cube also contains the expected counts.
 
         Returns
         -------
-        cube : BackgroundCube
+        BackgroundCube
+            Per livetime, without errors.
 
         Examples
         --------
@@ -89,7 +106,7 @@ class Truth(Protocol):
         >>> cube.rate.shape, round(cube.counts.sum())
         ((20, 60, 60), 16889)
         """
-        events, exposure = self.integrate(axes, zenith), {}
+        events, exposure = self.integrate(axes, zenith), dict[str, Any]()
         if livetime is not None:
             full = np.full(axes.shape, float(livetime))
             exposure = {"counts": events * livetime, "livetime": full, "ontime": full}

@@ -1,36 +1,44 @@
-"""A true rate averaged over rings about the pointing: what a BKG_2D holds."""
+"""A true rate averaged over rings about the pointing, as it is stored in a BKG_2D."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from simbg.truth.protocol import Truth
 from simbg.truth.quadrature import PANEL, energy_nodes, panel_nodes
 
 __all__ = ["ring_average", "ring_solid_angle"]
 
-# Gauss–Legendre in the offset, and even steps round the ring; twice as many change 1e-14 or less.
+# Gauss–Legendre nodes in the offset, and equal steps in azimuth; with twice as many the result
+# changes by 1e-14 or less.
 N_OFFSET, N_TURN = 24, 64
 
 
-def ring_average(truth, energy, offset, zenith=0.0):
+def ring_average(
+    truth: Truth, energy: ArrayLike, offset: ArrayLike, zenith: float = 0.0
+) -> np.ndarray:
     """Rate averaged over energy bins and rings.
-
-    The integral over each bin is one over ln E, the offset θ and the angle round the
-    pointing, dΩ = sin θ dθ dφ, by quadrature; it is exact to 1e-12 for a rate without edges and
-    with a width of 0.5 deg or more.
 
     Parameters
     ----------
     truth : Truth
+        The true rate.
     energy : array_like, shape (n_energy + 1,)
-        Edges in TeV.
+        Edges in energy, TeV.
     offset : array_like, shape (n_ring + 1,)
-        Edges in deg, of the angular distance from the pointing.
+        Edges in offset, the angular distance from the pointing, deg.
     zenith : float
-        deg
+        Zenith angle, deg.
 
     Returns
     -------
-    rate : ndarray, shape (n_energy, n_ring)
-        s-1 MeV-1 sr-1, per second of livetime.
+    ndarray, shape (n_energy, n_ring)
+        Rate, s-1 MeV-1 sr-1, per second of livetime.
+
+    Notes
+    -----
+    The integral over each bin is one over ln E, the offset θ and the angle φ about the
+    pointing, dΩ = sin θ dθ dφ, by quadrature. Its error is 1e-12 or less for a rate without
+    discontinuities and with a width of 0.5 deg or more.
 
     Examples
     --------
@@ -49,14 +57,14 @@ def ring_average(truth, energy, offset, zenith=0.0):
     lat = np.rad2deg(np.arcsin(sine * np.sin(turn)))
     lon = np.rad2deg(np.arctan2(sine * np.cos(turn), np.cos(theta)[..., None]))
     rate = np.empty((energy.size - 1, offset.size - 1))
-    for k, (at, share) in enumerate(zip(nodes, weight * nodes, strict=True)):
-        seen = truth.rate(at[:, None, None, None], lon, lat, zenith).mean(axis=-1)
-        rate[k] = (share[:, None] * (seen * inner).sum(axis=-1)).sum(axis=0)
+    for k, (at, weights) in enumerate(zip(nodes, weight * nodes, strict=True)):
+        mean = truth.rate(at[:, None, None, None], lon, lat, zenith).mean(axis=-1)
+        rate[k] = (weights[:, None] * (mean * inner).sum(axis=-1)).sum(axis=0)
     return 2 * np.pi * rate / (np.diff(energy)[:, None] * ring_solid_angle(offset))
 
 
-def ring_solid_angle(offset):
-    """Solid angle of each ring in sr, 2π Δ(cos θ); edges in deg.
+def ring_solid_angle(offset: ArrayLike) -> np.ndarray:
+    """Solid angle of each ring, 2π Δ(cos θ), sr; ``offset`` are the edges in deg.
 
     Examples
     --------
@@ -64,5 +72,5 @@ def ring_solid_angle(offset):
     True
     """
     half = np.sin(0.5 * np.deg2rad(np.asarray(offset, float)))
-    # Not the difference of cosines, which are all about 1.
+    # 1 − cos θ = 2 sin²(θ/2) avoids the difference of cosines, which are close to 1.
     return 4 * np.pi * np.diff(half**2)
