@@ -1,3 +1,3 @@
-"""Scenarios, schedules, and the events and expected counts of their runs."""
+"""Scenarios, schedules of runs, and the events and expected counts of the runs."""
 
 __all__ = []

@@ -1,32 +1,45 @@
-"""Expectations: exact counts and exposure that a stack of observations has on average."""
+"""Expected counts and exact exposure of a stack of observations."""
 
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from astropy.table import Table
 
 from simbg.axes import Axes
-from simbg.observations.exposure import Exposure
+from simbg.observations.exposure import Exposure, StackedCounts
 from simbg.observations.masked_exposure import unmasked_fraction
 from simbg.observations.observation import good_time, pointing_of
 from simbg.simulation.events import BackgroundFactor, times_at
+from simbg.simulation.scenario import Scenario
 from simbg.simulation.schedule import rows_of
 from simbg.sky.pointing import Drift
 from simbg.sky.regions import excluded
 
 __all__ = []
 
-# Times of a run at which the points that stand for a source are placed in the field: of a tracked
-# one, which turns, and of one through which the sky drifts, by 7 deg or less in a run.
+# Times of a run at which the points that represent a source are converted to the field of view:
+# for a tracked field, which rotates, and in drift mode, in which a source moves by up to 7 deg.
 N_TIMES, N_TIMES_DRIFT = 32, 256
 
 
-def expected_stack(scenario, runs, axes, threshold_bin="drop", claimed=False, vary=True):
-    """Exact expectation of the counts that `simbg.observations.exposure.stack_observations` makes.
+def expected_stack(
+    scenario: Scenario,
+    runs: Table,
+    axes: Axes,
+    threshold_bin: str = "drop",
+    claimed: bool = False,
+    vary: bool = True,
+) -> StackedCounts:
+    """Exact expectation of the counts from `simbg.observations.exposure.stack_observations`.
 
     Parameters and result are those of `simbg.simulation.experiment.Experiment.expected`.
     """
-    exposure, counts, run_counts = Exposure(axes, threshold_bin), np.zeros(axes.shape), []
+    exposure, counts, run_counts = (
+        Exposure(axes, threshold_bin),
+        np.zeros(axes.shape),
+        list[float](),
+    )
     rule = exposure.rule
     for row in rows_of(runs):
         threshold = row["SAFE_ENERGY_LO"]
@@ -52,14 +65,14 @@ def _fraction_above(truth, axes, row, k, above):
 
 
 def _expected_events(scenario, row, axes, rate, energy_min, vary):
-    """Events of a run, full shape, and the unmasked fraction of its pixels, None without masks."""
+    """Expected events of a run, and the unmasked fraction of its pixels (or None if no masks)."""
     gti, livetime = good_time(row), row["LIVETIME"]
     pointing, factor = pointing_of(row, scenario.site), BackgroundFactor(row, gti)
     field = tuple(axes.fov_lon), tuple(axes.fov_lat), pointing, tuple(map(tuple, gti))
     events, unmasked = livetime * rate * (factor.mean(gti) if vary else 1.0), None
     if regions := tuple(scenario.regions):
         unmasked = _of_field(unmasked_fraction, *field, regions)
-        # A rate that changes weighs the times at which a pixel is seen.
+        # If the rate changes, the times at which a pixel is unmasked have different weights.
         weighted = factor.slope and vary
         of_rate = (axes, pointing, gti, regions, factor.at)
         events *= unmasked_fraction(*of_rate) if weighted else unmasked
@@ -72,12 +85,12 @@ def _expected_events(scenario, row, axes, rate, energy_min, vary):
 
 @lru_cache(maxsize=2048)
 def _of_field(function, fov_lon, fov_lat, pointing, gti, *more):
-    """An image over the pixels of a run, which each method asks for again."""
-    return function(Axes((1.0, 2.0), fov_lon, fov_lat), pointing, np.array(gti), *more)
+    """An image over the pixels of a run; cached, since each method needs it."""
+    return function(Axes(np.array([1.0, 2.0]), fov_lon, fov_lat), pointing, np.array(gti), *more)
 
 
 def _source_image(axes, pointing, gti, regions, source):
-    """Share of a source's events in each pixel and outside of the regions, over a run."""
+    """Fraction of a source's events in each pixel and outside of the regions, over a run."""
     ra, dec, weight = source.points()
     outside = ~excluded(ra, dec, regions) if regions else np.ones(ra.size, bool)
     n_times = N_TIMES_DRIFT if isinstance(pointing, Drift) else N_TIMES

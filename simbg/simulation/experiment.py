@@ -1,12 +1,16 @@
-"""Experiment: a scenario, its runs and a seed, from which observations and stores follow."""
+"""Experiment: a scenario, its runs and a seed, which determine observations and stores."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
 
+from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.observations.exposure import StackedCounts
 from simbg.observations.observation import Observation
 from simbg.simulation.events import simulate_run
 from simbg.simulation.expectations import expected_stack
@@ -16,7 +20,7 @@ from simbg.simulation.stores import write_store
 
 __all__ = ["Experiment"]
 
-# Of a run's row, by the names that an observation has for them.
+# Attributes of an observation → columns of the table of runs.
 COLUMNS = {"obs_id": "OBS_ID", "livetime": "LIVETIME", "ontime": "ONTIME"}
 COLUMNS |= {"energy_threshold": "SAFE_ENERGY_LO"}
 COLUMNS |= {name: f"{name.upper()}_PNT" for name in ("ra", "dec", "alt", "az")}
@@ -26,17 +30,19 @@ COLUMNS |= {name: f"{name.upper()}_PNT" for name in ("ra", "dec", "alt", "az")}
 class Experiment:
     """A scenario, the runs that observe it, and the seed of their events.
 
-    Variants are made by `dataclasses.replace`: another replicate has other events of the same
+    Variants are made with `dataclasses.replace`: another replicate has other events of the same
     runs.
 
     Parameters
     ----------
     scenario : Scenario
+        The truth, sources and excluded regions.
     runs : Table
-        From `Scenario.table`: one row a run. Columns TRUE_... hold what a store must not tell.
+        From `Scenario.table`: one row per run. Columns TRUE_... are not written to a store.
     seed : int
-        Of the events; each run and replicate has a random stream of its own.
+        Seed of the events; each run and replicate has its own random stream.
     replicate : int
+        Number of the replicate.
 
     Examples
     --------
@@ -64,86 +70,114 @@ class Experiment:
     replicate: int = 0
 
     @classmethod
-    def of(cls, scenario, seed, n_obs=None):
-        """The experiment of a scenario with the runs that the same seed draws.
+    def of(cls, scenario: Scenario, seed: int, n_obs: int | None = None) -> "Experiment":
+        """The experiment of a scenario, with a schedule of runs from the same seed as the events.
 
         Parameters
         ----------
         scenario : Scenario
+            The truth, sources and excluded regions.
         seed : int
+            Seed of the schedule and of the events.
         n_obs : int, optional
-            Number of runs; default: the scenario's.
-        """
-        return cls(scenario, scenario.table(seed, n_obs), seed)
-
-    def observations(self):
-        """Observations, each simulated anew whenever its events are asked for.
-
-        Events are kept neither in memory nor on disk, so any number of runs can be streamed.
+            Number of runs; by default that of the scenario.
 
         Returns
         -------
-        observations : list of Observation
+        Experiment
+            Replicate 0.
+        """
+        return cls(scenario, scenario.table(seed, n_obs), seed)
+
+    def observations(self) -> list[Observation]:
+        """Observations whose events are simulated each time that they are read.
+
+        Events are stored neither in memory nor on disk, so any number of runs can be processed.
+
+        Returns
+        -------
+        list of Observation
+            One observation per run.
         """
         simulate = partial(simulate_run, self.scenario, self.seed, self.replicate)
         excluded, observations = tuple(self.scenario.regions), []
         for row in rows_of(self.runs):
-            facts = {name: row[column] for name, column in COLUMNS.items()}
+            properties = {name: row[column] for name, column in COLUMNS.items()}
             load = partial(simulate, row)
-            observations.append(Observation(load=load, excluded=excluded, **facts))
+            observations.append(Observation(load=load, excluded=excluded, **properties))
         return observations
 
-    def expected(self, axes, threshold_bin="drop", claimed=False, vary=True):
+    def expected(
+        self, axes: Axes, threshold_bin: str = "drop", claimed: bool = False, vary: bool = True
+    ) -> StackedCounts:
         """Exact expectation of the stack of these observations.
 
         Parameters
         ----------
         axes : Axes
+            Axes of the bins.
         threshold_bin : {"drop", "whole", "partial"}
             See `simbg.observations.exposure.stack_observations`.
         claimed : bool
-            Make counts and livetime fit in the threshold bin. With "whole" it holds all events
-            of the bin, which is what its livetime claims; with "partial" it has the true share
-            of the livetime, where a stack of events leaves that to be estimated.
+            Make counts and livetime of the threshold bin consistent. With "whole" the bin then
+            contains all its events, as its livetime claims; with "partial" it has the true
+            fraction of
+            the livetime, which for a stack of events must be estimated.
         vary : bool
-            Whether the runs' own factors, TRUE_NORM and TRUE_DRIFT, are in it.
+            Whether to apply the factors of the runs, TRUE_NORM and TRUE_DRIFT.
 
         Returns
         -------
-        stack : StackedCounts
+        StackedCounts
             ``counts`` and ``run_counts`` are floats.
         """
         return expected_stack(self.scenario, self.runs, axes, threshold_bin, claimed, vary)
 
-    def background(self, axes, threshold_bin="drop"):
-        """The background alone, without sources, at the exposure that a method claims.
+    def background(self, axes: Axes, threshold_bin: str = "drop") -> StackedCounts:
+        """Expected counts of the background without sources, at the exposure that a method claims.
 
         Parameters and result are those of `expected`.
         """
-        dark = replace(self.scenario, sources=())
-        return expected_stack(dark, self.runs, axes, threshold_bin, claimed=True)
+        sourceless = replace(self.scenario, sources=())
+        return expected_stack(sourceless, self.runs, axes, threshold_bin, claimed=True)
 
-    def true_cube(self, axes):
-        """The true background, exposed as it is: a run exposes bins wholly above its threshold."""
+    def true_cube(self, axes: Axes) -> BackgroundCube:
+        """The true background, with the exposure of bins completely above a run's threshold."""
         stack = self.background(axes)
         rate = stack.counts / np.where(stack.livetime > 0, stack.livetime, np.nan) / axes.volume
         return BackgroundCube(axes, rate, None, stack.counts, stack.livetime, stack.ontime)
 
-    def write(self, outdir, scheme="gadf", overwrite=False, executor=None):
+    def write(
+        self,
+        outdir: Path | str,
+        scheme: str = "gadf",
+        overwrite: bool = False,
+        executor: Executor | None = None,
+    ) -> int:
         """Simulate the runs and write them as a data store.
 
-        The regions that the scenario excludes are written as regions.reg, a DS9 file, if there
-        are any. The same experiment makes the same bytes, with any executor.
+        If the scenario excludes regions, they are written as regions.reg, a DS9 file. The same
+        experiment writes the same bytes with any executor.
 
         Parameters
         ----------
         outdir : path-like
+            Directory of the store.
         scheme : {"gadf", "hess"}
+            Format of the store: GADF's, or that of 2015.
         overwrite : bool
+            Whether to replace an existing store.
         executor : concurrent.futures.Executor, optional
+            Simulates and writes runs in parallel.
 
         Returns
         -------
-        n_events : int
+        int
+            Number of events.
+
+        Raises
+        ------
+        ValueError
+            If the scheme is unknown.
         """
         return write_store(self, outdir, scheme, overwrite, executor)

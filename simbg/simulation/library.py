@@ -1,6 +1,7 @@
-"""Library: the scenarios that the suite runs, and what each of them tests."""
+"""Library: the scenarios of the validation suite, and what each of them tests."""
 
 from dataclasses import replace
+from typing import Any
 
 from simbg.simulation.scenario import Scenario
 from simbg.sky.regions import circle
@@ -12,8 +13,8 @@ __all__ = ["SCENARIOS"]
 
 REALISTIC = GaussianTruth(index=2.7, event_rate=7.0, peak=(0.3, -0.5))
 STEADY = replace(REALISTIC, zenith_slope=0.0)
-# Where zenith angles matter, as in H.E.S.S. DR1: above 1 TeV the rate rises with them, the total
-# falls.
+# Dependence on the zenith angle as in H.E.S.S. DR1: with increasing zenith angle the rate above
+# 1 TeV rises and the total rate falls.
 ROLLING = ShapedTruth(replace(STEADY, event_rate=8.0), zenith_power=1.5, zenith_hardening=1.0)
 # A target that culminates 17 deg from the zenith of the H.E.S.S. site, and sources near it.
 TARGET = (83.0, -40.0)
@@ -21,17 +22,19 @@ SOURCES = (
     GammaSource("point", *TARGET, flux=4e-11, index=2.4),
     GammaSource("extended", 84.1, -39.3, flux=3e-11, index=2.2, extension=0.2),
 )
-# 2 % of a point source's events lie 0.22 deg off, 0.4 % of the extended one's 0.7 deg.
+# 2 % of the events of a point source are beyond 0.22 deg, and 0.4 % of those of the extended
+# source beyond 0.7 deg.
 MASKS = (circle(*TARGET, 0.4), circle(84.1, -39.3, 0.75))
-ANYWHERE = {"truth": REALISTIC, "alt_range": (45.0, 90.0), "az_range": (0.0, 360.0)}
-ON_TARGET = {"truth": REALISTIC, "sources": SOURCES, "regions": MASKS}
+ANYWHERE: dict[str, Any] = {"truth": REALISTIC, "alt_range": (45.0, 90.0), "az_range": (0.0, 360.0)}
+ON_TARGET: dict[str, Any] = {"truth": REALISTIC, "sources": SOURCES, "regions": MASKS}
 ON_TARGET |= {"target": TARGET, "alt_range": (50.0, 73.0), "n_obs": 24}
-PER_RUN = {"n_obs": 40, "per_run": True}
+PER_RUN: dict[str, Any] = {"n_obs": 40, "per_run": True}
 ALL = (
     Scenario(
         "seed-2015",
         "The 2015 example",
-        "Index 1.5 in 2015's words is 2.5 of the rate; 300 Hz make most bins rich in events.",
+        "The index 1.5 as defined in 2015 is an index of 2.5 of the rate; with 300 Hz most bins "
+        "have many events.",
         truth=GaussianTruth(index=2.5, normalization="center", event_rate=300.0),
         ontime=1800.0,
         deadtime_fraction=1 / 6,
@@ -39,22 +42,23 @@ ALL = (
     Scenario(
         "realistic",
         "A realistic background",
-        "Index 2.7 and 7 Hz, as H.E.S.S. sees them after selection; zenith angles to 45 deg. "
-        "The peak lies off the centre, as gradients of some % / deg have it, so that no flip "
-        "and no swap goes unseen.",
+        "Index 2.7 and 7 Hz, as in H.E.S.S. data after event selection; zenith angles up to 45 "
+        "deg. The peak is not at the centre, as with gradients of a few % / deg, so that flipped "
+        "or swapped axes are detected.",
         **ANYWHERE,
     ),
     Scenario(
         "night",
         "One night",
-        "Eight runs: most bins are empty, and 2015's binning coarsens.",
+        "Eight runs: most bins are empty, and the method of 2015 uses coarser bins.",
         n_obs=8,
         **ANYWHERE,
     ),
     Scenario(
         "threshold-bin",
         "A threshold inside a bin",
-        "20 runs from 0.15 TeV on: a bin is exposed in part, which 2015 took for the whole.",
+        "20 runs with a threshold of 0.15 TeV: a part of a bin is exposed, which 2015 treated as"
+        " the whole bin.",
         truth=REALISTIC,
         n_obs=20,
         energy_threshold=0.15,
@@ -62,7 +66,8 @@ ALL = (
     Scenario(
         "ring",
         "A ring at high energy",
-        "Hollow above 5 TeV, as H.E.S.S. sees it: nothing that falls outwards fits.",
+        "Above 5 TeV the rate is lower at the centre, as in H.E.S.S. data: no function that "
+        "decreases with the offset fits.",
         truth=ShapedTruth(replace(REALISTIC, event_rate=20.0), ring_depth=0.94),
         n_obs=30,
     ),
@@ -76,31 +81,32 @@ ALL = (
     Scenario(
         "gradient",
         "A gradient",
-        "9 % / deg along fov_lat, 4 % along fov_lon, where real ones are steepest.",
+        "9 % / deg along fov_lat and 4 % / deg along fov_lon, as steep as the largest real "
+        "gradients.",
         truth=ShapedTruth(GaussianTruth(index=2.7, event_rate=7.0), gradient=(-0.04, 0.09)),
         n_obs=30,
     ),
     Scenario(
         "dead-camera",
         "Dead drawers in the camera",
-        "Two dead rectangles of the camera: a hole in the background, which smoothing fills.",
+        "Two rectangles of the camera record no events; smoothing would fill these holes.",
         truth=ShapedTruth(REALISTIC, dead=((-1.2, -0.45, 0.3, 1.1), (1.5, 2.1, -2.0, -0.9))),
         n_obs=30,
     ),
     Scenario(
         "zenith",
         "Zenith angles to 60 deg",
-        "Above 1 TeV the rate rises with the zenith angle and the total falls: one cube for "
-        "all runs is biased for each.",
+        "With increasing zenith angle the rate above 1 TeV rises and the total rate falls: one "
+        "cube for all runs is biased for each run.",
         truth=ROLLING,
         alt_range=(30.0, 90.0),
         **PER_RUN,
     ),
     Scenario(
         "rolling-threshold",
-        "A threshold that rolls with zenith",
-        "Events turn on at 0.15 TeV overhead and 0.6 TeV at 55 deg; each run has its own "
-        "threshold, mostly inside a bin.",
+        "A threshold that rises with zenith",
+        "The detection threshold is 0.15 TeV at zenith and 0.6 TeV at 55 deg; each run has its "
+        "own energy threshold, in most cases inside a bin.",
         truth=replace(ROLLING, turn_on_energy=0.13, turn_on_zenith=2.5, turn_on_power=6.0),
         alt_range=(35.0, 90.0),
         energy_threshold=0.26,
@@ -110,7 +116,7 @@ ALL = (
     Scenario(
         "run-scatter",
         "Runs that differ",
-        "Factors with a scatter of 8.6 %, as in H.E.S.S. DR1: each run needs its own norm.",
+        "The rate varies by 8.6 % between runs, as in H.E.S.S. DR1: each run needs its own norm.",
         truth=STEADY,
         run_scatter=0.086,
         **PER_RUN,
@@ -118,14 +124,14 @@ ALL = (
     Scenario(
         "source",
         "Sources behind masks",
-        "Wobbled runs on a point source and an extended one, both behind masks that turn "
-        "through the field and overlap.",
+        "Wobble runs on a point source and an extended one. Both are masked; the masks rotate in "
+        "the field of view and overlap.",
         **ON_TARGET,
     ),
     Scenario(
         "source-ignored",
         "Sources without masks",
-        "The same runs, nothing masked: the sources are taken for background.",
+        "The same runs without masks: events of the sources are treated as background.",
         ignored="nothing masks the gamma-ray sources in the field",
         must_fail=("point_source", "norm"),
         **ON_TARGET | {"regions": ()},
@@ -133,7 +139,8 @@ ALL = (
     Scenario(
         "mask-too-small",
         "Masks that are too small",
-        "The same runs, masks of one point-spread function: a third of the events leak out.",
+        "The same runs with masks as small as the point spread function: a third of the events "
+        "are outside of them.",
         ignored="the masks are as small as the point spread function",
         must_fail=("point_source",),
         **ON_TARGET | {"regions": (circle(*TARGET, 0.12), circle(84.1, -39.3, 0.3))},
@@ -141,8 +148,8 @@ ALL = (
     Scenario(
         "near-zenith",
         "A track through the zenith",
-        "The field turns by up to 180 deg in a run; a narrow background must keep its width, "
-        "and a mask its place.",
+        "The field of view rotates by up to 180 deg in a run; the width of a narrow background "
+        "and the positions of masks must be correct.",
         truth=replace(STEADY, index=2.5, sigma=(1.0, 1.4), peak=(0.7, -0.4)),
         n_obs=24,
         target=(120.0, -23.6),
@@ -152,16 +159,17 @@ ALL = (
     ),
     Scenario(
         "drift",
-        "Telescopes that stand still",
-        "Drift scans: the sky, sources and masks go through the field at up to 15 deg an hour.",
+        "Drift mode",
+        "The telescopes do not move: sources and masks cross the field of view at up to 15 deg "
+        "per hour.",
         drift=True,
         **ON_TARGET,
     ),
     Scenario(
         "broken-runs",
         "Interrupted runs",
-        "Three good time intervals a run, dead times of 5 to 30 %, a rate that drifts by a "
-        "quarter an hour, and masks.",
+        "Three good time intervals per run, dead times of 5 to 30 %, a rate that changes by 25 % "
+        "per hour, and masks.",
         n_gti=3,
         gti_gap=240.0,
         deadtime_fraction=(0.05, 0.3),

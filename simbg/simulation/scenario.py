@@ -1,4 +1,4 @@
-"""Scenario: a true background and sources, the runs that see them, and why they are worth it."""
+"""Scenario: a true background and sources, the runs that observe them, and its purpose."""
 
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
@@ -6,13 +6,16 @@ from json import dumps
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 from simbg.errors import bounded, check_fields
 from simbg.simulation.schedule import observation_table
 from simbg.sky.pointing import Site
+from simbg.sky.regions import Region
 from simbg.truth.from_file import CubeTruth
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.protocol import Truth
+from simbg.truth.sources import GammaSource
 
 __all__ = ["HESS_SITE", "Scenario"]
 
@@ -21,49 +24,55 @@ HESS_SITE = Site(16.5002222, -23.2717778, 1835.0)
 
 @dataclass(frozen=True)
 class Scenario:
-    """A truth and the runs that see it.
+    """A truth and the runs that observe it.
 
     Parameters
     ----------
     name, title, why : str
+        Short name, title, and purpose of the scenario.
     truth : Truth
+        The true background.
     n_obs : int
+        Number of runs.
     alt_range, az_range : tuple of float
-        deg; horizontal pointing at mid-run.
+        Ranges of the horizontal pointing at mid-run, deg.
     ontime : float
-        s, of each run.
+        Ontime of each run, s.
     deadtime_fraction : float or tuple of float
-        1 − livetime / ontime. Two numbers: uniform between them, run by run.
+        1 − livetime / ontime. With two numbers, it is uniform between them, run by run.
     energy_threshold, threshold_power : float
-        That of a run is ``energy_threshold`` · cos(zenith)^−``threshold_power``, TeV.
+        The threshold of a run is ``energy_threshold`` · cos(zenith)^−``threshold_power``, TeV.
     site : Site
+        Position of the telescopes.
     target : tuple of float, optional
-        RA and Dec (deg, ICRS) that all runs look at.
+        RA and Dec (deg, ICRS) of the target of all runs.
     wobble : float
-        deg; runs on a target point as far north, east, south and west of it in turn.
+        Offset, deg; runs on a target point to the north, east, south and west of it in turn.
     n_gti, gti_gap : int, float
-        Good time intervals of a run, and the s between them, by which the run is longer.
+        Number of good time intervals of a run, and the gaps between them in s, which make the run
+        longer.
     sources : tuple of GammaSource
-        What shines besides the background.
+        Gamma-ray sources, whose events are added to the background.
     regions : tuple of simbg.sky.regions.Region
-        What is excluded from the reconstruction.
+        Regions that the reconstruction excludes.
     run_scatter : float
         σ of the logarithm of the runs' factors on the background.
     rate_drift : float
         Relative change of the rate per hour, in each run.
     drift : bool
-        The telescopes stand still: the sky drifts through, and the target is there at mid-run.
+        Whether runs are taken in drift mode: the telescopes do not move, and the target is at the
+        pointing at mid-run.
     per_run : bool
-        Whether runs differ so much that each needs a model of its own.
+        Whether runs differ so much that each needs its own model.
     ignored : str
-        An effect that the reconstruction ignores here, so that it fails as is calculated.
+        An effect that the reconstruction ignores in this scenario, so that it must be biased.
     must_fail : tuple of str
-        The metrics that must say so.
+        The metrics that must detect this bias.
 
     Raises
     ------
     ValueError
-        If a range is empty or outside what it can be.
+        If a range is empty or a value is out of range.
 
     Examples
     --------
@@ -89,8 +98,8 @@ class Scenario:
     wobble: float = bounded(0.7, 0, 90)
     n_gti: int = bounded(1, 1, 1e6)
     gti_gap: float = bounded(0.0, 0, 1e9)
-    sources: tuple = ()
-    regions: tuple = ()
+    sources: tuple[GammaSource, ...] = ()
+    regions: tuple[Region, ...] = ()
     run_scatter: float = 0.0
     rate_drift: float = 0.0
     drift: bool = False
@@ -98,45 +107,48 @@ class Scenario:
     ignored: str = ""
     must_fail: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         (east, west), (ra, dec) = self.az_range, self.target or (0.0, 0.0)
         dead = np.atleast_1d(self.deadtime_fraction)
         check_fields(
             self,
-            alt_range=(np.diff(self.alt_range) > 0, "two increasing deg"),
-            az_range=(east < west <= east + 360, "increasing deg over at most 360"),
+            alt_range=(np.diff(self.alt_range) > 0, "two increasing values in deg"),
+            az_range=(east < west <= east + 360, "two increasing values in deg over 360 or less"),
             deadtime_fraction=(0 <= dead[0] <= dead[-1] < 1, "0 or more and less than 1"),
-            target=(0 <= ra <= 360 and -90 <= dec <= 90, "deg on the sky"),
+            target=(
+                0 <= ra <= 360 and -90 <= dec <= 90,
+                "ra from 0 to 360 and dec from -90 to 90 deg",
+            ),
         )
 
     @classmethod
-    def from_file(cls, path, n_obs=30):
-        """A scenario whose truth is a background file: BKG_3D, BKG_2D or 2015's."""
+    def from_file(cls, path: Path | str, n_obs: int = 30) -> "Scenario":
+        """A scenario whose truth is a background file: BKG_3D, BKG_2D or the format of 2015."""
         return cls(
             "from-file",
             f"The truth of {Path(path).name}",
-            "Any background model serves as a truth: its rate, constant over its pixels and a "
-            "power law over its energy bins.",
+            "A background model is used as the truth: its rate is constant over each pixel and a "
+            "power law over each energy bin.",
             truth=CubeTruth.read(path),
             n_obs=n_obs,
             alt_range=(60.0, 90.0),
         )
 
     @property
-    def digest(self):
-        """Changes whenever anything that decides the outcome does."""
-        # The drift is younger than the numbers that are kept of the others.
+    def digest(self) -> str:
+        """A hash of all parameters that change a result; texts are not part of it."""
+        # ``drift`` was added later: without drift mode the digest is that of stored results.
         texts = "title", "why", "ignored", "must_fail", *([] if self.drift else ["drift"])
-        facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in texts}
-        return sha256(dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()[:12]
+        parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in texts}
+        return sha256(dumps(parameters, sort_keys=True, default=_plain).encode()).hexdigest()[:12]
 
-    def table(self, seed, n_obs=None):
+    def table(self, seed: int, n_obs: int | None = None) -> Table:
         """The observation table of a seed; see `simbg.simulation.schedule.observation_table`."""
         return observation_table(self, seed, self.n_obs if n_obs is None else n_obs)
 
 
 def _plain(value):
-    """What a digest is made of: fields of dataclasses, or the digest that a thing has itself."""
+    """Value for the digest: the fields of a dataclass, or the digest of an object that has one."""
     if hasattr(value, "digest"):
         return value.digest
     return {"type": type(value).__name__} | {f.name: getattr(value, f.name) for f in fields(value)}

@@ -1,4 +1,6 @@
-"""Schedule: the observation table of a scenario, when its runs are taken and where they look."""
+"""Schedule: the observation table of a scenario, with times and pointings of its runs."""
+
+from typing import Any
 
 import erfa
 import numpy as np
@@ -13,47 +15,53 @@ from simbg.sky.pointing import Tracking, altaz_to_radec
 
 __all__ = ["rows_of"]
 
-# Nights of 2010 to 2014 and hours of the night (UTC) in which runs start, as in 2015.
+# Nights of 2010 to 2014 and hours of the night (UTC) at which runs start, as in 2015.
 NIGHTS = 55197.0, 57023.0  # MJD
 HOURS = 22.0, 27.5
-# Hours in which runs on a target have their middle.
+# Hours (UTC) of the middles of runs on a target.
 HOURS_TARGET = 19.0, 28.0
 N_TELS, MUON_EFFICIENCY = (3, 4), (0.6, 1.0)
-# Sidereal time is linear here: deg a day beyond 360, and deg at MJD 51544.5 UT1 in Greenwich (IAU
-# 1982, rounded). `erfa.gmst82`, quadratic, would move starts, and so all stores, by 1 ms.
+# Linear approximation of the sidereal time (IAU 1982, rounded): deg per day minus 360, and deg at
+# MJD 51544.5 UT1 in Greenwich. The quadratic `erfa.gmst82` would change starts, and with them all
+# stores, by 1 ms.
 SIDEREAL = 0.98564736629
 GREENWICH = 280.46061837
 
 
-def observation_table(scenario, seed, n_obs):
-    """Random observations, distributed as 2015's ``make_test_observation_table`` has them.
+def observation_table(scenario: Any, seed: int, n_obs: int) -> Table:
+    """Random observations with the distribution of 2015's ``make_test_observation_table``.
 
     Azimuth and sine of the altitude are uniform, so pointings are uniform on the sphere; days
     are uniform in 2010 to 2014 and runs start between 22:00 and 3:30 UTC of their night; muon
     efficiencies are uniform in 0.6–1.
 
-    With a target, runs look at it, ``wobble`` deg north, east, south and west of it in turn.
-    Altitudes are drawn as they are without, as far as the target gets there; azimuths follow. The
-    middles of runs lie between 19:00 and 4:04 UTC, up to a year after the range of dates.
+    With a target, runs point ``wobble`` deg to the north, east, south and west of it in turn.
+    Altitudes are drawn as without a target, and limited to those that the target reaches; azimuths
+    follow from them. The middles of runs are between 19:00 and 4:04 UTC, up to a year after the
+    range of dates.
 
     Parameters
     ----------
     scenario : Scenario
+        Its ranges, site and target.
     seed : int
+        Seed of the schedule.
     n_obs : int
+        Number of observations.
 
     Returns
     -------
-    table : Table
+    Table
         OBS_ID, RA_PNT, DEC_PNT, ALT_PNT, AZ_PNT, ZEN_PNT (deg), TSTART, TSTOP (s since `MJDREF`),
         ONTIME, LIVETIME (s), DEADC, N_TELS, MUONEFF, SAFE_ENERGY_LO (TeV); RA and Dec (ICRS) from
-        altitude and azimuth at mid-run. Where the scenario has them: N_GTI, GTI_GAP (s), OBS_MODE,
-        and what a store must not tell: TRUE_NORM and TRUE_DRIFT (per hour).
+        altitude and azimuth at mid-run. Depending on the scenario also N_GTI, GTI_GAP (s),
+        OBS_MODE, and two columns that are not written to a store: TRUE_NORM and TRUE_DRIFT (per
+        hour).
 
     Raises
     ------
     ValueError
-        If there are no runs, or the target never comes as high as it should.
+        If ``n_obs`` is not positive, or the target never reaches the altitudes of the scenario.
     """
     if n_obs < 1:
         raise ValueError(f"number of observations: got {n_obs}, expected 1 or more")
@@ -65,10 +73,10 @@ def observation_table(scenario, seed, n_obs):
     table["TSTART"], table["TSTOP"] = tstart * u.s, (tstart + duration) * u.s
     table["ONTIME"] = np.full(n_obs, scenario.ontime) * u.s
     dead = scenario.deadtime_fraction
-    # Random dead times take random numbers, a fixed one takes none.
-    alive = 1 - (rng.uniform(*dead, n_obs) if np.ndim(dead) else dead)
-    table["LIVETIME"] = table["ONTIME"] * alive
-    table["DEADC"] = np.full(n_obs, alive)
+    # A range of dead times uses random numbers, a fixed one does not.
+    live_fraction = 1 - (rng.uniform(dead[0], dead[1], n_obs) if np.ndim(dead) else dead)
+    table["LIVETIME"] = table["ONTIME"] * live_fraction
+    table["DEADC"] = np.full(n_obs, live_fraction)
     table["N_TELS"] = rng.integers(*N_TELS, n_obs, endpoint=True)
     table["MUONEFF"] = rng.uniform(*MUON_EFFICIENCY, n_obs)
     if scenario.n_gti > 1:
@@ -80,7 +88,7 @@ def observation_table(scenario, seed, n_obs):
 
 
 def _add_settings(table, scenario, seed):
-    """Columns of the threshold, of the observing mode and of the runs' secret factors."""
+    """Add columns of the threshold, the observing mode and the true factors of the runs."""
     cosine = np.cos(np.deg2rad(np.asarray(table["ZEN_PNT"])))
     threshold = scenario.energy_threshold * cosine**-scenario.threshold_power
     table["SAFE_ENERGY_LO"] = threshold * u.TeV
@@ -114,12 +122,18 @@ def _pointings(scenario, n_obs, duration, rng):
 
 
 def _starts_at(alt, ra, dec, night, duration, site, rng):
-    """Starts of runs that have about these altitudes at their middle, east or west of south."""
+    """Starts of runs with about these altitudes at mid-run, east or west of the meridian.
+
+    Notes
+    -----
+    cos h = (sin alt − sin φ sin δ) / (cos φ cos δ), with hour angle h, latitude φ, declination δ.
+    """
     lat = np.deg2rad(site.lat)
     sin_alt, dec = np.sin(np.deg2rad(alt)), np.deg2rad(dec)
     cosine = (sin_alt - np.sin(lat) * np.sin(dec)) / (np.cos(lat) * np.cos(dec))
     if np.all(cosine > 1):
-        raise ValueError(f"target: culminates below {np.min(alt):.1f} deg, expected above it")
+        got = f"target: got a culmination below {np.min(alt):.1f} deg"
+        raise ValueError(f"{got}, expected one within alt_range; choose lower altitudes")
     hour_angle = np.rad2deg(np.arccos(np.clip(cosine, -1, 1))) * rng.choice((-1, 1), alt.size)
     middle = np.floor(night.mjd) + rng.uniform(*HOURS_TARGET, alt.size) / 24
     sidereal = GREENWICH + (360 + SIDEREAL) * (middle - 51544.5) + site.lon
@@ -130,17 +144,20 @@ def _starts_at(alt, ra, dec, night, duration, site, rng):
 
 
 def _altaz_at_middle(ra, dec, start, duration, site):
+    """Altitudes and azimuths of the pointings at mid-run, shape (2, n_obs), deg."""
     middle = (_tt(start) - MJDREF) * 86400 + 0.5 * duration
-    each = [Tracking(*row[:2], site, MJDREF).altaz(row[2:]) for row in np.c_[ra, dec, middle]]
-    return np.array(each)[:, :, 0].T
+    each = [
+        Tracking(lon, lat, site, MJDREF).altaz(time) for lon, lat, time in np.c_[ra, dec, middle]
+    ]
+    return np.array(each).T
 
 
 def _tt(utc):
-    """MJD in TT of times in UTC; `utc.tt` would look for newer leap seconds, on the network."""
+    """MJD in TT of times in UTC; `utc.tt` would look for newer leap seconds on the network."""
     return Time(*erfa.taitt(*erfa.utctai(utc.jd1, utc.jd2)), format="jd", scale="tt").mjd
 
 
-def rows_of(table):
-    """Rows as plain dictionaries: small, quick, and ready for another process."""
+def rows_of(table: Table) -> list[dict[str, Any]]:
+    """Rows of a table as dictionaries, which are small and can be sent to other processes."""
     columns = [table[name].tolist() for name in table.colnames]
     return [dict(zip(table.colnames, values, strict=True)) for values in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""Seeds: a stream of random numbers for each name, run and replicate."""
+"""Random number streams: one for each seed, name, run and replicate."""
 
 from zlib import crc32
 
@@ -7,10 +7,10 @@ import numpy as np
 __all__ = ["named_rng"]
 
 
-def named_rng(seed, name, *numbers):
-    """A random generator of its own for a name and some numbers (run, replicate).
+def named_rng(seed: int, name: str, *numbers: int) -> np.random.Generator:
+    """An independent random generator for a seed, a name and some numbers (run, replicate).
 
-    Adding a scenario changes no other, and the order of work does not matter.
+    A new scenario changes no stream of another one, and streams do not depend on the order of work.
 
     Examples
     --------

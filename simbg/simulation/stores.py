@@ -1,6 +1,9 @@
-"""Stores: simulated runs written as a data store, in GADF's scheme or in 2015's."""
+"""Stores: simulated runs written as a data store in the GADF scheme or the one of 2015."""
 
+from concurrent.futures import Executor
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from simbg.io.gadf_writer import GadfWriter
 from simbg.io.hess2015 import HessWriter
@@ -11,12 +14,14 @@ from simbg.simulation.schedule import rows_of
 
 __all__ = ["REGIONS"]
 
-WRITERS = {"gadf": GadfWriter, "hess": HessWriter}
-# The file of a store that holds what is to be excluded.
+WRITERS: dict[str, Any] = {"gadf": GadfWriter, "hess": HessWriter}
+# The file of a store with the excluded regions.
 REGIONS = "regions.reg"
 
 
-def write_store(experiment, outdir, scheme, overwrite, executor):
+def write_store(
+    experiment: Any, outdir: Path | str, scheme: str, overwrite: bool, executor: Executor | None
+) -> int:
     """Write a store; see `simbg.simulation.experiment.Experiment.write`."""
     if scheme not in WRITERS:
         raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(WRITERS)}")
