@@ -1,3 +1,3 @@
-"""Methods that make a background cube from observations, blind to the truth."""
+"""Methods that estimate a background cube from observations, without access to the truth."""
 
 __all__ = []

@@ -1,10 +1,10 @@
-"""The contract of a method: what it is given, what it returns, and how it is called."""
+"""The contract of a method: its arguments, its result, and how it is called."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from astropy import units as u
@@ -23,34 +23,48 @@ UNITS = {"rate": RATE_UNIT, "rate_error": RATE_UNIT, "counts": "", "livetime": "
 
 @runtime_checkable
 class Reconstructor(Protocol):
-    """Estimates the background rate of some observations, blind to the truth.
+    """Estimates the background rate of some observations, without access to the truth.
 
-    Nobody needs to import this to conform: a ``name`` and this one method do. What it
-    returns is a `BackgroundCube`, or anything with a ``rate`` (a Quantity, or an array in
-    s-1 MeV-1 sr-1) over the axes it was given, and what else of a cube it knows:
-    ``rate_error``, ``counts``, ``livetime``, ``ontime``, and a ``clock`` that says what a
-    second of the rate is, "livetime" without.
+    A class conforms if it has a ``name`` and the method `reconstruct`; it does not need to import
+    this protocol. The result is a `BackgroundCube`, or any object with a ``rate`` (a Quantity, or
+    an array in s-1 MeV-1 sr-1) over the given axes. Optional attributes of the result are
+    ``rate_error``, ``counts``, ``livetime``, ``ontime``, and ``clock``, which says whether the rate
+    is per "livetime" (default) or per "ontime".
 
     A method that models each run also has ``fit(observations, axes)``, whose result has
-    ``at(observation)``: the cube of an observation that it may not have seen. Any other method
-    models each run by `simbg.reconstruction.zenith_groups.ZenithGroups`.
+    ``at(observation)``: the cube of an observation, which need not be one of those in the fit. All
+    other methods model each run with `simbg.reconstruction.zenith_groups.ZenithGroups`.
 
-    An author may add ``default_axes(observations)``, the binning to use where the
-    user names none, a field ``executor``, which is then set to a
-    `concurrent.futures.Executor`, ``threshold_bin`` (see `stack_observations`), and
-    ``known``, a mapping of metrics to why the method fails them.
+    Other optional attributes are ``default_axes(observations)``, the binning to use if the user
+    gives none; a dataclass field ``executor``, which is then set to a
+    `concurrent.futures.Executor`; ``threshold_bin`` (see `stack_observations`); and ``known``, a
+    mapping from metrics to the reasons why the method fails them.
     """
 
     name: str
 
     def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
-        """Rate over ``axes``, ALTAZ-aligned."""
+        """Estimate the rate.
+
+        Parameters
+        ----------
+        observations : sequence of Observation
+            The observations.
+        axes : Axes
+            Axes of the cube, ALTAZ-aligned.
+
+        Returns
+        -------
+        BackgroundCube
+            The rate over ``axes``.
+        """
 
 
-def axes_for(method, observations):
-    """The axes that a method prefers for some observations, or 2015's."""
-    if hasattr(method, "default_axes"):
-        return method.default_axes(observations)
+def axes_for(method: Reconstructor, observations: Sequence[Observation]) -> Axes:
+    """The axes that a method prefers for some observations, or those of 2015."""
+    default_axes = getattr(method, "default_axes", None)
+    if default_axes is not None:
+        return default_axes(observations)
     return edition2015_axes(len(observations))
 
 
@@ -60,21 +74,29 @@ def reconstruct(
     axes: Axes | None = None,
     executor: Executor | None = None,
 ) -> BackgroundCube:
-    """The checked cube of a method, with counts and exposure.
+    """Run a method, check its cube, and add counts and exposure if it has none.
 
     Parameters
     ----------
     method : Reconstructor
+        The method.
     observations : sequence of Observation
+        The observations.
     axes : Axes, optional
-        By default those that the method prefers.
+        Axes of the cube, by default those that the method prefers.
     executor : concurrent.futures.Executor, optional
-        For a method that has a field of this name.
+        Used by a method that has a field with this name.
+
+    Returns
+    -------
+    BackgroundCube
+        A cube over ``axes`` with counts, livetime and ontime.
 
     Raises
     ------
     ValueError
-        In one line, whatever the method raises, but for errors of files and of executors.
+        If the method raises an error or its result is not valid. The message has one line.
+        Errors of files (OSError) and of executors are raised as they are.
     """
     method = with_executor(method, executor)
     axes = axes_for(method, observations) if axes is None else axes
@@ -86,16 +108,17 @@ def reconstruct(
     return replace(cube, counts=stack.counts, livetime=stack.livetime, ontime=stack.ontime)
 
 
-def with_executor(method, executor):
-    """The method with its field ``executor`` set, if it has one."""
-    if executor and is_dataclass(method) and "executor" in {f.name for f in fields(method)}:
-        return replace(method, executor=executor)
+def with_executor(method: Any, executor: Executor | None) -> Any:
+    """The method with its field ``executor`` set, if it has this field."""
+    if executor and is_dataclass(method) and not isinstance(method, type):
+        names = {field.name for field in fields(method)}
+        return replace(method, executor=executor) if "executor" in names else method
     return method
 
 
 @contextmanager
-def errors_in_one_line(method):
-    """What a method raises becomes a ValueError of one line that names the method."""
+def errors_in_one_line(method: Reconstructor) -> Iterator[None]:
+    """Convert errors of a method to a ValueError of one line that names the method."""
     try:
         yield
     except (ValueError, OSError, BrokenExecutor):
@@ -104,23 +127,36 @@ def errors_in_one_line(method):
         raise ValueError(f"method {method.name!r}: {in_one_line(error)}") from error
 
 
-def check_cube(returned, axes):
-    """The cube that a method returned, if it is one, over the axes that it was given.
+def check_cube(returned: Any, axes: Axes) -> BackgroundCube:
+    """Check the result of a method and return it as a cube over the axes that it was given.
+
+    Parameters
+    ----------
+    returned : object
+        Result of a method: a `BackgroundCube`, or an object with a ``rate``.
+    axes : Axes
+        The axes that the method was given.
+
+    Returns
+    -------
+    BackgroundCube
+        A cube without units or masked values.
 
     Raises
     ------
     ValueError
-        If it is anything else, or has no rate at all.
+        If the result has no rate, other axes, no finite rate although there is exposure, an
+        infinite rate or a negative error.
     """
     cube = _as_cube(returned, axes)
     if not cube.axes.same_as(axes):
         raise ValueError(
-            f"method returned a cube of {cube.axes.shape} bins, expected the axes that it was "
-            f"given, {axes.shape}"
+            f"method returned a cube with other axes ({cube.axes.shape} bins), expected the given "
+            f"axes ({axes.shape} bins)"
         )
     exposed = cube.livetime is None or np.any(cube.livetime > 0)
     if exposed and not np.isfinite(cube.rate).any():
-        raise ValueError("method returned a cube without any finite rate, expected some")
+        raise ValueError("method returned a cube without a finite rate, expected one or more")
     errors = cube.rate_error
     if np.isinf(cube.rate).any() or (errors is not None and np.any(errors < 0)):
         raise ValueError("method returned infinite rates or negative errors, expected neither")
@@ -128,11 +164,13 @@ def check_cube(returned, axes):
 
 
 def _as_cube(returned, axes):
-    """Anything with a rate as a cube without units or masks, which others would drop in silence."""
+    """An object with a rate as a cube without units or masks, which other code would ignore."""
     if not hasattr(returned, "rate"):
         got = type(returned).__name__
-        raise ValueError(f"method returned {got}, expected a BackgroundCube or what has a rate")
-    arrays = {name: getattr(returned, name, None) for name in UNITS}
+        raise ValueError(
+            f"method returned {got}, expected a BackgroundCube or an object with a rate"
+        )
+    arrays: dict[str, Any] = {name: getattr(returned, name, None) for name in UNITS}
     if isinstance(returned, BackgroundCube) and all(
         value is None or type(value) is np.ndarray for value in arrays.values()
     ):

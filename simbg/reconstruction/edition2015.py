@@ -1,44 +1,57 @@
-"""`default` and `michi`: the two methods of gammapy in 2015, faithful to their faults.
+"""`default` and `michi`: the two methods of gammapy in 2015, with their original errors.
 
-Faithful means: the bin that holds a run's threshold gets the whole livetime,
-solid angles are flat, borders reflect, and empty bins get a level of 1e-10.
+As in 2015, the bin that contains a run's threshold gets the whole livetime, solid angles are those
+of a plane, images are reflected at their borders, and empty bins get a level of 1e-10.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from simbg.axes import MEV_PER_TEV, edition2015_axes
+from simbg.axes import MEV_PER_TEV, Axes, edition2015_axes
 from simbg.cube import BackgroundCube
-from simbg.observations.exposure import stack_observations
+from simbg.observations.exposure import StackedCounts, stack_observations
+from simbg.observations.observation import Observation
 
 __all__ = ["Default", "Michi", "smooth", "smoothing_variance"]
 
-# ROOT's TH2::Smooth kernel of the name.
+# The kernel "k5a" of ROOT's TH2::Smooth.
 K5A = np.array(
     [[0, 0, 1, 0, 0], [0, 2, 2, 2, 0], [1, 2, 5, 2, 1], [0, 2, 2, 2, 0], [0, 0, 1, 0, 0]], float
 )
-# The value that stands for "nothing seen", in the unit each method worked in.
+# The rate of empty bins, in the unit that each method used: TeV-1 or MeV-1.
 LEVEL = 1e-10
 
 
 @dataclass(frozen=True)
 class Default:
-    """2015's `default`: smooth the counts, then ÷ livetime ÷ volume; level per TeV."""
+    """2015's `default`: smooth the counts, then ÷ livetime ÷ volume; level per TeV.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor, optional
+        Fills runs in parallel.
+
+    Notes
+    -----
+    The counts are convolved with ROOT's kernel k5a, 3 to 5 times; the error is that of the
+    smoothed counts, see `smoothing_variance`.
+    """
 
     executor: Executor | None = None
     name = "default"
     threshold_bin = "whole"
 
-    def reconstruct(self, observations, axes):
-        """Rate per livetime over flat solid angles, in s-1 MeV-1 sr-1."""
+    def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
+        """Rate per livetime, s-1 MeV-1 sr-1, with solid angles of a plane."""
         stack = stack_observations(observations, axes, self.threshold_bin, self.executor)
         return self.estimate(stack)
 
-    def estimate(self, stack):
-        """The cube of some counts and exposures."""
+    def estimate(self, stack: StackedCounts) -> BackgroundCube:
+        """The cube of a stack of counts and exposure."""
         passes = n_passes(stack.counts.sum())
         with np.errstate(divide="ignore", invalid="ignore"):
             exposure = _smoothed_livetime(stack, passes) * stack.axes.flat_volume
@@ -49,36 +62,42 @@ class Default:
 
 @dataclass(frozen=True)
 class Michi:
-    """2015's `michi` (Mayer 2015): ÷ livetime, then smooth, then ÷ volume; level per MeV."""
+    """2015's `michi` (Mayer 2015): ÷ livetime, then smooth, then ÷ volume; level per MeV.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor, optional
+        Fills runs in parallel.
+    """
 
     executor: Executor | None = None
     name = "michi"
     threshold_bin = "whole"
 
-    def default_axes(self, observations):
-        """2015's binning from the lowest threshold of the group on; 0.1 TeV where none is known."""
+    def default_axes(self, observations: Sequence[Observation]) -> Axes:
+        """2015's binning, from the lowest threshold of the observations, or 0.1 TeV if it is 0."""
         thresholds = [obs.energy_threshold for obs in observations]
         return edition2015_axes(len(thresholds), energy_min=min(thresholds) or 0.1)
 
     reconstruct = Default.reconstruct
 
-    def estimate(self, stack):
-        """The cube of some counts and exposures."""
+    def estimate(self, stack: StackedCounts) -> BackgroundCube:
+        """The cube of a stack of counts and exposure."""
         passes = n_passes(stack.counts.sum())
         whole = stack.livetime.max(axis=(1, 2), keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             rate = smooth(stack.counts / whole, stack.axes, passes)
             error = np.sqrt(smoothing_variance(stack.counts / whole**2, passes))
-            seen = _smoothed_livetime(stack, passes) / whole
-            rate, error = rate / seen, error / seen
+            exposed = _smoothed_livetime(stack, passes) / whole
+            rate, error = rate / exposed, error / exposed
         volume = stack.axes.flat_volume
         return _cube(self, stack, rate / volume, error / volume, LEVEL)
 
 
 def _smoothed_livetime(stack, passes):
-    """Livetime of the smoothed counts: 2015's where it is the same all over an image.
+    """Livetime of the smoothed counts: the livetime itself where it is the same in an image.
 
-    Excluded regions, which 2015 did not have, make it differ; then it is smoothed as counts are.
+    With excluded regions, which 2015 did not have, it differs and is smoothed as the counts are.
     """
     images = stack.livetime
     same = (images == images[:, :1, :1]).all(axis=(1, 2), keepdims=True)
@@ -89,15 +108,27 @@ def _smoothed_livetime(stack, passes):
     )
 
 
-def n_passes(n_counts):
-    """How often 2015 smoothed, from the counts in the whole cube."""
+def n_passes(n_counts: float) -> int:
+    """Number of convolutions in 2015, from the counts in the whole cube."""
     return 3 if n_counts >= 1e6 else 4 if n_counts >= 1e5 else 5
 
 
-def smooth(cube, axes, passes):
-    """Convolve each energy image with K5A, reflecting at the borders, and keep its integral.
+def smooth(cube: np.ndarray, axes: Axes, passes: int) -> np.ndarray:
+    """Convolve each energy image with K5A, reflecting at the borders, and preserve its integral.
 
-    An image that sums to zero becomes NaN, as 0 ÷ 0 does.
+    Parameters
+    ----------
+    cube : ndarray, shape of ``axes``
+        Images to smooth.
+    axes : Axes
+        Axes of the cube.
+    passes : int
+        Number of convolutions.
+
+    Returns
+    -------
+    ndarray, shape of ``axes``
+        Smoothed images; an image with the sum 0 becomes NaN.
     """
     smoothed = _convolved(np.asarray(cube, dtype=float), K5A, passes)
     area = axes.flat_solid_angle
@@ -107,19 +138,32 @@ def smooth(cube, axes, passes):
 
 
 def _convolved(images, kernel, passes):
-    from scipy import ndimage  # here, since other methods do without: it takes a third of a second
+    from scipy import ndimage  # imported here (a third of a second): other methods do not need it
 
     for _ in range(passes):
         images = ndimage.convolve(images, kernel[None], mode="reflect")
     return images
 
 
-def smoothing_variance(variance, passes):
-    """Variance of the smoothed bins, Σ_j S_ij² var_j, from that of independent bins.
+def smoothing_variance(variance: np.ndarray, passes: int) -> np.ndarray:
+    """Variance of smoothed bins from that of independent bins.
 
-    S is what `smooth` multiplies an image with: over pixels of equal area the
-    reflecting kernel keeps sums, so scaling back the integral is ÷ 25 a pass
-    and S is linear. With counts for ``variance`` the estimate is unbiased.
+    Parameters
+    ----------
+    variance : ndarray, shape (n_energy, n_fov_lon, n_fov_lat)
+        Variance of each bin before smoothing. With the counts, the estimate is unbiased.
+    passes : int
+        Number of convolutions.
+
+    Returns
+    -------
+    ndarray, shape (n_energy, n_fov_lon, n_fov_lat)
+        Σ_j S_ij² var_j
+
+    Notes
+    -----
+    S is the linear operator by which `smooth` multiplies an image: over pixels of equal area the
+    reflecting kernel preserves sums, so the norm is 1/25 per convolution.
     """
     shape = variance.shape
     squared = _squared_operator(shape[1:], passes)
@@ -128,15 +172,15 @@ def smoothing_variance(variance, passes):
 
 @lru_cache(maxsize=8)
 def _squared_operator(shape, passes):
-    """S∘S of an image shape, sparse (n_pixel, n_pixel)."""
-    from scipy import sparse  # here, as above
+    """S∘S (element-wise square) for an image shape, sparse (n_pixel, n_pixel)."""
+    from scipy import sparse  # imported here for the same reason as ndimage
 
     size, offsets = np.prod(shape), np.argwhere(K5A)
     padded = np.pad(np.arange(size).reshape(shape), 2, mode="symmetric")
     columns = [padded[i : i + shape[0], j : j + shape[1]].ravel() for i, j in offsets]
-    places = np.tile(np.arange(size), len(offsets)), np.concatenate(columns)
+    indices = np.tile(np.arange(size), len(offsets)), np.concatenate(columns)
     weights = np.repeat(K5A[K5A > 0] / K5A.sum(), size)
-    once = sparse.csr_array((weights, places), shape=(size, size))
+    once = sparse.csr_array((weights, indices), shape=(size, size))
     operator = once
     for _ in range(passes - 1):
         operator = operator @ once
@@ -144,7 +188,7 @@ def _squared_operator(shape, passes):
 
 
 def _cube(method, stack, rate, error, level):
-    """Put values below the level, and NaN, on it; a pixel that is wholly excluded has no rate."""
+    """The cube, with rates below the level (or NaN) set to it; excluded pixels have no rate."""
     exposed = stack.livetime > 0
     excluded = ~exposed & exposed.any(axis=(1, 2), keepdims=True)
     rate = np.where(excluded, np.nan, np.where(rate >= level, rate, level))

@@ -1,12 +1,15 @@
-"""`histogram`: counts ÷ livetime ÷ bin volume, with nothing else done to them."""
+"""`histogram`: counts ÷ livetime ÷ bin volume, without smoothing or a model."""
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 
+from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.observations.exposure import stack_observations
+from simbg.observations.exposure import StackedCounts, stack_observations
+from simbg.observations.observation import Observation
 from simbg.observations.threshold import resolve
 
 __all__ = ["Histogram"]
@@ -14,12 +17,21 @@ __all__ = ["Histogram"]
 
 @dataclass(frozen=True)
 class Histogram:
-    """The maximum-likelihood estimate of each bin by itself: unbiased, and as noisy as can be.
+    """The maximum-likelihood estimate of each bin by itself: unbiased, but with the largest noise.
 
-    The bin that holds a run's energy threshold has the exposure of its part above, by
-    the spectrum of the bins above it. Bins without exposure are NaN. The standard error
-    is √counts ÷ exposure ÷ volume: zero where nothing was counted, which is the
-    estimate of a variance and not a limit.
+    The bin that contains a run's energy threshold has the exposure of its part above the threshold,
+    from the spectrum of the bins above it. Bins without exposure are NaN.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor, optional
+        Fills runs in parallel.
+
+    Notes
+    -----
+    The rate is n / (t V) with counts n, livetime t and bin volume V (MeV sr), and its standard
+    error √n / (t V), the square root of the estimated Poisson variance. The error is 0 in bins
+    without counts; it is not an upper limit.
 
     Examples
     --------
@@ -37,13 +49,13 @@ class Histogram:
     name = "histogram"
     threshold_bin = "partial"
 
-    def reconstruct(self, observations, axes):
-        """Rate per livetime over exact solid angles, in s-1 MeV-1 sr-1."""
+    def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
+        """Rate per livetime, s-1 MeV-1 sr-1, with exact solid angles."""
         stack = stack_observations(observations, axes, self.threshold_bin, self.executor)
         return self.estimate(stack)
 
-    def estimate(self, stack):
-        """The cube of some counts and exposures."""
+    def estimate(self, stack: StackedCounts) -> BackgroundCube:
+        """The cube of a stack of counts and exposure."""
         stack = resolve(stack)
         exposure = np.where(stack.livetime > 0, stack.livetime, np.nan) * stack.axes.volume
         return BackgroundCube(

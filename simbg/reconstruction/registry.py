@@ -1,8 +1,9 @@
-"""Methods by name: ours, those that are installed, and objects of any module."""
+"""Methods by name: those of simbg, of installed packages, and objects of any module."""
 
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import resolve_name
+from typing import Any
 
 from simbg.errors import in_one_line
 from simbg.reconstruction.contract import Reconstructor
@@ -12,16 +13,27 @@ from simbg.reconstruction.histogram import Histogram
 __all__ = ["METHODS", "find_method", "method_names"]
 
 GROUP = "simbg.reconstructors"
-METHODS = {"histogram": Histogram, "default": Default, "michi": Michi}
+METHODS: dict[str, Any] = {"histogram": Histogram, "default": Default, "michi": Michi}
 
 
 def find_method(name: str) -> Reconstructor:
-    """The method of a name: ours, an entry point ``simbg.reconstructors``, or ``module:Object``.
+    """The method with this name.
+
+    Parameters
+    ----------
+    name : str
+        A method of simbg, an entry point of the group ``simbg.reconstructors``, or
+        ``module:Object``.
+
+    Returns
+    -------
+    Reconstructor
+        An instance: a class is called without arguments.
 
     Raises
     ------
     ValueError
-        If nothing of that name can be loaded, or it is no reconstructor.
+        If there is no such method, it cannot be loaded, or it does not keep the contract.
 
     Examples
     --------
@@ -43,12 +55,14 @@ def find_method(name: str) -> Reconstructor:
         raise ValueError(f"method {name!r} cannot be loaded: {in_one_line(error)}") from error
     if not isinstance(method, Reconstructor):
         got = type(method).__name__
-        raise ValueError(f"method {name!r}: got {got}, expected a name and a reconstruct()")
+        raise ValueError(
+            f"method {name!r}: got {got}, expected an object with a name and reconstruct()"
+        )
     return method
 
 
-def method_names():
-    """Our methods, and the installed ones whose libraries are installed, too.
+def method_names() -> list[str]:
+    """Names of simbg's methods, and of installed ones whose required modules are installed.
 
     The extras of an entry point, as in ``module:Object [library]``, are the modules that it needs.
     """

@@ -1,12 +1,16 @@
-"""A model of each run by any method: cubes of zenith groups, interpolated in cos(zenith)."""
+"""A model of each run from any method: cubes of zenith groups, interpolated in cos(zenith)."""
 
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.observations.groups import Groups
+from simbg.observations.observation import Observation
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.contract import (
     Reconstructor,
@@ -20,30 +24,33 @@ __all__ = ["ZenithGroups", "fit_runs"]
 
 @dataclass(frozen=True)
 class ZenithGroups:
-    """Models each run: one cube a group of observations, interpolated between the groups.
+    """Models each run: one cube per group of observations, interpolated between the groups.
 
     Parameters
     ----------
     method : Reconstructor
-        Makes the cube of a group.
+        Makes the cube of each group.
     groups : Groups
-        In altitude and azimuth; cubes are interpolated within one bin in azimuth.
+        Groups in altitude and azimuth; cubes are interpolated within one bin in azimuth.
     """
 
     method: Reconstructor
     groups: Groups
 
-    def fit(self, observations, axes):
-        """The models of runs from the observations that lie in a group.
+    def fit(self, observations: Sequence[Observation], axes: Axes) -> "ZenithModels":
+        """Models of runs, from the observations that belong to a group.
 
         Parameters
         ----------
         observations : sequence of Observation
+            The observations; those outside of all groups are not used.
         axes : Axes
+            Axes of the cubes.
 
         Returns
         -------
-        models : ZenithModels
+        ZenithModels
+            Cubes of the groups, with ``at(observation)``.
         """
         by_group = self.groups.split(observations)
         cubes = {
@@ -60,19 +67,21 @@ class ZenithModels:
     Parameters
     ----------
     axes : Axes
+        Axes of the cubes.
     groups : Groups
+        Groups in altitude and azimuth.
     cubes : dict of int to BackgroundCube
-        By GROUP_ID, over ``axes``.
+        Cube of each group, by GROUP_ID.
     cosines : dict of int to ndarray, shape (n_energy,)
-        Livetime-weighted mean cos(zenith) of the runs that expose each energy, by GROUP_ID; NaN
-        where none does.
+        Livetime-weighted mean cos(zenith) of the runs that expose each energy bin, by GROUP_ID; NaN
+        in bins without such runs.
 
     Notes
     -----
-    Between the two groups i and j next to it in c = cos(zenith) the rate is their weighted mean,
-    R = w R_j + (1 − w) R_i with w = (c − c_i) / (c_j − c_i), and so never negative. A bin has the
-    groups that have a rate there: where a threshold rises with zenith, low energies have fewer
-    groups. Outside of the range the nearest group holds.
+    With c = cos(zenith) between the values of the neighbouring groups i and j, the rate is
+    R = w R_j + (1 − w) R_i with w = (c − c_i) / (c_j − c_i), which is never negative. Only groups
+    with a rate in a bin are used there: if the threshold rises with zenith, low energies have fewer
+    groups. Outside of the range of all groups the nearest one is used.
     """
 
     axes: Axes
@@ -80,10 +89,10 @@ class ZenithModels:
     cubes: dict[int, BackgroundCube]
     cosines: dict[int, np.ndarray]
 
-    def at(self, observation):
+    def at(self, observation: Observation) -> BackgroundCube:
         """The cube at an observation's zenith and azimuth, per livetime, without its norm.
 
-        Its error is that of the weighted mean. A bin in azimuth without groups has no rate.
+        Its error is that of the weighted mean. A bin in azimuth without groups has no rate (NaN).
         """
         zenith = 90 - observation.alt
         azimuth, n_azimuth = self.groups.azimuth_bin(observation.az), self.groups.n_azimuth
@@ -94,7 +103,7 @@ class ZenithModels:
             cosines = np.array([self.cosines[group] for group in chosen])
             rate, error = _interpolated(cubes, cosines, np.cos(np.deg2rad(zenith)))
             method = cubes[0].meta.get("METHOD", "")
-        times = {
+        times: dict[str, Any] = {
             clock: np.where(np.isfinite(rate), getattr(observation, clock), 0.0)
             for clock in ("livetime", "ontime")
         }
@@ -102,32 +111,46 @@ class ZenithModels:
         return BackgroundCube(self.axes, rate, error, meta=meta, **times)
 
 
-def fit_runs(method, observations, axes, groups, executor=None):
-    """Models of runs, by the method's own ``fit`` or else by `ZenithGroups`.
+def fit_runs(
+    method: Reconstructor,
+    observations: Sequence[Observation],
+    axes: Axes,
+    groups: Groups,
+    executor: Executor | None = None,
+) -> Any:
+    """Models of runs, from the method's own ``fit`` or from `ZenithGroups`.
 
     Parameters
     ----------
     method : Reconstructor
+        The method.
     observations : sequence of Observation
+        The observations.
     axes : Axes
+        Axes of the cubes.
     groups : Groups
-        For `ZenithGroups`.
+        Groups for `ZenithGroups`.
     executor : concurrent.futures.Executor, optional
-        For a method that has a field of this name.
+        Used by a method that has a field with this name.
 
     Returns
     -------
-    models : object
-        With ``at(observation)``, see `simbg.reconstruction.contract.Reconstructor`.
+    object
+        Models with ``at(observation)``, see `simbg.reconstruction.contract.Reconstructor`.
+
+    Raises
+    ------
+    ValueError
+        If the method raises an error or a cube is not valid. The message has one line.
     """
     method = with_executor(method, executor)
-    fits = method if hasattr(method, "fit") else ZenithGroups(method, groups)
+    fit = getattr(method, "fit", None) or ZenithGroups(method, groups).fit
     with errors_in_one_line(method):
-        return fits.fit(observations, axes)
+        return fit(observations, axes)
 
 
 def _interpolated(cubes, cosines, cosine):
-    """Rate, and its error if all cubes have one, between the groups just below and above.
+    """Rate, and its error if all cubes have one, between the nearest groups below and above.
 
     ``cosines`` has shape (n_group, n_energy).
     """
@@ -140,17 +163,17 @@ def _interpolated(cubes, cosines, cosine):
     with np.errstate(invalid="ignore"):
         weight = np.where(np.isfinite(x0 + x1), (cosine - x0) / (x1 - x0), np.isfinite(x1))
     weights = [np.where(np.isfinite(x0), 1 - weight, 0.0), weight]
-    known = np.isfinite(x0) | np.isfinite(x1)
+    has_rate = np.isfinite(x0) | np.isfinite(x1)
 
     def terms(values):
         for group, weight in zip(groups, weights, strict=True):
             yield weight * np.take_along_axis(np.nan_to_num(values), group, axis=0)[0]
 
-    rate = np.where(known, sum(terms(rates)), np.nan)
+    rate = np.where(has_rate, sum(terms(rates)), np.nan)
     if any(cube.rate_error is None for cube in cubes):
         return rate, None
     variance = sum(term**2 for term in terms([cube.rate_error for cube in cubes]))
-    return rate, np.where(known, np.sqrt(variance), np.nan)
+    return rate, np.where(has_rate, np.sqrt(variance), np.nan)
 
 
 def _mean_cosine(observations, axes):
