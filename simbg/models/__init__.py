@@ -1,3 +1,3 @@
-"""From the runs of a data store to files of background models."""
+"""Background models: from the runs of a data store to files."""
 
 __all__ = []

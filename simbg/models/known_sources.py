@@ -1,13 +1,15 @@
-"""Known gamma-ray sources, and which pointings lie too near them.
+"""Known gamma-ray sources, and which pointings are near them.
 
-A background model is made of observations without sources: 2015's rule drops a pointing within
-3 deg + 2 x (largest radius) of a source. The known sources are those of gamma-cat if it lies in
-``$GAMMAPY_DATA``, else a small table that the project carries; what the user excludes is added.
+A background model is made from observations without sources. The rule of 2015 drops a pointing
+within 3 deg + 2 × (largest radius) of a source. The known sources are those of gamma-cat if it is
+in
+``$GAMMAPY_DATA``, or a small table that is part of simbg; the user's files are added.
 """
 
 import logging
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import Angle, angular_separation
 from astropy.table import Table
+from numpy.typing import ArrayLike
 
 from simbg.errors import in_one_line
 from simbg.io.region_files import read_circles
@@ -24,9 +27,9 @@ __all__ = ["Sources", "known_sources"]
 log = logging.getLogger(__name__)
 
 GAMMACAT = Path("catalogs", "gammacat", "gammacat.fits.gz")
-CARRIED = Path(__file__).with_name("tev_sources.ecsv")
+BUILT_IN = Path(__file__).with_name("tev_sources.ecsv")
 
-# Column names in lower case and without underscores; of names and positions, the first there is.
+# Column names in lower case and without underscores; the first name and position found is used.
 RAS = ("ra", "raj2000", "radeg", "coordra", "posra")
 DECS = ("dec", "dej2000", "decj2000", "dedeg", "decdeg", "coorddec", "posdec")
 SIZES = ("radius", "size", "extension", "morphsigma", "morphsigma2", "sizex", "sizey")
@@ -35,15 +38,21 @@ NAMES = ("name", "commonname", "sourcename", "canonicalname")
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """Circles on the sky.
+    """Circles on the sky, with names.
 
     Attributes
     ----------
     name : ndarray of str, shape (n_sources,)
+        Names of the sources.
     ra, dec : ndarray, shape (n_sources,)
-        Centres, ICRS, in deg; ra from 0 to 360.
+        Centres, deg, ICRS; ra from 0 to 360.
     radius : ndarray, shape (n_sources,)
-        Largest extent in deg (1 sigma of a Gaussian, the radius of a shell); 0 for a point.
+        Largest extent, deg (σ of a Gaussian, the radius of a shell); 0 for a point source.
+
+    Raises
+    ------
+    ValueError
+        If a position or a radius is not valid.
     """
 
     name: np.ndarray
@@ -51,7 +60,7 @@ class Sources:
     dec: np.ndarray
     radius: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         name = np.asarray(self.name, str)
         ra, dec, radius = (np.asarray(value, float) for value in (self.ra, self.dec, self.radius))
         shapes = [value.shape for value in (name, ra, dec, radius)]
@@ -63,66 +72,79 @@ class Sources:
         for key, value in {"name": name, "ra": ra % 360, "dec": dec, "radius": radius}.items():
             object.__setattr__(self, key, value)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.name)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: slice | np.ndarray) -> "Sources":
         return Sources(*(values[rows] for values in astuple(self)))
 
-    def near(self, ra, dec, margin=3.0):
-        """The source within whose ``margin + 2 * radius`` a pointing lies deepest.
+    def near(self, ra: ArrayLike, dec: ArrayLike, margin: float | u.Quantity = 3.0) -> np.ndarray:
+        """The source that each pointing is near: within ``margin + 2 * radius`` of its centre.
 
         Parameters
         ----------
-        ra, dec : Quantity or array-like in deg, ICRS
-            Pointings; a ValueError if one is not finite.
-        margin : Quantity or float in deg
+        ra, dec : Quantity or array_like
+            Pointings, ICRS; numbers are in deg.
+        margin : Quantity or float
+            Margin; a number is in deg.
 
         Returns
         -------
         ndarray of int, shape of `ra` and `dec`
-            Index of the source, to say why a pointing is dropped; -1 if it is farther from all.
-            A pointing right at the limit is near, up to rounding.
+            Index of the source, or -1 if no source is near. If several are, the one whose circle
+            extends farthest beyond the pointing. A pointing exactly at the limit is near, up to
+            rounding.
+
+        Raises
+        ------
+        ValueError
+            If a pointing is not finite.
         """
-        ra, dec, margin = (u.Quantity(angle, u.deg).to_value(u.rad) for angle in (ra, dec, margin))
-        ra, dec = np.broadcast_arrays(ra, dec)
-        if bad := np.argwhere(~np.isfinite(ra + dec)).tolist():
+        lon, lat, extra = (u.Quantity(angle, u.deg).to_value(u.rad) for angle in (ra, dec, margin))
+        lon, lat = np.broadcast_arrays(lon, lat)
+        if bad := np.argwhere(~np.isfinite(lon + lat)).tolist():
             raise ValueError(f"pointings: got NaN or infinity at {bad[0]}, expected finite angles")
-        nearest, deepest = np.full(ra.shape, -1), np.full(ra.shape, -1.0)
+        nearest, deepest = np.full(lon.shape, -1), np.full(lon.shape, -1.0)
         circles = np.radians([self.ra, self.dec, self.radius]).T
-        # One source at a time, as all pairs of a large archive would not fit in memory.
+        # One source at a time: all pairs of a large archive would not fit in memory.
         for index, (source_ra, source_dec, radius) in enumerate(circles):
-            depth = margin + 2 * radius - angular_separation(ra, dec, source_ra, source_dec)
+            depth = extra + 2 * radius - angular_separation(lon, lat, source_ra, source_dec)
             deeper = (depth >= 0) & (depth > deepest)
             nearest, deepest = np.where(deeper, index, nearest), np.where(deeper, depth, deepest)
         return nearest
 
 
-def known_sources(exclude=(), data_dir=None, limit=None):
-    """The sources of the catalogue and, in addition, of the user's files.
+def known_sources(
+    exclude: Path | str | Iterable[Path | str] = (),
+    data_dir: Path | str | None = None,
+    max_sources: int | None = None,
+) -> Sources:
+    """The sources of the catalogue and those of the user's files.
 
     Parameters
     ----------
-    exclude : path or iterable of paths
-        DS9 region files (``.reg``) and source tables (whatever `astropy.table.Table` reads), all
-        added to the catalogue; the word ``none`` among them switches the catalogue off.
+    exclude : path-like or iterable of path-like
+        DS9 region files (``.reg``) and source tables (any format that `astropy.table.Table`
+        reads), which are added to the catalogue; the word ``none`` among them removes the
+        catalogue.
 
-        A region is the circle around it, see `simbg.io.region_files.read_circles`.
+        A region is replaced by the circle about it, see `simbg.io.region_files.read_circles`.
 
-        A table has ICRS positions (RA, DEC; RAJ2000, DEJ2000; ...; in deg unless the column says
-        another unit, or its strings do, as 05h34m32s) and perhaps sizes, of which the largest
-        counts (radius, size, extension, morph_sigma, morph_sigma2, size_x, size_y). Case and
-        underscores do not matter. A size that is masked or NaN is 0.
-    data_dir : path, optional
-        Where ``catalogs/gammacat/gammacat.fits.gz`` may lie, by default ``$GAMMAPY_DATA``;
-        without it ``simbg/data/tev_sources.ecsv`` serves.
-    limit : int, optional
-        Only that many sources of the catalogue, the first ones; 2015's ``--test`` takes 5.
+        A table has ICRS positions (RA, DEC; RAJ2000, DEJ2000; ...; in deg unless the column has
+        another unit, or strings such as 05h34m32s) and optionally sizes, of which the largest
+        is used (radius, size, extension, morph_sigma, morph_sigma2, size_x, size_y). Case and
+        underscores are ignored. A size that is masked or NaN is 0.
+    data_dir : path-like, optional
+        Folder with ``catalogs/gammacat/gammacat.fits.gz``, by default ``$GAMMAPY_DATA``. If the
+        file does not exist, ``simbg/models/tev_sources.ecsv`` is used.
+    max_sources : int, optional
+        Use only this number of sources of the catalogue, the first ones; 2015's ``--test``
+        uses 5.
 
     Returns
     -------
     Sources
-        The catalogue's first, then the files' in order.
+        Those of the catalogue, then those of the files in order.
 
     Raises
     ------
@@ -133,8 +155,9 @@ def known_sources(exclude=(), data_dir=None, limit=None):
     """
     paths = [exclude] if isinstance(exclude, str | os.PathLike) else list(exclude)
     files = [path for path in paths if str(path) != "none"]
-    catalogue = [_catalogue(data_dir)[:limit]] if len(files) == len(paths) else []
-    parts = [Sources([], [], [], []), *catalogue, *(_read(path) for path in files)]
+    catalogue = [_catalogue(data_dir)[:max_sources]] if len(files) == len(paths) else []
+    empty = Sources(*[np.array([])] * 4)
+    parts = [empty, *catalogue, *(_read(path) for path in files)]
     return Sources(*(np.concatenate(values) for values in zip(*map(astuple, parts), strict=True)))
 
 
@@ -147,8 +170,8 @@ def _check(name, key, value, good, expected):
 def _catalogue(data_dir):
     folder = os.environ.get("GAMMAPY_DATA") if data_dir is None else data_dir
     gammacat = Path(folder, GAMMACAT) if folder else None
-    path = gammacat if gammacat and gammacat.is_file() else CARRIED
-    sources = _read(path, unplaced="drop")
+    path = gammacat if gammacat and gammacat.is_file() else BUILT_IN
+    sources = _read(path, without_position="drop")
     log.info("%d known sources in %s", len(sources), path)
     return sources
 
@@ -166,7 +189,7 @@ def _read(path, **options):
 
 
 def _parse(parse, given, expected):
-    """What a library makes of it; complaints of whatever type become a one-line ValueError."""
+    """Result of a library function; any error becomes a ValueError of one line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -176,7 +199,7 @@ def _parse(parse, given, expected):
             raise ValueError(f"got {got}, expected {expected}") from error
 
 
-def _read_table(path, unplaced="error"):
+def _read_table(path, without_position="error"):
     table = _parse(Table.read, path, "a source table")
     table.convert_bytestring_to_unicode()
     columns = {key.lower().replace("_", ""): table[key] for key in table.colnames}
@@ -190,7 +213,7 @@ def _read_table(path, unplaced="error"):
     radius[np.isnan(radius)] = 0
     numbered = [f"{path.name} row {row + 1}" for row in range(len(table))]
     names = [str(name) for name in next((columns[k] for k in NAMES if k in columns), numbered)]
-    keep = np.isfinite(ra + dec) | (unplaced != "drop")
+    keep = np.isfinite(ra + dec) | (without_position != "drop")
     return Sources(np.array(names, str)[keep], ra[keep], dec[keep], radius[keep])
 
 
@@ -198,5 +221,5 @@ def _degrees(column):
     """A column's angles in deg, NaN where masked."""
     if column.dtype.kind == "U":
         return np.array([Angle(text, unit=column.unit).deg for text in column], float)
-    values = np.ma.asarray(column).astype(float).filled(np.nan)
+    values = np.ma.filled(np.ma.asarray(column).astype(float), np.nan)
     return u.Quantity(values, column.unit or u.deg).to_value(u.deg)

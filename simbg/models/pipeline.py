@@ -1,6 +1,7 @@
-"""From the runs of a data store to background models: reconstruct, write."""
+"""From the runs of a data store to files of background models."""
 
 import logging
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from simbg.cube import BackgroundCube
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import new_directory, write_fits
 from simbg.models.per_run import RUN_FILES, write_run_models
@@ -32,7 +34,19 @@ FILES = (
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """One group: how many runs, events used, seconds of livetime, and wholly masked bins."""
+    """Summary of a group: its runs and the counts in its cube.
+
+    Parameters
+    ----------
+    group_id : int
+        GROUP_ID.
+    n_obs, n_events : int
+        Number of runs, and of counted events.
+    livetime : float
+        Livetime of all runs, s.
+    n_masked : int
+        Number of completely masked bins.
+    """
 
     group_id: int
     n_obs: int
@@ -42,55 +56,71 @@ class GroupSummary:
 
 
 def reconstruct_store(
-    indir,
-    outdir,
-    scheme="auto",
-    method="default",
-    selection=None,
-    overwrite=False,
-    executor=None,
-    per_run=False,
-):
-    """Make a background model for each group of runs, and write all of 2015's files and GADF's.
+    indir: Path | str,
+    outdir: Path | str,
+    scheme: str = "auto",
+    method: str = "default",
+    selection: Selection | None = None,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    per_run: bool = False,
+) -> list[GroupSummary]:
+    """Make a background model for each group of runs, and write the files of 2015 and of GADF.
+
+    Nothing is written if there is an error.
 
     Parameters
     ----------
     indir, outdir : path-like
+        Folder of the data store, and folder for the models.
     scheme : {"auto", "gadf", "hess"}
+        Format of the store, see `simbg.models.runs.open_store`.
     method : str
-        See `simbg.reconstruction.registry.find_method`.
+        Name of the method, see `simbg.reconstruction.registry.find_method`.
     selection : Selection, optional
+        Which runs are used, by default all that are far from known sources.
     overwrite : bool
+        Whether to replace existing models in ``outdir``.
     executor : concurrent.futures.Executor, optional
-        For the runs of a group.
+        Processes the runs of a group in parallel.
     per_run : bool
-        Write a model for each run, too, and an index; see `simbg.models.per_run`.
+        Whether to write also a model for each run, and an index; see `simbg.models.per_run`.
 
     Returns
     -------
-    summaries : list of GroupSummary
-        Of the groups with runs. Nothing is written if anything fails.
+    list of GroupSummary
+        One for each group with runs.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not valid, no run can be used, or the method fails.
+    FileNotFoundError
+        If there is no data store in ``indir``.
     """
     selection = selection or Selection()
     estimator = find_method(method)
     if Path(outdir).resolve() in (Path(indir).resolve(), *Path(indir).resolve().parents):
-        raise ValueError(f"{outdir} holds the input {indir}, expected another folder")
+        raise ValueError(
+            f"{outdir}: got an output folder that contains the input {indir}, expected another "
+            f"folder"
+        )
     with new_directory(outdir, overwrite, FILES) as folder:
         store = open_store(indir, scheme)
         if store.scheme == "hess" and (selection.sources == "mask" or per_run):
             raise ValueError(
-                f"{indir}: got a store of 2015's scheme, which has no sky positions, expected "
-                "GADF for --sources mask and --per-run"
+                f"{indir}: got a store in the scheme of 2015, which has no sky positions, expected "
+                "a GADF store for --sources mask and --per-run"
             )
         runs = runs_of(store, selection)
         _write_tables(folder, runs)
-        by_group, cubes = runs.groups.split(runs.observations), {}
+        by_group, cubes = runs.groups.split(runs.observations), dict[int, BackgroundCube]()
         if per_run:
-            everything = [run for members in by_group.values() for run in members]
-            axes = axes_for(estimator, everything)
-            models = fit_runs(estimator, everything, axes, runs.groups, executor)
+            all_runs = [run for members in by_group.values() for run in members]
+            axes = axes_for(estimator, all_runs)
+            models = fit_runs(estimator, all_runs, axes, runs.groups, executor)
             write_run_models(folder, store, models, axes, by_group, outdir)
-            # Of a method without models of its own the cubes of groups are made already.
+            # For a method without its own ``fit`` the cubes of groups already exist.
             cubes = {} if hasattr(estimator, "fit") else models.cubes
         summaries = []
         for group, members in by_group.items():
@@ -105,18 +135,20 @@ def _write_group(folder, group, cube, runs):
         write_cube(folder / f"bg_cube_model_group{group}_{kind}.fits.gz", cube, kind)
     n_events = 0 if cube.counts is None else int(np.sum(cube.counts))
     if not n_events:
-        log.warning("group %d: no event above threshold and inside the axes", group)
+        log.warning("group %d: no events above the threshold and inside the axes", group)
     livetime = sum(obs.livetime for obs in runs)
-    masked, pixels = _wholly_masked(cube, runs)
+    masked, pixels = _completely_masked(cube, runs)
     log.info("group %d: %d runs, %d events, %.0f s", group, len(runs), n_events, livetime)
     if masked:
-        text = "group %d: %d bins are wholly excluded and have no rate; %d pixels at all energies"
+        text = (
+            "group %d: %d bins are completely excluded and have no rate (%d pixels at all energies)"
+        )
         log.warning(text, group, masked, pixels)
     return GroupSummary(group, len(runs), n_events, livetime, masked)
 
 
-def _wholly_masked(cube, runs):
-    """How many bins of the energies that runs expose have no exposure, and pixels without any."""
+def _completely_masked(cube, runs):
+    """Number of exposed energies' bins without exposure, and of pixels without any exposure."""
     if not any(obs.excluded for obs in runs):
         return 0, 0
     masked = cube.livetime == 0
@@ -127,9 +159,9 @@ def _wholly_masked(cube, runs):
 
 
 def _write_tables(folder, runs):
-    """2015's tables: all runs that are left, those in groups, and the groups."""
+    """Write the tables of 2015: all selected runs, those in groups, and the groups."""
     group_id, plain = runs.group_id, Table(runs.table, copy=True)
-    plain.meta = {}  # what the store's own header says of itself does not hold here
+    plain.meta = {}  # the header of the store's own table does not apply to this one
     grouped = plain[group_id >= 0]
     grouped["GROUP_ID"] = group_id[group_id >= 0]
     for name, rows in (("table", plain), ("table_grouped", grouped)):

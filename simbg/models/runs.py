@@ -1,4 +1,4 @@
-"""The runs of a data store that a selection takes, as observations in groups."""
+"""The runs of a data store that a selection uses, as observations in groups."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -11,18 +11,20 @@ from astropy.table import Table
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.hess2015 import HessStore
 from simbg.models.known_sources import known_sources
+from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
+from simbg.observations.observation import Observation
 
 __all__ = ["open_store", "runs_of"]
 
 log = logging.getLogger(__name__)
 
-# No field of view reaches farther, deg, nor one that drifts for an hour or two.
+# Largest radius of a field of view, deg, including the motion in drift mode for an hour or two.
 FIELD = 30.0
-# At most so many for a quick look.
+# Maximum number of runs for a quick test.
 TEST_RUNS = 100
-# Of each scheme: its store, and the files of which one must be there.
-SCHEMES = {
+# For each scheme: its store, and files of which at least one must exist.
+SCHEMES: dict[str, tuple[type[GadfStore] | type[HessStore], tuple[str, ...]]] = {
     "gadf": (GadfStore, ("hdu-index.fits.gz", "hdu-index.fits")),
     "hess": (HessStore, ("runinfo.fits",)),
 }
@@ -35,59 +37,87 @@ class Runs:
     Parameters
     ----------
     table : Table
-        Rows of the store's own table.
+        Rows of the store's observation table.
     observations : list of Observation
-        Of each row.
+        Observation of each row.
     groups : Groups
+        Groups of the observations.
     n_skipped : int
-        How many others could not be read.
+        Number of other runs, which could not be read.
     """
 
     table: Table
-    observations: list
+    observations: list[Observation]
     groups: Groups
     n_skipped: int = 0
 
     @property
-    def group_id(self):
+    def group_id(self) -> np.ndarray:
         """GROUP_ID of each observation, −1 outside of all groups."""
-        return self.groups.assign(*np.array([(o.alt, o.az) for o in self.observations]).T)
+        alt, az = np.array([(o.alt, o.az) for o in self.observations]).T
+        return self.groups.assign(alt, az)
 
 
-def open_store(path, scheme="auto"):
-    """The data store in a folder; scheme is "auto", "gadf" or "hess" (any case)."""
-    path, scheme = Path(path), scheme.lower()
+def open_store(path: Path | str, scheme: str = "auto") -> GadfStore | HessStore:
+    """Open the data store in a folder.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder of the store.
+    scheme : {"auto", "gadf", "hess"}
+        Format of the store; upper and lower case are equivalent. "auto" uses the files in the
+        folder.
+
+    Returns
+    -------
+    GadfStore or HessStore
+        The store.
+
+    Raises
+    ------
+    ValueError
+        If the scheme is unknown.
+    FileNotFoundError
+        If there is no such store in the folder.
+    """
+    folder, scheme = Path(path), scheme.lower()
     if scheme not in ("auto", *SCHEMES):
         raise ValueError(f"scheme: got {scheme!r}, expected auto, gadf or hess")
     schemes = SCHEMES if scheme == "auto" else {scheme: SCHEMES[scheme]}
     for store, names in schemes.values():
-        if any((path / name).is_file() for name in names):
-            return store(path)
-    wanted = " or ".join(names[0] for _, names in schemes.values())
-    raise FileNotFoundError(f"{path}: got no data store there, expected {wanted}")
+        if any((folder / name).is_file() for name in names):
+            return store(folder)
+    expected = " or ".join(names[0] for _, names in schemes.values())
+    raise FileNotFoundError(f"{path}: got no data store in this folder, expected {expected}")
 
 
-def runs_of(store, selection):
-    """The runs of a store, as a selection wants them, in their groups.
-
-    With sources "drop" those far from known sources, with "mask" all, with regions excluded.
-    Runs that cannot be read are left out if the selection skips them.
+def runs_of(store: GadfStore | HessStore, selection: Selection) -> Runs:
+    """The runs of a store that a selection uses, in their groups.
 
     Parameters
     ----------
     store : GadfStore or HessStore
+        The store.
     selection : Selection
+        With sources "drop" the runs far from known sources are used; with "mask" all runs, with
+        excluded regions. Runs that cannot be read are skipped if ``skip_incomplete``.
 
     Returns
     -------
-    runs : Runs
+    Runs
+        Those that belong to a group, or all if there are others (with a warning).
+
+    Raises
+    ------
+    ValueError
+        If no run remains, a requested run does not exist, or the list of runs is inconsistent.
     """
     chosen = _chosen(store, selection)
     table, pointings = _pointed(store, chosen, selection.skip_incomplete)
-    n_skipped, regions = len(chosen) - len(table), ()
-    if selection.sources == "mask":
-        regions = selection.regions()
-    else:
+    n_skipped = len(chosen) - len(table)
+    regions = selection.regions() if selection.sources == "mask" else ()
+    if selection.sources != "mask":
         table = table[_far(store, table, pointings, selection)]
     rows, observations = _observations(store, table, selection, regions)
     n_skipped += len(table) - len(rows)
@@ -97,30 +127,35 @@ def runs_of(store, selection):
     if not (outside := runs.group_id < 0).any():
         return runs
     if outside.all():
-        raise ValueError(f"{store.path}: none of {len(rows)} runs lies in a group")
-    log.warning("%d runs lie in no group and are left out", np.sum(outside))
+        raise ValueError(
+            f"{store.path}: got {len(rows)} runs outside of all groups, expected 1 or more in a "
+            f"group"
+        )
+    log.warning("%d runs are outside of all groups and are not used", np.sum(outside))
     return runs
 
 
 def _chosen(store, selection):
-    """The runs to select from: all, which must then be listed, or those asked for."""
+    """The runs to select from: all runs of the store, or those that are requested."""
     table, path = store.table, store.path
     ids = table["OBS_ID"].tolist()
     if not ids:
         raise ValueError(f"{path}: got a store without runs, expected 1 or more")
     if len(set(ids)) < len(ids):
-        twice = next(obs_id for obs_id in ids if ids.count(obs_id) > 1)
-        raise ValueError(f"{path}: OBS_ID {twice} is listed twice, expected it once")
+        double = next(obs_id for obs_id in ids if ids.count(obs_id) > 1)
+        raise ValueError(f"{path}: got OBS_ID {double} in two rows, expected one row for each run")
     if selection.obs_ids is None:
         if unlisted := sorted(store.run_ids - set(ids)):
             raise ValueError(
-                f"{path}: run {unlisted[0]} ({len(unlisted)} in all) has events but is not in the "
-                "list of runs, expected it there; --obs-ids names the runs to take"
+                f"{path}: got events of run {unlisted[0]} ({len(unlisted)} such runs), which is "
+                f"not "
+                "in the observation table, expected all runs in it; select runs with --obs-ids"
             )
     else:
         if missing := sorted(set(selection.obs_ids) - set(ids)):
             raise ValueError(
-                f"{path}: got no run {missing[0]} ({len(missing)} in all) of those asked for"
+                f"{path}: got no run {missing[0]} ({len(missing)} such runs), expected all "
+                "requested runs in the store"
             )
         table = table[np.isin(table["OBS_ID"], selection.obs_ids)]
     if selection.test and len(table) > TEST_RUNS:
@@ -129,40 +164,41 @@ def _chosen(store, selection):
 
 
 def _pointed(store, table, skip):
-    """The runs whose pointing is known, and RA, Dec, altitude and azimuth, (4, n), in deg."""
+    """The runs with a pointing, and their RA, Dec, altitude and azimuth, (4, n), deg."""
     pointings = np.array([table[name] for name in store.names.values()], dtype=float)
     known = np.isfinite(pointings).all(axis=0)
     for row in np.flatnonzero(~known):
         obs_id = table["OBS_ID"][row]
         ra, dec, alt, az = pointings[:, row]
         error = getattr(store, "unreadable", {}).get(obs_id) or ValueError(
-            f"{store.path}: run {obs_id} points at RA {ra}, Dec {dec}, alt {alt}, az {az}, "
-            "expected finite deg"
+            f"{store.path}: run {obs_id}: got a pointing at RA {ra}, Dec {dec}, alt {alt}, az {az} "
+            "deg, expected finite values"
         )
         if not skip:
             raise error
         log.warning("run %s skipped: %s", obs_id, error)
     if not known.any():
-        raise ValueError(f"{store.path}: got {len(table)} runs, none of them complete")
+        raise ValueError(f"{store.path}: got {len(table)} incomplete runs, expected a complete one")
     return table[known], pointings[:, known]
 
 
 def _far(store, table, pointings, selection):
     """Which runs are far from known sources."""
-    sources = known_sources(selection.exclude, limit=selection.limit)
+    sources = known_sources(selection.exclude, max_sources=selection.max_sources)
     near = sources.near(*pointings[:2])
     for obs_id, source in zip(table["OBS_ID"][near >= 0], near[near >= 0], strict=True):
         log.info("run %s dropped: near %s", obs_id, sources.name[source])
     if (near >= 0).all():
         raise ValueError(
             f"{store.path}: got {len(table)} runs, all near known sources, expected 1 or more "
-            "far from them; --exclude none leaves out the catalogue, --sources mask masks regions"
+            "far from them; use --sources mask to keep such runs and mask the sources, or "
+            "--exclude none to ignore the catalogue"
         )
     return near < 0
 
 
 def _observations(store, table, selection, regions):
-    """The rows that can be read, and their observations, as the selection wants them."""
+    """The rows that can be read, and their observations with the selection's settings."""
     rows, observations = [], []
     for row in range(len(table)):
         try:
@@ -179,11 +215,11 @@ def _observations(store, table, selection, regions):
         rows.append(row)
         observations.append(replace(observation, energy_threshold=threshold, excluded=near))
     if not rows:
-        raise ValueError(f"{store.path}: got {len(table)} runs, none of them complete")
+        raise ValueError(f"{store.path}: got {len(table)} incomplete runs, expected a complete one")
     return rows, observations
 
 
 def _is_near(region, observation):
-    """Whether a region may reach into the field of view of a run."""
+    """Whether a region can reach into the field of view of a run."""
     angles = np.deg2rad([observation.ra, observation.dec, *region.center])
     return np.rad2deg(angular_separation(*angles)) < FIELD + region.radius

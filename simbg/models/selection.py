@@ -1,51 +1,61 @@
-"""Selection: which runs to take, what is excluded of them, and how they are grouped."""
+"""Selection: which runs are used, which regions are excluded, and how runs are grouped."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from simbg.io.region_files import read_regions
 from simbg.models.known_sources import known_sources
 from simbg.observations.groups import Groups
-from simbg.sky.regions import circles
+from simbg.observations.observation import Observation
+from simbg.sky.regions import Region, circles
 
 __all__ = ["Selection"]
 
 GROUP_BY = r"2015|(livetime|runs):(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
-# What 2015's --test means, beside a number of runs.
+# Limits of 2015's --test, in addition to a number of runs.
 TEST_SOURCES = 5
 TEST_GROUPS = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(90, 270))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs to take, and what of them.
+    """Which runs are used, which regions are excluded, and how runs are grouped.
 
     Parameters
     ----------
-    obs_ids : sequence of int, optional
-        Only these runs.
-    exclude : sequence of path-like
-        See `simbg.models.known_sources.known_sources`.
+    obs_ids : tuple of int, optional
+        Use these runs only.
+    exclude : tuple of path-like
+        Additional sources and regions, see `simbg.models.known_sources.known_sources`.
     groups : Groups
-    group_by : str
-        "2015" for ``groups``; "livetime:HOURS" or "runs:NUMBER" for groups in altitude, in place
-        of its own, that hold this or more; all azimuths of ``groups`` are together then.
+        Groups in altitude and azimuth.
     test : bool
-        2015's quick look: at most 100 runs, 5 sources of the catalogue, 2 groups.
+        2015's quick test: at most 100 runs, 5 sources of the catalogue, 2 groups.
     sources : {"drop", "mask"}
-        What happens near what is excluded: runs are dropped, as in 2015, or regions are
-        masked: those of DS9 files as they are, else circles of ``margin`` + 2 · radius.
+        Treatment of known sources: runs near them are dropped, as in 2015, or regions are
+        masked. Regions of DS9 files are masked as they are, other sources as circles of radius
+        ``margin`` + 2 · radius.
     margin : float
-        deg
+        Margin of masks, deg.
+    group_by : str
+        "2015" for ``groups``. "livetime:HOURS" or "runs:NUMBER" for groups in altitude with this
+        minimum each, instead of the altitude bins of ``groups``; they include all azimuths.
     energy_threshold : float, optional
-        TeV, of all runs, in place of their own.
+        Energy threshold of all runs instead of their own, TeV.
     skip_incomplete : bool
-        Leave out runs that cannot be read, for want of a file or an HDU, say, and tell,
-        instead of giving up. They are read twice then.
+        Skip runs that cannot be read, with a warning, instead of raising an error. The events are
+        then read twice.
+
+    Raises
+    ------
+    ValueError
+        If a value is not allowed.
     """
 
     obs_ids: tuple[int, ...] | None = None
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[Path | str, ...] = ()
     groups: Groups = field(default_factory=Groups)
     test: bool = False
     sources: str = "drop"
@@ -54,15 +64,15 @@ class Selection:
     energy_threshold: float | None = None
     skip_incomplete: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.sources not in ("drop", "mask"):
             raise ValueError(f"sources: got {self.sources!r}, expected 'drop' or 'mask'")
         if not 0 < self.margin <= 30:
             raise ValueError(f"margin of masks: got {self.margin} deg, expected 0 to 30")
         if not re.fullmatch(GROUP_BY, self.group_by) or (self.test and self.group_by != "2015"):
             raise ValueError(
-                f"--group-by: got {self.group_by!r}, expected livetime:HOURS, runs:N or 2015, and "
-                "only this with --test"
+                f"--group-by: got {self.group_by!r}, expected livetime:HOURS, runs:N or 2015 "
+                "(with --test: 2015)"
             )
         if self.energy_threshold is not None and not self.energy_threshold > 0:
             raise ValueError(
@@ -70,24 +80,24 @@ class Selection:
             )
 
     @property
-    def limit(self):
-        """How many sources of the catalogue are taken; None for all."""
+    def max_sources(self) -> int | None:
+        """Maximum number of catalogue sources; None for all."""
         return TEST_SOURCES if self.test else None
 
-    def regions(self):
-        """What is masked: regions of DS9 files as they are, and circles round sources."""
-        drawn = [path for path in self.exclude if str(path).lower().endswith(".reg")]
-        others = tuple(path for path in self.exclude if path not in drawn)
-        round_sources = circles(known_sources(others, limit=self.limit), self.margin)
-        return (*round_sources, *(r for path in drawn for r in read_regions(path, self.margin)))
+    def regions(self) -> tuple[Region, ...]:
+        """The masked regions: those of DS9 files as they are, and circles about sources."""
+        files = [path for path in self.exclude if str(path).lower().endswith(".reg")]
+        others = tuple(path for path in self.exclude if path not in files)
+        about_sources = circles(known_sources(others, max_sources=self.max_sources), self.margin)
+        return (*about_sources, *(r for path in files for r in read_regions(path, self.margin)))
 
-    def groups_of(self, observations):
-        """The groups of these observations; with ``group_by`` all azimuths are in one."""
+    def groups_of(self, observations: Sequence[Observation]) -> Groups:
+        """The groups for these observations, see ``group_by``."""
         if self.test:
             return TEST_GROUPS
-        kind, _, least = self.group_by.partition(":")
-        if not least:
+        kind, _, minimum = self.group_by.partition(":")
+        if not minimum:
             return self.groups
-        # Split by azimuth, too, a group would hold less.
+        # One bin in azimuth: if groups were split in azimuth, they would have less exposure.
         first, *_, last = self.groups.azimuth_edges
-        return Groups.by_exposure(observations, kind, float(least), (first, last))
+        return Groups.by_exposure(observations, kind, float(minimum), (first, last))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simbg.axes import Axes
-from simbg.observations.masked_exposure import unmasked_fraction
+from simbg.observations.masked_exposure import unmasked_fraction_of_run
 from simbg.observations.observation import Observation
 from simbg.observations.stacked_counts import StackedCounts
 from simbg.observations.threshold import INDICES, ThresholdRule, fraction_above
@@ -190,13 +190,7 @@ def _fill(observation, axes, rule):
     energy_min = threshold if rule.counts else None
     counts = axes.fill(events.energy, events.fov_lon, events.fov_lat, energy_min)
     counts[: rule.first_counted(axes, threshold)] = 0
-    unmasked = None
-    if observation.excluded:
-        if events.pointing is None or events.gti is None:
-            raise ValueError(
-                f"run {observation.obs_id}: got events without pointing or good time intervals, "
-                "expected both because the run has excluded regions"
-            )
-        unmasked = unmasked_fraction(axes, events.pointing, events.gti, observation.excluded)
+    unmasked = unmasked_fraction_of_run(axes, observation, events)
+    if unmasked is not None:
         counts *= unmasked > 0
     return threshold, (observation.livetime, observation.ontime), unmasked, counts, len(events)

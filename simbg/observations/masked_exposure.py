@@ -16,11 +16,12 @@ from numpy.typing import ArrayLike
 
 from simbg.axes import Axes
 from simbg.observations.border_area import covered_solid_angle
+from simbg.observations.observation import Events, Observation
 from simbg.sky.plane import from_plane, union_border
 from simbg.sky.pointing import Drift, Tracking
 from simbg.sky.regions import Region
 
-__all__ = ["unmasked_fraction"]
+__all__ = ["unmasked_fraction", "unmasked_fraction_of_run"]
 
 MAX_OFFSET = 60.0  # deg, of the pixels' farthest corner
 MARGIN = 1.02  # ratio of window and field sizes; aberration changes the field's size by 1e-4
@@ -98,6 +99,40 @@ def unmasked_fraction(
     unmasked[np.abs(unmasked) < EXACT] = 0
     unmasked[np.abs(unmasked - 1) < EXACT] = 1
     return unmasked
+
+
+def unmasked_fraction_of_run(
+    axes: Axes, observation: Observation, events: Events | None
+) -> np.ndarray | None:
+    """Return the unmasked fraction of a run, or None if it has no excluded regions.
+
+    Parameters
+    ----------
+    axes : Axes
+        ALTAZ-aligned.
+    observation : Observation
+        The run, with its excluded regions.
+    events : Events or None
+        Events of the run, with pointing and good time intervals if regions are excluded.
+
+    Returns
+    -------
+    ndarray, shape (n_fov_lon, n_fov_lat), or None
+        See `unmasked_fraction`.
+
+    Raises
+    ------
+    ValueError
+        If regions are excluded and there is no pointing or good time interval.
+    """
+    if not observation.excluded:
+        return None
+    if events is None or events.pointing is None or events.gti is None:
+        raise ValueError(
+            f"run {observation.obs_id}: got events without pointing or good time intervals, "
+            "expected both because the run has excluded regions"
+        )
+    return unmasked_fraction(axes, events.pointing, events.gti, observation.excluded)
 
 
 class _Turning:

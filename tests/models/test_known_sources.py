@@ -267,7 +267,7 @@ def test_none_switches_the_catalogue_off(region_file):
 
 
 def test_limit_is_for_the_catalogue(region_file):
-    sources = known_sources([region_file("icrs", "circle(1,2,3)")], limit=5)
+    sources = known_sources([region_file("icrs", "circle(1,2,3)")], max_sources=5)
     assert_array_equal(sources.name, [*known_sources().name[:5], "some.reg region 1"])
 
 
@@ -369,7 +369,7 @@ def test_gammacat_is_read_whole():
     assert len(gammacat) == 162
     index = list(gammacat.name).index("Vela Junior")
     assert gammacat.radius[index] == 1
-    assert_array_equal(known_sources(limit=5).name, gammacat.name[:5])
+    assert_array_equal(known_sources(max_sources=5).name, gammacat.name[:5])
 
 
 @pytest.mark.gammapy_data

@@ -174,7 +174,7 @@ def test_models_replace_those_of_the_store(made):
 def test_a_scheme_without_sky_is_refused(tmp_path):
     Experiment.of(SCENARIO, 3, 2).write(tmp_path / "s", "hess")
     for how in ({"per_run": True}, {"selection": Selection(sources="mask")}):
-        with pytest.raises(ValueError, match="2015's scheme, which has no sky positions"):
+        with pytest.raises(ValueError, match="2015, which has no sky positions"):
             reconstruct_store(tmp_path / "s", tmp_path / "m", **how)
     assert not (tmp_path / "m").exists()
 

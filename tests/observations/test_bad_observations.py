@@ -82,7 +82,7 @@ BAD = {
     "no time reference": (keyword("MJDREFI"), "MJDREFI"),
     "site beyond the pole": (keyword("GEOLAT", 95.0), "lat: got 95"),
     "time scale": (keyword("TIMESYS", "UT1"), "got TIMESYS UT1"),
-    "GTIs overlap": (gti([0, 900], [500, 1680]), "that overlap"),
+    "GTIs overlap": (gti([0, 900], [500, 1680]), "overlap"),
     "GTI late": (gti([0, 900], [1000, 5000]), "outside of the run"),
     "GTI early": (gti([-500, 1180]), "outside of the run"),
     "GTI backwards": (gti([900, 100]), "start before stop"),
@@ -147,7 +147,7 @@ def test_a_mask_over_everything_leaves_no_rate_and_no_zero(store, tmp_path, capl
             rate = data["BKG" if "BKG" in data.names else "Bgd"]
         assert np.isnan(rate).all()
     assert summary.n_masked == rate.size
-    assert f"{rate.size} bins are wholly excluded" in caplog.text
+    assert f"{rate.size} bins are completely excluded" in caplog.text
 
 
 def test_wholly_excluded_bins_are_counted_at_each_energy(store, tmp_path):
