@@ -1,3 +1,3 @@
-"""Files: data stores, background models and regions, each in the order of axes that we use."""
+"""Files: data stores, background models and regions, converted to the axis order of simbg."""
 
 __all__ = []

@@ -1,7 +1,7 @@
 """Reading data stores of the gamma-astro-data-formats (GADF, version 0.3).
 
-A store is a folder with ``hdu-index.fits.gz``, ``obs-index.fits.gz`` and the
-files they name. See FORMATS.md beside this file.
+A store is a folder with ``hdu-index.fits.gz``, ``obs-index.fits.gz`` and the files that they list.
+See FORMATS.md in this folder.
 """
 
 import os
@@ -9,11 +9,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import erfa
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import angular_separation
+from astropy.table import Table
 from astropy.time import Time
 
 from simbg.io import tables
@@ -23,18 +25,19 @@ from simbg.sky.pointing import Drift, Site, Tracking
 
 __all__ = ["GadfStore"]
 
-# How the columns that we select and group by are called in this scheme.
+# Names in this scheme of the columns by which runs are selected and grouped.
 NAMES = {name: name for name in ("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT")}
 UNITS = {
     **dict.fromkeys((*NAMES, "ZEN_PNT"), "deg"),
     **dict.fromkeys(("ONTIME", "LIVETIME"), "s"),
     "SAFE_ENERGY_LO": "TeV",
 }
-# First and last second of a run.
+# Keywords of the start and stop of a run.
 RUN = "TSTART", "TSTOP"
-# s: what GTIs may overlap or exceed a run by, and events a GTI. Files round times.
+# Tolerances, s, since files round times: overlap of GTIs or excess over the run; events outside of
+# a GTI.
 SLACK, SLACK_EVENT = 1.0, 1e-3
-# deg: what index and header of a run may differ by, a tenth of the width of a point source.
+# Tolerated separation of the pointings in index and header, deg: 0.1 of a point source's width.
 SAME_DIRECTION = 0.01
 
 
@@ -45,7 +48,7 @@ class GadfStore:
     Parameters
     ----------
     path : path-like
-        The folder of the index files.
+        Folder of the index files.
     """
 
     path: Path
@@ -53,8 +56,8 @@ class GadfStore:
     names = NAMES
 
     @cached_property
-    def table(self):
-        """The observation index, in the order of the file, with altitude and azimuth."""
+    def table(self) -> Table:
+        """The observation index in the order of the file, with altitude and azimuth."""
         table = tables.read_index(self._index("obs"), ("OBS_ID", "RA_PNT", "DEC_PNT"), UNITS)
         if "ALT_PNT" not in table.colnames and "ZEN_PNT" in table.colnames:
             table["ALT_PNT"] = 90 * u.deg - table["ZEN_PNT"].quantity
@@ -64,18 +67,18 @@ class GadfStore:
         return table
 
     @cached_property
-    def unreadable(self):
-        """Why a run has no altitude and azimuth in `table`: an exception, by OBS_ID."""
+    def unreadable(self) -> dict[int, Exception]:
+        """Errors of runs without altitude and azimuth in `table`, by OBS_ID."""
         return {}
 
     @cached_property
-    def hdu_table(self):
-        """The HDU index as it is."""
+    def hdu_table(self) -> Table:
+        """The HDU index, unchanged."""
         return tables.read_index(self._index("hdu"), tables.HDU_INDEX)
 
     @cached_property
-    def hdus(self):
-        """Where each HDU is: (OBS_ID, type) → (path, HDU name)."""
+    def hdus(self) -> dict[tuple[int, str], tuple[Path, str]]:
+        """File and name of each HDU: (OBS_ID, type) → (path, HDU name)."""
         columns = (self.hdu_table[name].tolist() for name in tables.HDU_INDEX)
         return {
             (obs_id, kind.strip().lower()): (self._inside(folder, file), name.strip())
@@ -83,12 +86,12 @@ class GadfStore:
         }
 
     @property
-    def run_ids(self):
-        """The runs that have events, whether the observation index lists them or not."""
+    def run_ids(self) -> set[int]:
+        """OBS_ID of all runs with events, including runs that are not in the observation index."""
         return {obs_id for obs_id, kind in self.hdus if kind == "events"}
 
-    def observations(self, table):
-        """The observations of some rows of `table`; events are read when asked for."""
+    def observations(self, table: Table) -> list[Observation]:
+        """The observations of some rows of `table`; events are read when they are needed."""
         return [self._observation(dict(zip(row.colnames, row, strict=True))) for row in table]
 
     def _observation(self, row):
@@ -98,6 +101,7 @@ class GadfStore:
             with _opened(path, name) as hdu:
                 row |= {key: tables.keyword(hdu.header, key) for key in ("ONTIME", "LIVETIME")}
         index = float(row["ONTIME"]), float(row["RA_PNT"]), float(row["DEC_PNT"])
+        angles: dict[str, Any] = {name[:-4].lower(): float(row[name]) for name in self.names}
         return Observation(
             obs_id=obs_id,
             load=partial(_load_events, path, name, self.hdus.get((obs_id, "gti")), *index),
@@ -105,11 +109,11 @@ class GadfStore:
             ontime=float(row["ONTIME"]),
             energy_threshold=self._threshold(obs_id, row),
             store=self.path,
-            **{name[:-4].lower(): float(row[name]) for name in self.names},
+            **angles,
         )
 
     def _threshold(self, obs_id, row):
-        """SAFE_ENERGY_LO of the index, else LO_THRES of the effective area, else none: TeV."""
+        """Energy threshold, TeV: SAFE_ENERGY_LO of the index, or LO_THRES of the AEFF HDU, or 0."""
         if "SAFE_ENERGY_LO" in row:
             return float(row["SAFE_ENERGY_LO"])
         if (obs_id, "aeff") not in self.hdus:
@@ -131,21 +135,21 @@ class GadfStore:
         if (obs_id, "events") not in self.hdus:
             raise ValueError(
                 f"{self._index('hdu')}: got no events HDU of run {obs_id}, "
-                "which obs-index lists, expected one"
+                "which is in obs-index, expected one"
             )
         return self.hdus[obs_id, "events"]
 
     def _index(self, kind):
-        """Path of an index file, which may be compressed or not."""
+        """Path of an index file, which may be compressed."""
         plain = Path(self.path) / f"{kind}-index.fits"
         return plain if plain.is_file() else plain.with_name(plain.name + ".gz")
 
     def _inside(self, folder, name):
-        """The path of a file; one that leads out of the store is refused."""
+        """Path of a file; a path outside of the store is an error."""
         relative = os.path.normpath(os.path.join(folder.strip(), name.strip()))
         if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
             raise ValueError(
-                f"{self._index('hdu')}: got {relative}, which leads out of the store, "
+                f"{self._index('hdu')}: got {relative}, which is outside of the store, "
                 "expected a path inside"
             )
         return Path(self.path) / relative
@@ -158,10 +162,10 @@ def _opened(path, name):
 
 
 def _load_events(path, name, gti_hdu, ontime, ra_pnt, dec_pnt):
-    """Events of one run inside of its good time, in the ALTAZ-aligned field of view.
+    """Events of one run within its good time, in the ALTAZ-aligned field of view.
 
-    From RA, Dec and time: the optional columns DETX, DETY have had other signs
-    and frames in too many files.
+    Positions are computed from RA, Dec and time. The optional columns DETX and DETY are not used,
+    because their signs and frames differ between files.
     """
     with open_fits(path) as file:
         hdu = tables.named_hdu(file, name)
@@ -186,10 +190,10 @@ def _load_events(path, name, gti_hdu, ontime, ra_pnt, dec_pnt):
 
 
 def _read_gti(hdu, events):
-    """Good time intervals in s of the events' clock, (n, 2), checked and in order."""
+    """Good time intervals, s since the events' time reference, (n, 2), checked and in order."""
     read = partial(tables.column, hdu, unit="s", default_unit=hdu.header.get("TIMEUNIT", "s"))
     gti = np.stack([read("START"), read("STOP")], axis=1)
-    if "MJDREFI" in hdu.header:  # else it has the events' clock
+    if "MJDREFI" in hdu.header:  # without it, the reference is that of the events
         gti += (_zero(hdu.header) - _zero(events)).to_value("s")
     gti = gti[np.argsort(gti[:, 0])]
     if not gti.size or np.any(gti[:, 0] >= gti[:, 1]):
@@ -197,7 +201,7 @@ def _read_gti(hdu, events):
     overlap = gti[1:, 0] < gti[:-1, 1] - SLACK
     if overlap.any():
         both = gti[np.argmax(overlap) :][:2]
-        raise ValueError(f"got GTIs {_text(both)} that overlap, expected none to")
+        raise ValueError(f"got GTIs {_text(both)}, which overlap, expected separate GTIs")
     start, stop = (tables.keyword(events, key) for key in RUN)
     if gti[0, 0] < start - SLACK or gti[-1, 1] > stop + SLACK:
         raise ValueError(
@@ -208,22 +212,21 @@ def _read_gti(hdu, events):
 
 
 def _check_ontime(gti, ontime):
-    """Events outside of good time do not count: then nor may the exposure hold that time."""
+    """Check that ONTIME is the sum of the GTIs, because only events in these are counted."""
     total = float(np.diff(gti).sum())
     if abs(total - ontime) > SLACK * len(gti):
         raise ValueError(
-            f"got GTIs of {total:.3f} s in all and ONTIME {ontime:.3f} s, expected ONTIME to be "
-            "their sum"
+            f"got GTIs with a sum of {total:.3f} s and ONTIME {ontime:.3f} s, expected equal times"
         )
 
 
 def _check_direction(pointing, ra, dec):
-    """Events lie where the header says, runs are selected and grouped where the index says."""
-    apart = np.degrees(angular_separation(*np.radians([pointing.ra, pointing.dec, ra, dec])))
-    if apart > SAME_DIRECTION:
+    """Check that header and index have the same pointing: both are used."""
+    separation = np.degrees(angular_separation(*np.radians([pointing.ra, pointing.dec, ra, dec])))
+    if separation > SAME_DIRECTION:
         raise ValueError(
             f"got RA_PNT, DEC_PNT {pointing.ra:.4f}, {pointing.dec:.4f}, expected those of "
-            f"obs-index, {ra:.4f}, {dec:.4f}, {apart:.3f} deg away"
+            f"obs-index, {ra:.4f}, {dec:.4f} (separation {separation:.3f} deg)"
         )
 
 
@@ -232,24 +235,22 @@ def _text(gti):
 
 
 def _inside_gti(time, gti):
-    """Whether events are in good time, to a millisecond."""
+    """Whether events are in good time, with a tolerance of a millisecond."""
     after = np.searchsorted(gti[:, 0], time + SLACK_EVENT, side="right") - 1
     return (after >= 0) & (time <= gti[after, 1] + SLACK_EVENT)
 
 
 def _pointing(header):
-    """What the run points at, from where, and what its times count from."""
+    """The pointing of a run, with its site and time reference."""
     drift = str(header.get("OBS_MODE", "POINTING")).strip().upper() == "DRIFT"
     direction = ("ALT_PNT", "AZ_PNT") if drift else ("RA_PNT", "DEC_PNT")
-    direction, site = (
-        [tables.keyword(header, key) for key in keys]
-        for keys in (direction, ("GEOLON", "GEOLAT", "ALTITUDE"))
-    )
-    return (Drift if drift else Tracking)(*direction, Site(*site), _zero(header).tt.mjd)
+    lon, lat = (tables.keyword(header, key) for key in direction)
+    site = Site(*(tables.keyword(header, key) for key in ("GEOLON", "GEOLAT", "ALTITUDE")))
+    return (Drift if drift else Tracking)(lon, lat, site, _zero(header).tt.mjd)
 
 
 def _zero(header):
-    """What the times of an HDU count from."""
+    """The time reference of an HDU."""
     scale = str(header.get("TIMESYS", "TT")).strip().lower()
     if scale not in ("tt", "utc", "tai"):
         raise ValueError(f"got TIMESYS {scale.upper()}, expected TT, UTC or TAI")

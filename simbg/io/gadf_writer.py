@@ -1,7 +1,9 @@
 """Writing data stores of the gamma-astro-data-formats (GADF, version 0.3) with simulated runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable, Table
@@ -9,14 +11,14 @@ from astropy.table import QTable, Table
 from simbg import __version__
 from simbg.io import tables
 from simbg.io.safe_files import write_fits
-from simbg.observations.observation import MJDREF, good_time, pointing_of
+from simbg.observations.observation import MJDREF, Events, good_time, pointing_of
 from simbg.sky.pointing import Site
 
 __all__ = ["GadfWriter"]
 
 # HDU_TYPE, HDU_CLASS and HDU_NAME in the index.
 HDUS = (("events", "events", "EVENTS"), ("gti", "gti", "GTI"), ("aeff", "aeff_2d", "AEFF"))
-# Columns of the observation table that are keywords of the events, too.
+# Columns of the observation table that are also keywords of the events.
 NUMBERS = (
     *("TSTART", "TSTOP", "ONTIME", "LIVETIME", "DEADC"),
     *("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT", "MUONEFF"),
@@ -37,20 +39,21 @@ class GadfWriter:
     Parameters
     ----------
     folder : Path
-        The store; it is there.
+        Folder of the store, which exists.
     site : Site
+        Position of the telescopes.
     """
 
     folder: Path
     site: Site
 
-    # cm², the same at all energies and offsets: a round number near those of real arrays at 1 TeV,
-    # and what the AEFF states.
+    # cm², the same at all energies and offsets, and written to the AEFF: a round number close to
+    # that of real arrays at 1 TeV.
     EFFECTIVE_AREA = 2e8
-    # What a store of ours holds, as regular expressions.
+    # Names of the files of a store, as regular expressions.
     FILES = (r"(hdu|obs)-index\.fits\.gz", r"data/simbg_obs_\d{6,}\.fits\.gz")
 
-    def write_run(self, row, events):
+    def write_run(self, row: Mapping[str, Any], events: Events) -> None:
         """Write one run: EVENTS, GTI and AEFF.
 
         Parameters
@@ -58,12 +61,13 @@ class GadfWriter:
         row : mapping
             The run, with the columns of `Scenario.table` (seconds, deg).
         events : Events
-            With times in s since `MJDREF`.
+            Events with times in s since `MJDREF`.
         """
         pointing = pointing_of(row, self.site)
-        ra, dec = pointing.fov_to_sky(events.fov_lon, events.fov_lat, events.time)
+        time = np.asarray(events.time, float)
+        ra, dec = pointing.fov_to_sky(events.fov_lon, events.fov_lat, time)
         table = QTable(
-            [np.arange(1, len(events) + 1), events.time, ra, dec, events.energy],
+            [np.arange(1, len(events) + 1), time, ra, dec, events.energy],
             names=("EVENT_ID", "TIME", "RA", "DEC", "ENERGY"),
             units=(None, "s", "deg", "deg", "TeV"),
         )
@@ -77,13 +81,13 @@ class GadfWriter:
         ]
         write_fits(path, hdus)
 
-    def write_index(self, table):
-        """Write ``obs-index`` and ``hdu-index`` for the runs that are written.
+    def write_index(self, table: Table) -> None:
+        """Write ``obs-index`` and ``hdu-index`` of the runs.
 
         Parameters
         ----------
         table : Table
-            From `Scenario.table`.
+            The runs that were written, from `Scenario.table`.
         """
         rows = [
             (int(obs_id), kind, hdu_class, "data", _file_name(obs_id), name)
@@ -127,7 +131,7 @@ def _site(site):
 
 
 def _aeff_hdu(row):
-    """The effective area of the simulation, the same everywhere; its header has the threshold."""
+    """The effective area of the simulation, a constant; the header contains the threshold."""
     energy, theta = ("ENERG", [0.01, 1.0, 10.0, 1000.0], "TeV"), ("THETA", [0.0, 3.0, 10.0], "deg")
     area = "EFFAREA", np.full((2, 3), 1e-4 * GadfWriter.EFFECTIVE_AREA), "m2"
     header = {

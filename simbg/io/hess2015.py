@@ -1,12 +1,14 @@
-"""Data stores of the 2015 H.E.S.S. scheme: a run list, and a folder for each run.
+"""Data stores in the H.E.S.S. scheme of 2015: a run list, and a folder for each run.
 
-``runinfo.fits`` in the base folder and, for each run, events and an effective
-area in ``run{lo}-{hi}/run{id}/`` with lo = 200 ⌊id / 200⌋ and hi = lo + 199.
+``runinfo.fits`` is in the base folder. Events and an effective area of each run are in
+``run{lo}-{hi}/run{id}/`` with lo = 200 ⌊id / 200⌋ and hi = lo + 199.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from astropy.table import QTable, Table
 
@@ -17,7 +19,7 @@ from simbg.sky.pointing import Site
 
 __all__ = ["HessStore", "HessWriter"]
 
-# 2015's names of our columns; the others are the same.
+# Column names in simbg → those of 2015; other columns have the same name in both.
 NAMES = {"RA_PNT": "RA", "DEC_PNT": "DEC", "ALT_PNT": "ALT", "AZ_PNT": "AZ"}
 UNITS = {**dict.fromkeys(NAMES.values(), "deg"), "ONTIME": "s"}
 COLUMNS = (
@@ -28,12 +30,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class HessStore:
-    """A store of the 2015 scheme, opened for reading.
+    """A store in the scheme of 2015, opened for reading.
 
     Parameters
     ----------
     path : path-like
-        The folder of ``runinfo.fits``.
+        Folder of ``runinfo.fits``.
     """
 
     path: Path
@@ -41,32 +43,33 @@ class HessStore:
     names = NAMES
 
     @cached_property
-    def table(self):
-        """The run list, with 2015's column names."""
+    def table(self) -> Table:
+        """The run list, with the column names of 2015."""
         needed = "OBS_ID", *NAMES.values()
         return tables.read_index(Path(self.path) / "runinfo.fits", needed, UNITS)
 
     @property
-    def run_ids(self):
-        """The runs that have events: there is no list of them but the run list."""
+    def run_ids(self) -> set[int]:
+        """OBS_ID of all runs with events; in this scheme, those of the run list."""
         return set(self.table["OBS_ID"].tolist())
 
-    def observations(self, table):
-        """The observations of some rows of `table`; events are read when asked for."""
+    def observations(self, table: Table) -> list[Observation]:
+        """The observations of some rows of `table`; events are read when they are needed."""
         return [self._observation(row) for row in table]
 
     def _observation(self, row):
         obs_id = int(row["OBS_ID"])
         path = _file_of(self.path, obs_id, "events")
         livetime = _keyword(path, "LIVETIME")
+        angles: dict[str, Any] = {key[:-4].lower(): float(row[c]) for key, c in NAMES.items()}
         return Observation(
             obs_id=obs_id,
             load=partial(_load_events, path),
             livetime=livetime,
-            # 2015's event lists have the livetime only; without a run list's word it is that.
+            # Event lists of 2015 have no ontime; if the run list has none either, livetime is used.
             ontime=float(row["ONTIME"]) if "ONTIME" in row.colnames else livetime,
             energy_threshold=_keyword(_file_of(self.path, obs_id, "aeff_2d"), "LO_THRES"),
-            **{ours[:-4].lower(): float(row[theirs]) for ours, theirs in NAMES.items()},
+            **angles,
         )
 
 
@@ -79,14 +82,14 @@ def _file_of(folder, obs_id, kind):
 
 @dataclass(frozen=True)
 class HessWriter:
-    """Writes a store of the 2015 scheme.
+    """Writes a store in the scheme of 2015.
 
     Parameters
     ----------
     folder : Path
-        The store; it is there.
-    site : Site
-        The scheme has no place for it.
+        Folder of the store, which exists.
+    site : Site, optional
+        Not used: the scheme does not contain it.
     """
 
     folder: Path
@@ -97,10 +100,15 @@ class HessWriter:
         r"run\d{6,}-\d{6,}/run\d{6,}/hess_(events|aeff_2d)_\d{6,}\.fits\.gz",
     )
 
-    def write_run(self, row, events):
-        """Write DETX, DETY and ENERGY of events, and a table whose header has the threshold.
+    def write_run(self, row: Mapping[str, Any], events: Events) -> None:
+        """Write DETX, DETY and ENERGY of events, and an empty AEFF table with the threshold.
 
-        Parameters as `simbg.io.gadf_writer.GadfWriter.write_run`.
+        Parameters
+        ----------
+        row : mapping
+            The run, with the columns of `Scenario.table` (seconds, deg).
+        events : Events
+            Events of the run.
         """
         obs_id = int(row["OBS_ID"])
         values = events.fov_lon, events.fov_lat, events.energy
@@ -115,8 +123,8 @@ class HessWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_fits(path, [hdu])
 
-    def write_index(self, table):
-        """Write ``runinfo.fits``, with 2015's names and order of columns."""
+    def write_index(self, table: Table) -> None:
+        """Write ``runinfo.fits`` of the runs in ``table``, with the columns of 2015."""
         runs = Table(table, meta={})
         runs.rename_columns(list(NAMES), list(NAMES.values()))
         header = {
@@ -138,7 +146,6 @@ def _load_events(path):
     with open_fits(path) as file:
         hdu = tables.first_table(file)
         read = partial(tables.column, hdu)
-        return Events(
-            read("ENERGY", "TeV", positive=True, default_unit=hdu.header.get("EUNIT")),
-            *(read(name, "deg", default_unit="deg") for name in ("DETX", "DETY")),
-        )
+        energy = read("ENERGY", "TeV", positive=True, default_unit=hdu.header.get("EUNIT"))
+        lon, lat = (read(name, "deg", default_unit="deg") for name in ("DETX", "DETY"))
+        return Events(energy, lon, lat)

@@ -1,8 +1,10 @@
-"""DS9 region files: reading and writing; the one place that parses them."""
+"""DS9 region files: reading and writing. No other module parses them."""
 
 import warnings
 from bisect import bisect_left
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -11,75 +13,82 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from simbg.errors import in_one_line
 from simbg.io.safe_files import new_file
-from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle
+from simbg.sky.regions import Ellipse, Polygon, Rectangle, Region, circle
 
 __all__ = ["read_circles", "read_regions", "to_sky_region", "write_regions"]
 
-# `regions` is imported where a file is read or written: it takes longer than most commands' work.
+# `regions` is imported where a file is read or written: the import is slower than most commands.
 SHAPES = "circle, ellipse, box, annulus, polygon or point on the sky"
 CENTRED = {"Ellipse": Ellipse, "Rectangle": Rectangle}
 KINDS = ("Point", "Circle", "Polygon", *CENTRED)
 
 
-def read_regions(path, radius=0.4):
+def read_regions(path: Path | str, radius: float = 0.4) -> tuple[Region, ...]:
     """Read the regions of a DS9 file.
 
     Parameters
     ----------
-    path : path
-        Circles, ellipses, boxes, annuli, polygons and points in any celestial frame. A minus
-        sign before a region changes nothing, text is ignored. A rotated shape keeps its
-        direction in the sky.
+    path : path-like
+        A file with circles, ellipses, boxes, annuli, polygons and points in any celestial frame. A
+        minus sign before a region is ignored, and so is text. A rotated shape keeps its direction
+        on the sky.
     radius : float
-        A point becomes a circle of this radius, deg.
+        Radius of the circle that replaces a point, deg.
 
     Returns
     -------
     tuple of Region
-        In the order of the file; of annuli with several rings, one each.
+        In the order of the file; annuli with several rings are separate regions.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If something in the file is not such a region, or there is none: a region lost would be
-        a contaminated sky kept.
+        If the file contains anything else, or no region: a region that is ignored would leave a
+        source in the background.
     """
-    found = _read(path, lambda shape, _: _region(shape, radius))
-    if not found:
+    results = _read(path, lambda shape, _: _region(shape, radius))
+    if not results:
         raise ValueError(f"{path}: got no regions, expected {SHAPES}")
-    return tuple(found)
+    return tuple(results)
 
 
-def read_circles(path):
-    """Read the circles around the regions of a DS9 file.
+def read_circles(path: Path | str) -> list[tuple[str, float, float, float]]:
+    """Read the circles about the regions of a DS9 file.
 
     Parameters
     ----------
-    path : path
-        As for `read_regions`, and with the same errors; but it may hold no region.
+    path : path-like
+        As for `read_regions`, with the same errors; the file may contain no region.
 
     Returns
     -------
     list of (name, ra, dec, radius)
-        The region's text, or else the file and the region's number; ICRS, deg. The radius of a
-        point is 0, that of a box half of its diagonal; the centre of a polygon is the mean of
+        The region's text, or the name of the file and the region's number; ICRS, deg. The radius
+        of a point is 0, that of a box half of its diagonal; the centre of a polygon is the mean of
         its vertices.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file contains anything else than regions, or a circle is not valid.
     """
 
     def convert(shape, number):
         ra, dec, radius = _circle(shape)
         if not (np.isfinite(ra + dec) and 0 <= radius <= 180):
             got = f"ra {ra}, dec {dec}, radius {radius} deg"
-            raise ValueError(f"got {got}, expected finite ones, the radius 0 to 180 deg")
+            raise ValueError(f"got {got}, expected finite values and a radius of 0 to 180 deg")
         return shape.meta.get("text") or f"{Path(path).name} region {number}", ra, dec, radius
 
     return _read(path, convert)
 
 
-def write_regions(path, regions):
-    """Write regions to a DS9 file, in ICRS, to 1e-9 deg."""
+def write_regions(path: Path | str, regions: Iterable[Region]) -> None:
+    """Write regions to a DS9 file, in ICRS, with a precision of 1e-9 deg."""
     from regions import Regions
 
     shapes = Regions([to_sky_region(region) for region in regions])
@@ -88,46 +97,46 @@ def write_regions(path, regions):
 
 
 def _read(path, convert):
-    """A list of ``convert(shape, number)`` for each shape of `regions` in a file, text left out."""
+    """List of ``convert(shape, number)`` for each shape of `regions` in a file, without text."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"regions: got {path}, expected a DS9 region file")
-    found = []
+        raise FileNotFoundError(f"regions: got {path}, expected an existing DS9 region file")
+    results = []
     for number, shape in enumerate(_parse(path), start=1):
         if _kind(shape) == "Text":
             continue
         try:
             if _kind(shape) not in KINDS:
                 raise ValueError(f"got {type(shape).__name__}, expected {SHAPES}")
-            found.append(convert(shape, number))
+            results.append(convert(shape, number))
         except ValueError as error:
             raise ValueError(f"{path}: region {number}: {error}") from error
-    return found
+    return results
 
 
 def _parse(path):
-    """The shapes as `regions` has them."""
+    """The shapes of a file, as objects of `regions`."""
     try:
         lines = path.read_text().splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: got bytes that are no text, expected DS9 regions") from error
-    shapes, error = _trial(lines)
-    if error is None:
+        raise ValueError(f"{path}: got a binary file, expected DS9 regions") from error
+    shapes, failure = _trial(lines)
+    if failure is None:
         return shapes
-    # What fails in a part fails in the whole
+    # Lines that fail also fail together with the lines after them: search the first such line
     bad = bisect_left(range(len(lines)), True, key=lambda n: _trial(lines[: n + 1])[1] is not None)
     number = len(_trial(lines[:bad])[0]) + 1
-    got = in_one_line(error)[:200]
-    raise ValueError(f"{path}: region {number}: got {got}, expected {SHAPES}") from error
+    got = in_one_line(failure)[:200]
+    raise ValueError(f"{path}: region {number}: got {got}, expected {SHAPES}") from failure
 
 
 def _trial(lines):
-    """What `regions` makes of these lines, and its complaint, of whatever type."""
+    """The shapes that `regions` reads from these lines, and its error of any type, or None."""
     from regions import Regions
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # it only warns when it skips what it does not know
+        # it skips unknown shapes with a warning only
         warnings.simplefilter("error", AstropyUserWarning)
         try:
             return Regions.parse("\n".join(lines), format="ds9"), None
@@ -140,13 +149,13 @@ def _kind(shape):
 
 
 def _size(shape, name):
-    """Of a shape or, in annuli, of the outer border, deg; 0 for what the shape does not have."""
+    """Size of a shape, or of the outer border of an annulus, deg; 0 if it has no such size."""
     value = getattr(shape, name, getattr(shape, f"outer_{name}", 0 * u.deg))
     return value.to_value(u.deg)
 
 
 def _region(shape, radius):
-    """One of ours for one of theirs."""
+    """The `Region` of a shape; ``radius`` is that for points, deg."""
     kind = _kind(shape)
     if kind == "Polygon":
         return Polygon(shape.vertices.icrs.ra.deg, shape.vertices.icrs.dec.deg)
@@ -155,7 +164,7 @@ def _region(shape, radius):
         return circle(*center, radius)
     if kind == "Circle":
         return circle(*center, _size(shape, "radius"), _size(shape, "inner_radius"))
-    # Angles turn from north to east in any frame: they differ by where its north is in ICRS
+    # Angles are from north to east in any frame: add the direction of its north in ICRS
     north = shape.center.directional_offset_by(0 * u.deg, 1 * u.deg).icrs
     angle = (shape.angle + shape.center.icrs.position_angle(north)).to_value(u.deg) % 360
     width, height, *hole = (
@@ -165,7 +174,7 @@ def _region(shape, radius):
 
 
 def _circle(shape):
-    """Centre and radius, deg, of a circle around one of theirs."""
+    """Centre and radius, deg, of a circle about a shape."""
     if _kind(shape) == "Polygon":
         vertices = shape.vertices.icrs
         center = SkyCoord(vertices.cartesian.mean(), frame="icrs")
@@ -176,17 +185,17 @@ def _circle(shape):
     return shape.center.icrs.ra.deg, shape.center.icrs.dec.deg, radius
 
 
-def to_sky_region(region):
-    """The region as a shape of the package `regions`, in ICRS."""
+def to_sky_region(region: Any) -> Any:
+    """A region as a shape of the package `regions`, in ICRS."""
     import regions as ds9
 
     if isinstance(region, Polygon):
         return ds9.PolygonSkyRegion(SkyCoord(list(region.ra), list(region.dec), unit="deg"))
-    center, angle = SkyCoord(region.ra, region.dec, unit="deg"), (region.angle * u.deg,)
-    kind, sizes = type(region).__name__, [region.width, region.height] * u.deg
-    holes = [region.inner_width, region.inner_height] * u.deg
+    center, angle = SkyCoord(region.ra, region.dec, unit="deg"), [region.angle * u.deg]
+    kind, sizes = type(region).__name__, u.Quantity([region.width, region.height], u.deg)
+    holes = u.Quantity([region.inner_width, region.inner_height], u.deg)
     if kind == "Ellipse" and sizes[0] == sizes[1] and holes[0] == holes[1]:
-        kind, sizes, holes, angle = "Circle", sizes[:1] / 2, holes[:1] / 2, ()
+        kind, sizes, holes, angle = "Circle", sizes[:1] / 2, holes[:1] / 2, []
     if not region.inner_width:
         return getattr(ds9, f"{kind}SkyRegion")(center, *sizes, *angle)
     both = np.stack([holes, sizes], axis=1).ravel()

@@ -1,4 +1,4 @@
-"""Opening and writing files so that nothing is lost, half-written, or different the next time."""
+"""Reading and writing files: complete files only, and the same bytes each time."""
 
 import gzip
 import io
@@ -8,8 +8,10 @@ import re
 import secrets
 import shutil
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
@@ -19,7 +21,7 @@ from simbg.parallel import heed_interrupts
 __all__ = ["finite_or_none", "new_directory", "new_file", "open_fits", "write_fits"]
 
 GZIP = b"\x1f\x8b"
-# What astropy only warns of, and what means that a part of the file is not there.
+# Warnings of astropy that mean that a part of the file is missing.
 DAMAGE = (
     "File may have been truncated",
     "Error validating header",
@@ -29,30 +31,38 @@ DAMAGE = (
 
 
 @contextmanager
-def new_file(path, overwrite=False):
-    """A temporary path that becomes ``path`` if all goes well, and vanishes if not.
+def new_file(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary path that is renamed to ``path`` at the end, or removed if there is an error.
 
     Parameters
     ----------
     path : path-like
+        The file to write.
     overwrite : bool
-        Replace a file that is there.
+        Whether to replace an existing file.
+
+    Yields
+    ------
+    Path
+        The temporary path, with the same ending.
 
     Raises
     ------
     OSError
-        If ``path`` is there and may not be replaced, or cannot be written.
+        If ``path`` exists and may not be replaced, or cannot be written.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        # Nor a device: to replace one, as root, would take it from the whole machine.
-        raise FileExistsError(f"{path} is no regular file, expected the name of a file to write")
+        # A device must not be replaced either: root would remove it from the system.
+        raise FileExistsError(
+            f"{path}: got a path that is not a regular file, expected a file name"
+        )
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+        raise FileExistsError(f"{path} exists; use --overwrite to replace it")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such directory to write {path.name} to")
-    # One part of the name stays: its ending says what format to write. It is known before there is
-    # anything of that name: an interrupt may come at any moment.
+        raise FileNotFoundError(f"{path.parent}: no such directory, expected one for {path.name}")
+    # The ending of the name stays the same, since it selects the format. The name is chosen before
+    # the file is created, so that it is removed if an interrupt comes at any moment.
     temporary = path.parent / f".{secrets.token_hex(8)}-{path.name}"
     try:
         with _named(path):
@@ -66,32 +76,42 @@ def new_file(path, overwrite=False):
 
 
 @contextmanager
-def new_directory(path, overwrite=False, ours=()):
-    """A temporary directory whose content becomes that of ``path`` if all goes well.
+def new_directory(
+    path: Path | str, overwrite: bool = False, ours: Sequence[str] = ()
+) -> Iterator[Path]:
+    """A temporary directory whose content replaces that of ``path`` at the end.
 
-    If not, it vanishes, and what was there stays as it was.
+    If there is an error, it is removed, and ``path`` is unchanged.
 
     Parameters
     ----------
     path : path-like
+        The directory to write.
     overwrite : bool
-        Replace what is there, if nothing but our own files is.
+        Whether to replace the content of ``path``, if all its files match ``ours``.
     ours : sequence of str
-        Regular expressions that match the relative paths of the files we write.
+        Regular expressions that match the relative paths of the files of simbg.
+
+    Yields
+    ------
+    Path
+        The temporary directory.
 
     Raises
     ------
     OSError
-        If ``path`` is there and may not be replaced, or cannot be written.
+        If ``path`` exists and may not be replaced, or cannot be written.
     """
     path = Path(path).resolve()
-    there = path if path.exists() else next(p for p in path.parents if p.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(f"{path}: {there} is a file, expected a directory or nothing")
-    if there == path and any(path.iterdir()):
+    existing = path if path.exists() else next(p for p in path.parents if p.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(
+            f"{path}: got the file {existing}, expected a directory or nothing"
+        )
+    if existing == path and any(path.iterdir()):
         _check_replaceable(path, overwrite, ours)
-    # Inside of a directory that is there: its parent need not be ours, nor the same disk.
-    temporary = there / f".simbg-{secrets.token_hex(8)}"
+    # Inside the existing directory: its parent may be read-only, or on another disk.
+    temporary = existing / f".simbg-{secrets.token_hex(8)}"
     try:
         with _named(path):
             os.mkdir(temporary, 0o700)
@@ -100,18 +120,23 @@ def new_directory(path, overwrite=False, ours=()):
         yield new
         heed_interrupts()
         with _named(path):
-            _replace_content(path, temporary) if there == path else _move(new, path)
+            _replace_content(path, temporary) if existing == path else _move(new, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def finite_or_none(value):
-    """A value for JSON, which has no NaN and no infinity: None in their place.
+def finite_or_none(value: Any) -> Any:
+    """A value for JSON, in which NaN and infinity are replaced by None.
 
     Parameters
     ----------
     value : object
-        Any that `json.dumps` takes; lists and dictionaries are searched.
+        Any value that `json.dumps` accepts; lists and dictionaries are searched.
+
+    Returns
+    -------
+    object
+        The same value without NaN and infinity; tuples become lists.
 
     Examples
     --------
@@ -125,10 +150,10 @@ def finite_or_none(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_fits(path, hdus, overwrite=False):
-    """Write HDUs, after an empty primary one if the first is a table.
+def write_fits(path: Path | str, hdus: Sequence[Any], overwrite: bool = False) -> None:
+    """Write HDUs to a file, after an empty primary HDU if the first one is a table.
 
-    With a name in .gz they are compressed, and the bytes are the same every time.
+    A file with a name in .gz is compressed; its bytes are the same each time.
     """
     if not isinstance(hdus[0], fits.PrimaryHDU):
         hdus = [fits.PrimaryHDU(), *hdus]
@@ -142,21 +167,28 @@ def write_fits(path, hdus, overwrite=False):
 
 
 @contextmanager
-def open_fits(path):
-    """An open HDU list; whatever is wrong with the file is one ValueError that names it.
+def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
+    """Open an HDU list; any error of the file becomes one ValueError with its name.
 
-    That holds for what is done with the file while it is open, too: a header or a
-    table that is damaged shows only when it is used.
+    This includes errors while the file is used, because some damaged headers and tables raise
+    errors only then.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, or its content is not as expected.
     """
     if not Path(path).is_file():
-        found = "got a folder, expected a file" if Path(path).is_dir() else "no such file"
-        raise FileNotFoundError(f"{path}: {found}")
+        got = "got a folder, expected a file" if Path(path).is_dir() else "no such file"
+        raise FileNotFoundError(f"{path}: {got}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             for message in DAMAGE:
                 warnings.filterwarnings("error", message, AstropyWarning)
-            # All of it, at once: a checksum is at the end, and so is what a cut takes away.
+            # Read the whole file now: checksums are at the end, and truncation removes the end.
             content = Path(path).read_bytes()
             if content.startswith(GZIP):
                 content = gzip.decompress(content)
@@ -168,33 +200,36 @@ def open_fits(path):
         if isinstance(error, ValueError):
             raise ValueError(f"{path}: {error}") from error
         reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
-        raise ValueError(f"{path}: not a readable FITS file of its kind ({reason})") from error
+        raise ValueError(f"{path}: got {reason}, expected a readable FITS file") from error
 
 
 def _check_replaceable(path, overwrite, ours):
     if not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+        raise FileExistsError(f"{path} exists; use --overwrite to replace its content")
     for file in sorted(p for p in path.rglob("*") if p.is_symlink() or not p.is_dir()):
         name = file.relative_to(path).as_posix()
         if not any(re.fullmatch(pattern, name) for pattern in ours):
-            raise FileExistsError(f"{path} holds {name}, which is none of ours: not replaced")
+            raise FileExistsError(
+                f"{path}: got {name}, which was not written by this command, expected only files "
+                "that it replaces; use another folder"
+            )
 
 
 def _move(new, path):
-    """Move a directory to a path; of parents that it makes none stay if it fails."""
-    made = [parent for parent in path.parents if not parent.exists()]
+    """Move a directory to a path; parent directories that it creates are removed on failure."""
+    created = [parent for parent in path.parents if not parent.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(new, path)
     except BaseException:
-        for parent in made:
+        for parent in created:
             if parent.is_dir():
                 parent.rmdir()
         raise
 
 
 def _replace_content(path, temporary):
-    """Put what is in ``temporary/new`` in the place of all else in ``path``."""
+    """Replace all other content of ``path`` by that of ``temporary/new``."""
     new, old = temporary / "new", temporary / "old"
     old.mkdir()
     moves = [(p, old / p.name) for p in path.iterdir() if p != temporary]
@@ -208,7 +243,7 @@ def _replace_content(path, temporary):
 
 @contextmanager
 def _named(path):
-    """Errors of the system name the path that the user gave, not a temporary one."""
+    """Replace the temporary path in the message of an OSError by the path that the user gave."""
     try:
         yield
     except OSError as error:

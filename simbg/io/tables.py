@@ -1,9 +1,12 @@
 """FITS tables: columns, edges of bins, rates and keywords, checked for presence, unit and value.
 
-Errors are ValueErrors without the name of the file: `simbg.io.safe_files.open_fits` adds it.
+Errors are ValueErrors without the name of the file; `simbg.io.safe_files.open_fits` adds it.
 """
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -16,7 +19,7 @@ from simbg.io.safe_files import open_fits
 __all__ = []
 
 RATE_UNIT = "s-1 MeV-1 sr-1"
-# Columns of rates: GADF's name, and that of CTA's first data challenge.
+# Columns of rates: the names in GADF, and in the first CTA data challenge.
 RATE_COLUMNS = {"BKG", "BGD"}
 GADF = {
     "HDUCLASS": "GADF",
@@ -24,60 +27,77 @@ GADF = {
     "HDUVERS": "0.3",
 }
 HDU_INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
-# Class of a background, but for what it depends on.
+# Class of a background; HDUCLAS4 is added for each format.
 GADF_BKG = {**GADF, "HDUCLAS1": "RESPONSE", "HDUCLAS2": "BKG", "HDUCLAS3": "FULL-ENCLOSURE"}
 
 
-def column(hdu, name, unit, positive=False, default_unit=None):
+def column(
+    hdu: fits.BinTableHDU,
+    name: str,
+    unit: str,
+    positive: bool = False,
+    default_unit: str | None = None,
+) -> np.ndarray:
     """Values of a column as float64 in ``unit``.
 
     Parameters
     ----------
     hdu : BinTableHDU
+        The table.
     name, unit : str
+        Name of the column, and unit of the result.
     positive : bool
-        Whether values must be above zero.
+        Whether all values must be above zero.
     default_unit : str, optional
-        For a column that names none; without it that is an error.
+        Unit of a column without one. By default a missing unit is an error.
 
     Returns
     -------
-    values : ndarray of float, shape (n_rows,)
+    ndarray of float, shape (n_rows,)
+        The values.
 
     Raises
     ------
     ValueError
-        If the column is missing, its unit does not convert, or a value is not a finite number.
+        If the column is missing, its unit cannot be converted, or a value is not valid.
     """
     if name not in hdu.columns.names:
         raise ValueError(f"{hdu.name}: got columns {hdu.columns.names}, expected {name}")
     data, where = hdu.data[name], f"{hdu.name}: {name}"
     if data.ndim != 1 or data.dtype.kind not in "iuf":
-        raise ValueError(f"{where} holds {data.dtype} {data.shape[1:]}, expected numbers")
+        raise ValueError(
+            f"{where}: got values of type {data.dtype} and shape {data.shape[1:]}, expected numbers"
+        )
     values = _in_unit(data, hdu.columns[name].unit or default_unit, unit, where)
     bad = ~np.isfinite(values) | ((values <= 0) & positive)
     if bad.any():
         expected = "finite and positive" if positive else "finite"
         raise ValueError(
-            f"{where}: {bad.sum()} of {bad.size} values are bad, the first {values[bad][0]}, "
-            f"expected {expected}"
+            f"{where}: got {bad.sum()} of {bad.size} values that are not {expected}, such as "
+            f"{values[bad][0]}, expected {expected} values"
         )
     return values
 
 
-def keyword(header, name):
-    """A number from a header; an error if it is missing, no number, or not finite."""
+def keyword(header: fits.Header, name: str) -> float:
+    """A number from a header.
+
+    Raises
+    ------
+    ValueError
+        If the keyword is missing, not a number, or not finite.
+    """
     got = header.get(name, "nothing")
     try:
         value = float(got)
     except (TypeError, ValueError):
         value = np.nan
     if not np.isfinite(value):
-        raise ValueError(f"keyword {name} is {got!r}, expected a finite number")
+        raise ValueError(f"keyword {name}: got {got!r}, expected a finite number")
     return value
 
 
-def first_table(file):
+def first_table(file: fits.HDUList) -> fits.BinTableHDU:
     """The first table of an open HDU list."""
     for hdu in file:
         if isinstance(hdu, fits.BinTableHDU):
@@ -85,22 +105,30 @@ def first_table(file):
     raise ValueError(f"got HDUs {[hdu.name for hdu in file]}, expected a table")
 
 
-def read_index(path, needed, units=None):
+def read_index(
+    path: Path | str, needed: Iterable[str], units: Mapping[str, str] | None = None
+) -> Table:
     """The first table of an index file.
 
     Parameters
     ----------
     path : path-like
-    needed : sequence of str
-        Columns that must be there.
+        The index file.
+    needed : iterable of str
+        Columns that the table must have.
     units : dict, optional
-        Column → unit; such a column, if there, is turned to floats in it. One
-        without a unit is taken to be in it.
+        Column → unit. Such a column, if it exists, is converted to floats in this unit; a column
+        without a unit is assumed to be in it.
 
     Returns
     -------
-    table : Table
-        Not masked; NaN and empty strings are what they are.
+    Table
+        Not masked: NaN and empty strings are unchanged.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or has another type or unit than expected.
     """
     with open_fits(path) as file:
         table = Table.read(first_table(file), mask_invalid=False)
@@ -109,7 +137,7 @@ def read_index(path, needed, units=None):
             if name not in table.colnames:
                 raise ValueError(f"got columns {table.colnames}, expected {name}")
         if (kind := table["OBS_ID"].dtype).kind not in "iu":
-            raise ValueError(f"OBS_ID is of type {kind}, expected whole numbers")
+            raise ValueError(f"OBS_ID: got values of type {kind}, expected integers")
         for name, unit in (units or {}).items():
             if name in table.colnames:
                 got = str(table[name].unit or unit)
@@ -117,15 +145,15 @@ def read_index(path, needed, units=None):
         return table
 
 
-def named_hdu(file, name):
-    """An HDU of an open HDU list."""
+def named_hdu(file: fits.HDUList, name: str) -> Any:
+    """The HDU of an open HDU list with this name."""
     if name not in file:
         raise ValueError(f"got HDUs {[hdu.name for hdu in file]}, expected {name}")
     return file[name]
 
 
-def find_rate(file):
-    """The first HDU with a column of background rates, and the column's name; or None."""
+def find_rate(file: fits.HDUList) -> tuple[fits.BinTableHDU, str] | None:
+    """The first HDU with a column of background rates, and the column's name; None without one."""
     for hdu in file:
         columns = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
         for name in RATE_COLUMNS.intersection(columns):
@@ -133,51 +161,65 @@ def find_rate(file):
     return None
 
 
-def read_rate(hdu, name, lengths):
-    """Rates in s-1 MeV-1 sr-1, their axes in the order of ``lengths``.
+def read_rate(hdu: fits.BinTableHDU, name: str, lengths: Mapping[str, int]) -> np.ndarray:
+    """Rates in s-1 MeV-1 sr-1, with axes in the order of ``lengths``.
 
     Parameters
     ----------
     hdu : BinTableHDU
-        Of one row.
+        A table with one row.
     name : str
-        Column.
+        Name of the column.
     lengths : dict
         Name of an axis → number of its bins.
+
+    Returns
+    -------
+    ndarray, shape tuple(lengths.values())
+        The rates.
+
+    Raises
+    ------
+    ValueError
+        If the shape of the column does not fit the axes.
     """
     data, axes = read_array(hdu, name, len(lengths)), list(lengths)
-    said = str(hdu.header.get(f"CREF{hdu.columns.names.index(name) + 1}", ""))
-    # Fastest first: as the file says, or else as GADF recommends, or as older files are.
-    for order in (re.findall(f"({'|'.join(axes)})_LO", said), axes, [*axes[1:], axes[0]]):
+    reference = str(hdu.header.get(f"CREF{hdu.columns.names.index(name) + 1}", ""))
+    # Fastest axis first: the order in the file's CREF, the one of GADF, the one of older files.
+    for order in (re.findall(f"({'|'.join(axes)})_LO", reference), axes, [*axes[1:], axes[0]]):
         slowest_first = order[::-1]
         if set(order) == set(axes) and data.shape == tuple(lengths[a] for a in slowest_first):
             data = data.transpose([slowest_first.index(axis) for axis in axes])
             return data * rate_factor(hdu.columns[name].unit)
-    raise ValueError(f"{name} of shape {data.shape}, expected {tuple(lengths.values())[::-1]}")
+    raise ValueError(f"{name}: got shape {data.shape}, expected {tuple(lengths.values())[::-1]}")
 
 
-def rate_factor(unit):
-    """Factor to our unit. More than one slash, as in CTA's 1/s/MeV/sr, is read from the left."""
+def rate_factor(unit: str | None) -> float:
+    """Factor from a unit to s-1 MeV-1 sr-1.
+
+    Several slashes, as in CTA's 1/s/MeV/sr, are read from left to right.
+    """
     first, *others = (unit or "").replace(" ", "").split("/")
     if len(others) < 2:
         return u.Unit(unit or "").to(RATE_UNIT)
     return (u.Unit(first) / np.prod([u.Unit(other) for other in others])).to(RATE_UNIT)
 
 
-def read_array(hdu, name, ndim):
-    """The array in the one row of a table; a single value comes without its dimensions."""
+def read_array(hdu: fits.BinTableHDU, name: str, ndim: int) -> np.ndarray:
+    """The array in the single row of a table; a scalar gets ``ndim`` dimensions of length 1."""
     data = np.array(hdu.data[name][0], float)
     return data if data.ndim else data.reshape((1,) * ndim)
 
 
-def read_axes(hdu, align):
-    """The axes of a cube from the edges in its table."""
+def read_axes(hdu: fits.BinTableHDU, align: str) -> Axes:
+    """The axes of a cube from the edges in its table; ``align`` is their alignment."""
     units = {"ENERG": "TeV", "DETX": "deg", "DETY": "deg"}
-    return Axes(*(read_edges(hdu, name, unit) for name, unit in units.items()), align=align)
+    energy, fov_lon, fov_lat = (read_edges(hdu, name, unit) for name, unit in units.items())
+    return Axes(energy, fov_lon, fov_lat, align=align)
 
 
-def read_edges(hdu, name, unit):
-    """Edges of the bins of an axis in ``unit``, which is also that of a column without one."""
+def read_edges(hdu: fits.BinTableHDU, name: str, unit: str) -> np.ndarray:
+    """Edges of the bins of an axis in ``unit``, which is assumed for columns without a unit."""
     ends = f"{name}_LO", f"{name}_HI"
     if not set(ends) <= set(hdu.columns.names):
         raise ValueError(f"{hdu.name}: got columns {hdu.columns.names}, expected {ends}")
@@ -187,15 +229,15 @@ def read_edges(hdu, name, unit):
     return np.append(low, high[-1])
 
 
-def cube_edge_columns(axes):
-    """As `edge_columns`, of the axes of a cube."""
+def cube_edge_columns(axes: Axes) -> list[tuple[str, np.ndarray, str]]:
+    """Columns of edges as `edge_columns` returns them, for the axes of a cube."""
     return edge_columns(
         ("DETX", axes.fov_lon, "deg"), ("DETY", axes.fov_lat, "deg"), ("ENERG", axes.energy, "TeV")
     )
 
 
-def edge_columns(*axes):
-    """Columns, for `one_row_hdu`, of lower and upper edges; of each axis a name, edges, a unit."""
+def edge_columns(*axes: tuple[str, Any, str]) -> list[tuple[str, np.ndarray, str]]:
+    """Columns of lower and upper edges for `one_row_hdu`; an axis is a name, edges and a unit."""
     return [
         (f"{name}_{end}", edges[part], unit)
         for name, edges, unit in axes
@@ -203,8 +245,8 @@ def edge_columns(*axes):
     ]
 
 
-def table_hdu(name, table, header=()):
-    """The HDU of an astropy table, with a name, or None, and more keywords."""
+def table_hdu(name: str | None, table: Table, header: Any = ()) -> fits.BinTableHDU:
+    """HDU of an astropy table, with a name (or None) and additional keywords."""
     hdu = fits.table_to_hdu(table)
     if name:
         hdu.name = name
@@ -212,14 +254,16 @@ def table_hdu(name, table, header=()):
     return hdu
 
 
-def one_row_hdu(name, columns, header=()):
-    """A binary table of (name, values, unit) columns of one row, each an array of any shape."""
-    made = []
+def one_row_hdu(
+    name: str, columns: Sequence[tuple[str, Any, str]], header: Any = ()
+) -> fits.BinTableHDU:
+    """Binary table with one row from (name, values, unit) columns: arrays of any shape."""
+    fits_columns = []
     for label, values, unit in columns:
         row = np.asarray(values, float, order="C")[None]
         dim = str(row.shape[:0:-1]).replace(" ", "") if row.ndim > 2 else None
-        made.append(fits.Column(label, f"{row.size}D", unit or None, dim=dim, array=row))
-    hdu = fits.BinTableHDU.from_columns(made, name=name)
+        fits_columns.append(fits.Column(label, f"{row.size}D", unit or None, dim=dim, array=row))
+    hdu = fits.BinTableHDU.from_columns(fits_columns, name=name)
     hdu.header.update(header)
     return hdu
 

@@ -203,7 +203,7 @@ def _write_new(folder, contents, overwrite):
     paths = {folder / name: content for name, content in contents.items()}
     changed = [p for p in paths if not (p.is_file() and p.read_bytes() == paths[p])]
     if not overwrite and (existing := [path for path in changed if path.exists()]):
-        raise FileExistsError(f"{existing[0]} exists and differs; --overwrite replaces it")
+        raise FileExistsError(f"{existing[0]} exists and differs; use --overwrite to replace it")
     for path in changed:
         with new_file(path, overwrite) as temporary:
             temporary.write_bytes(paths[path])

@@ -527,11 +527,11 @@ def test_from_challenge_to_scores(run, tmp_path, monkeypatch):
     assert run("challenge", "reveal", "blind", *models, "--jobs", 1)[0] == 0
     code, _, err = run("challenge", "reveal", "blind", *models[:2], "--jobs", 1)
     assert code == 2
-    assert "scores.json exists and differs; --overwrite replaces it" in err
+    assert "scores.json exists and differs; " in err
     # Nor does another challenge.
     code, _, err = run("challenge", "blind", *about)
     assert code == 2
-    assert "blind exists; --overwrite replaces it" in err
+    assert "blind exists; " in err
 
 
 @pytest.mark.parametrize(

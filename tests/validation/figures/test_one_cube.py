@@ -174,7 +174,7 @@ def test_command_line(tmp_path, cube, monkeypatch, capsys):
     assert sorted(os.listdir()) == ["a$x_$<b>.png", "there"]
     code, out, err = run("there/a$x_$<b>.fits.gz")
     assert (code, out) == (2, "")
-    assert "exists; --overwrite replaces it" in err
+    assert "exists; " in err
     assert run("there/a$x_$<b>.fits.gz", "--overwrite")[0] == 0
     code, _, err = run("there/a$x_$<b>.fits.gz", "--out", "b.jpg")
     assert (code, len(err.splitlines())) == (2, 1)
