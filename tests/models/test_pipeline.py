@@ -205,7 +205,7 @@ def test_runs_outside_of_all_groups_are_left_out(tmp_path, store, caplog):
 
 def test_no_run_in_a_group(tmp_path, store):
     selection = replace(EVERYWHERE, groups=Groups((0, 1), (0, 1)))
-    with pytest.raises(ValueError, match="got 12 runs .*group"):
+    with pytest.raises(ValueError, match=r"got 12 runs .*group"):
         reconstruct_store(store, tmp_path / "m", selection=selection)
     assert not list(tmp_path.iterdir())
 
