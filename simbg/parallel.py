@@ -1,13 +1,15 @@
-"""Executors: where work runs, and how far it has come."""
+"""Executors: run work in this process or in several ones, and show its progress."""
 
 import os
 import signal
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 from tqdm import tqdm
 
@@ -15,21 +17,21 @@ __all__ = ["announce", "heed_interrupts", "interruptible", "workers"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
 STAGES = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
-# Of what a stage has still to do, what one round of pieces is taken for: nobody knows how many
-# rounds there will be.
+# Estimated fraction of the remaining work of a stage that one call of `map` does: the number of
+# calls is unknown.
 ROUND = 0.25
-# Interrupts that came while `workers` were at work and that may not have been heeded.
-INTERRUPTS = []
-# In a worker: what an interrupt does in the process that gave the work.
-HANDLERS = []
+# Interrupts that came while `workers` were active, and that may not have been handled.
+INTERRUPTS: list[Any] = []
+# In a worker process: the handler of interrupts that was installed at its start.
+HANDLERS: list[Any] = []
 
 
 class Inline(Executor):
-    """Runs work where it stands, when it is asked for: no process, no thread."""
+    """Runs work in this process when it is submitted, without other processes or threads."""
 
-    def submit(self, fn, /, *args, **kwargs):
-        """Run now; the future is done."""
-        future = Future()
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        """Run the function now and return a future that is done."""
+        future: Future = Future()
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:
@@ -38,17 +40,20 @@ class Inline(Executor):
 
 
 class Watched(Executor):
-    """Passes work on to another executor and moves a progress bar for each piece done."""
+    """Passes work to another executor and moves a progress bar for each finished piece."""
 
-    def __init__(self, executor, label, unit, ahead, quiet=False):
+    def __init__(
+        self, executor: Executor, label: str, unit: str, ahead: int, quiet: bool = False
+    ) -> None:
         self.executor = executor
         self.ahead = ahead
-        self.label, self.weights, self.end = label, None, 0.0
-        # None: on a terminal only, as a log shows no bars. The time left is that at the mean speed.
-        look = {"leave": False, "bar_format": BAR, "smoothing": 0}
-        self.bar = tqdm(desc=label, unit=unit, disable=quiet or None, **look)
+        self.label, self.end = label, 0.0
+        self.weights: dict[str, float] | None = None
+        # None: a bar on a terminal only, not in a log. The remaining time is from the mean speed.
+        style = {"leave": False, "bar_format": BAR, "smoothing": 0}
+        self.bar = tqdm(desc=label, unit=unit, disable=quiet or None, **style)
 
-    def plan(self, weights):
+    def plan(self, weights: dict[str, float]) -> None:
         """Measure progress in stages from now on.
 
         Parameters
@@ -59,28 +64,30 @@ class Watched(Executor):
         self.weights = weights
         self.bar.total, self.bar.bar_format = sum(weights.values()), STAGES
 
-    def enter(self, stage):
-        """A stage begins, and so the last one has ended."""
+    def enter(self, stage: str) -> None:
+        """A stage begins, and the previous one has ended."""
         if self.weights is not None:
             self.bar.update(self.end - self.bar.n)
-            # What was not planned, or not asked for, is over at once.
+            # A stage that was not planned does not move the bar.
             if weight := self.weights.get(stage):
                 self.end += weight
                 self.bar.set_description_str(f"{self.label}, {stage}")
 
-    def submit(self, fn, /, *args, **kwargs):
-        """Submit to the executor behind."""
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        """Submit work to the wrapped executor."""
         return self.executor.submit(fn, *args, **kwargs)
 
-    def map(self, fn, *iterables, timeout=None, chunksize=1):
-        """Results in order, with ``ahead`` pieces under way: memory does not grow with the work.
+    def map(
+        self, fn: Callable, *iterables: Any, timeout: float | None = None, chunksize: int = 1
+    ) -> Iterator:
+        """Results in order, with at most ``ahead`` pieces in progress, which limits the memory.
 
-        When it ends, whatever the reason, nothing is under way any more: what it
-        wrote to can be taken away.
+        When it ends, for any reason, no piece is in progress any more, so that files they wrote
+        to can be removed.
         """
         work = list(zip(*iterables, strict=False))
         step = self._begin(len(work))
-        rest, pending = iter(work), deque()
+        rest, pending = iter(work), deque[Future]()
         try:
             while True:
                 heed_interrupts()
@@ -97,7 +104,7 @@ class Watched(Executor):
             wait(pending)
 
     def _begin(self, number):
-        """What each of so many pieces moves the bar by."""
+        """Distance that each of ``number`` pieces moves the bar."""
         if self.weights is not None:
             return ROUND * max(self.end - self.bar.n, 0.0) / max(number, 1)
         self.bar.total = (self.bar.total or 0) + number
@@ -106,24 +113,31 @@ class Watched(Executor):
 
 
 @contextmanager
-def workers(jobs=None, label="", unit=" runs", quiet=False):
+def workers(
+    jobs: int | None = None, label: str = "", unit: str = " runs", quiet: bool = False
+) -> Iterator[Watched]:
     """An executor with a progress bar.
 
     Parameters
     ----------
     jobs : int, optional
-        Number of processes; 1 works in this one, and the default is one a core.
+        Number of processes; with 1, work is done in this process. By default one per core.
     label, unit : str
-        What the bar calls the work.
+        Label of the bar, and unit of its pieces.
     quiet : bool
-        No bar.
+        Whether to show no bar.
+
+    Yields
+    ------
+    Executor
+        It is shut down at the end.
     """
     jobs = jobs or _n_cores()
     inline = jobs == 1
     executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_leave_interrupts)
     watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs, quiet=quiet)
     try:
-        with _interrupts_noted():
+        with _interrupts_recorded():
             yield watched
             heed_interrupts()
     finally:
@@ -131,17 +145,17 @@ def workers(jobs=None, label="", unit=" runs", quiet=False):
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def heed_interrupts():
-    """Raise `KeyboardInterrupt` if Ctrl-C came and its exception was lost in a destructor."""
+def heed_interrupts() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C came and its exception was lost in a destructor."""
     if INTERRUPTS:
         raise KeyboardInterrupt
 
 
 @contextmanager
-def _interrupts_noted():
-    """Ctrl-C raises `KeyboardInterrupt` and is noted, for a destructor may swallow the exception.
+def _interrupts_recorded():
+    """Record interrupts, because a KeyboardInterrupt that is raised in a destructor is lost.
 
-    Python only prints what a destructor raises; here it prints nothing of an interrupt.
+    Python only prints exceptions that a destructor raises; interrupts are not printed here.
     """
     handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
     main = threading.current_thread() is threading.main_thread()
@@ -149,16 +163,16 @@ def _interrupts_noted():
         yield
         return
 
-    def note(*about):
-        INTERRUPTS.append(about)
-        handler(*about)
+    def record(*arguments):
+        INTERRUPTS.append(arguments)
+        handler(*arguments)
 
-    def say(unraisable):
+    def report(unraisable):
         if not isinstance(unraisable.exc_value, KeyboardInterrupt):
             hook(unraisable)
 
-    signal.signal(signal.SIGINT, note)
-    sys.unraisablehook = say
+    signal.signal(signal.SIGINT, record)
+    sys.unraisablehook = report
     try:
         yield
     finally:
@@ -167,15 +181,15 @@ def _interrupts_noted():
         INTERRUPTS.clear()
 
 
-def announce(executor, stage):
-    """Tell an executor that shows progress what begins; to any other it is nothing."""
+def announce(executor: Executor | None, stage: str) -> None:
+    """Tell an executor with a progress bar that a stage begins; other executors ignore it."""
     if isinstance(executor, Watched):
         executor.enter(stage)
 
 
 @contextmanager
-def interruptible():
-    """A long wait that Ctrl-C ends in a worker, too; its other work is short and left to end."""
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a long wait in a worker process, where interrupts are ignored otherwise."""
     if not HANDLERS:
         yield
         return
@@ -187,11 +201,11 @@ def interruptible():
 
 
 def _leave_interrupts():
-    """Ctrl-C goes to all processes; the one that gave the work answers for all."""
+    """Ignore Ctrl-C in a worker: it is sent to all processes, and the main one handles it."""
     HANDLERS.append(signal.signal(signal.SIGINT, signal.SIG_IGN))
 
 
 def _n_cores():
-    """Cores that this process may use, where the system says so."""
+    """Number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
