@@ -1,5 +1,6 @@
 """Examples run: those of docstrings, of the README and of the pages beside the code."""
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -8,12 +9,14 @@ import shlex
 import shutil
 import types
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from support.sources import read_sources
 
 import simbg
 from simbg.axes import edition2015_axes
@@ -56,6 +59,13 @@ PAGES = [
     for path in sorted(ROOT.glob(pattern))
 ]
 SESSIONS = re.findall(r"@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text())
+
+
+# Modules whose parameters are not yet all described and typed.
+NOT_YET = ("simbg.axes", "simbg.cube", "simbg.cli", "simbg.io", "simbg.validation")
+DESCRIBED = [name for name in sorted(read_sources()) if not name.startswith(NOT_YET)]
+DESCRIBED += [f"simbg.io.{name}" for name in ("gadf_reader", "gadf_writer", "hess2015")]
+DESCRIBED += [f"simbg.io.{name}" for name in ("region_files", "safe_files", "tables")]
 
 
 def blocks_of_pages():
@@ -229,3 +239,51 @@ def parse(words):
         command.make_context(name, rest)
     else:
         make_bg_cube_models.command.make_context(program, rest)
+
+
+# Sections of a docstring whose entries need a description.
+SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Raises")
+
+
+def undescribed(text):
+    """(name, entry) for each entry in these sections that no indented description follows."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            lines, section = (ast.get_docstring(node) or "").splitlines(), None
+            for line, following in pairwise([*lines, ""]):
+                if following.strip() and not following.strip("- "):
+                    section = line
+                elif section not in SECTIONS or line.startswith(" ") or not line.strip("-"):
+                    continue
+                elif not following.startswith("    "):
+                    yield node.name, line
+
+
+def unannotated(text):
+    """Public functions and methods without the type of a parameter or of the result."""
+    todo = list(ast.parse(text).body)
+    while todo:
+        node = todo.pop()
+        name = getattr(node, "name", "_")
+        if isinstance(node, ast.ClassDef) and not name.startswith("_"):
+            todo += node.body
+        elif isinstance(node, ast.FunctionDef) and not name.startswith("_"):
+            arguments = ast.walk(node.args)
+            names = [a.arg for a in arguments if isinstance(a, ast.arg) and not a.annotation]
+            if node.returns is None or set(names) - {"self", "cls"}:
+                yield name
+
+
+@pytest.mark.parametrize("module", DESCRIBED)
+def test_parameters_are_described_and_typed(module):
+    text = read_sources()[module]
+    assert list(undescribed(text)) == []
+    assert list(unannotated(text)) == []
+
+
+def test_control_a_parameter_without_description_or_type_is_found():
+    section = "Parameters\n    ----------\n    x : float\n        Length, deg.\n    y : float\n"
+    text = f'def f(x: float, y) -> float:\n    """Add.\n\n    {section}    """\n    return x + y\n'
+    assert list(undescribed(text)) == [("f", "y : float")]
+    assert list(unannotated(text)) == ["f"]
+    assert list(unannotated(text.replace("y)", "y: float)"))) == []

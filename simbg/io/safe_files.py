@@ -77,7 +77,7 @@ def new_file(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_directory(
-    path: Path | str, overwrite: bool = False, ours: Sequence[str] = ()
+    path: Path | str, overwrite: bool = False, patterns: Sequence[str] = ()
 ) -> Iterator[Path]:
     """A temporary directory whose content replaces that of ``path`` at the end.
 
@@ -88,8 +88,8 @@ def new_directory(
     path : path-like
         The directory to write.
     overwrite : bool
-        Whether to replace the content of ``path``, if all its files match ``ours``.
-    ours : sequence of str
+        Whether to replace the content of ``path``, if all its files match ``patterns``.
+    patterns : sequence of str
         Regular expressions that match the relative paths of the files of simbg.
 
     Yields
@@ -109,7 +109,7 @@ def new_directory(
             f"{path}: got the file {existing}, expected a directory or nothing"
         )
     if existing == path and any(path.iterdir()):
-        _check_replaceable(path, overwrite, ours)
+        _check_replaceable(path, overwrite, patterns)
     # Inside the existing directory: its parent may be read-only, or on another disk.
     temporary = existing / f".simbg-{secrets.token_hex(8)}"
     try:
@@ -203,12 +203,12 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
         raise ValueError(f"{path}: got {reason}, expected a readable FITS file") from error
 
 
-def _check_replaceable(path, overwrite, ours):
+def _check_replaceable(path, overwrite, patterns):
     if not overwrite:
         raise FileExistsError(f"{path} exists; use --overwrite to replace its content")
     for file in sorted(p for p in path.rglob("*") if p.is_symlink() or not p.is_dir()):
         name = file.relative_to(path).as_posix()
-        if not any(re.fullmatch(pattern, name) for pattern in ours):
+        if not any(re.fullmatch(pattern, name) for pattern in patterns):
             raise FileExistsError(
                 f"{path}: got {name}, which was not written by this command, expected only files "
                 "that it replaces; use another folder"

@@ -87,7 +87,7 @@ def keyword(header: fits.Header, name: str) -> float:
     ValueError
         If the keyword is missing, not a number, or not finite.
     """
-    got = header.get(name, "nothing")
+    got = header.get(name)
     try:
         value = float(got)
     except (TypeError, ValueError):

@@ -213,8 +213,8 @@ def _read_table(path, without_position="error"):
     radius[np.isnan(radius)] = 0
     numbered = [f"{path.name} row {row + 1}" for row in range(len(table))]
     names = [str(name) for name in next((columns[k] for k in NAMES if k in columns), numbered)]
-    keep = np.isfinite(ra + dec) | (without_position != "drop")
-    return Sources(np.array(names, str)[keep], ra[keep], dec[keep], radius[keep])
+    valid = np.isfinite(ra + dec) | (without_position != "drop")
+    return Sources(np.array(names, str)[valid], ra[valid], dec[valid], radius[valid])
 
 
 def _degrees(column):

@@ -105,8 +105,8 @@ def _write_index(folder, store, obs_ids, outdir):
     # Models that are already in the store are replaced.
     hdus = hdus[[kind.strip().lower() != "bkg" for kind in hdus["HDU_TYPE"]]]
     hdus["FILE_DIR"] = [os.path.join(to_store, name.strip()) for name in hdus["FILE_DIR"]]
-    ours = [(i, "bkg", "bkg_3d", ".", _file_name(i), "BACKGROUND") for i in obs_ids]
-    index = vstack([hdus, Table(rows=ours, names=INDEX)])
+    models_index = [(i, "bkg", "bkg_3d", ".", _file_name(i), "BACKGROUND") for i in obs_ids]
+    index = vstack([hdus, Table(rows=models_index, names=INDEX)])
     index = index[np.argsort(index["OBS_ID"], kind="stable")]
     runs = store.table[np.isin(store.table["OBS_ID"], obs_ids)]
     for kind, table in (("hdu", index), ("obs", runs)):

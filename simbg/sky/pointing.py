@@ -287,8 +287,8 @@ def altaz_to_radec(
     alts, azs, mjds = (array.ravel() for array in arrays)
     boost, local, _ = earth(mjds, site)
     north, east, up, scale = null_vectors(azs, alts)
-    seen = np.einsum("nji,jn->ni", local, np.stack([east, north, up]))
-    sky = np.linalg.solve(boost, np.column_stack([seen, scale])[..., None])
+    horizontal = np.einsum("nji,jn->ni", local, np.stack([east, north, up]))
+    sky = np.linalg.solve(boost, np.column_stack([horizontal, scale])[..., None])
     ra, dec = to_angles(*sky[:, :3, 0].T)
     return _positive(ra).reshape(arrays[0].shape), dec.reshape(arrays[0].shape)
 

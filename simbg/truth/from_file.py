@@ -183,8 +183,8 @@ class CubeTruth(Truth):
         log_rate = np.log(self.average, out=np.full(self.axes.shape, np.nan), where=positive)
         log_energy = np.log(self.axes.energy_center)[:, None, None]
         here = np.stack(np.broadcast_arrays(log_energy, log_rate))
-        beside = np.pad(here, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=np.nan)
-        above, below = (np.where(np.isnan(x[1]), here, x) for x in (beside[:, 2:], beside[:, :-2]))
+        padded = np.pad(here, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=np.nan)
+        above, below = (np.where(np.isnan(x[1]), here, x) for x in (padded[:, 2:], padded[:, :-2]))
         run, rise = above - below
         slope = np.divide(rise, run, out=np.zeros(run.shape), where=positive & (run > 0))
         return 1 + np.clip(slope, -INDEX_MAX, INDEX_MAX)

@@ -155,7 +155,7 @@ SPOILT = {
     "no EVENTS": ("gadf", EVENTS, rename_hdu, "got HDUs.*OTHER.*expected EVENTS"),
     "no ENERGY": ("gadf", EVENTS, lose_column("ENERGY"), "got columns.*expected ENERGY"),
     "no TIME": ("gadf", EVENTS, lose_column("TIME"), "got columns.*expected TIME"),
-    "no site": ("gadf", EVENTS, lose_keyword("GEOLON"), "GEOLON.*'nothing', expected"),
+    "no site": ("gadf", EVENTS, lose_keyword("GEOLON"), "GEOLON.*None, expected"),
     "site is text": ("gadf", EVENTS, set_keyword("GEOLON", "x"), "GEOLON.*'x', expected"),
     "site off the Earth": ("gadf", EVENTS, set_keyword("GEOLAT", 95.0), "lat: got 95"),
     "pointing off the sky": ("gadf", EVENTS, set_keyword("DEC_PNT", -95.0), "dec: got -95"),
@@ -224,12 +224,12 @@ SPOILT = {
     "hess events cut": ("hess", HESS_EVENTS, cut(0.6), "readable FITS"),
     "hess events cut in data": ("hess", HESS_EVENTS, cut_plain(15000), "readable FITS"),
     "hess no table": ("hess", HESS_EVENTS, only_image, "got HDUs .*, expected a table"),
-    "hess no LIVETIME": ("hess", HESS_EVENTS, lose_keyword("LIVETIME"), "LIVETIME.*'nothing'"),
+    "hess no LIVETIME": ("hess", HESS_EVENTS, lose_keyword("LIVETIME"), "LIVETIME.*None"),
     "hess no DETX": ("hess", HESS_EVENTS, lose_column("DETX"), "got columns.*expected DETX"),
     "hess DETX in m": ("hess", HESS_EVENTS, set_unit("DETX", "m"), "'m', expected deg"),
     "hess energy NaN": ("hess", HESS_EVENTS, set_energy(np.nan), "nan, expected finite"),
     "hess aeff missing": ("hess", HESS_AEFF, os.unlink, "hess_aeff_2d_000002.*no such file"),
-    "hess no LO_THRES": ("hess", HESS_AEFF, lose_keyword("LO_THRES"), "LO_THRES.*'nothing'"),
+    "hess no LO_THRES": ("hess", HESS_AEFF, lose_keyword("LO_THRES"), "LO_THRES.*None"),
 }
 
 
@@ -275,8 +275,8 @@ USAGE = {
     "object": (["reconstruct", "S", "out", "--method", "no:Thing"], "'no:Thing' cannot be loaded"),
     "scheme": (["reconstruct", "S", "out", "--scheme", "cta"], "'cta' is not one of"),
     "wrong scheme": (["reconstruct", "S", "out", "--scheme", "hess"], "expected runinfo.fits"),
-    "no store": (["reconstruct", "nowhere", "out"], "nowhere: got no data store there, expected"),
-    "store is a file": (["reconstruct", "S/obs-index.fits.gz", "out"], "got no data store there"),
+    "no store": (["reconstruct", "nowhere", "out"], "nowhere: got no data store .*expected"),
+    "store is a file": (["reconstruct", "S/obs-index.fits.gz", "out"], "got no data store"),
     "no argument": (["reconstruct", "S"], "Missing argument 'OUTDIR'"),
     "option": (["reconstruct", "S", "out", "--colour"], "No such option.*--colour"),
     "jobs": (["reconstruct", "S", "out", "--jobs", "0"], "0 is not in the range"),
@@ -286,14 +286,14 @@ USAGE = {
     "region missing": (["reconstruct", "S", "out", "--exclude", "no.reg"], "no.reg, expected"),
     "into input": (["reconstruct", "S", "S", "--overwrite"], "input"),
     "over input": (["reconstruct", "S", "S/..", "--overwrite"], "input"),
-    "under a file": (["reconstruct", "S", "S/obs-index.fits.gz/out"], "gz is a file, expected a"),
+    "under a file": (["reconstruct", "S", "S/obs-index.fits.gz/out"], "gz, expected a"),
     "not a disk": (["reconstruct", "S", "/proc/out"], "/proc/out: cannot be written"),
     "command": (["rebuild"], "No such command 'rebuild'"),
     "scenario": (["simulate", "out", "--scenario", "x"], "scenario: got 'x', expected one of seed"),
     "simulate scheme": (["simulate", "out", "--scheme", "x"], "'x' is not one of"),
     "no runs": (["simulate", "out", "--runs", "0"], "0 is not in the range"),
     "seed": (["simulate", "out", "--seed", "-1"], "-1 is not in the range"),
-    "simulate under a file": (["simulate", "S/obs-index.fits.gz/o", "--runs", "1"], "is a file"),
+    "simulate under a file": (["simulate", "S/obs-index.fits.gz/o", "--runs", "1"], "got the file"),
     "model": (["truth", "out.fits", "--model", "x"], "scenario: got 'x', expected one of"),
     "truth nowhere": (["truth", "no/out.fits"], "no such directory"),
     "truth folder": (["truth", ".", "--overwrite"], "regular file, expected"),
@@ -429,7 +429,8 @@ def test_runs_without_events_to_count_are_exposure(place, run, scheme, method, w
     arguments = ["--exclude", "none", "--obs-ids", place / "ids.txt", "--method", method]
     code, out, err = run("reconstruct", place / scheme, "out", *arguments)
     assert code == 0
-    assert err == "WARNING group 21: no event above threshold and inside the axes\n"
+    assert err.startswith("WARNING group 21: no event")
+    assert err.count("\n") == 1
     assert re.search(r"1 runs +0 events", out)
     (name,) = [
         name for name in left_in("out") if name.endswith("_table.fits.gz") and "cube" in name
@@ -449,7 +450,7 @@ def test_threshold_above_all_energies(place, run, method):
     arguments = ["--exclude", "none", "--method", method]
     code, out, err = run("reconstruct", place / "gadf", "out", *arguments)
     assert code == 0
-    assert "no event above threshold and inside the axes" in err
+    assert "no event" in err
     assert "0 events" in out
 
 
