@@ -87,7 +87,7 @@ BAD = {
     "GTI early": (gti([-500, 1180]), "outside of the run"),
     "GTI backwards": (gti([900, 100]), "start before stop"),
     "no GTI": (gti(), "expected 1 or more"),
-    "GTIs of half of ONTIME": (gti([0, 840]), "840.000 s in all and ONTIME 1680.000 s"),
+    "GTIs of half of ONTIME": (gti([0, 840]), "840.000 s and ONTIME 1680.000 s"),
     "livetime above ontime": (index(LIVETIME=1800.0), "livetime 1800.0 s and ontime 1680.0 s"),
     "no livetime": (index(LIVETIME=0.0), "0 < livetime"),
     "at the horizon": (index(ALT_PNT=0.0), "altitude 0.0 deg"),
