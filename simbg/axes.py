@@ -5,11 +5,17 @@ in TeV and angles in deg; volumes are in MeV sr, so that counts ÷ livetime ÷
 volume is a rate in s-1 MeV-1 sr-1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
+from typing import Any
 
 import boost_histogram as bh
 import numpy as np
+from numpy.typing import ArrayLike
+
+from simbg.quantities import bare_coordinates, in_unit
 
 __all__ = ["MEV_PER_TEV", "Axes", "edition2015_axes"]
 
@@ -19,18 +25,22 @@ ENERGY_MAX_2015 = 80.0  # TeV
 CHUNK = 1 << 16
 # Edges this close to an even spacing (in bins) are even: arithmetic instead of a search.
 EVEN = 1e-9
+UNITS = {"energy": "TeV", "fov_lon": "deg", "fov_lat": "deg"}
 
 
 @dataclass(frozen=True, eq=False)
 class Axes:
     """Bin edges of a background cube in one field-of-view frame.
 
+    `Axes.regular` makes evenly spaced ones. Edges are given as Quantities of any unit, or as bare
+    numbers in TeV and deg; in an `Axes` they are bare numbers.
+
     Parameters
     ----------
-    energy : array_like, shape (n_energy + 1,)
-        Edges in TeV, increasing and positive.
-    fov_lon, fov_lat : array_like, shape (n_fov_lon + 1,), (n_fov_lat + 1,)
-        Edges in deg, increasing. ``fov_lon`` increases with decreasing azimuth
+    energy : array_like or Quantity, shape (n_energy + 1,)
+        Edges, increasing and positive.
+    fov_lon, fov_lat : array_like or Quantity, shape (n_fov_lon + 1,), (n_fov_lat + 1,)
+        Edges, increasing. ``fov_lon`` increases with decreasing azimuth
         (ALTAZ) or right ascension (RADEC), ``fov_lat`` with altitude or declination.
     align : {"ALTAZ", "RADEC"}
         What the field of view is aligned with.
@@ -38,7 +48,8 @@ class Axes:
     Raises
     ------
     ValueError
-        If edges are too few, not finite, not increasing, or outside the sphere.
+        If edges are too few, not finite, not increasing, or outside the sphere, or have a unit
+        that is neither of energy nor of angle.
 
     Examples
     --------
@@ -47,6 +58,10 @@ class Axes:
     (2, 3, 4)
     >>> axes.fov_lon_center
     array([-1.,  1.,  3.])
+
+    >>> from astropy import units as u
+    >>> Axes([100, 1000, 10000] * u.GeV, [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+    <Axes 2 × 3 × 4 bins: energy 0.1 to 10 TeV, fov_lon -2 to 4 deg, fov_lat -1 to 3 deg, ALTAZ>
     """
 
     energy: np.ndarray
@@ -54,11 +69,12 @@ class Axes:
     fov_lat: np.ndarray
     align: str = "ALTAZ"
 
-    def __post_init__(self):
-        for name in ("energy", "fov_lon", "fov_lat"):
-            edges = np.array(getattr(self, name), dtype=float)
+    def __post_init__(self) -> None:
+        for name, unit in UNITS.items():
+            edges = np.array(in_unit(getattr(self, name), unit, f"{name} edges"), dtype=float)
             if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
-                raise ValueError(f"{name} edges: got {edges}, expected 2 or more, increasing")
+                got = np.array2string(edges, threshold=8, max_line_width=1000).replace("\n", "")
+                raise ValueError(f"{name} edges: got {got}, expected 2 or more, increasing")
             edges.flags.writeable = False
             object.__setattr__(self, name, edges)
         if not (self.energy[0] > 0 and np.isfinite(self.energy[-1])):
@@ -68,67 +84,167 @@ class Axes:
         if self.align not in ("ALTAZ", "RADEC"):
             raise ValueError(f"alignment: got {self.align!r}, expected 'ALTAZ' or 'RADEC'")
 
+    @classmethod
+    def regular(cls, energy: Sequence[Any], fov: Sequence[Any], align: str = "ALTAZ") -> "Axes":
+        """Axes whose bins are even: energies in their logarithm, angles symmetric about 0.
+
+        Parameters
+        ----------
+        energy : (min, max, number of bins)
+            The energies are Quantities, or bare numbers in TeV.
+        fov : (half width, number of bins), or a pair of these
+            Of both angles, or of fov_lon and of fov_lat. The widths are Quantities, or bare
+            numbers in deg.
+        align : {"ALTAZ", "RADEC"}
+            What the field of view is aligned with.
+
+        Examples
+        --------
+        >>> from astropy import units as u
+        >>> Axes.regular(energy=(100 * u.GeV, 50 * u.TeV, 20), fov=(3.5 * u.deg, 30)).shape
+        (20, 30, 30)
+        >>> Axes.regular((0.1, 50, 20), fov=((3.5, 30), (2, 16))).shape
+        (20, 30, 16)
+        """
+        try:
+            pairs: Any = fov if isinstance(fov[0], list | tuple) else (fov, fov)
+            (low, high, n_energy), ((lon, n_lon), (lat, n_lat)) = energy, pairs
+            numbers = [index(n) + 1 for n in (n_energy, n_lon, n_lat)]
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"regular axes: got energy {energy} and fov {fov}, expected (min, max, number of "
+                "bins) and (half width, number of bins)"
+            ) from None
+        low, high = (in_unit(value, "TeV", "energy") for value in (low, high))
+        if not 0 < low < high:
+            raise ValueError(f"energy: got {low} to {high} TeV, expected 0 < min < max")
+        lon, lat = (in_unit(value, "deg", "half width of the field") for value in (lon, lat))
+        fov_lon, fov_lat = (
+            np.linspace(-w, w, n) for w, n in zip((lon, lat), numbers[1:], strict=True)
+        )
+        return cls(np.geomspace(low, high, numbers[0]), fov_lon, fov_lat, align)
+
+    def __repr__(self) -> str:
+        bins = " × ".join(map(str, self.shape))
+        ends = (
+            f"{name} {edges[0]:.4g} to {edges[-1]:.4g} {unit}"
+            for (name, unit), edges in zip(UNITS.items(), self.edges, strict=True)
+        )
+        return f"<Axes {bins} bins: {', '.join(ends)}, {self.align}>"
+
     @property
-    def shape(self):
+    def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Edges of energy (TeV), fov_lon and fov_lat (deg)."""
+        return self.energy, self.fov_lon, self.fov_lat
+
+    def slice_by_energy(self, energy_min: Any = None, energy_max: Any = None) -> slice:
+        """The energy bins that lie completely between two energies.
+
+        Parameters
+        ----------
+        energy_min, energy_max : Quantity or float, optional
+            Bare numbers are in TeV. By default there is no bound.
+
+        Returns
+        -------
+        slice
+            Of the energy bins.
+
+        Raises
+        ------
+        ValueError
+            If no bin lies between the two.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10, 100], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> axes.slice_by_energy("500 GeV", "100 TeV")
+        slice(1, 3, None)
+        """
+        low, high = (
+            default if bound is None else in_unit(bound, "TeV", name)
+            for name, bound, default in (
+                ("energy_min", energy_min, 0.0),
+                ("energy_max", energy_max, np.inf),
+            )
+        )
+        # An edge that is meant is met: its last digits may be those of another unit.
+        inside = (self.energy[:-1] >= low * (1 - EVEN)) & (self.energy[1:] <= high * (1 + EVEN))
+        found = np.flatnonzero(inside)
+        if not found.size:
+            raise ValueError(
+                f"energy slice: got {low:g} to {high:g} TeV, expected one or more of the bins "
+                f"between the edges {self.energy.round(6).tolist()} TeV"
+            )
+        return slice(int(found[0]), int(found[-1]) + 1)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
         """Number of bins, ``(n_energy, n_fov_lon, n_fov_lat)``."""
         return self.energy.size - 1, self.fov_lon.size - 1, self.fov_lat.size - 1
 
     @property
-    def energy_center(self):
+    def energy_center(self) -> np.ndarray:
         """Logarithmic bin centres in TeV, shape (n_energy,)."""
         return np.sqrt(self.energy[1:] * self.energy[:-1])
 
     @property
-    def fov_lon_center(self):
+    def fov_lon_center(self) -> np.ndarray:
         """Bin centres in deg, shape (n_fov_lon,)."""
         return 0.5 * (self.fov_lon[1:] + self.fov_lon[:-1])
 
     @property
-    def fov_lat_center(self):
+    def fov_lat_center(self) -> np.ndarray:
         """Bin centres in deg, shape (n_fov_lat,)."""
         return 0.5 * (self.fov_lat[1:] + self.fov_lat[:-1])
 
     @property
-    def offset(self):
+    def offset(self) -> np.ndarray:
         """Plane distance √(lon² + lat²) of pixel centres in deg, (n_fov_lon, n_fov_lat)."""
         return np.hypot(self.fov_lon_center[:, None], self.fov_lat_center)
 
     @cached_property
-    def solid_angle(self):
+    def solid_angle(self) -> np.ndarray:
         """Exact solid angle of each pixel, Δlon · Δ(sin lat), in sr, (n_fov_lon, n_fov_lat)."""
         return np.deg2rad(np.diff(self.fov_lon))[:, None] * np.diff(
             np.sin(np.deg2rad(self.fov_lat))
         )
 
     @property
-    def flat_solid_angle(self):
+    def flat_solid_angle(self) -> np.ndarray:
         """Δlon · Δlat in sr, as the 2015 tool took it: too large by 1 / cos(lat)."""
         return np.deg2rad(np.diff(self.fov_lon))[:, None] * np.deg2rad(np.diff(self.fov_lat))
 
     @cached_property
-    def volume(self):
+    def volume(self) -> np.ndarray:
         """ΔE · ΔΩ of each bin in MeV sr, full shape."""
         return MEV_PER_TEV * np.diff(self.energy)[:, None, None] * self.solid_angle
 
     @property
-    def flat_volume(self):
+    def flat_volume(self) -> np.ndarray:
         """As `volume`, with `flat_solid_angle`."""
         return MEV_PER_TEV * np.diff(self.energy)[:, None, None] * self.flat_solid_angle
 
-    def same_as(self, other, rtol=1e-9):
-        """Whether both have the same edges (to ``rtol`` of a bin) and alignment."""
+    def same_as(self, other: "Axes", rtol: float = 1e-9) -> bool:
+        """Whether both have the same edges and alignment.
+
+        Parameters
+        ----------
+        other : Axes
+            The axes to compare with.
+        rtol : float
+            Largest difference of edges, as a fraction of a bin.
+        """
         return self.align == other.align and all(
             a.size == b.size
             and np.all(np.abs(a - b)[1:] <= rtol * np.diff(a))
             and abs(a[0] - b[0]) <= rtol * (a[1] - a[0])
-            for a, b in (
-                (self.energy, other.energy),
-                (self.fov_lon, other.fov_lon),
-                (self.fov_lat, other.fov_lat),
-            )
+            for a, b in zip(self.edges, other.edges, strict=True)
         )
 
-    def fill(self, energy, fov_lon, fov_lat, energy_min=None):
+    def fill(
+        self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, energy_min: Any = None
+    ) -> np.ndarray:
         """Count events in bins; a bin holds its lower edge and not its upper.
 
         Where edges are evenly spaced (energies: in ln E) the bin is calculated and not
@@ -137,14 +253,15 @@ class Axes:
 
         Parameters
         ----------
-        energy, fov_lon, fov_lat : ndarray, shape (n_events,)
-            TeV and deg. Events outside the axes are left out.
-        energy_min : float, optional
+        energy, fov_lon, fov_lat : ndarray or Quantity, shape (n_events,)
+            Bare numbers are in TeV and deg. Events outside the axes are left out.
+        energy_min : float or Quantity, optional
             Events below it (TeV) are left out, too.
 
         Returns
         -------
-        counts : ndarray of int64, full shape
+        counts : ndarray of int64, shape of the axes
+            Number of events in each bin.
 
         Examples
         --------
@@ -153,27 +270,29 @@ class Axes:
         array([[0, 1],
                [0, 1]])
         """
+        columns = [np.asarray(values) for values in bare_coordinates(energy, fov_lon, fov_lat)]
+        energy_min = in_unit(energy_min, "TeV", "energy_min")
         log_axis = _even(np.log(self.energy))
         axes = (
             log_axis or bh.axis.Variable(self.energy),
             *map(_axis, (self.fov_lon, self.fov_lat)),
         )
         histogram = bh.Histogram(*axes, storage=bh.storage.Int64())
-        for start in range(0, len(energy), CHUNK):
-            part = slice(start, start + CHUNK)
-            values = np.asarray(energy[part], float), fov_lon[part], fov_lat[part]
+        for start in range(0, len(columns[0]), CHUNK):
+            values = [column[start : start + CHUNK] for column in columns]
+            values[0] = values[0].astype(float)
             if energy_min is not None:
                 keep = values[0] >= energy_min
-                values = tuple(value[keep] for value in values)
+                values = [value[keep] for value in values]
             if log_axis:
                 # An energy of zero or below is outside as any other.
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    values = np.log(values[0]), *values[1:]
+                    values[0] = np.log(values[0])
             histogram.fill(*(np.asarray(value, float) for value in values))
         return histogram.values().astype(np.int64)
 
 
-def edition2015_axes(n_obs=100, energy_min=0.1):
+def edition2015_axes(n_obs: int = 100, energy_min: Any = 0.1) -> Axes:
     """The binning of the 2015 tool, which coarsens below 100 observations.
 
     20 × 60 × 60 bins over 0.1–80 TeV and ±0.07 rad; below 100 observations
@@ -184,8 +303,8 @@ def edition2015_axes(n_obs=100, energy_min=0.1):
     ----------
     n_obs : int
         Number of observations that will be stacked.
-    energy_min : float
-        Lowest energy in TeV (`michi` takes the lowest threshold of the group).
+    energy_min : float or Quantity
+        Lowest energy; a bare number is in TeV (`michi` takes the lowest threshold of the group).
 
     Examples
     --------
@@ -194,6 +313,7 @@ def edition2015_axes(n_obs=100, energy_min=0.1):
     >>> edition2015_axes(n_obs=40).shape
     (14, 36, 36)
     """
+    energy_min = in_unit(energy_min, "TeV", "lowest energy")
     if not 0 < energy_min < ENERGY_MAX_2015:
         raise ValueError(
             f"lowest energy: got {energy_min} TeV, expected more than 0 and less than "

@@ -1,32 +1,42 @@
 """A background cube: the rate over energy, fov_lon and fov_lat, and what it was made from."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simbg.axes import Axes
+from simbg.quantities import convert_fields
+
+if TYPE_CHECKING:
+    from gammapy.irf import Background3D
+    from matplotlib.figure import Figure
 
 __all__ = ["BackgroundCube"]
 
 CLOCKS = ("livetime", "ontime")
+RATE_UNIT = "s-1 MeV-1 sr-1"
 
 
 @dataclass(frozen=True, eq=False)
 class BackgroundCube:
     """Background rate averaged over each bin.
 
-    Every array has the shape of ``axes``: (n_energy, n_fov_lon, n_fov_lat).
+    Every array has the shape of ``axes``: (n_energy, n_fov_lon, n_fov_lat). Arrays are given as
+    Quantities of any unit, or as bare numbers in the unit below; in a cube they are bare numbers.
 
     Parameters
     ----------
     axes : Axes
-    rate : ndarray
+        The edges of the bins.
+    rate : ndarray or Quantity
         s-1 MeV-1 sr-1, per second of ``clock``. NaN where there was no exposure.
-    rate_error : ndarray, optional
+    rate_error : ndarray or Quantity, optional
         Standard error of ``rate``, same unit.
     counts : ndarray, optional
         Events in each bin (expected ones for a truth).
-    livetime, ontime : ndarray, optional
+    livetime, ontime : ndarray or Quantity, optional
         Exposure of each bin in s, without and with dead time.
     clock : {"livetime", "ontime"}
         What a second of ``rate`` is. GADF files are per ontime, 2015's per livetime.
@@ -36,7 +46,7 @@ class BackgroundCube:
     Raises
     ------
     ValueError
-        If a shape does not fit the axes or the clock is unknown.
+        If a shape does not fit the axes, a unit does not convert, or the clock is unknown.
 
     Examples
     --------
@@ -49,18 +59,22 @@ class BackgroundCube:
     array([0.0066, 0.0658])
     >>> float(cube.per("ontime").rate[0, 0, 0])
     9e-07
+    >>> cube
+    <BackgroundCube 2 × 3 × 4 bins: energy 0.1 to 10 TeV, fov_lon -2 to 4 deg, fov_lat -1 to 3 deg,
+      ALTAZ; 0.07235 s-1 in all, per second of livetime>
     """
 
     axes: Axes
-    rate: np.ndarray
-    rate_error: np.ndarray | None = None
-    counts: np.ndarray | None = None
-    livetime: np.ndarray | None = None
-    ontime: np.ndarray | None = None
+    rate: np.ndarray = field(metadata={"unit": RATE_UNIT})
+    rate_error: np.ndarray | None = field(default=None, metadata={"unit": RATE_UNIT})
+    counts: np.ndarray | None = field(default=None, metadata={"unit": ""})
+    livetime: np.ndarray | None = field(default=None, metadata={"unit": "s"})
+    ontime: np.ndarray | None = field(default=None, metadata={"unit": "s"})
     clock: str = "livetime"
     meta: dict = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        convert_fields(self, "cube: ")
         for name in ("rate", "rate_error", "counts", "livetime", "ontime"):
             value = getattr(self, name)
             if value is not None and np.shape(value) != self.axes.shape:
@@ -70,11 +84,144 @@ class BackgroundCube:
         if self.clock not in CLOCKS:
             raise ValueError(f"clock: got {self.clock!r}, expected one of {CLOCKS}")
 
-    def per(self, clock):
+    def __repr__(self) -> str:
+        axes = repr(self.axes).removeprefix("<Axes ").removesuffix(">")
+        rate = f"{self.total:.4g} s-1 in all, per second of {self.clock}"
+        method = f"; method {self.meta['METHOD']}" if "METHOD" in self.meta else ""
+        return f"<BackgroundCube {axes}; {rate}{method}>"
+
+    @classmethod
+    def read(cls, path: Path | str) -> "BackgroundCube":
+        """Read a cube from a file: GADF's BKG_3D, or 2015's table or image.
+
+        Parameters
+        ----------
+        path : path-like
+            FITS, compressed or not.
+
+        Raises
+        ------
+        ValueError
+            In one line, if the file holds no cube or is damaged.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> full = np.ones(axes.shape)
+        >>> cube = BackgroundCube(axes, 1e-6 * full, livetime=900 * full, ontime=1000 * full)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cube.write(f"{folder}/cube.fits.gz")
+        ...     again = BackgroundCube.read(f"{folder}/cube.fits.gz")
+        >>> bool(np.allclose(again.per("livetime").rate, cube.rate, rtol=1e-12, atol=0))
+        True
+        """
+        from simbg.io.cubes import read_cube
+
+        return read_cube(path)
+
+    def write(self, path: Path | str, format: str = "gadf", overwrite: bool = False) -> None:
+        """Write the cube to a FITS file; a name in .gz is compressed.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write.
+        format : {"gadf", "table", "image"}
+            "gadf": BKG_3D, as gammapy reads it, per observation time; "table" and "image": those
+            of 2015, per livetime. See `simbg.io.cubes.write_cube`.
+        overwrite : bool
+            Replace a file that is there.
+        """
+        from simbg.io.cubes import write_cube
+
+        write_cube(path, self, format, overwrite=overwrite)
+
+    def plot(self, title: str = "") -> "Figure":
+        """Draw the cube: images at four energies, spectra, and radial profiles.
+
+        Parameters
+        ----------
+        title : str
+            Above the figure.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            ``cube.plot().savefig("cube.png")`` makes a file.
+
+        Examples
+        --------
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> type(BackgroundCube(axes, np.ones(axes.shape)).plot("flat")).__name__
+        'Figure'
+        """
+        from simbg.validation.figures.one_cube import cube_figure
+
+        return cube_figure(self, title)
+
+    def to_gammapy(self) -> "Background3D":
+        """The cube as a `gammapy.irf.Background3D`, per observation time as GADF has it.
+
+        It is what gammapy reads from a file that `write` wrote.
+
+        Raises
+        ------
+        ImportError
+            If gammapy is not installed.
+        ValueError
+            If a rate per livetime has no livetime and ontime to convert it with.
+        """
+        from simbg.io.bkg_3d import to_gammapy
+
+        return to_gammapy(self)
+
+    def slice_by_energy(self, energy_min: Any = None, energy_max: Any = None) -> "BackgroundCube":
+        """The part of the cube whose energy bins lie completely between two energies.
+
+        Parameters
+        ----------
+        energy_min, energy_max : Quantity or float, optional
+            Bare numbers are in TeV. By default there is no bound.
+
+        Raises
+        ------
+        ValueError
+            If no bin lies between the two.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10, 100], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> cube = BackgroundCube(axes, np.ones(axes.shape))
+        >>> cube.slice_by_energy("1 TeV", "100 TeV").axes.shape
+        (2, 3, 4)
+        """
+        bins = self.axes.slice_by_energy(energy_min, energy_max)
+        axes = replace(self.axes, energy=self.axes.energy[bins.start : bins.stop + 1])
+        arrays = {
+            f.name: getattr(self, f.name)[bins]
+            for f in fields(self)
+            if "unit" in f.metadata and getattr(self, f.name) is not None
+        }
+        return replace(self, axes=axes, **arrays)
+
+    def per(self, clock: str) -> "BackgroundCube":
         """The same cube with its rate per second of another clock.
 
-        Counts are what they are, so rate(ontime) = rate(livetime) · livetime / ontime,
-        bin by bin, exact also where dead times differ from run to run.
+        Parameters
+        ----------
+        clock : {"livetime", "ontime"}
+            Time without and with dead time.
+
+        Raises
+        ------
+        ValueError
+            If the cube has no livetime and ontime to convert with.
+
+        Notes
+        -----
+        rate(ontime) = rate(livetime) · livetime / ontime, bin by bin: exact also where dead times
+        differ from run to run.
         """
         if clock not in CLOCKS:
             raise ValueError(f"clock: got {clock!r}, expected one of {CLOCKS}")
@@ -90,21 +237,40 @@ class BackgroundCube:
         return replace(self, rate=self.rate * factor, rate_error=error, clock=clock)
 
     @property
-    def event_rate(self):
+    def event_rate(self) -> np.ndarray:
         """Rate integrated over each bin, in s-1."""
         return self.rate * self.axes.volume
 
     @property
-    def spectrum(self):
+    def spectrum(self) -> np.ndarray:
         """Rate integrated over the field of view and each energy bin, in s-1, (n_energy,)."""
         return np.nansum(self.event_rate, axis=(1, 2))
 
     @property
-    def image(self):
+    def spectrum_error(self) -> np.ndarray:
+        """Standard error of `spectrum`, in s-1, (n_energy,); NaN if the cube has no errors.
+
+        Notes
+        -----
+        √(Σ (rate_error · volume)²) over the field of view, for bins that are independent.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-1, 0, 1], [-1, 0, 1])
+        >>> cube = BackgroundCube(axes, np.ones(axes.shape), 0.1 * np.ones(axes.shape))
+        >>> (cube.spectrum_error / cube.spectrum).round(6)  # four bins of 10 %
+        array([0.05, 0.05])
+        """
+        if self.rate_error is None:
+            return np.full(self.axes.shape[0], np.nan)
+        return np.sqrt(np.nansum((self.rate_error * self.axes.volume) ** 2, axis=(1, 2)))
+
+    @property
+    def image(self) -> np.ndarray:
         """Rate integrated over energy and each pixel, in s-1, (n_fov_lon, n_fov_lat)."""
         return np.nansum(self.event_rate, axis=0)
 
     @property
-    def total(self):
+    def total(self) -> float:
         """Rate integrated over the whole cube, in s-1."""
         return float(np.nansum(self.event_rate))

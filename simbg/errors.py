@@ -1,9 +1,11 @@
 """Error messages: checks of dataclass fields, and exceptions in one line."""
 
+from collections.abc import Iterable
 from dataclasses import field, fields
+from difflib import get_close_matches
 from typing import Any
 
-__all__ = ["bounded", "check_fields", "in_one_line"]
+__all__ = ["bounded", "check_fields", "check_version", "in_one_line", "unknown_name"]
 
 
 def in_one_line(error: BaseException) -> str:
@@ -17,9 +19,67 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def bounded(default: Any, low: float, high: float) -> Any:
-    """A dataclass field whose value, or each of whose values, must lie between two bounds."""
-    return field(default=default, metadata={"bounds": (low, high)})
+def unknown_name(kind: str, name: Any, known: Iterable[str], others: str = "") -> ValueError:
+    """The error for a name that does not exist, with a suggestion if one is similar.
+
+    Parameters
+    ----------
+    kind : str
+        What the name is one of.
+    name : str
+        What was given.
+    known : iterable of str
+        The names that exist.
+    others : str
+        What else is accepted.
+
+    Examples
+    --------
+    >>> unknown_name("scenario", "nihgt", ["seed-2015", "night"])
+    ValueError("scenario: got 'nihgt', expected one of seed-2015, night; did you mean 'night'?")
+    """
+    near = get_close_matches(str(name), known := list(known), 1)
+    text = f"{kind}: got {name!r}, expected one of {', '.join(known)}{others}"
+    return ValueError(text + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+def check_version(got: Any, known: int, where: object, name: str = "format version") -> None:
+    """Refuse a file of a format that is newer than those that are read here.
+
+    Parameters
+    ----------
+    got : int
+        The version that the file names.
+    known : int
+        The newest version that can be read; all before it can be, too.
+    where : object
+        The file, or the place in it.
+    name : str
+        What the file calls its version.
+
+    Raises
+    ------
+    ValueError
+        If the version is newer, or no whole number above 0.
+    """
+    if type(got) is not int or not 0 < got <= known:
+        newer = "; a newer release of simbg may read it" if type(got) is int and got > known else ""
+        raise ValueError(f"{where}: got {name} {got}, expected {known} or less{newer}")
+
+
+def bounded(default: Any, low: float | None, high: float | None, unit: str | None = None) -> Any:
+    """A field of a dataclass whose value, or each of whose values, lies between two bounds.
+
+    Parameters
+    ----------
+    default : object
+        Default of the field.
+    low, high : float, optional
+        In the unit; None for no bounds.
+    unit : str, optional
+        Quantities are converted to it.
+    """
+    return field(default=default, metadata={"bounds": (low, high), "unit": unit})
 
 
 def check_fields(value: Any, prefix: str = "", **rules: tuple[Any, str]) -> None:

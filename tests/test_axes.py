@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from astropy import units as u
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import Axes, edition2015_axes
@@ -238,3 +239,55 @@ def test_axes_travel_to_other_processes():
     axes = edition2015_axes(50)
     assert axes.volume.shape == axes.shape
     assert pickle.loads(pickle.dumps(axes)).same_as(axes)
+
+
+def test_regular_axes():
+    """Typed in: 100 GeV to 50 TeV in 20 bins is a factor of 500^(1/20)."""
+    axes = Axes.regular((100 * u.GeV, 50 * u.TeV, 20), ((3.5 * u.deg, 30), (0.02 * u.rad, 10)))
+    assert axes.shape == (20, 30, 10)
+    assert_allclose(axes.energy[1:] / axes.energy[:-1], 500 ** (1 / 20), rtol=1e-12)
+    assert_allclose(axes.energy[[0, -1]], [0.1, 50], rtol=1e-15)
+    assert_allclose(axes.fov_lon[[0, 15, -1]], [-3.5, 0, 3.5], atol=1e-15)
+    assert_allclose(axes.fov_lat[[0, -1]], np.rad2deg([-0.02, 0.02]), rtol=1e-15)
+    square = Axes.regular((0.1, 50, 20), (3.5, 30))
+    assert_array_equal(square.fov_lon, square.fov_lat)
+    assert Axes.regular((0.1, 50, 20), (3.5, 30), "RADEC").align == "RADEC"
+
+
+@pytest.mark.parametrize(
+    ("energy", "fov"),
+    [
+        ((0.1, 50), (3.5, 30)),
+        ((50, 0.1, 20), (3.5, 30)),
+        ((0, 50, 20), (3.5, 30)),
+        ((0.1, 50, 20), 3.5),
+        ((0.1, 50, 20), (3.5, 30.5)),
+        ((0.1, 50, 0), (3.5, 30)),
+        ((0.1, 50, 20), (-3.5, 30)),
+        ((0.1 * u.s, 50, 20), (3.5, 30)),
+    ],
+)
+def test_regular_axes_refuse_in_one_line(energy, fov):
+    with pytest.raises(ValueError, match="expected") as error:
+        Axes.regular(energy, fov)
+    assert "\n" not in str(error.value)
+
+
+def test_bins_between_two_energies():
+    """Whole bins; an edge in another unit is met."""
+    axes = Axes.regular((0.1, 100, 9), (1, 2))  # three bins a decade
+    assert axes.slice_by_energy() == slice(0, 9)
+    assert axes.slice_by_energy(1000 * u.GeV, 10 * u.TeV) == slice(3, 6)
+    assert axes.slice_by_energy(1.01, 9.99) == slice(4, 5)
+    assert axes.slice_by_energy(energy_max=1e9 * u.eV * 1e3) == slice(0, 3)
+    with pytest.raises(ValueError, match=r"2 to 3 TeV"):
+        axes.slice_by_energy(2, 3)
+    with pytest.raises(ValueError, match=r"energy_min: got 1.0 s"):
+        axes.slice_by_energy(1 * u.s)
+
+
+def test_axes_show_in_one_line():
+    text = repr(edition2015_axes())
+    assert "\n" not in text
+    assert len(text) < 150
+    assert "20 × 60 × 60" in text

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy import units as u
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.cube import BackgroundCube
@@ -93,3 +94,69 @@ def test_a_rate_is_enough(axes):
     # 19.9 TeV on (5 deg) × (sin 4 deg + sin 1 deg)
     expected = 19.9e6 * np.deg2rad(5) * (np.sin(np.deg2rad(4)) + np.sin(np.deg2rad(1)))
     assert cube.total == pytest.approx(expected, rel=1e-13)
+
+
+def test_quantities_of_any_unit(cube):
+    other = replace(
+        cube,
+        rate=cube.rate * 1e6 * u.Unit("s-1 TeV-1 sr-1"),
+        rate_error=cube.rate_error * 60 * u.Unit("min-1 MeV-1 sr-1"),
+        livetime=cube.livetime / 3600 * u.h,
+    )
+    for name in ("rate", "rate_error", "livetime"):
+        assert type(getattr(other, name)) is np.ndarray
+        assert_allclose(getattr(other, name), getattr(cube, name), rtol=1e-14)
+    with pytest.raises(ValueError, match=r"^cube: rate: .*s-1 MeV-1 sr-1$"):
+        replace(cube, rate=cube.rate * u.Unit("s-1 sr-1"))
+
+
+def test_spectrum_error_is_that_of_independent_bins(cube):
+    """Against a loop; sums of 48 doubles agree to 1e-13."""
+    expected = [
+        sum(
+            (cube.rate_error[i, j, k] * cube.axes.volume[i, j, k]) ** 2 for j, k in np.ndindex(6, 8)
+        )
+        for i in range(4)
+    ]
+    assert_allclose(cube.spectrum_error, np.sqrt(expected), rtol=1e-13)
+    error = cube.rate_error.copy()
+    error[0, 0, 0] = error[1] = np.nan
+    hole = replace(cube, rate_error=error)
+    assert 0 < hole.spectrum_error[0] < cube.spectrum_error[0]
+    assert np.isnan(replace(cube, rate_error=None).spectrum_error).all()
+
+
+def test_slice_by_energy(cube):
+    low, high = cube.axes.energy[1] * 1e3 * u.GeV, cube.axes.energy[3] * u.TeV
+    part = cube.slice_by_energy(low, high)
+    assert part.axes.shape == (2, 6, 8)
+    assert_array_equal(part.axes.energy, cube.axes.energy[1:4])
+    for name in ("rate", "rate_error", "counts", "livetime", "ontime"):
+        assert_array_equal(getattr(part, name), getattr(cube, name)[1:3])
+    assert_allclose(part.spectrum, cube.spectrum[1:3], rtol=1e-15)
+    bare = replace(cube, counts=None, rate_error=None).slice_by_energy(low, high)
+    assert bare.counts is None
+
+
+def test_cube_shows_in_a_few_words(cube):
+    text = repr(replace(cube, meta={"METHOD": "mine"}))
+    assert len(text) < 300
+    for part in ("4 × 6 × 8", "0.1 to 20 TeV", "livetime", "mine"):
+        assert part in text
+
+
+@pytest.mark.parametrize("format", ["gadf", "table", "image"])
+def test_read_and_write(tmp_path, cube, format):
+    path = tmp_path / "cube.fits.gz"
+    cube.write(path, format)
+    again = BackgroundCube.read(path)
+    assert_allclose(again.rate, cube.per(again.clock).rate, rtol=4e-16, atol=0)
+    with pytest.raises(FileExistsError, match=r"cube\.fits\.gz"):
+        cube.write(path)
+    cube.write(path, overwrite=True)
+
+
+def test_plot_is_a_figure(cube, tmp_path):
+    figure = cube.plot("some cube")
+    assert len(figure.axes) > 4
+    figure.savefig(tmp_path / "cube.png")

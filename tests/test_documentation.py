@@ -38,8 +38,12 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # What a user calls has an example.
 SHOWN = {
     *(
+        "simbg",
         "simbg.axes",
         "simbg.cube",
+        "simbg.verbs",
+        "simbg.models.runs",
+        "simbg.observations.observation",
         "simbg.truth.gaussian",
         "simbg.simulation.experiment",
         "simbg.simulation.scenario",

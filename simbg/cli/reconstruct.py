@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from simbg.cli.console import shared_option
+from simbg.reconstruction import DEFAULT_METHOD
 
 __all__ = []
 
@@ -15,7 +16,9 @@ __all__ = []
 @click.option(
     "--scheme", default="auto", type=click.Choice(["auto", "gadf", "hess"], case_sensitive=False)
 )
-@shared_option("method", default="histogram", help="histogram, default, michi, or module:Object.")
+@shared_option(
+    "method", default=DEFAULT_METHOD, help="histogram, default, michi, or module:Object."
+)
 @click.option("--obs-ids", type=click.Path(), help="A text file of run numbers; only these.")
 @click.option(
     "--exclude",

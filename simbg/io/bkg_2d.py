@@ -1,12 +1,18 @@
 """GADF's BKG_2D, a rate over energy and the offset from the pointing: reading and writing."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from astropy.io import fits
+from numpy.typing import ArrayLike
 
 from simbg import __version__
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io import tables
 from simbg.io.safe_files import write_fits
+from simbg.quantities import in_unit
 
 __all__ = ["write_bkg_2d"]
 
@@ -16,35 +22,51 @@ PIXELS = 64, 160
 SAMPLES = 16
 
 
-def write_bkg_2d(path, energy, offset, rate, meta=None, overwrite=False):
+def write_bkg_2d(
+    path: Path | str,
+    energy: ArrayLike,
+    offset: ArrayLike,
+    rate: ArrayLike,
+    meta: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
     """Write a BKG_2D file; a name in .gz is compressed. `simbg.io.cubes.read_model` reads it.
 
     Parameters
     ----------
     path : path-like
-    energy : array_like, shape (n_energy + 1,)
-        Edges in TeV.
-    offset : array_like, shape (n_ring + 1,)
-        Edges in deg.
-    rate : array_like, shape (n_energy, n_ring)
-        s-1 MeV-1 sr-1, per second of observation time, as GADF has it: livetime rates times
-        livetime ÷ ontime.
+        The file to write.
+    energy : array_like or Quantity, shape (n_energy + 1,)
+        Edges; bare numbers are in TeV.
+    offset : array_like or Quantity, shape (n_ring + 1,)
+        Edges; bare numbers are in deg.
+    rate : array_like or Quantity, shape (n_energy, n_ring)
+        Bare numbers are in s-1 MeV-1 sr-1, per second of observation time, as GADF has it:
+        livetime rates times livetime ÷ ontime.
     meta : dict, optional
         More keywords.
     overwrite : bool
+        Replace a file that is there.
 
     Raises
     ------
     ValueError
         If the shape of the rate does not fit the edges.
     """
-    energy, offset, rate = (np.asarray(values, float) for values in (energy, offset, rate))
-    if rate.shape != (expected := (energy.size - 1, offset.size - 1)):
-        raise ValueError(f"rate: got shape {rate.shape}, expected {expected}")
+    energies, offsets, rates = (
+        np.asarray(in_unit(values, unit, name), float)
+        for values, unit, name in (
+            (energy, "TeV", "energy"),
+            (offset, "deg", "offset"),
+            (rate, tables.RATE_UNIT, "rate"),
+        )
+    )
+    if rates.shape != (expected := (energies.size - 1, offsets.size - 1)):
+        raise ValueError(f"rate: got shape {rates.shape}, expected {expected}")
     # FITS counts axes from the fastest: its (ENERG, THETA) is (THETA, ENERG) here.
     columns = [
-        *tables.edge_columns(("ENERG", energy, "TeV"), ("THETA", offset, "deg")),
-        ("BKG", rate.T, tables.RATE_UNIT),
+        *tables.edge_columns(("ENERG", energies, "TeV"), ("THETA", offsets, "deg")),
+        ("BKG", rates.T, tables.RATE_UNIT),
     ]
     header = {
         **tables.GADF_BKG,
@@ -56,7 +78,7 @@ def write_bkg_2d(path, energy, offset, rate, meta=None, overwrite=False):
     write_fits(path, [tables.one_row_hdu("BACKGROUND", columns, header)], overwrite)
 
 
-def read_bkg_2d(hdu, column, inside=False):
+def read_bkg_2d(hdu: fits.BinTableHDU, column: str, inside: bool = False) -> BackgroundCube:
     """The BKG_2D of a table as a cube over a square grid.
 
     Each ring has one rate, constant between its edges; outside of the last ring the rate is 0.
@@ -67,6 +89,7 @@ def read_bkg_2d(hdu, column, inside=False):
     Parameters
     ----------
     hdu : BinTableHDU
+        The table of rates.
     column : str
         Name of the column of rates.
     inside : bool

@@ -4,14 +4,23 @@ The columns of both tables are (fov_lat, fov_lon, energy) and are transposed her
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.io import fits
 
 from simbg import __version__
 from simbg.cube import BackgroundCube
+from simbg.errors import check_version
 from simbg.io import tables
 
-__all__ = []
+if TYPE_CHECKING:
+    from gammapy.irf import Background3D
+
+__all__ = ["to_gammapy"]
+
+# Version of the format of SUPPLEMENT, its keyword FORMAT; a file without it is of version 1.
+VERSION = 1
 
 # Column, attribute and unit of what our files hold besides the rate.
 SUPPLEMENT = (
@@ -22,14 +31,15 @@ SUPPLEMENT = (
 )
 
 
-def bkg_3d_hdus(cube, energy_unit):
+def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]:
     """The HDUs of a file: the rate per observation time, and what BKG_3D has no place for.
 
     Parameters
     ----------
     cube : BackgroundCube
+        Its rate is converted to the rate per observation time.
     energy_unit : str
-        Of no effect: GADF's unit is fixed.
+        Not used: the unit of GADF is fixed.
     """
     cube = cube.per("ontime")
     data = cube.rate
@@ -52,16 +62,31 @@ def bkg_3d_hdus(cube, energy_unit):
         if (values := getattr(cube, attribute)) is not None
     ]
     hdus = [tables.one_row_hdu("BACKGROUND", columns, header)]
-    return [*hdus, tables.one_row_hdu("SUPPLEMENT", more)] if more else hdus
+    version = {"FORMAT": (VERSION, "version of this table's format")}
+    return [*hdus, tables.one_row_hdu("SUPPLEMENT", more, version)] if more else hdus
 
 
-def read_bkg_3d(file, hdu, column):
+def to_gammapy(cube: BackgroundCube) -> "Background3D":
+    """The cube as gammapy reads it from the BKG_3D of a file; see `BackgroundCube.to_gammapy`."""
+    try:
+        from gammapy.irf import Background3D
+    except ImportError as error:
+        raise ImportError(
+            f"to_gammapy: gammapy cannot be imported ({error}); pip install gammapy"
+        ) from error
+    hdus = fits.HDUList([fits.PrimaryHDU(), *bkg_3d_hdus(cube, "MeV")])
+    return Background3D.from_hdulist(hdus, hdu="BACKGROUND")
+
+
+def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> BackgroundCube:
     """The BKG_3D of a table, with the file's SUPPLEMENT if there is one, as a cube per ontime.
 
     Parameters
     ----------
     file : HDUList
+        The open file.
     hdu : BinTableHDU
+        Its table of rates.
     column : str
         Name of the column of rates.
     """
@@ -72,7 +97,8 @@ def read_bkg_3d(file, hdu, column):
     if "SUPPLEMENT" not in file:
         return cube
     hdu = file["SUPPLEMENT"]
-    more = {
+    check_version(hdu.header.get("FORMAT", 1), VERSION, "SUPPLEMENT")
+    more: dict[str, Any] = {
         attribute: tables.read_array(hdu, name, 3).T
         for name, attribute, _ in SUPPLEMENT
         if name in hdu.columns.names

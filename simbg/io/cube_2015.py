@@ -3,6 +3,8 @@
 Their arrays are (energy, fov_lat, fov_lon) and are transposed here; rates are per livetime.
 """
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
@@ -25,7 +27,7 @@ HDUS = (
 )
 
 
-def table_hdus(cube, energy_unit):
+def table_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]:
     """The HDUs of 2015's table file of a cube; ``energy_unit`` of the rate is MeV or TeV."""
     cube = cube.per("livetime")
     rate = cube.rate * SCALE[energy_unit]
@@ -38,9 +40,9 @@ def table_hdus(cube, energy_unit):
     ]
 
 
-def read_table(file):
+def read_table(file: fits.HDUList) -> BackgroundCube:
     """The cube of 2015's table file, an open HDU list."""
-    arrays = {
+    arrays: dict[str, Any] = {
         attribute: tables.read_array(file[extension], name, 3).swapaxes(1, 2)
         for extension, name, attribute in HDUS
         if extension in file
@@ -50,7 +52,7 @@ def read_table(file):
     return BackgroundCube(tables.read_axes(hdu, "ALTAZ"), **arrays)
 
 
-def image_hdus(cube, energy_unit):
+def image_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]:
     """The HDUs of 2015's image of the rate; ``energy_unit`` of the rate is MeV or TeV."""
     cube = cube.per("livetime")
     image = fits.PrimaryHDU(cube.rate.swapaxes(1, 2) * SCALE[energy_unit])
@@ -72,7 +74,7 @@ def image_hdus(cube, energy_unit):
     return [image, tables.table_hdu("EBOUNDS", QTable({"ENERGY": cube.axes.energy * u.TeV}))]
 
 
-def read_image(file):
+def read_image(file: fits.HDUList) -> BackgroundCube:
     """The cube of 2015's image, an open HDU list."""
     (image, header), bounds = (file[0].data, file[0].header), file["EBOUNDS"]
     edges = []

@@ -4,7 +4,9 @@ Arrays in memory are (energy, fov_lon, fov_lat). See FORMATS.md beside this file
 """
 
 from functools import partial
+from pathlib import Path
 
+from simbg.cube import BackgroundCube
 from simbg.io.bkg_2d import read_bkg_2d
 from simbg.io.bkg_3d import bkg_3d_hdus, read_bkg_3d
 from simbg.io.cube_2015 import image_hdus, read_image, read_table, table_hdus
@@ -16,13 +18,21 @@ __all__ = ["read_cube", "read_model", "write_cube"]
 FORMATS = {"gadf": bkg_3d_hdus, "table": table_hdus, "image": image_hdus}
 
 
-def write_cube(path, cube, format="gadf", energy_unit="MeV", overwrite=False):
+def write_cube(
+    path: Path | str,
+    cube: BackgroundCube,
+    format: str = "gadf",
+    energy_unit: str = "MeV",
+    overwrite: bool = False,
+) -> None:
     """Write a cube; a name in .gz is compressed.
 
     Parameters
     ----------
     path : path-like
+        The file to write.
     cube : BackgroundCube
+        The cube to write; its rate is converted to the clock of the format.
     format : {"gadf", "table", "image"}
         "gadf": BKG_3D, per observation time, with a SUPPLEMENT of errors, counts and
         exposure; "table": 2015's COUNTS, LIVETIME and BACKGROUND; "image": 2015's image
@@ -30,6 +40,7 @@ def write_cube(path, cube, format="gadf", energy_unit="MeV", overwrite=False):
     energy_unit : {"MeV", "TeV"}
         Of the rate, in the 2015 formats.
     overwrite : bool
+        Replace a file that is there.
 
     Examples
     --------
@@ -52,8 +63,13 @@ def write_cube(path, cube, format="gadf", energy_unit="MeV", overwrite=False):
     write_fits(path, FORMATS[format](cube, energy_unit), overwrite)
 
 
-def read_cube(path):
+def read_cube(path: Path | str) -> BackgroundCube:
     """Read a cube of any of the three formats.
+
+    Parameters
+    ----------
+    path : path-like
+        FITS, compressed or not.
 
     Returns
     -------
@@ -72,11 +88,16 @@ def read_cube(path):
     return _read(path, refuse)
 
 
-def read_model(path, inside=False):
+def read_model(path: Path | str, inside: bool = False) -> BackgroundCube:
     """The cube of any background file: a BKG_2D, or what `read_cube` reads.
 
-    A BKG_2D, `simbg.io.bkg_2d.read_bkg_2d`, becomes a cube over the square around its last
-    ring; with ``inside``, over the square inside of it.
+    Parameters
+    ----------
+    path : path-like
+        FITS, compressed or not.
+    inside : bool
+        A BKG_2D, see `simbg.io.bkg_2d.read_bkg_2d`, becomes a cube over the square inside its
+        last ring, and not over the square around it.
     """
     return _read(path, partial(read_bkg_2d, inside=inside))
 

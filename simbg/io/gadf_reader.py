@@ -21,6 +21,7 @@ from astropy.time import Time
 from simbg.io import tables
 from simbg.io.safe_files import open_fits
 from simbg.observations.observation import Events, Observation
+from simbg.observations.store import Store
 from simbg.sky.pointing import Drift, Site, Tracking
 
 __all__ = ["GadfStore"]
@@ -41,8 +42,8 @@ SLACK, SLACK_EVENT = 1.0, 1e-3
 SAME_DIRECTION = 0.01
 
 
-@dataclass(frozen=True)
-class GadfStore:
+@dataclass(frozen=True, repr=False)
+class GadfStore(Store):
     """A GADF data store, opened for reading.
 
     Parameters
@@ -89,10 +90,6 @@ class GadfStore:
     def run_ids(self) -> set[int]:
         """OBS_ID of all runs with events, including runs that are not in the observation index."""
         return {obs_id for obs_id, kind in self.hdus if kind == "events"}
-
-    def observations(self, table: Table) -> list[Observation]:
-        """The observations of some rows of `table`; events are read when they are needed."""
-        return [self._observation(dict(zip(row.colnames, row, strict=True))) for row in table]
 
     def _observation(self, row):
         obs_id = int(row["OBS_ID"])

@@ -15,6 +15,7 @@ from astropy.table import QTable, Table
 from simbg.io import tables
 from simbg.io.safe_files import open_fits, write_fits
 from simbg.observations.observation import Events, Observation
+from simbg.observations.store import Store
 from simbg.sky.pointing import Site
 
 __all__ = ["HessStore", "HessWriter"]
@@ -28,8 +29,8 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class HessStore:
+@dataclass(frozen=True, repr=False)
+class HessStore(Store):
     """A store in the scheme of 2015, opened for reading.
 
     Parameters
@@ -53,10 +54,6 @@ class HessStore:
         """OBS_ID of all runs with events; in this scheme, those of the run list."""
         return set(self.table["OBS_ID"].tolist())
 
-    def observations(self, table: Table) -> list[Observation]:
-        """The observations of some rows of `table`; events are read when they are needed."""
-        return [self._observation(row) for row in table]
-
     def _observation(self, row):
         obs_id = int(row["OBS_ID"])
         path = _file_of(self.path, obs_id, "events")
@@ -67,7 +64,7 @@ class HessStore:
             load=partial(_load_events, path),
             livetime=livetime,
             # Event lists of 2015 have no ontime; if the run list has none either, livetime is used.
-            ontime=float(row["ONTIME"]) if "ONTIME" in row.colnames else livetime,
+            ontime=float(row["ONTIME"]) if "ONTIME" in row else livetime,
             energy_threshold=_keyword(_file_of(self.path, obs_id, "aeff_2d"), "LO_THRES"),
             **angles,
         )

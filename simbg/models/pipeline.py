@@ -16,6 +16,7 @@ from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.observations.threshold import first_bin
+from simbg.reconstruction import DEFAULT_METHOD
 from simbg.reconstruction.contract import axes_for, reconstruct
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
@@ -59,7 +60,7 @@ def reconstruct_store(
     indir: Path | str,
     outdir: Path | str,
     scheme: str = "auto",
-    method: str = "default",
+    method: str = DEFAULT_METHOD,
     selection: Selection | None = None,
     overwrite: bool = False,
     executor: Executor | None = None,

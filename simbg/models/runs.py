@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.coordinates import angular_separation
@@ -11,9 +12,12 @@ from astropy.table import Table
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.hess2015 import HessStore
 from simbg.models.known_sources import known_sources
-from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
+from simbg.observations.store import Store
+
+if TYPE_CHECKING:
+    from simbg.models.selection import Selection
 
 __all__ = ["open_store", "runs_of"]
 
@@ -58,8 +62,11 @@ class Runs:
         return self.groups.assign(alt, az)
 
 
-def open_store(path: Path | str, scheme: str = "auto") -> GadfStore | HessStore:
-    """Open the data store in a folder.
+def open_store(path: Path | str, scheme: str = "auto") -> Store:
+    """Open a data store, which is a sequence of observations.
+
+    All runs of the store are used and nothing is masked. ``simbg reconstruct`` does not use runs
+    near known sources: `simbg.Selection` selects runs as it does.
 
     Parameters
     ----------
@@ -71,8 +78,9 @@ def open_store(path: Path | str, scheme: str = "auto") -> GadfStore | HessStore:
 
     Returns
     -------
-    GadfStore or HessStore
-        The store.
+    Store
+        `simbg.reconstruct` accepts it. It has a length, can be iterated, and has
+        ``observations()``.
 
     Raises
     ------
@@ -80,6 +88,18 @@ def open_store(path: Path | str, scheme: str = "auto") -> GadfStore | HessStore:
         If the scheme is unknown.
     FileNotFoundError
         If there is no such store in the folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import simbg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     n_events = simbg.simulate("night", n_obs=2).write(folder)
+    ...     store = simbg.open_store(folder)
+    ...     cube = simbg.reconstruct(store)
+    ...     chosen = simbg.Selection(exclude=("none",), obs_ids=(1,)).observations(store)
+    >>> len(store), len(chosen)
+    (2, 1)
     """
     folder, scheme = Path(path), scheme.lower()
     if scheme not in ("auto", *SCHEMES):
@@ -92,13 +112,13 @@ def open_store(path: Path | str, scheme: str = "auto") -> GadfStore | HessStore:
     raise FileNotFoundError(f"{path}: got no data store in this folder, expected {expected}")
 
 
-def runs_of(store: GadfStore | HessStore, selection: Selection) -> Runs:
+def runs_of(store: Store, selection: "Selection") -> Runs:
     """The runs of a store that a selection uses, in their groups.
 
     Parameters
     ----------
-    store : GadfStore or HessStore
-        The store.
+    store : Store
+        From `open_store`.
     selection : Selection
         With sources "drop" the runs far from known sources are used; with "mask" all runs, with
         excluded regions. Runs that cannot be read are skipped if ``skip_incomplete``.

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from simbg.io.region_files import read_regions
 from simbg.models.known_sources import known_sources
+from simbg.models.runs import runs_of
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
+from simbg.observations.store import Store
+from simbg.quantities import convert_fields
 from simbg.sky.regions import Region, circles
 
 __all__ = ["Selection"]
@@ -37,13 +40,13 @@ class Selection:
         Treatment of known sources: runs near them are dropped, as in 2015, or regions are
         masked. Regions of DS9 files are masked as they are, other sources as circles of radius
         ``margin`` + 2 · radius.
-    margin : float
-        Margin of masks, deg.
+    margin : float or Quantity
+        Margin of masks; a bare number is in deg.
     group_by : str
         "2015" for ``groups``. "livetime:HOURS" or "runs:NUMBER" for groups in altitude with this
         minimum each, instead of the altitude bins of ``groups``; they include all azimuths.
-    energy_threshold : float, optional
-        Energy threshold of all runs instead of their own, TeV.
+    energy_threshold : float or Quantity, optional
+        Energy threshold of all runs instead of their own; a bare number is in TeV.
     skip_incomplete : bool
         Skip runs that cannot be read, with a warning, instead of raising an error. The events are
         then read twice.
@@ -59,12 +62,13 @@ class Selection:
     groups: Groups = field(default_factory=Groups)
     test: bool = False
     sources: str = "drop"
-    margin: float = 0.4
+    margin: float = field(default=0.4, metadata={"unit": "deg"})
     group_by: str = "2015"
-    energy_threshold: float | None = None
+    energy_threshold: float | None = field(default=None, metadata={"unit": "TeV"})
     skip_incomplete: bool = False
 
     def __post_init__(self) -> None:
+        convert_fields(self, "selection: ")
         if self.sources not in ("drop", "mask"):
             raise ValueError(f"sources: got {self.sources!r}, expected 'drop' or 'mask'")
         if not 0 < self.margin <= 30:
@@ -78,6 +82,21 @@ class Selection:
             raise ValueError(
                 f"energy threshold: got {self.energy_threshold} TeV, expected more than 0"
             )
+
+    def observations(self, store: Store) -> list[Observation]:
+        """The observations of a store that the selection takes, with what it masks.
+
+        Parameters
+        ----------
+        store : Store
+            From `simbg.open_store`.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or a run cannot be read and is not to be skipped.
+        """
+        return runs_of(store, self).observations
 
     @property
     def max_sources(self) -> int | None:

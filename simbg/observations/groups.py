@@ -1,7 +1,7 @@
 """Groups of observations in altitude and azimuth: those of 2015, or of a minimum exposure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +10,7 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 
 from simbg.observations.observation import Observation
+from simbg.quantities import convert_fields, in_unit
 
 __all__ = ["Groups"]
 
@@ -27,12 +28,15 @@ class Groups:
 
     Parameters
     ----------
-    altitude_edges, azimuth_edges : tuple of float
-        Edges, deg, increasing; by default those of 2015.
+    altitude_edges, azimuth_edges : tuple of float or Quantity
+        Edges, increasing; bare numbers are in deg. By default those of 2015.
     """
 
-    altitude_edges: tuple[float, ...] = ALTITUDE_EDGES
-    azimuth_edges: tuple[float, ...] = AZIMUTH_EDGES
+    altitude_edges: tuple[float, ...] = field(default=ALTITUDE_EDGES, metadata={"unit": "deg"})
+    azimuth_edges: tuple[float, ...] = field(default=AZIMUTH_EDGES, metadata={"unit": "deg"})
+
+    def __post_init__(self) -> None:
+        convert_fields(self, "groups: ")
 
     @classmethod
     def by_exposure(
@@ -87,6 +91,7 @@ class Groups:
         >>> Groups().assign([80.0, 60.0, 45.0], [180.0, 0.0, 359.0])
         array([27, 22, 16])
         """
+        alt, az = in_unit(alt, "deg", "altitude"), in_unit(az, "deg", "azimuth")
         alt = np.asarray(alt, float)
         n_alt, i_az = len(self.altitude_edges) - 1, self.azimuth_bin(az)
         i_alt = np.searchsorted(self.altitude_edges, alt, side="right") - 1

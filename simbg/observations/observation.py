@@ -1,13 +1,14 @@
 """One observation and its events."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from simbg.quantities import convert_fields
 from simbg.sky.pointing import Drift, Site, Tracking
 from simbg.sky.regions import Region, excluded
 
@@ -20,6 +21,8 @@ MJDREF = 55197 + 66.184 / 86400
 @dataclass(frozen=True, eq=False)
 class Events:
     """Events of one observation in the ALTAZ-aligned field of view, with times and the pointing.
+
+    Arrays are given as Quantities of any unit, or as bare numbers in the units below.
 
     Parameters
     ----------
@@ -37,14 +40,20 @@ class Events:
         Pointing of the observation, with the same time reference.
     """
 
-    energy: np.ndarray
-    fov_lon: np.ndarray
-    fov_lat: np.ndarray
-    time: np.ndarray | None = None
-    ra: np.ndarray | None = None
-    dec: np.ndarray | None = None
-    gti: np.ndarray | None = None
+    energy: np.ndarray = field(metadata={"unit": "TeV"})
+    fov_lon: np.ndarray = field(metadata={"unit": "deg"})
+    fov_lat: np.ndarray = field(metadata={"unit": "deg"})
+    time: np.ndarray | None = field(default=None, metadata={"unit": "s"})
+    ra: np.ndarray | None = field(default=None, metadata={"unit": "deg"})
+    dec: np.ndarray | None = field(default=None, metadata={"unit": "deg"})
+    gti: np.ndarray | None = field(default=None, metadata={"unit": "s"})
     pointing: Tracking | Drift | None = None
+
+    def __post_init__(self) -> None:
+        convert_fields(self, "events: ")
+
+    def __repr__(self) -> str:
+        return f"<Events: {len(self)}>"
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -71,6 +80,8 @@ class Events:
 class Observation:
     """One observation (run): its properties, and its events, which are read when they are needed.
 
+    Numbers are given as Quantities of any unit, or as bare numbers in the units below.
+
     Parameters
     ----------
     obs_id : int
@@ -93,21 +104,29 @@ class Observation:
     ------
     ValueError
         If livetime, ontime, energy threshold or altitude is out of range.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> events = Events([0.2, 2.0] * u.TeV, [0.1, -0.3] * u.deg, [1.0, 0.5] * u.deg)
+    >>> Observation.in_memory(events, obs_id=1, livetime=25 * u.min, ontime=28 * u.min, alt=70.0)
+    <Observation 1: 1500 s of livetime, 0 TeV threshold, alt 70.0, az nan deg>
     """
 
     obs_id: int
     load: Callable[[], Events]
-    livetime: float
-    ontime: float
-    energy_threshold: float = 0.0
-    ra: float = np.nan
-    dec: float = np.nan
-    alt: float = np.nan
-    az: float = np.nan
+    livetime: float = field(metadata={"unit": "s"})
+    ontime: float = field(metadata={"unit": "s"})
+    energy_threshold: float = field(default=0.0, metadata={"unit": "TeV"})
+    ra: float = field(default=np.nan, metadata={"unit": "deg"})
+    dec: float = field(default=np.nan, metadata={"unit": "deg"})
+    alt: float = field(default=np.nan, metadata={"unit": "deg"})
+    az: float = field(default=np.nan, metadata={"unit": "deg"})
     excluded: tuple[Region, ...] = ()
     store: Path | str | None = None
 
     def __post_init__(self) -> None:
+        convert_fields(self, f"run {self.obs_id}: ")
         if not 0 < self.livetime <= self.ontime * (1 + 1e-6):
             raise ValueError(
                 f"run {self.obs_id}: got livetime {self.livetime} s and ontime {self.ontime} s, "
@@ -124,6 +143,10 @@ class Observation:
                 f"run {self.obs_id}: got altitude {self.alt} deg, expected more than 0 (the "
                 "horizon) and 90 or less"
             )
+
+    def __repr__(self) -> str:
+        time = f"{self.livetime:.0f} s of livetime, {self.energy_threshold:.3g} TeV threshold"
+        return f"<Observation {self.obs_id}: {time}, alt {self.alt:.1f}, az {self.az:.1f} deg>"
 
     def events(self) -> Events:
         """Read the events and return those outside of the excluded regions."""

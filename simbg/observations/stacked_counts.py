@@ -46,6 +46,10 @@ class StackedCounts:
     partial_exposure: np.ndarray | None = None
     counts_above: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        runs = f"{self.n_obs} runs, {self.n_selected} of {self.n_events} events counted"
+        return f"<StackedCounts: {runs}; {self.axes!r}>"
+
     def with_counts(self, counts: np.ndarray) -> "StackedCounts":
         """The same exposure with other counts, such as a random draw from the expected counts."""
         above = self.counts_above

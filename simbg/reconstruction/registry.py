@@ -5,24 +5,24 @@ from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
-from simbg.errors import in_one_line
+from simbg.errors import in_one_line, unknown_name
 from simbg.reconstruction.contract import Reconstructor
 from simbg.reconstruction.edition2015 import Default, Michi
 from simbg.reconstruction.histogram import Histogram
 
-__all__ = ["METHODS", "find_method", "method_names"]
+__all__ = ["METHODS", "find_method", "method_names", "name_of"]
 
 GROUP = "simbg.reconstructors"
 METHODS: dict[str, Any] = {"histogram": Histogram, "default": Default, "michi": Michi}
 
 
-def find_method(name: str) -> Reconstructor:
-    """The method with this name.
+def find_method(method: str | type | Reconstructor) -> Reconstructor:
+    """A method by name or by class, or the method itself.
 
     Parameters
     ----------
-    name : str
-        A method of simbg, an entry point of the group ``simbg.reconstructors``, or
+    method : str, class or Reconstructor
+        A name is a method of simbg, an entry point of the group ``simbg.reconstructors``, or
         ``module:Object``.
 
     Returns
@@ -42,23 +42,71 @@ def find_method(name: str) -> Reconstructor:
     >>> find_method("simbg.reconstruction.edition2015:Michi").name
     'michi'
     """
-    if name in METHODS:
-        return METHODS[name]()
-    installed = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in installed and ":" not in name:
-        known = ", ".join(method_names())
-        raise ValueError(f"method: got {name!r}, expected one of {known}, or module:Object")
+    if isinstance(method, str):
+        _check_name(method)
     try:
-        target = installed[name].load() if name in installed else resolve_name(name)
-        method = target() if isinstance(target, type) else target
+        target = _load(method) if isinstance(method, str) else method
+        found = target() if isinstance(target, type) else target
     except (Exception, SystemExit) as error:
-        raise ValueError(f"method {name!r} cannot be loaded: {in_one_line(error)}") from error
-    if not isinstance(method, Reconstructor):
-        got = type(method).__name__
+        raise ValueError(f"method {method!r} cannot be loaded: {in_one_line(error)}") from error
+    if not isinstance(found, Reconstructor):
+        got = type(found).__name__
         raise ValueError(
-            f"method {name!r}: got {got}, expected an object with a name and reconstruct()"
+            f"method {method!r}: got {got}, expected an object with a name and reconstruct()"
         )
-    return method
+    return found
+
+
+def name_of(method: str | type) -> str:
+    """The name by which another process finds a method; nothing is loaded.
+
+    Parameters
+    ----------
+    method : str or class
+        As `find_method` takes them. A class is named by its module.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or no method and no module has the name.
+
+    Examples
+    --------
+    >>> name_of(Histogram)
+    'histogram'
+    """
+    if isinstance(method, type):
+        ours = [name for name, target in METHODS.items() if target is method]
+        name = ours[0] if ours else f"{method.__module__}:{method.__qualname__}"
+    elif isinstance(method, str):
+        name = method
+    else:
+        raise ValueError(f"method: got {method!r}, expected a name, module:Object, or a class")
+    _check_name(name)
+    if ":" in name and not _is_there(name.partition(":")[0]):
+        raise ValueError(f"method: got {name!r}, expected a module that can be imported")
+    return name
+
+
+def _check_name(name):
+    """Refuse a name, of no object in a module, that no method has."""
+    if ":" not in name and name not in {*METHODS, *entry_points(group=GROUP).names}:
+        raise unknown_name("method", name, method_names(), ", or module:Object")
+
+
+def _is_there(module):
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _load(name):
+    """What a name stands for."""
+    if name in METHODS:
+        return METHODS[name]
+    entries = entry_points(group=GROUP, name=name)
+    return next((entry.load() for entry in entries), None) or resolve_name(name)
 
 
 def method_names() -> list[str]:

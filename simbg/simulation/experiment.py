@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from simbg.axes import Axes
+from simbg.axes import Axes, edition2015_axes
 from simbg.cube import BackgroundCube
 from simbg.observations.exposure import StackedCounts
 from simbg.observations.observation import Observation
@@ -68,6 +68,9 @@ class Experiment:
     runs: Table
     seed: int
     replicate: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.scenario.name}: {len(self.runs)} runs, seed {self.seed}>"
 
     @classmethod
     def of(cls, scenario: Scenario, seed: int, n_obs: int | None = None) -> "Experiment":
@@ -141,8 +144,20 @@ class Experiment:
         sourceless = replace(self.scenario, sources=())
         return expected_stack(sourceless, self.runs, axes, threshold_bin, claimed=True)
 
-    def true_cube(self, axes: Axes) -> BackgroundCube:
-        """The true background, with the exposure of bins completely above a run's threshold."""
+    def true_cube(self, axes: Axes | None = None) -> BackgroundCube:
+        """The true background, with the exposure of bins completely above a run's threshold.
+
+        Parameters
+        ----------
+        axes : Axes, optional
+            By default those of 2015, see `simbg.axes.edition2015_axes`.
+
+        Returns
+        -------
+        BackgroundCube
+            Its ``counts`` are the expected ones.
+        """
+        axes = edition2015_axes(len(self.runs)) if axes is None else axes
         stack = self.background(axes)
         rate = stack.counts / np.where(stack.livetime > 0, stack.livetime, np.nan) / axes.volume
         return BackgroundCube(axes, rate, None, stack.counts, stack.livetime, stack.ontime)

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+from simbg.errors import unknown_name
 from simbg.simulation.scenario import Scenario
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.shaped import ShapedTruth
 from simbg.truth.sources import GammaSource
 
-__all__ = ["SCENARIOS"]
+__all__ = ["SCENARIOS", "find_scenario"]
 
 REALISTIC = GaussianTruth(index=2.7, event_rate=7.0, peak=(0.3, -0.5))
 STEADY = replace(REALISTIC, zenith_slope=0.0)
@@ -177,4 +178,33 @@ ALL = (
         **ON_TARGET,
     ),
 )
-SCENARIOS = {scenario.name: scenario for scenario in ALL}
+
+
+class Library(dict):
+    """Scenarios by name, which shows as a line for each."""
+
+    def __repr__(self):
+        return "\n".join(f"{name:18s} {scenario.title}" for name, scenario in self.items())
+
+
+SCENARIOS = Library((scenario.name, scenario) for scenario in ALL)
+
+
+def find_scenario(scenario: str | Scenario) -> Scenario:
+    """The scenario of a name; one that is a scenario already is returned as it is.
+
+    Parameters
+    ----------
+    scenario : str or Scenario
+        A name in `SCENARIOS`, or a scenario of your own.
+
+    Raises
+    ------
+    ValueError
+        If no scenario has the name.
+    """
+    if isinstance(scenario, Scenario):
+        return scenario
+    if not isinstance(scenario, str) or scenario not in SCENARIOS:
+        raise unknown_name("scenario", scenario, SCENARIOS)
+    return SCENARIOS[scenario]

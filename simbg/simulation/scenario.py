@@ -9,6 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from simbg.errors import bounded, check_fields
+from simbg.quantities import convert_fields
 from simbg.simulation.schedule import observation_table
 from simbg.sky.pointing import Site
 from simbg.sky.regions import Region
@@ -87,17 +88,17 @@ class Scenario:
     why: str = ""
     truth: Truth = field(default_factory=GaussianTruth)
     n_obs: int = 100
-    alt_range: tuple[float, float] = bounded((72.0, 90.0), 0, 90)
-    az_range: tuple[float, float] = (90.0, 270.0)
-    ontime: float = bounded(1680.0, 1e-3, 1e9)
+    alt_range: tuple[float, float] = bounded((72.0, 90.0), 0, 90, "deg")
+    az_range: tuple[float, float] = bounded((90.0, 270.0), None, None, "deg")
+    ontime: float = bounded(1680.0, 1e-3, 1e9, "s")
     deadtime_fraction: float | tuple[float, float] = 0.09
-    energy_threshold: float = 0.1
+    energy_threshold: float = bounded(0.1, 0, 1e9, "TeV")
     threshold_power: float = 0.0
     site: Site = HESS_SITE
-    target: tuple[float, float] | None = None
-    wobble: float = bounded(0.7, 0, 90)
+    target: tuple[float, float] | None = bounded(None, None, None, "deg")
+    wobble: float = bounded(0.7, 0, 90, "deg")
     n_gti: int = bounded(1, 1, 1e6)
-    gti_gap: float = bounded(0.0, 0, 1e9)
+    gti_gap: float = bounded(0.0, 0, 1e9, "s")
     sources: tuple[GammaSource, ...] = ()
     regions: tuple[Region, ...] = ()
     run_scatter: float = 0.0
@@ -108,6 +109,7 @@ class Scenario:
     must_fail: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        convert_fields(self, f"scenario {self.name}: ")
         (east, west), (ra, dec) = self.az_range, self.target or (0.0, 0.0)
         dead = np.atleast_1d(self.deadtime_fraction)
         check_fields(
@@ -120,6 +122,9 @@ class Scenario:
                 "ra from 0 to 360 and dec from -90 to 90 deg",
             ),
         )
+
+    def __repr__(self) -> str:
+        return f"<Scenario {self.name}: {self.n_obs} runs; {self.title or 'no title'}>"
 
     @classmethod
     def from_file(cls, path: Path | str, n_obs: int = 30) -> "Scenario":

@@ -17,6 +17,7 @@ from scipy.special import boxcox, inv_boxcox
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
+from simbg.quantities import bare_coordinates
 from simbg.truth.protocol import Truth
 
 __all__ = ["CubeTruth"]
@@ -119,7 +120,7 @@ class CubeTruth(Truth):
         self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
     ) -> np.ndarray:
         """Differential rate at points; see `Truth.rate`."""
-        points = np.broadcast_arrays(energy, fov_lon, fov_lat)
+        points = np.broadcast_arrays(*bare_coordinates(energy, fov_lon, fov_lat))
         edges = self.axes.energy, self.axes.fov_lon, self.axes.fov_lat
         # The arrays are padded with zeros, the rate outside of the axes.
         at = tuple(np.searchsorted(*pair, side="right") for pair in zip(edges, points, strict=True))

@@ -10,6 +10,7 @@ from scipy.special import boxcox, ndtr
 
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.errors import bounded, check_fields
+from simbg.quantities import bare_coordinates, convert_fields
 from simbg.truth.protocol import Truth
 from simbg.truth.quadrature import FOLDS, PANEL, energy_nodes
 
@@ -87,15 +88,16 @@ class GaussianTruth(Truth):
 
     index: float = bounded(2.7, -100, 100)
     normalization: str = "integral"
-    event_rate: float = bounded(7.0, 0, 1e300)
-    energy_range: tuple[float, float] = bounded((0.1, 100.0), 1e-9, 1e9)
-    sigma: tuple[float, float] = bounded((2.5, 5.0), 1e-3, 60)
-    sigma_energy: tuple[float, float] = bounded((0.1, 80.0), 1e-9, 1e9)
+    event_rate: float = bounded(7.0, 0, 1e300, "Hz")
+    energy_range: tuple[float, float] = bounded((0.1, 100.0), 1e-9, 1e9, "TeV")
+    sigma: tuple[float, float] = bounded((2.5, 5.0), 1e-3, 60, "deg")
+    sigma_energy: tuple[float, float] = bounded((0.1, 80.0), 1e-9, 1e9, "TeV")
     zenith_slope: float = bounded(0.5, 0, 1)
     quadrant: bool = False
-    peak: tuple[float, float] = bounded((0.0, 0.0), -60, 60)
+    peak: tuple[float, float] = bounded((0.0, 0.0), -60, 60, "deg")
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         check_fields(
             self,
             normalization=(self.normalization in ("integral", "center"), "integral or center"),
@@ -135,7 +137,8 @@ class GaussianTruth(Truth):
         self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
     ) -> np.ndarray:
         """Differential rate at points; see `Truth.rate`."""
-        energies, lon, lat = np.broadcast_arrays(energy, fov_lon, fov_lat)
+        coordinates = bare_coordinates(energy, fov_lon, fov_lat)
+        energies, lon, lat = np.broadcast_arrays(*coordinates)
         sigma = self.width(energies)
         square = (lon - self.peak[0]) ** 2 + (lat - self.peak[1]) ** 2
         radial = np.exp(-0.5 * square / sigma**2) / (2 * np.pi * sigma**2)

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.quantities import in_unit
 
 __all__ = ["Truth"]
 
@@ -29,8 +30,9 @@ class Truth(Protocol):
 
         Parameters
         ----------
-        energy, fov_lon, fov_lat : array_like
-            Energies in TeV, and positions in the field of view in deg; broadcast together.
+        energy, fov_lon, fov_lat : array_like or Quantity
+            Energies, and positions in the field of view; bare numbers are in TeV and deg. They
+            are broadcast together.
         zenith : float
             Zenith angle, deg.
 
@@ -88,10 +90,10 @@ class Truth(Protocol):
         ----------
         axes : Axes
             Axes of the cube.
-        zenith : float
-            Zenith angle, deg.
-        livetime : float, optional
-            Livetime, s; if given, the cube also contains the expected counts.
+        zenith : float or Quantity
+            Zenith angle; a bare number is in deg.
+        livetime : float or Quantity, optional
+            Livetime; a bare number is in s. If given, the cube also contains the expected counts.
 
         Returns
         -------
@@ -106,6 +108,7 @@ class Truth(Protocol):
         >>> cube.rate.shape, round(cube.counts.sum())
         ((20, 60, 60), 16889)
         """
+        zenith, livetime = in_unit(zenith, "deg", "zenith"), in_unit(livetime, "s", "livetime")
         events, exposure = self.integrate(axes, zenith), dict[str, Any]()
         if livetime is not None:
             full = np.full(axes.shape, float(livetime))

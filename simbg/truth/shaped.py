@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from simbg.axes import Axes
 from simbg.errors import bounded, check_fields
+from simbg.quantities import bare_coordinates, convert_fields
 from simbg.truth.gaussian import RAD_PER_DEG, GaussianTruth
 from simbg.truth.protocol import Truth
 from simbg.truth.quadrature import FOLDS, PANEL, energy_nodes, panel_nodes
@@ -101,17 +102,18 @@ class ShapedTruth(Truth):
     curvature: float = bounded(0.0, 0, 10)
     zenith_power: float = bounded(0.0, -10, 10)
     zenith_hardening: float = bounded(0.0, -10, 10)
-    turn_on_energy: float = bounded(0.0, 0, 1e3)
+    turn_on_energy: float = bounded(0.0, 0, 1e3, "TeV")
     turn_on_power: float = bounded(4.0, 0.1, 50)
     turn_on_zenith: float = bounded(2.5, 0, 10)
-    gradient: tuple[float, float] = bounded((0.0, 0.0), -1, 1)
+    gradient: tuple[float, float] = bounded((0.0, 0.0), -1, 1, "deg-1")
     ring_depth: float = bounded(0.0, 0, 0.999)
-    ring_radius: float = bounded(1.2, 0.05, 60)
-    ring_energy: float = bounded(5.0, 1e-3, 1e3)
+    ring_radius: float = bounded(1.2, 0.05, 60, "deg")
+    ring_energy: float = bounded(5.0, 1e-3, 1e3, "TeV")
     ring_power: float = bounded(3.0, 0.1, 50)
     dead: tuple[tuple[float, float, float, float], ...] = ()
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         # JSON gives lists, which are not hashable.
         object.__setattr__(self, "gradient", tuple(self.gradient))
         object.__setattr__(self, "dead", tuple(map(tuple, self.dead)))
@@ -128,6 +130,7 @@ class ShapedTruth(Truth):
         self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
     ) -> np.ndarray:
         """Differential rate at points; see `Truth.rate`."""
+        energy, fov_lon, fov_lat = bare_coordinates(energy, fov_lon, fov_lat)
         density = self._tilted(zenith).rate(energy, fov_lon, fov_lat, zenith)
         log_energy, lon, lat = np.broadcast_arrays(np.log(energy), fov_lon, fov_lat)
         factor = self._in_energy(log_energy, zenith) * self._in_camera(lon, lat)

@@ -10,6 +10,7 @@ from scipy.special import boxcox, inv_boxcox
 
 from simbg.errors import bounded, check_fields
 from simbg.io.gadf_writer import GadfWriter
+from simbg.quantities import convert_fields
 
 __all__ = ["GammaSource"]
 
@@ -51,15 +52,16 @@ class GammaSource:
     """
 
     name: str
-    ra: float = bounded(MISSING, 0, 360)
-    dec: float = bounded(MISSING, -90, 90)
-    flux: float = bounded(3.8e-11, 0, 1)
+    ra: float = bounded(MISSING, 0, 360, "deg")
+    dec: float = bounded(MISSING, -90, 90, "deg")
+    flux: float = bounded(3.8e-11, 0, 1, "cm-2 s-1 TeV-1")
     index: float = bounded(2.5, -100, 100)
-    extension: float = bounded(0.0, 0, 10)
-    psf: float = bounded(0.08, 0, 10)
-    energy_range: tuple[float, float] = bounded((0.1, 100.0), 1e-9, 1e9)
+    extension: float = bounded(0.0, 0, 10, "deg")
+    psf: float = bounded(0.08, 0, 10, "deg")
+    energy_range: tuple[float, float] = bounded((0.1, 100.0), 1e-9, 1e9, "TeV")
 
     def __post_init__(self) -> None:
+        convert_fields(self, f"source {self.name}: ")
         check_fields(
             self,
             f"source {self.name}: ",

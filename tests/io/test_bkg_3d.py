@@ -1,5 +1,6 @@
 """BKG_3D files, read by gammapy and written by it; what stands beside the rate."""
 
+import sys
 import warnings
 from dataclasses import replace
 
@@ -90,6 +91,57 @@ def test_files_of_gammapy_are_read(tmp_path, cube, background3d, align):
     assert_allclose(ours.axes.energy, cube.axes.energy, rtol=2e-15)
     assert_allclose(ours.axes.fov_lon, cube.axes.fov_lon, atol=1e-15)
     assert (ours.clock, ours.axes.align) == ("ontime", align)
+
+
+@pytest.mark.gammapy
+@pytest.mark.parametrize("align", ["ALTAZ", "RADEC"])
+def test_to_gammapy_is_what_gammapy_reads(tmp_path, cube, align, background3d):
+    """With a bin that was not exposed, and energies below all thresholds."""
+    rate = cube.rate.copy()
+    rate[0], rate[2, 3, 4] = np.nan, np.nan
+    cube = replace(cube, rate=rate, axes=replace(cube.axes, align=align))
+    cube.write(tmp_path / "cube.fits")
+    theirs, ours = background3d.read(tmp_path / "cube.fits"), cube.to_gammapy()
+    assert type(ours) is background3d
+    assert_array_equal(ours.data, theirs.data)
+    assert (ours.unit, ours.fov_alignment) == (theirs.unit, theirs.fov_alignment)
+    for name in ours.axes.names:
+        assert_array_equal(ours.axes[name].edges, theirs.axes[name].edges)
+    # By coordinate, off the middle: the rate per observation time of the bin.
+    i, j, k = 1, 4, 7
+    got = ours.evaluate(
+        **{
+            name: ours.axes[name].center[n]
+            for name, n in zip(ours.axes.names, (i, j, k), strict=True)
+        }
+    )
+    expected = cube.per("ontime").rate[i, j, k]
+    assert got.to_value("s-1 MeV-1 sr-1") == pytest.approx(expected, rel=1e-13)
+
+
+def test_without_gammapy_the_error_says_so(cube, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gammapy.irf", None)
+    with pytest.raises(ImportError, match="gammapy") as error:
+        cube.to_gammapy()
+    assert "\n" not in str(error.value)
+
+
+def test_version_of_the_format(tmp_path, cube):
+    """A file without it is read as one of version 1; a newer one is an error in one line."""
+    path = tmp_path / "cube.fits"
+    for version in (None, 1, 2):
+        write_cube(path, cube, overwrite=True)
+        assert fits.getheader(path, "SUPPLEMENT")["FORMAT"] == 1
+        with fits.open(path, mode="update") as file:
+            del file["SUPPLEMENT"].header["FORMAT"]
+            if version:
+                file["SUPPLEMENT"].header["FORMAT"] = version
+        if version == 2:
+            with pytest.raises(ValueError, match=r"cube\.fits: SUPPLEMENT: .* 2, .* 1 ") as error:
+                read_cube(path)
+            assert "\n" not in str(error.value)
+        else:
+            assert_array_equal(read_cube(path).counts, cube.counts)
 
 
 @pytest.mark.gammapy

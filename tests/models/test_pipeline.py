@@ -49,7 +49,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, store):
     folder = tmp_path_factory.mktemp("made") / "models"
-    return folder, reconstruct_store(store, folder, selection=EVERYWHERE)
+    return folder, reconstruct_store(store, folder, method="default", selection=EVERYWHERE)
 
 
 def digests(folder):

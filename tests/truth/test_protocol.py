@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from astropy import units as u
 from numpy.testing import assert_allclose
 from support.quadrature import panels
 from support.sampling import FALSE_ALARM, worst_p_value
@@ -110,3 +111,12 @@ def test_seeds(truth):
     assert np.array_equal(first, again)
     assert first[0].size != other[0].size
     assert [x.shape for x in truth.draw(0.0, ZENITH, np.random.default_rng(1))] == [(0,)] * 3
+
+
+def test_points_in_any_unit(truth):
+    energy, lon, lat = [300.0, 2000.0] * u.GeV, -0.01 * u.rad, 60 * u.arcmin
+    bare = truth.rate([0.3, 2.0], -np.rad2deg(0.01), 1.0, ZENITH)
+    # A rounding in the angle, where the rate falls by e² a degree at most.
+    assert_allclose(truth.rate(energy, lon, lat, ZENITH), bare, rtol=1e-13, atol=0)
+    with pytest.raises(ValueError, match=r"energy: .*TeV"):
+        truth.rate(lat, lon, lat)

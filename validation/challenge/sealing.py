@@ -19,6 +19,7 @@ from astropy.io import fits
 
 from simbg import __version__
 from simbg.axes import edition2015_axes
+from simbg.errors import check_version
 from simbg.io.cubes import write_cube
 from simbg.io.gadf_writer import GadfWriter
 from simbg.io.safe_files import new_directory, new_file
@@ -153,8 +154,7 @@ def _open_seal(outdir, public):
     except (ValueError, KeyError, TypeError) as error:
         text = f"{path}: got no seal ({error!r}), expected that of a challenge"
         raise ValueError(text) from error
-    if schema != SCHEMA:
-        raise ValueError(f"{path}: got schema {schema}, expected {SCHEMA}")
+    check_version(schema, SCHEMA, path, "schema")
     paths = outdir / "secret" / "answer.json", public / "answer.json"
     path = next((path for path in paths if path.is_file()), None)
     if path is None:

@@ -80,7 +80,7 @@ def run_and_report(
     say(f"{suite.text}: {out / 'index.html'}")
     if json_:
         click.echo(result_document(out, suite))
-    return 0 if suite.good else 1
+    return 0 if suite.ok else 1
 
 
 def plan(scenarios, baseline, self_check):

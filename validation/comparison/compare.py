@@ -149,6 +149,9 @@ class Comparison:
     binning: str = ""
     fault: str | None = None
 
+    def __repr__(self):
+        return self.text
+
     @cached_property
     def a(self):
         if not self.comparable:

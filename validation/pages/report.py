@@ -51,7 +51,7 @@ def write_report_page(path, suite, pictures):
         "report.html",
         suite=suite,
         pictures=pictures,
-        status=Status.OK if suite.good else Status.FAIL,
+        status=Status.OK if suite.ok else Status.FAIL,
         numbers=key_numbers(suite.outcomes),
         parts={(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes},
         leaderboard=_leaderboard(suite.outcomes) if suite.replicates else None,

@@ -57,7 +57,7 @@ def result_document(out, suite):
     """
     lines = (Path(out) / "results.jsonl").read_text(encoding="utf-8").splitlines()
     document = {
-        "good": bool(suite.good),
+        "good": bool(suite.ok),
         "verdict": suite.text,
         "report": str(Path(out) / "index.html"),
         "changes": None if suite.changes is None else list(suite.changes),

@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from simbg import __version__
+from simbg.errors import check_version
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.metrics.status import Status
 
@@ -110,7 +111,10 @@ def write_records(path, records):
 
 
 def read_records(path, schema):
-    """Line numbers and objects of a file of JSON lines, each of which names its schema."""
+    """Line numbers and objects of a file of JSON lines, each of which names its schema.
+
+    Those of earlier schemas are read, too.
+    """
     with open(path, encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -120,6 +124,5 @@ def read_records(path, schema):
                     f"{path}, line {number}: got {line[:40].strip()!r}, expected JSON"
                 ) from None
             got = record.get("schema") if isinstance(record, dict) else None
-            if got != schema:
-                raise ValueError(f"{path}, line {number}: got schema {got}, expected {schema}")
+            check_version(got, schema, f"{path}, line {number}", "schema")
             yield number, record

@@ -45,6 +45,9 @@ class Suite:
     response: object = None
     replicates: int = 0
 
+    def __repr__(self):
+        return "\n".join([self.text, *_lines(self.outcomes)])
+
     @property
     def results(self):
         """Of all outcomes."""
@@ -69,7 +72,7 @@ class Suite:
         return all(f.found for f in found) and clean.consistent
 
     @property
-    def good(self):
+    def ok(self):
         """Whether all is as it should be: the exit code."""
         return _verdict(self.results)[0] and self.kept and self.sound
 
@@ -123,6 +126,25 @@ def run_suite(scenarios, methods, seed, executor=None, replicates=0, score=None)
     announce(executor, "known failures")
     judged = iter(judge(results, drift=drift(scenarios, ours, executor)))
     return [replace(o, results=tuple(next(judged) for _ in o.results)) for o in outcomes]
+
+
+def _lines(outcomes):
+    """All results with a criterion of one outcome; of several, the number and those that fail."""
+    for outcome in outcomes:
+        tested = [result for result in outcome.results if result.status != Status.INFO]
+        counts = Counter(result.status for result in tested)
+        words = ", ".join(f"{n} {status.phrase}" for status, n in sorted(counts.items()))
+        yield f"{outcome.scenario.name}, {outcome.method}: {words}"
+        for result in tested:
+            if len(outcomes) == 1 or result.status.fails:
+                yield f"  {result.status.word:14s} {result.metric:20s} {_numbers(result)}"
+
+
+def _numbers(result):
+    if result.status == Status.ERROR:
+        return result.reason
+    numbers = f"{result.value:10.5g} ± {result.error:<8.2g}"
+    return f"{numbers} expected {result.ideal:.5g} {result.unit}".rstrip()
 
 
 def _verdict(results):

@@ -1,7 +1,6 @@
 """A method that uses simbg's own parts: they apply thresholds, dead times and masks."""
 
-from simbg.cube import BackgroundCube
-from simbg.observations.exposure import stack_observations
+from simbg import BackgroundCube, stack_observations
 
 
 class MyMethod:

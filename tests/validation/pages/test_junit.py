@@ -35,6 +35,6 @@ def test_junit_of_a_self_check(tmp_path, suite):
     root = ElementTree.parse(tmp_path / "junit.xml").getroot()
     assert [c.get("name") for c in root.iter("testcase")] == ["flip", "clean runs"]
     assert int(root.get("failures")) >= 1
-    assert not checked.good
+    assert not checked.ok
     quiet = with_self_check(checked, found=True)
-    assert quiet.good == quiet.self_check[1].consistent
+    assert quiet.ok == quiet.self_check[1].consistent

@@ -114,7 +114,7 @@ def test_no_figures_at_all(suite, tmp_path):
     page = Page(tmp_path / "index.html")
     assert f"{Status.FAIL.mark} {only.text}" in page.text
     assert key_numbers(only.outcomes) == []
-    assert not only.good
+    assert not only.ok
 
 
 def test_commit_is_that_of_the_sources(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,17 @@ def test_writing_replaces(tmp_path):
     Result.write(path, [EMPTY])
     assert len(Result.read(path)) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["results.jsonl"]
+
+
+def test_a_file_of_the_first_schema_is_read(tmp_path):
+    """As it was written before `ignored` and `must_fail` were there."""
+    path = tmp_path / "results.jsonl"
+    Result.write(path, [FULL])
+    record = json.loads(path.read_text()) | {"schema": 1}
+    del record["ignored"], record["must_fail"]
+    path.write_text(json.dumps(record) + "\n")
+    (read,) = Result.read(path)
+    assert same(replace(read, schema=2), replace(FULL, ignored="", must_fail=False))
 
 
 @pytest.mark.parametrize("status", ["passed", "", None, "OK"])

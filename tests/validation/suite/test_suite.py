@@ -46,7 +46,7 @@ def test_verdict_begins_with_what_is_wrong():
         one = Result("s", "0", "m", "norm", ideal=1.0)
         results = [replace(one, status=status) for status in statuses]
         suite = Suite([SimpleNamespace(results=results)], 0)
-        return suite.good, suite.text
+        return suite.ok, suite.text
 
     assert of("ok", "info") == (True, "1 of 1 criteria hold")
     bad = "1 criterion fails, 2 errors; 1 of 3 criteria hold, 1 fail as is known and calculated"

@@ -1,0 +1,109 @@
+"""Units: Quantities that a user gives are converted to numbers in the units of simbg."""
+
+from dataclasses import fields
+from typing import Any
+
+__all__ = ["bare_coordinates", "convert_fields", "in_unit"]
+
+
+def in_unit(value: Any, unit: str, what: str) -> Any:
+    """Convert a value to numbers in a unit.
+
+    Parameters
+    ----------
+    value : float, array_like, Quantity or str
+        A Quantity, a sequence of Quantities, or a text such as "100 GeV" is converted. Bare numbers
+        are assumed to be in the unit, and are returned unchanged.
+    unit : str
+        The unit of the result; empty for pure numbers.
+    what : str
+        Name of the value in error messages.
+
+    Returns
+    -------
+    float or array_like
+        Bare numbers in the unit.
+
+    Raises
+    ------
+    ValueError
+        If the unit of the value cannot be converted, or if a sequence contains numbers with and
+        without units.
+
+    Examples
+    --------
+    >>> in_unit("100 GeV", "TeV", "energy")
+    0.1
+    >>> in_unit([1, 2], "TeV", "energy")
+    [1, 2]
+    """
+    is_sequence = isinstance(value, list | tuple)
+    parts = list(value) if is_sequence else [value]
+    marked = [isinstance(p, str) or getattr(p, "unit", None) is not None for p in parts]
+    if not any(marked):
+        return value
+    from astropy import units as u  # imported here: bare numbers do not need it
+
+    try:
+        if not all(marked):
+            raise ValueError("some numbers have a unit and some do not")
+        numbers = [_plain(u.Quantity(part).to_value(unit)) for part in parts]
+    except (TypeError, ValueError) as error:
+        got = "an array" if getattr(value, "ndim", 0) else str(value)
+        raise ValueError(f"{what}: got {got} ({error}), expected {unit or 'no unit'}") from None
+    if is_sequence:
+        return type(value)(numbers)
+    return numbers[0]
+
+
+def bare_coordinates(energy: Any, fov_lon: Any, fov_lat: Any) -> tuple[Any, Any, Any]:
+    """Convert energies to TeV and angles to deg.
+
+    Parameters
+    ----------
+    energy, fov_lon, fov_lat : float, array_like or Quantity
+        Bare numbers are assumed to be in TeV and deg.
+
+    Returns
+    -------
+    energy, fov_lon, fov_lat : float or array_like
+        Bare numbers in TeV, deg and deg.
+    """
+    lon, lat = (in_unit(x, "deg", name) for x, name in ((fov_lon, "fov_lon"), (fov_lat, "fov_lat")))
+    return in_unit(energy, "TeV", "energy"), lon, lat
+
+
+def convert_fields(value: Any, prefix: str = "") -> None:
+    """Convert the fields of a dataclass to their units; called in its ``__post_init__``.
+
+    The unit of a field is ``metadata["unit"]``. A field without a unit accepts bare numbers only.
+
+    Parameters
+    ----------
+    value : dataclass
+        The instance; its fields are replaced, even if it is frozen.
+    prefix : str
+        Start of error messages, such as the name of the instance.
+
+    Raises
+    ------
+    ValueError
+        If a unit cannot be converted, or if a field without a unit has a Quantity.
+    """
+    for f in fields(value):
+        got, unit = getattr(value, f.name), f.metadata.get("unit")
+        if unit is not None or _has_unit(got):
+            bare = in_unit(got, unit or "", f"{prefix}{f.name}")
+            # An array in the place of a tuple would have no hash.
+            is_pair = isinstance(f.default, tuple) and hasattr(bare, "tolist")
+            object.__setattr__(value, f.name, tuple(bare.tolist()) if is_pair else bare)
+
+
+def _plain(number: Any) -> Any:
+    return number if getattr(number, "ndim", 0) else float(number)
+
+
+def _has_unit(value: Any) -> bool:
+    """Whether a value is a Quantity or contains one."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    return any(getattr(part, "unit", None) is not None for part in parts)

@@ -1,0 +1,230 @@
+"""The functions of ``import simbg``: simulate, reconstruct, compare, validate.
+
+Each imports what it needs when it is called. So a method may call `reconstruct` without loading
+modules that know the truth, and the library does not need the validation suite.
+"""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+from simbg.observations.observation import Observation
+from simbg.reconstruction import DEFAULT_METHOD
+
+if TYPE_CHECKING:
+    from simbg.observations.store import Store
+    from simbg.reconstruction.contract import Reconstructor
+    from simbg.simulation.experiment import Experiment
+    from simbg.simulation.scenario import Scenario
+    from simbg.validation.comparison.compare import Comparison
+    from simbg.validation.suite.suite import Suite
+
+__all__ = ["compare", "reconstruct", "simulate", "validate"]
+
+
+def simulate(
+    scenario: "str | Scenario" = "realistic", seed: int = 0, n_obs: int | None = None
+) -> "Experiment":
+    """Simulate the observations of a scenario.
+
+    Parameters
+    ----------
+    scenario : str or Scenario
+        A name in `simbg.SCENARIOS`, or a scenario of your own.
+    seed : int
+        Of the runs and of their events.
+    n_obs : int, optional
+        Number of observations; default: the scenario's.
+
+    Returns
+    -------
+    experiment : Experiment
+        `reconstruct` accepts it. It has ``observations()``, ``true_cube(axes)``, and
+        ``write(path)`` for a data store. Events are simulated each time they are read.
+
+    Raises
+    ------
+    ValueError
+        If no scenario has the name.
+
+    Examples
+    --------
+    >>> import simbg
+    >>> night = simbg.simulate("night", seed=1)
+    >>> night
+    <Experiment night: 8 runs, seed 1>
+    >>> night.true_cube().axes.shape
+    (10, 20, 20)
+    """
+    from simbg.simulation.experiment import Experiment
+    from simbg.simulation.library import find_scenario
+
+    return Experiment.of(find_scenario(scenario), seed, n_obs)
+
+
+def reconstruct(
+    observations: "Iterable[Observation] | Store | Experiment",
+    axes: Axes | None = None,
+    method: "str | type | Reconstructor" = DEFAULT_METHOD,
+    executor: Executor | None = None,
+) -> BackgroundCube:
+    """Reconstruct the background cube of some observations.
+
+    Parameters
+    ----------
+    observations : sequence of Observation, Store or Experiment
+        The observations of one cube.
+    axes : Axes, optional
+        Default: the axes that the method prefers, or those of 2015, which depend on the number of
+        observations: see `simbg.edition2015_axes`.
+    method : str, class or Reconstructor
+        A name in `simbg.METHODS`, that of an installed method, ``module:Object``, or a method
+        itself.
+    executor : concurrent.futures.Executor, optional
+        Reads observations in parallel; the result is the same.
+
+    Returns
+    -------
+    cube : BackgroundCube
+        The rate with counts and exposure, and with errors if the method computes them.
+
+    Raises
+    ------
+    ValueError
+        If there are no observations, no method has the name, or the method fails.
+
+    Examples
+    --------
+    >>> import simbg
+    >>> axes = simbg.Axes.regular(energy=("100 GeV", "50 TeV", 10), fov=(3, 20))
+    >>> cube = simbg.reconstruct(simbg.simulate("night"), axes)
+    >>> cube.axes.shape, bool(cube.total > 0)
+    ((10, 20, 20), True)
+    """
+    from simbg.reconstruction import contract
+    from simbg.reconstruction.registry import find_method
+
+    found = find_method(method)
+    return contract.reconstruct(found, _observations(observations), axes, executor)
+
+
+def compare(
+    a: BackgroundCube | Path | str,
+    b: BackgroundCube | Path | str,
+    normalize: str = "none",
+) -> "Comparison":
+    """Compare a cube with a reference.
+
+    Parameters
+    ----------
+    a : BackgroundCube or path-like
+        The reference, such as the truth.
+    b : BackgroundCube or path-like
+        The cube that is compared with it.
+    normalize : {"none", "cube", "image"}
+        Scale a to the integral of b: not, as a whole, or each energy's image.
+
+    Returns
+    -------
+    comparison : Comparison
+        Printed, it is the verdict and a table of measures. ``agree`` is the verdict as a bool;
+        ``measures`` contains the numbers.
+
+    Raises
+    ------
+    ValueError
+        If the cubes have no bins in common, or the normalization is unknown.
+
+    Examples
+    --------
+    >>> import simbg
+    >>> night = simbg.simulate("night")
+    >>> cube = simbg.reconstruct(night)
+    >>> simbg.compare(night.true_cube(cube.axes), cube).agree
+    True
+    """
+    from simbg.validation.comparison.compare import compare
+
+    return compare(_cube(a), _cube(b), normalize)
+
+
+def validate(
+    method: "str | type | Sequence[str]" = DEFAULT_METHOD,
+    scenarios: "str | Scenario | Sequence[str | Scenario]" = ("night",),
+    seed: int = 0,
+    executor: Executor | None = None,
+) -> "Suite":
+    """Validate methods: simulate scenarios, reconstruct their cubes, compare with the truth.
+
+    A method that is not part of simbg runs in a separate process, which must be able to import it.
+
+    Parameters
+    ----------
+    method : str or class, or a sequence of these
+        As in `reconstruct`, but not an instance.
+    scenarios : str or Scenario, or a sequence of these
+        Names in `simbg.SCENARIOS`, or scenarios of your own.
+    seed : int
+        Of the simulations.
+    executor : concurrent.futures.Executor, optional
+        Runs simulations in parallel; the results are the same.
+
+    Returns
+    -------
+    suite : Suite
+        Printed, it is the verdict and a table of results. ``ok`` is the verdict as a bool;
+        ``results`` contains the values.
+
+    Raises
+    ------
+    ValueError
+        If no method or scenario has the name.
+
+    Examples
+    --------
+    >>> import simbg
+    >>> simbg.validate("histogram", "night").ok
+    True
+    """
+    from simbg.reconstruction.registry import name_of
+    from simbg.simulation.library import find_scenario
+    from simbg.validation.methods.candidates import Candidate
+    from simbg.validation.suite.suite import Suite, run_suite
+
+    chosen = [find_scenario(scenario) for scenario in _several(scenarios)]
+    candidates = [Candidate(name_of(one)) for one in _several(method)]
+    return Suite(tuple(run_suite(chosen, candidates, seed, executor)), seed)
+
+
+def _cube(given: Any) -> BackgroundCube:
+    """A cube, or that of a file."""
+    if isinstance(given, str | Path):
+        return BackgroundCube.read(given)
+    if not isinstance(given, BackgroundCube):
+        got = type(given).__name__
+        raise ValueError(f"compare: got a {got}, expected a BackgroundCube or the path of a file")
+    return given
+
+
+def _several(value: Any) -> list:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _observations(given: Any) -> list[Observation]:
+    """The observations of a store or an experiment, or those of any iterable."""
+    if isinstance(given, str | Path):
+        raise ValueError(f"observations: got {given!r}, expected those of simbg.open_store(path)")
+    if hasattr(given, "observations"):
+        given = given.observations()
+    found = list(given) if isinstance(given, Iterable) else [given]
+    wrong = [type(one).__name__ for one in found if not isinstance(one, Observation)]
+    if wrong or not found:
+        got = f"a {wrong[0]}" if wrong else "none"
+        raise ValueError(
+            f"observations: got {got}, expected one or more simbg.Observation, or a store or "
+            "experiment that has them"
+        )
+    return found

@@ -1,0 +1,170 @@
+"""import simbg: what a user does from there, in few lines, and what is said of mistakes."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from support.sources import read_sources
+
+import simbg
+from simbg.reconstruction.histogram import Histogram
+
+
+@pytest.fixture(scope="module")
+def night():
+    return simbg.simulate("night", n_obs=3)
+
+
+@pytest.fixture(scope="module")
+def store(night, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verbs") / "store"
+    night.write(folder)
+    return simbg.open_store(folder)
+
+
+def test_no_module_takes_the_place_of_a_verb(night, tmp_path):
+    """All modules are loaded first, in a process that has loaded nothing else."""
+    names = sorted(name for name in read_sources() if not name.endswith(("__main__", "baccmod")))
+    code = f"""
+from importlib import import_module
+for name in {names}:
+    import_module(name)
+import simbg
+experiment = simbg.simulate("night", n_obs=2)
+experiment.write("store")
+cube = simbg.reconstruct(simbg.open_store("store"))
+print(simbg.compare(cube, cube).agree, simbg.validate("histogram", "night").ok)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout == "True True\n"
+
+
+def test_no_verb_has_the_name_of_a_package():
+    packages = {name.split(".")[1] for name in read_sources() if name.count(".") >= 1}
+    assert not packages & set(simbg.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nothing"):
+        simbg.nothing  # noqa: B018
+
+
+def test_a_store_is_a_sequence_of_observations(night, store):
+    assert len(store) == len(list(store)) == len(store.observations()) == 3
+    assert [run.obs_id for run in store] == store.table["OBS_ID"].tolist()
+    assert "3 runs" in repr(store)
+    assert "\n" not in repr(store)
+    hess = store.path.with_name("hess")
+    night.write(hess, "hess")
+    assert len(simbg.open_store(hess).observations()) == 3
+    last = simbg.Selection(exclude=("none",), obs_ids=(3,)).observations(store)
+    assert [run.obs_id for run in last] == [3]
+
+
+def test_reconstruct_takes_observations_in_any_way(night, store):
+    axes = simbg.Axes.regular(("100 GeV", "50 TeV", 5), (3, 10))
+    expected = Histogram().reconstruct(store.observations(), axes)
+    for observations in (store, store.observations(), iter(store), tuple(store)):
+        assert_array_equal(simbg.reconstruct(observations, axes).rate, expected.rate)
+    # Stores keep six digits and more: a few events lie on the other side of an edge.
+    cube = simbg.reconstruct(night, axes)
+    assert abs(cube.counts.sum() - expected.counts.sum()) < 3
+    assert simbg.reconstruct(night).axes.same_as(simbg.edition2015_axes(3))
+
+
+@pytest.mark.parametrize("method", ["michi", simbg.METHODS["michi"], simbg.METHODS["michi"]()])
+def test_a_method_by_name_by_class_or_as_it_is(night, method):
+    assert simbg.reconstruct(night, method=method).meta["METHOD"] == "michi"
+
+
+def test_one_default_method(night, store, tmp_path):
+    """In Python as on the command line."""
+    from click.testing import CliRunner
+
+    from simbg.cli.main import main
+    from simbg.models.pipeline import reconstruct_store
+
+    assert simbg.reconstruct(night).meta["METHOD"] == "histogram"
+    arguments = ["reconstruct", str(store.path), str(tmp_path / "a"), "--exclude", "none"]
+    assert CliRunner().invoke(main.command, arguments).exit_code == 0
+    selection = simbg.Selection(exclude=("none",))
+    reconstruct_store(store.path, tmp_path / "b", selection=selection)
+    for folder in ("a", "b"):
+        path = next((tmp_path / folder).glob("*_gadf.fits.gz"))
+        assert b"histogram" in simbg_header(path)
+
+
+def simbg_header(path):
+    from astropy.io import fits
+
+    return fits.getheader(path, "BACKGROUND")["METHOD"].encode()
+
+
+def test_compare_takes_cubes_and_files(night, tmp_path):
+    cube = simbg.reconstruct(night)
+    truth = night.true_cube(cube.axes)
+    agreement = simbg.compare(truth, cube)
+    assert agreement.agree
+    truth.write(tmp_path / "true.fits")
+    cube.write(tmp_path / "cube.fits")
+    of_files = simbg.compare(tmp_path / "true.fits", str(tmp_path / "cube.fits"))
+    assert of_files.agree
+    assert of_files.measures["norm"].value == pytest.approx(agreement.measures["norm"].value)
+    twice = simbg.compare(truth, replace(cube, rate=2 * cube.rate, counts=2 * cube.counts))
+    assert not twice.agree
+    assert "norm" in twice.differs_in
+    for comparison in (agreement, twice):
+        assert comparison.verdict in repr(comparison)
+        assert len(repr(comparison).splitlines()) < 12
+
+
+def test_validate_a_method_in_a_scenario():
+    suite = simbg.validate("histogram", "night")
+    assert suite.ok
+    assert {result.scenario for result in suite.results} == {"night"}
+    lines = repr(suite).splitlines()
+    assert suite.text == lines[0]
+    assert len(lines) < 30
+    assert any("norm" in line for line in lines)
+    two = simbg.validate([Histogram, "michi"], [simbg.SCENARIOS["night"]])
+    assert two.methods == ["histogram", "michi"]
+    # Of more than one only what fails: 2015's widths.
+    assert "width" in repr(two)
+    assert len(repr(two).splitlines()) < 10
+
+
+MISTAKES = {
+    "scenario": (lambda night: simbg.simulate("nigth"), "'nigth'.*night.*mean 'night'"),
+    "scenario of a number": (lambda night: simbg.simulate(3), "scenario: got 3"),
+    "method": (lambda night: simbg.reconstruct(night, method="histgram"), "mean 'histogram'"),
+    "no method": (lambda night: simbg.reconstruct(night, method=3), "method 3: got int"),
+    "validate": (lambda night: simbg.validate("histogramm"), "mean 'histogram'"),
+    "validate an object": (lambda night: simbg.validate(Histogram()), "got Histogram"),
+    "validate a module": (lambda night: simbg.validate("no_module:X"), "no_module:X"),
+    "validate where": (lambda night: simbg.validate("histogram", ["night", "nihgt"]), "nihgt"),
+    "no observations": (lambda night: simbg.reconstruct([]), "got none"),
+    "no observation": (lambda night: simbg.reconstruct([np.ones(3)]), "got a ndarray"),
+    "one observation": (lambda night: simbg.reconstruct(3), "got a int"),
+    "path": (lambda night: simbg.reconstruct("store"), "'store'.*open_store"),
+    "no cube": (lambda night: simbg.compare(night, night.true_cube()), "got a Experiment"),
+    "normalize": (lambda night: simbg.compare(*[night.true_cube()] * 2, "all"), "'all'"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_end_at_once_in_one_line(night, name):
+    call, message = MISTAKES[name]
+    with pytest.raises(ValueError, match=message) as error:
+        call(night)
+    assert "\n" not in str(error.value)
+
+
+def test_what_simbg_shows_is_short(night):
+    for value in (night, night.scenario, night.observations()[0], night.true_cube()):
+        assert len(repr(value)) < 300
+    assert set(simbg.SCENARIOS) <= set(repr(simbg.SCENARIOS).split())
