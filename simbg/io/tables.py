@@ -272,4 +272,4 @@ def _in_unit(values, got, unit, where):
     try:
         return np.array(values, float) * u.Unit(got or "").to(unit)
     except (ValueError, TypeError, u.UnitConversionError) as error:
-        raise ValueError(f"{where} in unit {got!r}, expected {unit}") from error
+        raise ValueError(f"{where}: got unit {got!r}, expected {unit}") from error

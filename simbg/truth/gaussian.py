@@ -129,7 +129,7 @@ class GaussianTruth(Truth):
     def total_rate(self, zenith: float = 0.0) -> float:
         """Expected events per second of livetime, all energies and directions; zenith in deg."""
         if not 0 <= zenith <= 90:
-            raise ValueError(f"zenith: got {zenith}, expected deg between 0 and 90")
+            raise ValueError(f"zenith: got {zenith} deg, expected 0 to 90 deg")
         fraction = 0.25 if self.quadrant else 1.0
         return fraction * self.event_rate * (1 - self.zenith_slope * zenith / 90)
 

@@ -194,7 +194,7 @@ class ShapedTruth(Truth):
         changes = a or b or (self.turn_on_energy and self.turn_on_zenith)
         highest = ZENITH_MAX if changes else 90.0
         if not 0 <= zenith <= highest:
-            raise ValueError(f"zenith: got {zenith}, expected deg between 0 and {highest:g}")
+            raise ValueError(f"zenith: got {zenith} deg, expected 0 to {highest:g} deg")
         if not (a or b):
             return self.base
         log_cos, low = _log_cos(zenith), self.base.energy_range[0]

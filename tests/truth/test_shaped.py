@@ -445,12 +445,12 @@ def test_impossible_zenith_is_named(name, zenith):
         lambda: truth.rate(1.0, 0.0, 0.0, zenith),
         lambda: truth.draw(1.0, zenith, np.random.default_rng(0)),
     ):
-        with pytest.raises(ValueError, match=r"zenith: got .* expected deg between 0 and"):
+        with pytest.raises(ValueError, match=r"zenith: got .* expected 0 to"):
             call()
 
 
 def test_zenith_next_to_the_horizon_is_refused_where_its_cosine_counts():
-    with pytest.raises(ValueError, match="zenith: got 86, expected deg between 0 and 85"):
+    with pytest.raises(ValueError, match="zenith: got 86 deg, expected 0 to 85"):
         FULL.integrate(BINS, 86)
     assert np.all(FULL.integrate(BINS, 75.0) >= 0)
     assert TRUTHS["ring"].integrate(BINS, 86).sum() > 0
