@@ -55,6 +55,12 @@ class Selection:
     ------
     ValueError
         If a value is not allowed.
+
+    Examples
+    --------
+    >>> selection = Selection(sources="mask", margin=0.3, group_by="runs:20")
+    >>> selection.max_sources is None  # all sources of the catalogue
+    True
     """
 
     obs_ids: tuple[int, ...] | None = None

@@ -30,6 +30,12 @@ class Groups:
     ----------
     altitude_edges, azimuth_edges : tuple of float or Quantity
         Edges, increasing; bare numbers are in deg. By default those of 2015.
+
+    Examples
+    --------
+    >>> groups = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(-90, 270))
+    >>> groups.assign([80.0, 30.0, -5.0], [180.0, 0.0, 0.0])
+    array([ 1,  0, -1])
     """
 
     altitude_edges: tuple[float, ...] = field(default=ALTITUDE_EDGES, metadata={"unit": "deg"})

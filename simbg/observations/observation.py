@@ -38,6 +38,12 @@ class Events:
         Start and stop of each good time interval, s since the same reference.
     pointing : Tracking or Drift, optional
         Pointing of the observation, with the same time reference.
+
+    Examples
+    --------
+    >>> events = Events(np.array([0.2, 2.0]), np.zeros(2), np.array([0.0, 1.0]))
+    >>> len(events), events.take(events.energy > 1).fov_lat
+    (2, array([1.]))
     """
 
     energy: np.ndarray = field(metadata={"unit": "TeV"})

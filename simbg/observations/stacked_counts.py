@@ -33,6 +33,15 @@ class StackedCounts:
     counts_above : ndarray, shape (2, \*axes.shape), optional
         For each bin that contains thresholds, the events of the runs concerned in the next two
         bins above it; the spectral index is measured with them.
+
+    Examples
+    --------
+    >>> axes = Axes([0.1, 1, 10], [-2, 0, 2], [-1, 0, 1])
+    >>> full = np.ones(axes.shape)
+    >>> stack = StackedCounts(axes, 5 * full, 900 * full, 1000 * full, 1, 50, 40)
+    >>> doubled = stack.times(2)
+    >>> float(doubled.counts.sum()), float(doubled.livetime[0, 0, 0])
+    (80.0, 1800.0)
     """
 
     axes: Axes

@@ -39,6 +39,16 @@ class Reconstructor(Protocol):
     gives none; a dataclass field ``executor``, which is then set to a
     `concurrent.futures.Executor`; ``threshold_bin`` (see `stack_observations`); and ``known``, a
     mapping from metrics to the reasons why the method fails them.
+
+    Examples
+    --------
+    >>> class Flat:
+    ...     name = "flat"
+    ...
+    ...     def reconstruct(self, observations, axes):
+    ...         return BackgroundCube(axes, np.full(axes.shape, 1e-6))
+    >>> isinstance(Flat(), Reconstructor)
+    True
     """
 
     name: str

@@ -32,6 +32,18 @@ class ZenithGroups:
         Makes the cube of each group.
     groups : Groups
         Groups in altitude and azimuth; cubes are interpolated within one bin in azimuth.
+
+    Examples
+    --------
+    >>> from simbg.axes import edition2015_axes
+    >>> from simbg.reconstruction.histogram import Histogram
+    >>> from simbg.simulation.experiment import Experiment
+    >>> from simbg.simulation.library import SCENARIOS
+    >>> observations = Experiment.of(SCENARIOS["night"], seed=0).observations()
+    >>> groups = Groups.by_exposure(observations, "runs", 4)
+    >>> models = ZenithGroups(Histogram(), groups).fit(observations, edition2015_axes(8))
+    >>> models.at(observations[0]).rate.shape
+    (10, 20, 20)
     """
 
     method: Reconstructor

@@ -21,6 +21,12 @@ class Truth(Protocol):
     truth is immutable and hashable, so that it can be sent to other processes and used in caches.
 
     A class that inherits from the protocol gets the method `cube`.
+
+    Examples
+    --------
+    >>> from simbg.truth.gaussian import GaussianTruth
+    >>> isinstance(GaussianTruth(), Truth)
+    True
     """
 
     def rate(
