@@ -25,13 +25,18 @@ def unknown_name(kind: str, name: Any, known: Iterable[str], others: str = "") -
     Parameters
     ----------
     kind : str
-        What the name is one of.
+        Kind of the name, such as "scenario".
     name : str
-        What was given.
+        The name that was given.
     known : iterable of str
         The names that exist.
     others : str
-        What else is accepted.
+        Text about other accepted values.
+
+    Returns
+    -------
+    ValueError
+        The error, to be raised.
 
     Examples
     --------
@@ -44,23 +49,23 @@ def unknown_name(kind: str, name: Any, known: Iterable[str], others: str = "") -
 
 
 def check_version(got: Any, known: int, where: object, name: str = "format version") -> None:
-    """Refuse a file of a format that is newer than those that are read here.
+    """Raise an error if a file has a newer format than this release can read.
 
     Parameters
     ----------
     got : int
-        The version that the file names.
+        The version in the file.
     known : int
-        The newest version that can be read; all before it can be, too.
+        The newest version that can be read; older ones can be read, too.
     where : object
-        The file, or the place in it.
+        The file, or the position in it.
     name : str
-        What the file calls its version.
+        Name of the version in the file.
 
     Raises
     ------
     ValueError
-        If the version is newer, or no whole number above 0.
+        If the version is newer, or not a positive integer.
     """
     if type(got) is not int or not 0 < got <= known:
         newer = "; a newer release of simbg may read it" if type(got) is int and got > known else ""
@@ -68,16 +73,21 @@ def check_version(got: Any, known: int, where: object, name: str = "format versi
 
 
 def bounded(default: Any, low: float | None, high: float | None, unit: str | None = None) -> Any:
-    """A field of a dataclass whose value, or each of whose values, lies between two bounds.
+    """A dataclass field whose value, or each of whose values, must lie between two bounds.
 
     Parameters
     ----------
     default : object
         Default of the field.
     low, high : float, optional
-        In the unit; None for no bounds.
+        Bounds in the unit of the field; None for no bounds.
     unit : str, optional
-        Quantities are converted to it.
+        Unit of the field, to which Quantities are converted.
+
+    Returns
+    -------
+    dataclasses.Field
+        The field, with bounds and unit in its metadata.
     """
     return field(default=default, metadata={"bounds": (low, high), "unit": unit})
 

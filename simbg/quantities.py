@@ -94,7 +94,7 @@ def convert_fields(value: Any, prefix: str = "") -> None:
         got, unit = getattr(value, f.name), f.metadata.get("unit")
         if unit is not None or _has_unit(got):
             bare = in_unit(got, unit or "", f"{prefix}{f.name}")
-            # An array in the place of a tuple would have no hash.
+            # A tuple must not become an array, which is not hashable.
             is_pair = isinstance(f.default, tuple) and hasattr(bare, "tolist")
             object.__setattr__(value, f.name, tuple(bare.tolist()) if is_pair else bare)
 

@@ -50,7 +50,12 @@ class Store(ABC):
         Parameters
         ----------
         table : Table, optional
-            Some rows of `table`; default: all.
+            Some rows of `table`, by default all.
+
+        Returns
+        -------
+        list of Observation
+            One observation for each row.
         """
         rows = self.table if table is None else table
         return [self._observation(dict(zip(row.colnames, row, strict=True))) for row in rows]

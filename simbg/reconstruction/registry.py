@@ -46,15 +46,15 @@ def find_method(method: str | type | Reconstructor) -> Reconstructor:
         _check_name(method)
     try:
         target = _load(method) if isinstance(method, str) else method
-        found = target() if isinstance(target, type) else target
+        instance = target() if isinstance(target, type) else target
     except (Exception, SystemExit) as error:
         raise ValueError(f"method {method!r} cannot be loaded: {in_one_line(error)}") from error
-    if not isinstance(found, Reconstructor):
-        got = type(found).__name__
+    if not isinstance(instance, Reconstructor):
+        got = type(instance).__name__
         raise ValueError(
             f"method {method!r}: got {got}, expected an object with a name and reconstruct()"
         )
-    return found
+    return instance
 
 
 def name_of(method: str | type) -> str:
@@ -63,12 +63,17 @@ def name_of(method: str | type) -> str:
     Parameters
     ----------
     method : str or class
-        As `find_method` takes them. A class is named by its module.
+        A name or a class, as in `find_method`. A class is named by its module.
+
+    Returns
+    -------
+    str
+        A name for `find_method`.
 
     Raises
     ------
     ValueError
-        If it is neither, or no method and no module has the name.
+        If ``method`` is neither a name nor a class, or there is no such method or module.
 
     Examples
     --------
@@ -76,25 +81,25 @@ def name_of(method: str | type) -> str:
     'histogram'
     """
     if isinstance(method, type):
-        ours = [name for name, target in METHODS.items() if target is method]
-        name = ours[0] if ours else f"{method.__module__}:{method.__qualname__}"
+        names = [name for name, target in METHODS.items() if target is method]
+        name = names[0] if names else f"{method.__module__}:{method.__qualname__}"
     elif isinstance(method, str):
         name = method
     else:
         raise ValueError(f"method: got {method!r}, expected a name, module:Object, or a class")
     _check_name(name)
-    if ":" in name and not _is_there(name.partition(":")[0]):
+    if ":" in name and not _can_be_imported(name.partition(":")[0]):
         raise ValueError(f"method: got {name!r}, expected a module that can be imported")
     return name
 
 
 def _check_name(name):
-    """Refuse a name, of no object in a module, that no method has."""
+    """Raise an error for a name that no method has, unless it is of the form module:Object."""
     if ":" not in name and name not in {*METHODS, *entry_points(group=GROUP).names}:
         raise unknown_name("method", name, method_names(), ", or module:Object")
 
 
-def _is_there(module):
+def _can_be_imported(module):
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):
@@ -102,7 +107,7 @@ def _is_there(module):
 
 
 def _load(name):
-    """What a name stands for."""
+    """The object with a name: a method of simbg, an entry point, or module:Object."""
     if name in METHODS:
         return METHODS[name]
     entries = entry_points(group=GROUP, name=name)

@@ -181,9 +181,15 @@ ALL = (
 
 
 class Library(dict):
-    """Scenarios by name, which shows as a line for each."""
+    """Scenarios by name; its repr has one line for each scenario.
 
-    def __repr__(self):
+    Examples
+    --------
+    >>> SCENARIOS["night"].title
+    'One night'
+    """
+
+    def __repr__(self) -> str:
         return "\n".join(f"{name:18s} {scenario.title}" for name, scenario in self.items())
 
 
@@ -191,12 +197,17 @@ SCENARIOS = Library((scenario.name, scenario) for scenario in ALL)
 
 
 def find_scenario(scenario: str | Scenario) -> Scenario:
-    """The scenario of a name; one that is a scenario already is returned as it is.
+    """The scenario with this name; a `Scenario` is returned unchanged.
 
     Parameters
     ----------
     scenario : str or Scenario
-        A name in `SCENARIOS`, or a scenario of your own.
+        A name in `SCENARIOS`, or a scenario.
+
+    Returns
+    -------
+    Scenario
+        The scenario.
 
     Raises
     ------
