@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
@@ -16,10 +16,7 @@ from tqdm import tqdm
 __all__ = ["announce", "heed_interrupts", "interruptible", "workers"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
-STAGES = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
-# Estimated fraction of the remaining work of a stage that one call of `map` does: the number of
-# calls is unknown.
-ROUND = 0.25
+STAGES = "{desc} |{bar}| {n_fmt} of {total_fmt} stages, {elapsed}{postfix}"
 # Interrupts that came while `workers` were active, and that may not have been handled.
 INTERRUPTS: list[Any] = []
 # In a worker process: the handler of interrupts that was installed at its start.
@@ -40,38 +37,43 @@ class Inline(Executor):
 
 
 class Watched(Executor):
-    """Passes work to another executor and moves a progress bar for each finished piece."""
+    """Passes work to another executor, and counts the finished pieces in a progress bar.
+
+    The bar shows the remaining time, from the mean speed. After `plan` it counts stages, and the
+    finished pieces of a stage; the number of its other pieces is unknown.
+    """
 
     def __init__(
         self, executor: Executor, label: str, unit: str, ahead: int, quiet: bool = False
     ) -> None:
         self.executor = executor
         self.ahead = ahead
-        self.label, self.end = label, 0.0
-        self.weights: dict[str, float] | None = None
-        # None: a bar on a terminal only, not in a log. The remaining time is from the mean speed.
+        self.label, self.unit = label, unit
+        self.stages: list[str] | None = None
+        self.pieces = 0
+        # None: a bar on a terminal only, not in a log.
         style = {"leave": False, "bar_format": BAR, "smoothing": 0}
         self.bar = tqdm(desc=label, unit=unit, disable=quiet or None, **style)
 
-    def plan(self, weights: dict[str, float]) -> None:
-        """Measure progress in stages from now on.
+    def plan(self, stages: Sequence[str]) -> None:
+        """Count stages from now on.
 
         Parameters
         ----------
-        weights : dict of str to float
-            Stage → its part of the work, in any unit.
+        stages : sequence of str
+            In the order in which they begin.
         """
-        self.weights = weights
-        self.bar.total, self.bar.bar_format = sum(weights.values()), STAGES
+        self.stages = list(stages)
+        self.bar.total, self.bar.bar_format = len(self.stages), STAGES
 
     def enter(self, stage: str) -> None:
-        """A stage begins, and the previous one has ended."""
-        if self.weights is not None:
-            self.bar.update(self.end - self.bar.n)
-            # A stage that was not planned does not move the bar.
-            if weight := self.weights.get(stage):
-                self.end += weight
-                self.bar.set_description_str(f"{self.label}, {stage}")
+        """A stage begins, and the previous ones have ended; one that is not planned is not shown."""
+        if self.stages and stage in self.stages:
+            self.pieces = 0
+            self.bar.set_postfix_str("", refresh=False)
+            self.bar.set_description_str(f"{self.label}, {stage}", refresh=False)
+            self.bar.update(self.stages.index(stage) - self.bar.n)
+            self.bar.refresh()
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
         """Submit work to the wrapped executor."""
@@ -86,7 +88,9 @@ class Watched(Executor):
         to can be removed.
         """
         work = list(zip(*iterables, strict=False))
-        step = self._begin(len(work))
+        if self.stages is None:
+            self.bar.total = (self.bar.total or 0) + len(work)
+            self.bar.refresh()
         rest, pending = iter(work), deque[Future]()
         try:
             while True:
@@ -97,19 +101,20 @@ class Watched(Executor):
                     return
                 yield pending[0].result(timeout)
                 pending.popleft()
-                self.bar.update(step)
+                self._count()
         finally:
             for future in pending:
                 future.cancel()
             wait(pending)
 
-    def _begin(self, number):
-        """Distance that each of ``number`` pieces moves the bar."""
-        if self.weights is not None:
-            return ROUND * max(self.end - self.bar.n, 0.0) / max(number, 1)
-        self.bar.total = (self.bar.total or 0) + number
-        self.bar.refresh()
-        return 1
+    def _count(self):
+        """A piece of work is finished."""
+        if self.stages is None:
+            self.bar.update()
+        else:
+            self.pieces += 1
+            self.bar.set_postfix_str(f"{self.pieces}{self.unit}", refresh=False)
+            self.bar.update(0)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pytest
 from astropy.utils import iers
 
 from simbg.axes import Axes
+from simbg.cli.main import main
 from simbg.cube import BackgroundCube
 
 
@@ -29,6 +30,19 @@ def cube(axes):
     ontime = np.broadcast_to(np.array([1100.0, 1300, 1400, 1700])[:, None, None], axes.shape).copy()
     counts = np.round(rate * livetime * axes.volume)
     return BackgroundCube(axes, rate, 0.1 * rate, counts, livetime, ontime)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line here; its exit code and what it printed."""
+
+    def run(*arguments, command=main):
+        with pytest.raises(SystemExit) as end:
+            command([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return run
 
 
 @pytest.fixture

@@ -78,10 +78,20 @@ def blocks_of_pages():
         for kind, code in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
             lines = [code] if kind == "python" else code.splitlines()
             found.setdefault(kind, []).extend((str(page), line) for line in lines if line)
-    for name in main.command.list_commands(None):
-        for line in main.command.get_command(None, name).help.splitlines():
+    for name, command in commands().items():
+        for line in command.help.splitlines():
             if line.strip().startswith("simbg "):
                 found["sh"].append((f"simbg {name} --help", line.strip()))
+    return found
+
+
+def commands(group=main.command, start=""):
+    """All of ours: name → click command; of those in a group, the name of the group and theirs."""
+    found = {}
+    for name in group.list_commands(None):
+        found[start + name] = command = group.get_command(None, name)
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{start}{name} ")
     return found
 
 
@@ -185,12 +195,13 @@ def test_commands_are_taken_apart():
 def test_options_and_files_named_in_text_are_there(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    for name, rest in re.findall(r"`(?:simbg|nox -s) ([a-z]+)([^`]*)`", prose):
-        known = {o for c in (*commands().values(),) for p in c.params for o in p.opts}
+    known = [*commands().values(), main.command, make_bg_cube_models.command]
+    known = {option for command in known for p in command.params for option in p.opts}
+    for name, rest in re.findall(r"`(?:simbg|nox -s) ([a-z][a-z-]*)([^`]*)`", prose):
         assert name in commands() or name in SESSIONS, name
         assert {word for word in rest.split() if word.startswith("--")} <= known, rest
     for option in re.findall(r"`(--[a-z-]+)", prose):
-        assert any(option in p.opts for c in commands().values() for p in c.params), option
+        assert option in known, option
     for link in re.findall(r"\]\(([^)#]+)\)", prose):
         assert link.startswith("https://") or (ROOT / page).parent.joinpath(link).exists(), link
 
@@ -213,13 +224,6 @@ def test_pages_say_what_the_code_does(page, words):
     assert words in text
 
 
-def commands():
-    """All of ours: name → click command."""
-    names = main.command.list_commands(None)
-    found = {name: main.command.get_command(None, name) for name in names}
-    return {**found, "models": make_bg_cube_models.command}
-
-
 def commands_of(line):
     """Words of each of our commands in a line of shell, without what is set before it."""
     for part in re.split(r"&&|\|\||[|;]", line):
@@ -237,7 +241,9 @@ def parse(words):
         assert rest[0] == "-s"
         assert rest[1] in SESSIONS, rest
     elif program == "simbg":
-        name, command, rest = main.command.resolve_command(click.Context(main.command), rest)
+        command = main.command
+        while isinstance(command, click.Group):
+            name, command, rest = command.resolve_command(click.Context(command), rest)
         command.make_context(name, rest)
     else:
         make_bg_cube_models.command.make_context(program, rest)

@@ -1,6 +1,6 @@
-"""What all command lines share: options, exit codes, and one line for whatever is wrong.
+"""What all command lines share: options, help in groups, exit codes, and errors in one line.
 
-Exit codes as ``diff`` has them: 0 agree or all criteria hold, 1 they differ or
+Exit codes are those of ``diff``: 0 agree or all criteria hold, 1 they differ or
 accuracy is lost, 2 trouble.
 """
 
@@ -14,28 +14,121 @@ import click
 
 from simbg.cli.completion import complete_method, complete_scenario
 
-__all__ = ["run", "shared_option"]
+__all__ = ["Command", "refuse", "run", "shared_option"]
 
 TROUBLE = 2
 # Options that several commands have.
 SHARED = {
+    "command": {
+        "metavar": "TEMPLATE",
+        "help": "Program that reads the GADF store {store} and DS9 file {regions}, and writes "
+        "{output}, a BKG_3D or BKG_2D.",
+    },
+    "exclude": {
+        "multiple": True,
+        "metavar": "FILE",
+        "help": "Regions (DS9) or table of sources besides the known ones; 'none': without the "
+        "catalogue of known ones. Repeatable.",
+    },
+    "from": {"type": click.Path(), "metavar": "BKG"},
+    "group-by": {
+        "metavar": "KIND:LEAST",
+        "help": "Zenith groups of livetime:HOURS or runs:NUMBER or more; or 2015, its groups.",
+    },
     "jobs": {
         "type": click.IntRange(1),
-        "help": "Processes; default: one a core. Results are the same.",
+        "metavar": "N",
+        "help": "Number of processes; default: one per core.",
     },
-    "method": {"shell_complete": complete_method},
-    "overwrite": {"is_flag": True, "help": "Replace what is there."},
-    "scenario": {"shell_complete": complete_scenario},
-    "seed": {"type": click.IntRange(0), "default": 0},
+    "json": {"is_flag": True, "help": "Print one JSON document."},
+    "method": {"shell_complete": complete_method, "metavar": "NAME"},
+    "out": {
+        "type": click.Path(file_okay=False),
+        "metavar": "DIR",
+        "help": "Folder of the report.",
+    },
+    "overwrite": {"is_flag": True, "help": "Replace files that exist."},
+    "quiet": {"is_flag": True, "help": "Print nothing."},
+    "scenario": {"shell_complete": complete_scenario, "metavar": "NAME"},
+    "seed": {
+        "type": click.IntRange(0),
+        "default": 0,
+        "metavar": "N",
+        "help": "Seed of all random numbers.",
+    },
+    "timeout": {
+        "type": click.FloatRange(0, min_open=True),
+        "default": 600.0,
+        "metavar": "SECONDS",
+        "help": "Limit for one store.",
+    },
+    "skip-incomplete": {"is_flag": True, "help": "Leave out runs that cannot be read."},
 }
+# Names of options that are names of Python.
+PARAMETERS = {"from": "from_", "json": "json_"}
 INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 # Of a command and of those in it.
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 
 
+class Command(click.Command):
+    """A command whose help shows its options in named groups, and its exit codes at the end.
+
+    Parameters
+    ----------
+    groups : dict of str to str, optional
+        Title of a group → names of its parameters, separated by blanks.
+    exit_codes : str
+        Meaning of the codes other than 2.
+    """
+
+    def __init__(self, *args, groups=None, exit_codes="0 done", **settings):
+        super().__init__(*args, **settings)
+        self.groups, self.exit_codes = groups or {}, exit_codes
+
+    def format_options(self, ctx, formatter):
+        """Write the options, group by group; those in no group come last."""
+        params = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        options = {param.name: param for param in params}
+        groups = {title: names.split() for title, names in self.groups.items()}
+        grouped = {name for names in groups.values() for name in names}
+        groups["Other options" if groups else "Options"] = [n for n in options if n not in grouped]
+        for title, names in groups.items():
+            rows = [row for name in names if (row := options[name].get_help_record(ctx))]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def format_epilog(self, ctx, formatter):
+        """Write the exit codes."""
+        formatter.write_paragraph()
+        formatter.write_text(f"Exit codes: {self.exit_codes}, {TROUBLE} error.")
+
+
 def shared_option(name, **settings):
     """The option ``--name`` as other commands have it, see `SHARED`, with more settings."""
-    return click.option(f"--{name}", **SHARED[name], **settings)
+    words = [f"--{name}", *filter(None, [PARAMETERS.get(name)])]
+    return click.option(*words, **SHARED[name] | settings)
+
+
+def refuse(parameter, reason):
+    """Refuse an option of the current command if the user gave it.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the parameter.
+    reason : str
+        Why it has no effect; the message is the option and this.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    context = click.get_current_context()
+    if context.get_parameter_source(parameter).name == "COMMANDLINE":
+        (option,) = (p.opts[0] for p in context.command.params if p.name == parameter)
+        raise click.UsageError(f"{context.info_name}: {option} {reason}")
 
 
 def log_to_stderr(level):
@@ -44,9 +137,9 @@ def log_to_stderr(level):
 
 
 def run(command, name):
-    """A console script: one line and exit code 2 for whatever is wrong with usage or input.
+    """A console script: one line and exit code 2 for all errors of usage or input.
 
-    An interrupt that says what was kept is asked for by `KeyboardInterrupt(text)`. The attribute
+    An interrupt can say which files it left by `KeyboardInterrupt(text)`. The attribute
     ``command`` of the script is the click command.
     """
 

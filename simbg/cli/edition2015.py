@@ -2,24 +2,30 @@
 
 import click
 
-from simbg.cli.console import log_to_stderr, run, shared_option
+from simbg.cli.console import Command, log_to_stderr, run, shared_option
 from simbg.cli.reconstruct import reconstruct_and_report
 
 __all__ = ["main"]
 
 
-@click.command()
+@click.command(cls=Command, exit_codes="0 models written")
 @click.argument("indir", type=click.Path())
 @click.argument("scheme", type=click.Choice(["HESS", "GADF"], case_sensitive=False))
 @click.argument("outdir", type=click.Path())
 @click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
 @shared_option("overwrite")
-@click.option("--method", type=click.Choice(["default", "michi"]), default="default")
+@click.option(
+    "--method",
+    type=click.Choice(["default", "michi"]),
+    default="default",
+    help="2015's methods; 'michi' smooths more.",
+)
 @click.option(
     "-l",
     "--loglevel",
     type=click.Choice(["debug", "info", "warning", "error", "critical"]),
     default="info",
+    help="Log from this level on.",
 )
 def make_bg_cube_models(indir, scheme, outdir, test, overwrite, method, loglevel):
     """Make background cube models from the data in INDIR, as gammapy did in 2015.

@@ -4,21 +4,28 @@ from pathlib import Path
 
 import click
 
-from simbg.cli.console import shared_option
+from simbg.cli.console import Command, shared_option
 
 __all__ = []
 
 
-@click.command()
+@click.command(cls=Command, exit_codes="0 files written")
 @click.argument("outdir", type=click.Path())
-@click.option("--edition", type=click.Choice(["2015", "current"]), default="current")
+@click.option(
+    "--edition",
+    type=click.Choice(["2015", "current"]),
+    default="current",
+    help="The pair that was published in 2015, or one whose cubes have the same truth.",
+)
 @shared_option("overwrite")
 def fixtures(outdir, edition, overwrite):
-    """Write reference files for other projects' tests to OUTDIR; README.md there describes them.
+    """Write reference files for the tests of other projects.
+
+    OUTDIR gets the files, and a README.md that describes them.
 
     \b
-    simbg fixtures out                  # one truth for both cubes: they match; and small files
-    simbg fixtures out --edition 2015   # the published pair, which does not match
+    simbg fixtures out                  # both cubes have one truth; small files
+    simbg fixtures out --edition 2015   # the published pair, which differs
     """
     from simbg.fixtures.editions import write_fixtures
     from simbg.parallel import workers

@@ -9,33 +9,76 @@ from simbg.cli.console import log_to_stderr, run
 from simbg.cli.fixtures import fixtures
 from simbg.cli.reconstruct import reconstruct
 from simbg.cli.simulate import simulate, truth
+from simbg.errors import unknown_name
 
 __all__ = ["main"]
 
-COMMANDS = "simbg.commands"
+ENTRY_POINTS = "simbg.commands"
+# The commands in the order of the work. The help shows these lines, and loads no command for them.
+FLOW = {
+    "Make": {
+        "truth": "Write the true background cube of a model.",
+        "simulate": "Simulate runs and write them as a data store.",
+        "fixtures": "Write reference files for the tests of other projects.",
+    },
+    "Reconstruct": {"reconstruct": "Make background models from a data store."},
+    "Look and compare": {
+        "plot": "Draw a background file: images, spectra, radial profiles.",
+        "compare": "Compare two cubes, or two folders of models.",
+    },
+    "Validate": {
+        "validate": "Test methods in simulated scenarios, and write a report.",
+        "leaderboard": "Rank methods by accuracy.",
+        "conformance": "Check that a method keeps the contract.",
+        "cross-validate": "Test models of real runs on runs that they have not seen.",
+        "self-check": "Check that the suite finds planted defects.",
+        "challenge": "Make and score a blind challenge.",
+    },
+}
 
 
 class Commands(click.Group):
     """Commands of this package, and those that are installed as entry points ``simbg.commands``."""
 
     def list_commands(self, ctx):
-        """All names, in order."""
-        return sorted({*super().list_commands(ctx), *entry_points(group=COMMANDS).names})
+        """All names, in the order of `FLOW`; then those of other packages."""
+        names = {*super().list_commands(ctx), *entry_points(group=ENTRY_POINTS).names}
+        flow = [name for section in FLOW.values() for name in section if name in names]
+        return [*flow, *sorted(names.difference(flow))]
 
     def get_command(self, ctx, name):
         """The command of a name; one of an entry point is loaded when it is asked for."""
-        entries = entry_points(group=COMMANDS, name=name)
+        entries = entry_points(group=ENTRY_POINTS, name=name)
         return super().get_command(ctx, name) or next((entry.load() for entry in entries), None)
+
+    def resolve_command(self, ctx, args):
+        """The command that the first word names."""
+        if args[0] not in (names := self.list_commands(ctx)):
+            raise click.UsageError(str(unknown_name("command", args[0], names)), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx, formatter):
+        """Write a line for each command, in sections; of other packages' commands the package."""
+        names, shown = self.list_commands(ctx), {n for lines in FLOW.values() for n in lines}
+        other = {e.name: f"From {e.dist.name}." for e in entry_points(group=ENTRY_POINTS)}
+        sections = {**FLOW, "Of other packages": {n: other[n] for n in names if n not in shown}}
+        for title, lines in sections.items():
+            if rows := [(name, text) for name, text in lines.items() if name in names]:
+                with formatter.section(title):
+                    formatter.write_dl(rows, col_spacing=max(2, 16 - max(len(r[0]) for r in rows)))
 
 
 @click.group(cls=Commands, commands=[truth, simulate, reconstruct, fixtures])
 @click.version_option(__version__, prog_name="simbg")
-@click.option(
-    "-v", "--verbose", count=True, show_default=False, help="Say more; -vv for everything."
-)
-def simbg(verbose):
-    """Is your gamma-ray background model right? Make truth, simulate, reconstruct, compare."""
-    log_to_stderr({0: "warning", 1: "info"}.get(verbose, "debug"))
+@click.option("-v", "--verbose", count=True, show_default=False, help="Log more.")
+@click.option("--debug", is_flag=True, help="Log everything, with the traceback of an error.")
+def simbg(verbose, debug):
+    """Is your gamma-ray background model right? Simulate, reconstruct and compare cubes.
+
+    `simbg COMMAND --help` shows the options and examples of a command.
+    """
+    level = {0: "warning", 1: "info"}.get(verbose, "debug")
+    log_to_stderr("debug" if debug else level)
 
 
 main = run(simbg, "simbg")

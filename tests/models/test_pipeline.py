@@ -49,7 +49,8 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, store):
     folder = tmp_path_factory.mktemp("made") / "models"
-    return folder, reconstruct_store(store, folder, method="default", selection=EVERYWHERE)
+    models = reconstruct_store(store, folder, method="default", selection=EVERYWHERE)
+    return folder, models.groups
 
 
 def digests(folder):
@@ -192,7 +193,7 @@ def test_selection_near_a_source(tmp_path, store):
 
 def test_runs_outside_of_all_groups_are_left_out(tmp_path, store, caplog):
     selection = replace(EVERYWHERE, groups=Groups((20, 40, 65), (0, 200)))
-    summaries = reconstruct_store(store, tmp_path / "m", selection=selection)
+    summaries = reconstruct_store(store, tmp_path / "m", selection=selection).groups
     listed = Table.read(store / "obs-index.fits.gz")
     alt, az = listed["ALT_PNT"], listed["AZ_PNT"]
     inside = (alt >= 20) & (alt < 65) & (az < 200)

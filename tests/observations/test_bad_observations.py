@@ -124,7 +124,7 @@ def test_good_runs_are_none_of_that(store, tmp_path, caplog):
     gti([0, 840.4], [839.8, 1680.3])(store)
     summaries = reconstruct_store(
         store, tmp_path / "m", selection=replace(PLAIN, skip_incomplete=True)
-    )
+    ).groups
     assert sum(summary.n_obs for summary in summaries) == 3
     assert "skipped" not in caplog.text
 
@@ -140,7 +140,7 @@ def test_a_mask_over_everything_leaves_no_rate_and_no_zero(store, tmp_path, capl
     selection = masked(tmp_path, "circle(83, -40, 50)", group_by="runs:3")
     (summary,) = reconstruct_store(
         store, tmp_path / "m", "gadf", "histogram", selection, per_run=True
-    )
+    ).groups
     for name in ("bg_cube_model_group0_gadf", "bg_cube_model_group0_table", "bg_run_000001"):
         with fits.open(tmp_path / "m" / f"{name}.fits.gz") as file:
             data = file["BACKGROUND"].data
@@ -159,7 +159,7 @@ def test_wholly_excluded_bins_are_counted_at_each_energy(store, tmp_path):
         f"circle({first['RA_PNT']}, {first['DEC_PNT']}, 0.6)",
         group_by="runs:3",
     )
-    (summary,) = reconstruct_store(store, tmp_path / "m", "gadf", "histogram", selection)
+    (summary,) = reconstruct_store(store, tmp_path / "m", "gadf", "histogram", selection).groups
     cube = read_cube(tmp_path / "m/bg_cube_model_group0_table.fits.gz")
     hidden = np.isnan(cube.rate).sum(axis=(1, 2))
     assert hidden[0] > 0  # the centre of run 1 is in the wobbled runs' fields, but not there
@@ -169,5 +169,5 @@ def test_wholly_excluded_bins_are_counted_at_each_energy(store, tmp_path):
 
 def test_a_threshold_above_all_energies_is_no_mask(store, tmp_path):
     selection = masked(tmp_path, "circle(83, -40, 0.5)", energy_threshold=1000.0)
-    summaries = reconstruct_store(store, tmp_path / "m", selection=selection)
+    summaries = reconstruct_store(store, tmp_path / "m", selection=selection).groups
     assert [summary.n_masked for summary in summaries] == [0] * len(summaries)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from simbg.simulation.library import SCENARIOS
-from simbg.validation.self_check.detection import PROBES, CleanRuns, Detection
+from simbg.validation.self_check.detection import PROBES, CleanRuns, Detection, SelfCheck
 from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.exclusion import ExclusionResponse
 from simbg.validation.suite.results import Result
@@ -30,13 +30,13 @@ def make_suite():
     return Suite(outcomes, SEED, changes, False, response=response)
 
 
-def with_self_check(suite, found=False):
-    """The same run with a self-check of one defect."""
+def make_self_check(found=False):
+    """A self-check of one defect."""
     pulls = tuple(np.linspace(0, 9, len(PROBES)))
     sizes = (), ()
     defect = Detection("flip", "a flip", "", 1e6, 1.0, found, pulls, 0.1, "norm", 0.05, *sizes)
     clean = CleanRuns(np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
-    return replace(suite, self_check=((defect,), clean))
+    return SelfCheck([defect], clean)
 
 
 def _as_2015(outcome):

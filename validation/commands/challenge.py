@@ -1,53 +1,70 @@
-"""``simbg challenge``."""
+"""A blind challenge: ``simbg challenge make`` and ``simbg challenge score``."""
 
 from pathlib import Path
 
 import click
 
-from simbg.cli.console import shared_option
+from simbg.cli.console import Command, shared_option
+from simbg.parallel import workers
+from simbg.validation.challenge.answers import draw_answer
+from simbg.validation.challenge.sealing import make_challenge, reveal_challenge
 
 __all__ = []
 
 
-@click.command()
-@click.argument("words", nargs=-1, required=True, metavar="[reveal] OUTDIR")
-@click.option("--fields", type=click.IntRange(1), help="Number of stores; default: 4.")
-@click.option("--runs", type=click.IntRange(1), help="Runs of each; default: 20.")
+@click.group()
+def challenge():
+    """Make and score a blind challenge.
+
+    \b
+    simbg challenge make blind
+    simbg challenge score blind --models alice --models bob
+    """
+
+
+@challenge.command(cls=Command, exit_codes="0 stores written")
+@click.argument("outdir", type=click.Path())
+@click.option("--fields", type=click.IntRange(1), default=4, help="Number of stores.")
+@click.option("--runs", type=click.IntRange(1), default=20, help="Number of runs of each store.")
+@shared_option("jobs")
+@shared_option("overwrite")
+def make(outdir, fields, runs, jobs, overwrite):
+    """Make stores of truths that nobody knows, and a sealed answer.
+
+    OUTDIR/public is to be handed out; OUTDIR/secret holds the answer.
+
+    \b
+    simbg challenge make blind
+    simbg challenge make blind --fields 8 --runs 50
+    """
+    with workers(jobs, "challenge") as executor:
+        answer = draw_answer(fields, runs)
+        digest = make_challenge(outdir, answer, executor, overwrite)
+    click.echo(f"{outdir}: {fields} stores; SHA-256 of the sealed answer: {digest}")
+    click.echo(f"hand out {Path(outdir, 'public')} only: {Path(outdir, 'secret')} has the answer")
+
+
+@challenge.command(cls=Command, exit_codes="0 the answer is the one that was sealed")
+@click.argument("outdir", type=click.Path())
 @click.option(
     "--models",
     multiple=True,
     type=click.Path(),
     metavar="DIR",
-    help="With reveal: field-K.fits[.gz] of a group, with its name; repeatable.",
+    help="A group's folder of field-K.fits[.gz], with the name of the group. Repeatable.",
 )
 @shared_option("jobs")
 @shared_option("overwrite")
-def challenge(words, fields, runs, models, jobs, overwrite):
-    """Make stores of truths that nobody knows, and a sealed answer; reveal it, and score models.
+def score(outdir, models, jobs, overwrite):
+    """Check and publish the sealed answer, and score models.
+
+    OUTDIR is that of `simbg challenge make`, or what was handed out, with the answer in it.
 
     \b
-    simbg challenge blind                  # hand out blind/public
-    simbg challenge reveal blind --models alice --models bob
+    simbg challenge score blind
+    simbg challenge score blind --models alice --models bob
     """
-    from simbg.parallel import workers
-    from simbg.validation.challenge.answers import draw_answer
-    from simbg.validation.challenge.sealing import make_challenge, reveal_challenge
-
-    *verb, outdir = words
-    if verb not in ([], ["reveal"]):
-        raise click.UsageError(f"got {' '.join(words)}, expected OUTDIR or reveal OUTDIR")
-    if (fields or runs) if verb else models:
-        expected = "--models with reveal, --fields and --runs without"
-        raise click.UsageError(f"got options for another command, expected {expected}")
     with workers(jobs, "challenge") as executor:
-        if not verb:
-            answer = draw_answer(fields or 4, runs or 20)
-            digest = make_challenge(outdir, answer, executor, overwrite)
-            click.echo(f"{outdir}: {fields or 4} stores; SHA-256 of the sealed answer: {digest}")
-            click.echo(
-                f"hand out {Path(outdir, 'public')} only: {Path(outdir, 'secret')} has the answer"
-            )
-            return
         scores = reveal_challenge(outdir, models, executor, overwrite)
     click.echo(f"{outdir}: the answer is the one that was sealed, and makes these stores")
     if models:

@@ -2,67 +2,77 @@
 
 import json
 import sys
+from contextlib import nullcontext
 
 import click
 
-from simbg.cli.console import shared_option
-from simbg.io.safe_files import new_file
+from simbg.cli.console import Command, refuse, shared_option
+from simbg.io.safe_files import check_apart, new_file
 
 __all__ = []
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    groups={"Output": "out json_ overwrite"},
+    exit_codes="0 the cubes agree, 1 they differ",
+)
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
 @click.option(
     "--normalize",
     type=click.Choice(["none", "cube", "image"]),
     default="none",
-    help="Scale A to B: not, by the whole cube, or by each energy's image.",
+    help="Scale A to B: not, by the integral of the cube, or by that of each energy.",
 )
-@click.option(
-    "--out",
-    type=click.Path(),
-    help="Write a page, index.html, and a figure a pair into this folder.",
+@shared_option(
+    "out", default=None, help="Write a page, index.html, and a figure of each pair to this folder."
 )
 @click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
 @shared_option("overwrite")
 def compare(a, b, normalize, out, json_, overwrite):
-    """Compare two cubes, or two folders of models, A being the reference.
+    """Compare two cubes, or two folders of models.
 
-    Cubes with other bins are compared on common ones. Ends with 0 if they agree and 1 if they
-    differ.
+    A is the reference. Cubes with different bins are compared on common ones.
 
     \b
     simbg compare true.fits.gz reco.fits.gz
-    simbg compare models_a models_b --normalize cube --out comparison --json result.json
+    simbg compare models_a models_b --normalize cube --out comparison
     """
+    if not (out or json_):
+        refuse("overwrite", "has no effect without --out or --json")
     from simbg.validation.comparison.folders import compare_paths
-    from simbg.validation.pages.comparison import write_comparison
+    from simbg.validation.pages.comparison import check_comparison, write_comparison
 
-    comparisons = compare_paths(a, b, normalize)
-    if out is not None:
-        write_comparison(out, comparisons, a, b, normalize, overwrite)
-    if json_ is not None:
-        content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
-        with new_file(json_, overwrite) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
+    check_apart(out, a, b)
+    check_apart(json_, a, b, out)
+    if out:
+        check_comparison(out, overwrite)
+    with new_file(json_, overwrite) if json_ else nullcontext() as numbers:
+        comparisons = compare_paths(a, b, normalize)
+        if out:
+            write_comparison(out, comparisons, a, b, normalize, overwrite)
+        if json_:
+            content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
+            numbers.write_text(json.dumps(content, indent=2) + "\n")
     for comparison in comparisons:
         click.echo(comparison.text)
     sys.exit(0 if all(comparison.agree for comparison in comparisons) else 1)
 
 
-@click.command()
+@click.command(cls=Command, exit_codes="0 picture written")
 @click.argument("file", type=click.Path())
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),
     metavar="PICTURE",
-    help="A .png or .pdf; default: a .png here, called as FILE.",
+    help="Name in .png or .pdf; default: FILE.png in the current folder.",
 )
 @shared_option("overwrite")
 def plot(file, out, overwrite):
-    """Draw a background FILE of any kind: images, spectra and radial profiles.
+    """Draw a background file: images, spectra, radial profiles.
+
+    FILE is a BKG_3D, a BKG_2D, or 2015's table or image.
 
     \b
     simbg plot models/bg_cube_model_group27_gadf.fits.gz

@@ -1,34 +1,56 @@
-"""Whether a method keeps the contract: ``simbg validate --conformance``."""
+"""Whether a method keeps the contract: ``simbg conformance``."""
 
 from pathlib import Path
 
+import click
+
+from simbg.cli.console import Command, shared_option
 from simbg.parallel import workers
-from simbg.reconstruction.registry import method_names
-from simbg.validation.commands.output import say
-from simbg.validation.conformance.findings import conformance, write_findings
+from simbg.validation.commands.output import check_report, names_files_kept, say
+from simbg.validation.conformance.findings import conformance as find
+from simbg.validation.conformance.findings import write_findings
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
 
 __all__ = []
 
+FILE = "conformance.json"
 
-def check_conformance(conforming, command, timeout, seed, jobs, out):
-    """Check a method, or one of the commands by its name; print and keep what was found.
 
-    Returns the exit code.
+@click.command(
+    cls=Command,
+    groups={"Method": "command timeout seed", "Report": "out overwrite quiet"},
+    exit_codes="0 it keeps the contract, 1 a check fails",
+)
+@click.argument("method", required=False)
+@shared_option("command")
+@shared_option("timeout")
+@shared_option("seed")
+@shared_option("out", default="reports/conformance")
+@shared_option("overwrite")
+@shared_option("quiet")
+@shared_option("jobs")
+@names_files_kept
+def conformance(method, command, timeout, seed, jobs, out, overwrite, quiet):
+    """Check that a method keeps the contract.
+
+    METHOD is a name or MODULE:OBJECT; or give a program with --command. It reconstructs small
+    stores, in processes of its own, and each promise of the contract is checked.
+
+    \b
+    simbg conformance histogram
+    simbg conformance my_package.my_module:MyMethod
+    simbg conformance --command "mytool {store} {output}"
     """
-    named = {each.name: each for each in (Candidate.command(text, timeout) for text in command)}
-    candidate = named.get(conforming) or Candidate(conforming, timeout=timeout)
-    if conforming not in (*named, *method_names()) and ":" not in conforming:
-        known = ", ".join(method_names())
-        raise ValueError(
-            f"conformance: got {conforming!r}, expected one of {known}, module:Object, or the name "
-            "of a --command"
-        )
-    path = Path(out) / "conformance.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with workers(jobs, "conformance", unit=" stores") as executor:
-        findings = conformance(candidate, seed, executor)
+    if (method is None) == (command is None):
+        raise click.UsageError("conformance: expected METHOD or --command, and not both")
+    candidate = Candidate(method, timeout=timeout) if method else None
+    candidate = candidate or Candidate.command(command, timeout)
+    candidate.check()
+    check_report(out, [FILE], overwrite)
+    with workers(jobs, "conformance", unit=" stores", quiet=quiet) as executor:
+        findings = find(candidate, seed, executor)
+    path = Path(out, FILE)
     write_findings(path, candidate.name, seed, findings)
     for finding in findings:
         say(f"{finding.status:4s} {finding.name}: {finding.about}: {finding.text}")

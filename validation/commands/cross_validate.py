@@ -1,29 +1,69 @@
-"""Cross-validation of the models of a store of real runs: ``simbg validate --data``."""
+"""Models of real runs, tested on other runs: ``simbg cross-validate``."""
 
 import json
 from pathlib import Path
 
 import click
 
+from simbg.cli.console import Command, shared_option
+from simbg.io.safe_files import check_apart, check_directory
 from simbg.models.selection import Selection
 from simbg.parallel import workers
-from simbg.validation.commands.output import say
-from simbg.validation.cross_validation.cross_validate import cross_validate
+from simbg.reconstruction import DEFAULT_METHOD
+from simbg.reconstruction.registry import find_method
+from simbg.validation.commands.output import names_files_kept, say
+from simbg.validation.cross_validation.cross_validate import FILES
+from simbg.validation.cross_validation.cross_validate import cross_validate as predict
 from simbg.validation.figures.cross_validation import crossval_figure
 from simbg.validation.figures.style import encode
 
 __all__ = []
 
 
-def cross_validate_store(data, method, exclude, group_by, skip_incomplete, out, jobs, quiet, json_):
-    """Cross-validate each method, write and print what was found; return the exit code."""
-    choices = {"exclude": exclude, "group_by": group_by, "skip_incomplete": skip_incomplete}
-    selection = Selection(sources="mask", **choices)
+@click.command(
+    cls=Command,
+    groups={
+        "Models": "method exclude group_by skip_incomplete",
+        "Report": "out quiet json_",
+    },
+    exit_codes="0 predicted and observed counts agree, 1 they differ",
+)
+@click.argument("store", type=click.Path())
+@shared_option(
+    "method",
+    multiple=True,
+    default=[DEFAULT_METHOD],
+    help="NAME or MODULE:OBJECT. Repeatable.",
+)
+@shared_option("exclude")
+@shared_option("group-by", default="runs:10")
+@shared_option("skip-incomplete")
+@shared_option("out", default="reports/cross-validation")
+@shared_option("quiet")
+@shared_option("json")
+@shared_option("jobs")
+@names_files_kept
+def cross_validate(store, method, out, jobs, quiet, json_, **choices):
+    """Test models of real runs on runs that they have not seen.
+
+    Makes models of four fifths of the runs of STORE, a GADF store, and predicts the counts of
+    the others that have no known source; five times, so that each run is predicted once. Known
+    sources are masked. No truth is needed.
+
+    \b
+    simbg cross-validate $GAMMAPY_DATA/hess-dl3-dr1
+    simbg cross-validate store --method michi --exclude my_sources.reg
+    """
+    check_apart(out, store)
+    folders = {name: Path(out, name.replace(":", "-")) for name in dict.fromkeys(method)}
+    for name, folder in folders.items():
+        find_method(name)
+        check_directory(folder, True, FILES)
     models = []
-    for name in method or ("histogram",):
-        with workers(jobs, "validate", unit=" folds", quiet=quiet) as executor:
-            result = cross_validate(data, selection, name, executor=executor)
-        folder = Path(out) / f"data-{name.replace(':', '-')}"
+    for name, folder in folders.items():
+        with workers(jobs, "cross-validate", unit=" folds", quiet=quiet) as executor:
+            selection = Selection(sources="mask", **choices)
+            result = predict(store, selection, name, executor=executor)
         result.write(folder, encode(crossval_figure(result.runs)))
         models.append({"method": name, "good": result.agree, "folder": str(folder)})
         say(f"{result.text}: {folder}")

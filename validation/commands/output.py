@@ -1,18 +1,69 @@
-"""What commands of the suite print, and what an interrupt says of the files they write."""
+"""Output of the suite's commands: printed lines, and report folders."""
 
+import os
+import tempfile
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 
 import click
 
+from simbg.io.safe_files import check_directory, is_ours, new_directory
+
 __all__ = []
+
+# Files in a folder of pictures.
+PICTURES = (r"[^/]+\.(png|pdf)",)
 
 
 def say(line):
-    """Print a line, unless standard output is for JSON or for nothing."""
+    """Print a line, unless the user asked for JSON or for nothing."""
     params = click.get_current_context().params
-    if not (params["quiet"] or params["json_"]):
+    if not (params["quiet"] or params.get("json_")):
         click.echo(line)
+
+
+def check_report(out, names, overwrite):
+    """Refuse a report folder in which a report would replace files of something else.
+
+    Parameters
+    ----------
+    out : path-like
+        The folder; it is made if it does not exist.
+    names : sequence of str
+        Files of the report. The first one tells whether they are of an earlier report, which is
+        replaced. A name without a dot is a folder of pictures.
+    overwrite : bool
+        Replace files in any case; a folder that holds other than pictures is refused even so.
+
+    Raises
+    ------
+    OSError
+        If simbg did not write what is there, or the folder cannot be made.
+    """
+    for name in (name for name in names if "." not in name):
+        check_directory(Path(out, name), True, PICTURES)
+    there = [path for name in names if (path := Path(out, name)).is_file()]
+    if there and not overwrite and not (there[0].name == names[0] and is_ours(there[0])):
+        raise FileExistsError(
+            f"{there[0]} was not written by simbg; --overwrite replaces it, --out names another "
+            "folder"
+        )
+    Path(out).mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def new_report(out):
+    """A temporary folder whose content is moved into a report folder if all goes well."""
+    with tempfile.TemporaryDirectory(prefix=".simbg-", dir=out) as temporary:
+        yield (folder := Path(temporary))
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                os.replace(path, Path(out, path.name))
+                continue
+            with new_directory(Path(out, path.name), True, PICTURES) as new:
+                for picture in path.iterdir():
+                    os.replace(picture, new / picture.name)
 
 
 def names_files_kept(command):

@@ -1,17 +1,17 @@
-"""The suite, all scenarios with all methods, and its report: ``simbg validate`` without a mode."""
+"""What ``simbg validate`` and ``simbg leaderboard`` share: their options, the run, its report."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from simbg.io.safe_files import finite_or_none, new_file
+from simbg.cli.console import shared_option
+from simbg.errors import unknown_name
+from simbg.io.safe_files import check_apart
 from simbg.parallel import announce, workers
-from simbg.reconstruction.registry import METHODS, method_names
+from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS
 from simbg.simulation.scenario import Scenario
-from simbg.validation.commands.output import say
+from simbg.validation.commands.output import check_report, new_report, say
 from simbg.validation.figures.rendering import render
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.leaderboard.table import leaderboard
@@ -19,99 +19,133 @@ from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import result_document, result_table
-from simbg.validation.self_check.detection import self_check
 from simbg.validation.suite.baseline import Losses
 from simbg.validation.suite.exclusion import ExclusionResponse
 from simbg.validation.suite.suite import Suite, run_suite
 
 __all__ = []
 
-# Work that is no scenario, in runs of one: a scenario's known failures and figures, the baseline,
-# the self-check.
-FAILURES, FIGURES, BASELINE, SELF_CHECK = 6, 4, 60, 600
+FILES = ("index.html", "results.jsonl", "junit.xml", "summary.md", "figures")
+OPTIONS = (
+    shared_option(
+        "method",
+        multiple=True,
+        help="NAME or MODULE:OBJECT. Repeatable; default: all of simbg.",
+    ),
+    shared_option("command", multiple=True),
+    click.option(
+        "--models",
+        multiple=True,
+        type=click.Path(),
+        metavar="DIR",
+        help="Folder of finished files, SCENARIO.fits[.gz]. Repeatable.",
+    ),
+    shared_option("timeout"),
+    shared_option("scenario", multiple=True, help="Repeatable; default: all."),
+    shared_option("from", help="A scenario with the truth of this BKG_3D or BKG_2D."),
+    shared_option("seed"),
+)
+GROUPS = {
+    "Methods": "method command models timeout",
+    "Scenarios": "scenario from_ seed",
+}
 
 
-def list_suite():
-    """Print the scenarios and methods there are."""
-    for scenario in SCENARIOS.values():
-        click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
-    click.echo("methods: " + ", ".join(method_names()))
+def suite_options(function):
+    """Decorate a command with the options that say which methods and scenarios to run."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
 
 
 def choose_scenarios(names, from_file=None):
     """Those named, or all; the truth of a file comes first, and alone if none is named."""
     if unknown := [name for name in names if name not in SCENARIOS]:
-        raise ValueError(f"scenario: got {unknown[0]!r}, expected one of {', '.join(SCENARIOS)}")
+        raise unknown_name("scenario", unknown[0], SCENARIOS)
     chosen = [SCENARIOS[name] for name in dict.fromkeys(names)]
     if from_file:
         return [Scenario.from_file(from_file), *chosen]
     return chosen or list(SCENARIOS.values())
 
 
-def choose_candidates(method, command, models, timeout):
-    """What a user named, in this order; ours if nothing. No two share a name."""
-    candidates = [Candidate(name, timeout=timeout) for name in method]
+def choose_candidates(scenarios, method, command, models, timeout):
+    """The methods that a user named, in this order, or all of ours; no two have the same name.
+
+    Raises
+    ------
+    ValueError, OSError
+        If one of them does not exist. Nothing is simulated before that.
+    """
+    names = method or (() if command or models else METHODS)
+    candidates = [Candidate(name, timeout=timeout) for name in names]
     candidates += [Candidate.command(template, timeout) for template in command]
     candidates += [Candidate.files(folder) for folder in models]
-    candidates = list(dict.fromkeys(candidates or [Candidate(name) for name in METHODS]))
+    candidates = list(dict.fromkeys(candidates))
     names = [candidate.name for candidate in candidates]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"methods: got two called {min(twice)}, expected names that differ")
+    for candidate in candidates:
+        candidate.check(scenarios)
     return candidates
 
 
-def run_and_report(
-    scenarios, candidates, seed, leaderboard, baseline, check, out, jobs, quiet, json_
-):
-    """Run the suite, write its report, print what is wrong; return the exit code."""
+def run_and_report(scenarios, candidates, seed, out, jobs, overwrite, baseline=None, stores=0):
+    """Run the suite, write its report, print what is wrong; return the exit code.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+    candidates : sequence of Candidate
+    seed : int
+    out : path-like
+        Folder of the report.
+    jobs : int or None
+    overwrite : bool
+    baseline : path-like, optional
+        Folder of the losses to compare with.
+    stores : int
+        Number of stores of each scenario that rank the methods; 0: they are not ranked.
+    """
+    folders = [candidate.text for candidate in candidates if candidate.kind == "files"]
+    check_apart(out, baseline, *folders, around=False)
     old = Losses.read(baseline) if baseline else None
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with workers(jobs, "validate", unit=" pieces", quiet=quiet) as executor:
-        executor.plan(plan(scenarios, old is not None, check))
-        suite = _run(scenarios, candidates, seed, leaderboard or 0, old, check, executor)
+    check_report(out, FILES, overwrite)
+    context = click.get_current_context()
+    quiet, as_json = context.params["quiet"], context.params["json_"]
+    with workers(jobs, context.info_name, unit=" pieces", quiet=quiet) as executor:
+        executor.plan(stages(scenarios, baseline is not None))
+        suite = _run(scenarios, candidates, seed, stores, old, executor)
         announce(executor, "figures")
         pictures = render(suite, executor)
-    write_reports(out, suite, pictures)
-    if suite.self_check:
-        _write_self_check(out / "selfcheck.jsonl", suite.self_check[0])
+    with new_report(out) as folder:
+        write_reports(folder, suite, pictures)
     for line in _lines(suite):
         say(line)
-    say(f"{suite.text}: {out / 'index.html'}")
-    if json_:
-        click.echo(result_document(out, suite))
+    say(f"{suite.text}: {Path(out, 'index.html')}")
+    if as_json:
+        click.echo(result_document(Path(out), suite))
     return 0 if suite.ok else 1
 
 
-def plan(scenarios, baseline, self_check):
-    """Stages of a validation and how long each takes, roughly, to tell the time left."""
-    once = {"baseline": BASELINE * bool(baseline), "self-check": SELF_CHECK * bool(self_check)}
-    each = {"known failures": FAILURES, "figures": FIGURES}
-    each = {stage: weight * len(scenarios) for stage, weight in each.items()}
-    return {scenario.name: scenario.n_obs for scenario in scenarios} | once | each
+def stages(scenarios, baseline):
+    """Names of the stages of a run, in order."""
+    last = ["baseline"] if baseline else []
+    return [*(scenario.name for scenario in scenarios), "known failures", *last, "figures"]
 
 
-def _run(scenarios, candidates, seed, replicates, old, check, executor):
-    """The suite, with what else was asked for; ``old`` are the losses of a baseline."""
-    score = Score.of if replicates else None
-    outcomes = run_suite(scenarios, candidates, seed, executor, replicates, score)
+def _run(scenarios, candidates, seed, stores, old, executor):
+    """The suite; ``old`` are the losses of a baseline, or None."""
+    outcomes = run_suite(
+        scenarios, candidates, seed, executor, stores, Score.of if stores else None
+    )
     masked = next((scenario for scenario in scenarios if scenario.name == "source"), None)
     response = ExclusionResponse.of(masked, seed, executor) if masked else None
-    announce(executor, "baseline")
     kept, changes = True, None
     if old is not None:
+        announce(executor, "baseline")
         changes = Losses.measure(executor).changes_since(old)
         kept, changes = changes.good, changes.lines
-    announce(executor, "self-check")
-    checked = self_check(seed, executor) if check else None
-    return Suite(outcomes, seed, changes, kept, checked, response, replicates)
-
-
-def _write_self_check(path, detections):
-    """Write what was found of each defect, a line each; NaN becomes null."""
-    records = (finite_or_none(asdict(detection)) for detection in detections)
-    with new_file(path, overwrite=True) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return Suite(outcomes, seed, changes, kept, response, stores)
 
 
 def _lines(suite):
@@ -126,5 +160,4 @@ def _lines(suite):
     if suite.replicates:
         yield from leaderboard(suite.outcomes)["lines"]
     yield from (f"since the baseline: {line}" for line in suite.changes or ())
-    yield from suite.self_check_lines
     yield from result_table(suite.results)

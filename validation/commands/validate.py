@@ -1,135 +1,66 @@
-"""The command line of the suite: ``simbg validate``, ``python -m validation``."""
-
-from inspect import signature
+"""The suite: ``simbg validate``, ``python -m validation``."""
 
 import click
 
-from simbg.cli.console import shared_option
+from simbg.cli.console import Command, refuse, shared_option
+from simbg.reconstruction.registry import method_names
+from simbg.simulation.library import SCENARIOS
 from simbg.validation.commands import suite
-from simbg.validation.commands.conformance import check_conformance
-from simbg.validation.commands.cross_validate import cross_validate_store
 from simbg.validation.commands.output import names_files_kept
-from simbg.validation.methods.candidates import Candidate
 
 __all__ = ["validate"]
 
 
-@click.command()
-@shared_option(
-    "method",
-    multiple=True,
-    metavar="NAME|MODULE:OBJECT",
-    help="A method to validate; repeatable. Default: all of ours.",
+def list_suite(context, parameter, value):
+    """Print the scenarios and methods, and end."""
+    if value:
+        for scenario in SCENARIOS.values():
+            click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
+        click.echo("methods: " + ", ".join(method_names()))
+        context.exit()
+
+
+@click.command(
+    cls=Command,
+    groups={**suite.GROUPS, "Report": "baseline out overwrite quiet json_"},
+    exit_codes="0 all criteria hold, 1 one fails or a method cannot run",
 )
-@click.option(
-    "--command",
-    multiple=True,
-    metavar="TEMPLATE",
-    help="A command to validate: it reads the GADF store {store}, with its {regions}, and writes "
-    "a BKG_3D or BKG_2D file to {output}; repeatable.",
-)
-@click.option(
-    "--models",
-    multiple=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="A folder of finished files to validate, SCENARIO.fits[.gz]; repeatable.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=Candidate.timeout,
-    help="s that a method which is not ours may take for a store.",
-)
-@click.option(
-    "--leaderboard",
-    type=click.IntRange(2),
-    metavar="N",
-    help="Also rank the methods, on N stores of each scenario; 3 or more have errors.",
-)
-@shared_option("scenario", multiple=True, metavar="NAME", help="Only this scenario; repeatable.")
-@shared_option("seed")
-@shared_option("jobs")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False),
-    default="reports",
-    help="Folder of index.html and what belongs to it, which is replaced.",
-)
+@suite.suite_options
 @click.option(
     "--baseline",
     type=click.Path(),
     metavar="DIR",
-    help="Also hold our methods against the losses kept there.",
+    help="Compare the accuracy with that stored here.",
 )
+@shared_option("out", default="reports")
+@shared_option("overwrite")
+@shared_option("quiet")
+@shared_option("json")
+@shared_option("jobs")
 @click.option(
-    "--self-check", "check", is_flag=True, help="Also plant every defect, and run clean 504 times."
-)
-@click.option(
-    "--conformance",
-    "conforming",
-    metavar="OBJECT",
-    help="Instead: whether this method, or this --command by its name, keeps the contract.",
-)
-@click.option("--list", "list_", is_flag=True, help="List scenarios and methods.")
-@click.option(
-    "--from", "from_", type=click.Path(), metavar="BKG", help="Instead: the truth of this file."
-)
-@click.option(
-    "--data",
-    type=click.Path(),
-    metavar="STORE",
-    help="Instead: hold models of four fifths of these real runs against the others.",
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="FILE",
-    help="With --data: regions or sources to mask besides the known ones; 'none': no catalogue.",
-)
-@click.option(
-    "--group-by",
-    default="runs:10",
-    metavar="KIND:LEAST",
-    help="With --data: zenith groups of at least livetime:HOURS or runs:NUMBER; or 2015.",
-)
-@click.option(
-    "--skip-incomplete", is_flag=True, help="With --data: leave out runs that cannot be read."
-)
-@click.option("--quiet", is_flag=True, help="Say nothing: no progress, no table.")
-@click.option(
-    "--json", "json_", is_flag=True, help="Write the results to standard output as JSON, no table."
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=list_suite,
+    help="List scenarios and methods, and exit.",
 )
 @names_files_kept
-def validate(**options):
-    """Compare true and rebuilt cubes of all scenarios; write a report.
+def validate(method, command, models, timeout, scenario, from_, seed, quiet, json_, **report):
+    """Test methods in simulated scenarios, and write a report.
 
-    Ends with 0 if all criteria hold, and 1 if not. With --data there is no truth, and the judge
-    are runs that a model has not seen.
+    A method sees simulated events only; its cube is compared with the truth.
 
     \b
     simbg validate
     simbg validate --scenario night --method histogram --seed 1
-    simbg validate --method my_package.my_module:MyMethod --leaderboard 3
+    simbg validate --method my_package.my_module:MyMethod
     simbg validate --command "mytool {store} {output}" --scenario night
-    simbg validate --quiet --json --scenario night
-    simbg validate --conformance my_package.my_module:MyMethod
-    simbg validate --self-check --baseline reports/baseline
     simbg validate --from irf_file.fits
-    simbg validate --data $GAMMAPY_DATA/hess-dl3-dr1
+    simbg validate --baseline reports/baseline --quiet --json
     """
-    if options["list_"]:
-        return suite.list_suite()
-    if options["conforming"]:
-        return _call(check_conformance, options)
-    if options["data"]:
-        return _call(cross_validate_store, options)
-    scenarios = suite.choose_scenarios(options["scenario"], options["from_"])
-    candidates = _call(suite.choose_candidates, options)
-    return _call(suite.run_and_report, options, scenarios, candidates)
-
-
-def _call(function, options, *arguments):
-    """Call a function with the options that its other parameters are called by."""
-    names = list(signature(function).parameters)[len(arguments) :]
-    return function(*arguments, **{name: options[name] for name in names})
+    scenarios = suite.choose_scenarios(scenario, from_)
+    candidates = suite.choose_candidates(scenarios, method, command, models, timeout)
+    if all(candidate.ours or candidate.kind == "files" for candidate in candidates):
+        refuse("timeout", "has no effect without a method or program that is not of simbg")
+    return suite.run_and_report(scenarios, candidates, seed, **report)

@@ -20,7 +20,7 @@ from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.validation.cross_validation.held_out import HeldOut, hold_out
 
-__all__ = ["cross_validate"]
+__all__ = ["FILES", "cross_validate"]
 
 log = logging.getLogger(__name__)
 

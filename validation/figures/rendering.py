@@ -15,7 +15,7 @@ from simbg.validation.figures.suite import convergence_figure, response_figure, 
 from simbg.validation.figures.two_cubes import compare_figure
 from simbg.validation.metrics.status import Status
 
-__all__ = ["Pictures", "render", "slug", "write_pictures"]
+__all__ = ["Pictures", "draw_self_check", "render", "slug", "write_pictures"]
 
 # 2015's scenario: its power laws are drawn, and its picture stands in the README.
 EDITION_2015 = "seed-2015"
@@ -35,14 +35,13 @@ class Pictures:
     scenarios : dict of str to list of Picture
     maps : dict of tuple of str to Picture
         By scenario and method.
-    self_check, response : Picture or None
+    response : Picture or None
     example : bytes or None
         The README's, as PNG.
     """
 
     scenarios: dict
     maps: dict
-    self_check: Picture | None = None
     response: Picture | None = None
     example: bytes | None = None
 
@@ -50,8 +49,7 @@ class Pictures:
     def all(self):
         """All of them, in the order of the page."""
         drawn = [picture for pictures in self.scenarios.values() for picture in pictures]
-        rest = filter(None, (self.self_check, self.response))
-        return [*drawn, *self.maps.values(), *rest]
+        return [*drawn, *self.maps.values(), *filter(None, [self.response])]
 
 
 def render(suite, executor=None):
@@ -78,11 +76,6 @@ def render(suite, executor=None):
             shown = [m for n, m in enumerate(pairs) if every or n == 0 or m in failed]
             curves = [outcome.convergence for outcome in outcomes if outcome.convergence]
             jobs[name] = partial(_draw_scenario, name, scenario.title, pairs, shown, curves)
-    if suite.self_check is not None:
-        detections, clean = suite.self_check
-        # Its tests are those of the number of alarms, and of each metric.
-        about = detections, list(clean.tests)[1:]
-        rest["self_check"] = partial(_draw, self_check_figure, about, "self-check")
     if suite.response is not None:
         about = (suite.response,)
         rest["response"] = partial(_draw, response_figure, about, "exclusion-response")
@@ -95,6 +88,13 @@ def render(suite, executor=None):
         example=next(filter(None, examples), None),
         **dict(zip(rest, done[len(jobs) :], strict=True)),
     )
+
+
+def draw_self_check(check):
+    """The picture of a `SelfCheck`."""
+    # The tests of clean runs are that of the number of alarms, and one for each metric.
+    about = check.detections, list(check.clean.tests)[1:]
+    return _draw(self_check_figure, about, "self-check")
 
 
 def write_pictures(folder, pictures):

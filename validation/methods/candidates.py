@@ -2,14 +2,22 @@
 
 import os
 import shlex
+import shutil
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
+from simbg.errors import unknown_name
 from simbg.io.cubes import read_model
-from simbg.reconstruction.registry import METHODS
-from simbg.validation.methods.isolation import TIMEOUT, Attempt, run_command, run_method
+from simbg.reconstruction.registry import METHODS, method_names
+from simbg.validation.methods.isolation import (
+    TIMEOUT,
+    Attempt,
+    check_method,
+    run_command,
+    run_method,
+)
 
 __all__ = ["Candidate"]
 
@@ -64,8 +72,9 @@ class Candidate:
             raise ValueError(
                 f"command: got {template!r} ({error}), expected words as a shell has them"
             ) from None
-        if not any("{output}" in word for word in words):
-            raise ValueError(f"command: got {template!r}, expected one with {{output}} in it")
+        for field in ("{store}", "{output}"):
+            if not any(field in word for word in words):
+                raise ValueError(f"command: got {template!r}, expected one with {field} in it")
         name = " ".join(Path(word).name for word in takewhile(lambda word: "{" not in word, words))
         if not name:
             raise ValueError(f"command: got {template!r}, expected a program before all else")
@@ -87,6 +96,41 @@ class Candidate:
         """Whether it is one of our own methods, which need no process of their own."""
         return self.kind == "method" and self.name in METHODS
 
+    def check(self, scenarios=()):
+        """Refuse a method, a program or files that do not exist.
+
+        A method that is not ours is loaded once, in a process of its own.
+
+        Parameters
+        ----------
+        scenarios : sequence of Scenario
+            For which a folder of files must have one.
+
+        Raises
+        ------
+        ValueError, OSError
+        """
+        if self.kind == "method" and not self.ours:
+            if ":" not in self.name and self.name not in method_names():
+                raise unknown_name("method", self.name, method_names(), ", or module:Object")
+            check_method(self.name)
+        elif self.kind == "command":
+            program = shlex.split(self.text)[0]
+            if shutil.which(program) is None:
+                raise FileNotFoundError(f"command: got {program}, expected a program that exists")
+        elif self.kind == "files":
+            missing = [s.name for s in scenarios if self._file_of(s) is None]
+            if missing:
+                raise FileNotFoundError(
+                    f"models: {self.text} has no {missing[0]}.fits[.gz] ({len(missing)} of "
+                    f"{len(scenarios)} scenarios have no file); --scenario chooses scenarios"
+                )
+
+    def _file_of(self, scenario):
+        """The finished file of a scenario, or None."""
+        paths = [Path(self.text, f"{scenario.name}{end}") for end in (".fits", ".fits.gz")]
+        return next((path for path in paths if path.is_file()), None)
+
     def rebuild(self, store, scenario, axes=None):
         """Rebuild the cube of a store, or read the finished one.
 
@@ -107,10 +151,9 @@ class Candidate:
             return run_command(self.text, store, self.timeout)
         if self.kind == "method":
             return run_method(self.name, store, axes, scenario.regions, self.timeout)
-        paths = [Path(self.text, f"{scenario.name}{end}") for end in (".fits", ".fits.gz")]
-        path = next((path for path in paths if path.is_file()), None)
+        path = self._file_of(scenario)
         if path is None:
-            return Attempt(None, f"{paths[0]}[.gz]: no such file")
+            return Attempt(None, f"{Path(self.text, scenario.name)}.fits[.gz]: no such file")
         try:
             return Attempt(read_model(path, inside=True))
         except (ValueError, OSError) as error:

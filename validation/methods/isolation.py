@@ -40,6 +40,13 @@ peak = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 facts = {"code": code, "seconds": time.perf_counter() - start, "megabytes": peak}
 json.dump(facts, open(sys.argv[1], "w"))
 """
+LOAD = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[2])
+from simbg.reconstruction.registry import find_method
+find_method(sys.argv[1])
+"""
+LOAD_TIMEOUT = 60.0  # s
 LAST_WORDS = 10_000  # bytes of standard error in which the last line is looked for
 
 
@@ -72,6 +79,41 @@ class Attempt:
         # A file name that is no text, or a command to the terminal, would end a report.
         shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in self.reason)
         object.__setattr__(self, "reason", shown)
+
+
+def check_method(method):
+    """Load a method in a process of its own.
+
+    Parameters
+    ----------
+    method : str
+        As `simbg.reconstruction.registry.find_method` takes it.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be loaded. One that takes long is not waited for.
+    """
+    path = json.dumps([entry or os.getcwd() for entry in sys.path])
+    words = [sys.executable, "-c", LOAD, method, path]
+    with (
+        tempfile.TemporaryDirectory(prefix="simbg-") as folder,
+        suppress(subprocess.TimeoutExpired),
+    ):
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=LOAD_TIMEOUT,
+            check=False,
+        )
+        if done.returncode:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = lines[-1].removeprefix("ValueError: ") if lines and done.returncode > 0 else ""
+            reason = reason or f"its process {ending(done.returncode)}"
+            start = "" if reason.startswith("method") else f"method {method!r} cannot be loaded: "
+            raise ValueError(f"{start}{reason}")
 
 
 def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT):

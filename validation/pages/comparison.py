@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from simbg.io.safe_files import new_directory
+from simbg.io.safe_files import check_directory, is_ours, new_directory
 from simbg.validation.comparison.compare import Comparison
 from simbg.validation.comparison.measures import MEASURES
 from simbg.validation.figures.style import encode
 from simbg.validation.figures.two_cubes import compare_figure
 from simbg.validation.pages.html import write_page
 
-__all__ = ["write_comparison"]
+__all__ = ["check_comparison", "write_comparison"]
 
 # Names of the files that are written, as regular expressions.
 FILES = (r"index\.html", r"[^/]+\.png")
@@ -18,6 +18,26 @@ NORMALIZED = {
     "cube": "A scaled to the integral of B",
     "image": "each energy of A scaled to that of B: spectra are not compared",
 }
+
+
+def check_comparison(out, overwrite):
+    """Refuse a folder that holds anything but an earlier comparison.
+
+    Parameters
+    ----------
+    out : path-like
+    overwrite : bool
+        Without it, a folder with an earlier comparison is refused, too.
+
+    Raises
+    ------
+    OSError
+    """
+    check_directory(out, overwrite, FILES)
+    if Path(out).is_dir() and any(Path(out).iterdir()) and not is_ours(Path(out, "index.html")):
+        raise FileExistsError(
+            f"{out} holds files that this command did not write, expected another folder"
+        )
 
 
 def write_comparison(out, comparisons, a, b, normalize, overwrite=False):
@@ -33,6 +53,7 @@ def write_comparison(out, comparisons, a, b, normalize, overwrite=False):
     overwrite : bool
         Replace what is there, if nothing but such files is.
     """
+    check_comparison(out, overwrite)
     with new_directory(out, overwrite, FILES) as folder:
         write_page(
             folder / "index.html",

@@ -13,7 +13,7 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(path, suite):
-    """Write a test suite a scenario, and one each for the baseline and the self-check.
+    """Write a test suite for each scenario, and one for the baseline.
 
     A criterion is a test: one that fails as is known is skipped with its reason; metrics
     without a criterion are no tests. The file fails where the command ends with 1.
@@ -25,13 +25,19 @@ def write_junit(path, suite):
     if suite.changes is not None:
         text = "\n".join(suite.changes)
         _add_suite(root, "baseline", [_check("baseline", "nothing got worse", suite.kept, text)])
-    if suite.self_check is not None:
-        found, clean = suite.self_check
-        *lines, about, _ = suite.self_check_lines
-        defects = zip(found, lines, strict=True)
-        cases = [_check("self-check.defects", f.name, f.found, line) for f, line in defects]
-        cases.append(_check("self-check", "clean runs", clean.consistent, about))
-        _add_suite(root, "self-check", cases)
+    _write(path, root)
+
+
+def write_self_check_junit(path, check):
+    """Write a test for each defect, and one for the clean runs."""
+    root = Element("testsuites", name="simbg self-check")
+    cases = [_check("self-check.defects", f.name, f.found, f.text) for f in check.detections]
+    cases.append(_check("self-check", "clean runs", check.clean.consistent, check.clean.text))
+    _add_suite(root, "self-check", cases)
+    _write(path, root)
+
+
+def _write(path, root):
     for kind in ("tests", "failures", "errors", "skipped"):
         root.set(kind, str(sum(int(child.get(kind)) for child in root)))
     indent(root)

@@ -1,7 +1,9 @@
 """The self-check: do the metrics detect what is wrong, and are they silent when nothing is?"""
 
+import math
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -13,7 +15,7 @@ from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
 from simbg.validation.self_check.defects import DEFECTS
 
-__all__ = ["PROBES", "CleanRuns", "Detection", "self_check"]
+__all__ = ["PROBES", "CleanRuns", "Detection", "SelfCheck", "self_check"]
 
 # Metrics with a criterion, but for that of masks, which the field does not have.
 PROBES = tuple(
@@ -69,6 +71,16 @@ class Detection:
     def ratio(self):
         """Smallest size found over the Cramér–Rao limit."""
         return self.smallest / self.limit
+
+    @property
+    def text(self):
+        """In words, one line."""
+        size = "no smaller size"
+        if math.isfinite(self.smallest):
+            size = f"smallest {self.smallest:.3g}"
+        limit = f" = {self.ratio:.2f} × limit" if math.isfinite(self.ratio) else ""
+        what = f"{'found ' if self.found else 'MISSED'} {self.name:20s} {self.full:.3g} {self.unit}"
+        return f"{what}: {size}{limit}, by {self.first or '–'}"
 
     @classmethod
     def of(cls, seed, defect, n_replicates=N_REPLICATES):
@@ -137,6 +149,36 @@ class CleanRuns:
         """Whether all of these are above 1e-3 over their number."""
         return min(self.tests.values()) > 1e-3 / (len(PROBES) + 1)
 
+    @property
+    def text(self):
+        """Whether they alarm as often as is stated, neither more nor less, in one line."""
+        part = [float((column < 0.05).mean()) for column in self.pvalues.T]
+        text = f"clean runs below p = 5 %: {min(part):.1%} to {max(part):.1%}, metric by metric; "
+        text += f"{self.alarms} alarms where {self.n * BUDGET:.1f} are stated: "
+        if self.consistent:
+            return text + "consistent, both sides"
+        name = min(self.tests, key=self.tests.get)
+        return text + f"NOT consistent, {name} by a binomial test (p = {self.tests[name]:.1g})"
+
+
+class SelfCheck(NamedTuple):
+    """The defects that were planted, and the clean runs."""
+
+    detections: list[Detection]
+    clean: CleanRuns
+
+    @property
+    def ok(self):
+        """Whether every defect is found at its full size, and clean runs alarm as is stated."""
+        return all(f.found for f in self.detections) and self.clean.consistent
+
+    @property
+    def text(self):
+        """The result in one line."""
+        found = sum(f.found for f in self.detections)
+        text = f"{found} of {len(self.detections)} defects found; "
+        return text + f"{self.clean.alarms} false alarms in {self.clean.n} clean runs"
+
 
 def self_check(seed, executor=None, names=None, n_replicates=N_REPLICATES, n_clean=N_CLEAN):
     """Plant defects and run clean.
@@ -152,8 +194,7 @@ def self_check(seed, executor=None, names=None, n_replicates=N_REPLICATES, n_cle
 
     Returns
     -------
-    detections : list of Detection
-    clean : CleanRuns
+    check : SelfCheck
         The same for any executor.
     """
     run = executor.map if executor else map
@@ -162,7 +203,7 @@ def self_check(seed, executor=None, names=None, n_replicates=N_REPLICATES, n_cle
     detections = list(run(search, [DEFECTS[name] for name in names or DEFECTS]))
     batches = [range(i, min(i + BATCH, n_clean)) for i in range(0, n_clean, BATCH)]
     pulls = np.concatenate(list(run(partial(_clean_pulls, seed), batches)))
-    return detections, CleanRuns(2 * special.ndtr(-np.abs(pulls)))
+    return SelfCheck(detections, CleanRuns(2 * special.ndtr(-np.abs(pulls))))
 
 
 def _pulls(defect, size, seed, number, n_replicates):

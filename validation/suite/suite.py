@@ -1,12 +1,10 @@
 """The suite: all scenarios × methods, judged together, and what reports are made from."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
 from simbg.parallel import announce
 from simbg.validation.methods.candidates import Candidate
-from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.criteria import judge
 from simbg.validation.suite.known_failures import drift
@@ -30,8 +28,6 @@ class Suite:
         What changed since the baseline.
     kept : bool
         Whether nothing got worse since then.
-    self_check : tuple, optional
-        What `simbg.validation.self_check.detection.self_check` returned.
     response : ExclusionResponse, optional
     replicates : int
         Stores of each scenario that rank the methods; 0 if they are not ranked.
@@ -41,7 +37,6 @@ class Suite:
     seed: int
     changes: tuple | None = None
     kept: bool = True
-    self_check: tuple | None = None
     response: object = None
     replicates: int = 0
 
@@ -64,34 +59,15 @@ class Suite:
         return {outcome.scenario.name: outcome.scenario for outcome in self.outcomes}
 
     @property
-    def sound(self):
-        """Whether the self-check, if there was one, found every defect and was else quiet."""
-        if self.self_check is None:
-            return True
-        found, clean = self.self_check
-        return all(f.found for f in found) and clean.consistent
-
-    @property
     def ok(self):
         """Whether all is as it should be: the exit code."""
-        return _verdict(self.results)[0] and self.kept and self.sound
+        return _verdict(self.results)[0] and self.kept
 
     @property
     def text(self):
         """The verdict in words."""
         text = _verdict(self.results)[1]
-        text += "" if self.kept else "; worse than the baseline"
-        return text + ("" if self.sound else "; the self-check fails")
-
-    @property
-    def self_check_lines(self):
-        """The self-check in words; last but one about clean runs, the summary last."""
-        if self.self_check is None:
-            return []
-        found, clean = self.self_check
-        summary = f"{sum(f.found for f in found)} of {len(found)} defects found; "
-        summary += f"{clean.alarms} false alarms in {clean.n} clean runs"
-        return [*map(_detection_line, found), _clean_line(clean), summary]
+        return text + ("" if self.kept else "; worse than the baseline")
 
 
 def run_suite(scenarios, methods, seed, executor=None, replicates=0, score=None):
@@ -158,21 +134,3 @@ def _verdict(results):
         text += f", {counts['known']} fail as is known and calculated"
     # What is wrong stands first.
     return not bad, f"{', '.join(bad)}; {text}" if bad else text
-
-
-def _detection_line(f):
-    size = f"smallest {f.smallest:.3g}" if math.isfinite(f.smallest) else "no smaller size"
-    limit = f" = {f.ratio:.2f} × limit" if math.isfinite(f.ratio) else ""
-    what = f"{'found ' if f.found else 'MISSED'} {f.name:20s} {f.full:.3g} {f.unit}"
-    return f"{what}: {size}{limit}, by {f.first or '–'}"
-
-
-def _clean_line(clean):
-    """Whether clean runs alarm as often as is stated: neither more nor less."""
-    share = [float((column < 0.05).mean()) for column in clean.pvalues.T]
-    text = f"clean runs below p = 5 %: {min(share):.1%} to {max(share):.1%}, metric by metric; "
-    text += f"{clean.alarms} alarms where {clean.n * BUDGET:.1f} are stated: "
-    if clean.consistent:
-        return text + "consistent, both sides"
-    name = min(clean.tests, key=clean.tests.get)
-    return text + f"NOT consistent, {name} by a binomial test (p = {clean.tests[name]:.1g})"

@@ -18,7 +18,6 @@ from astropy.table import Table
 from numpy.testing import assert_allclose
 
 from simbg.axes import Axes
-from simbg.cli.main import main
 from simbg.io.cubes import read_cube, write_cube
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.safe_files import write_fits
@@ -480,23 +479,12 @@ def test_ranking():
 # As a newcomer --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def run(capsys):
-    def run(*words):
-        with pytest.raises(SystemExit) as end:
-            main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return run
-
-
 def test_from_challenge_to_scores(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Of two runs of any field a histogram may be no better than nothing: not of these.
     monkeypatch.setattr(secrets, "SystemRandom", lambda: random.Random(SEED))
     about = ("--fields", 2, "--runs", 2, "--jobs", 1)
-    code, out, _ = run("challenge", "blind", *about)
+    code, out, _ = run("challenge", "make", "blind", *about)
     assert code == 0
     digest = json.loads((tmp_path / "blind/public/seal.json").read_text())["sha256"]
     assert digest in out
@@ -513,7 +501,7 @@ def test_from_challenge_to_scores(run, tmp_path, monkeypatch):
             if (name, k) != ("bob|2", 2):
                 write_cube(tmp_path / name / f"field-{k}.fits", cube)
     models = ("--models", "alice", "--models", "bob|2")
-    code, out, _ = run("challenge", "reveal", "blind", *models, "--jobs", 1)
+    code, out, _ = run("challenge", "score", "blind", *models, "--jobs", 1)
     assert code == 0
     assert re.search(r"1\. alice: accuracy 0\.\d+\n +2\. bob\|2: accuracy 1\n", out)
     assert "bob|2 field-2: missing, expected field-2.fits or field-2.fits.gz" in out
@@ -524,12 +512,12 @@ def test_from_challenge_to_scores(run, tmp_path, monkeypatch):
     # A name is no border of a cell.
     assert "| bob/2 | field-2 | missing |" in table
     # Once more it is the same; other scores replace no old ones unasked.
-    assert run("challenge", "reveal", "blind", *models, "--jobs", 1)[0] == 0
-    code, _, err = run("challenge", "reveal", "blind", *models[:2], "--jobs", 1)
+    assert run("challenge", "score", "blind", *models, "--jobs", 1)[0] == 0
+    code, _, err = run("challenge", "score", "blind", *models[:2], "--jobs", 1)
     assert code == 2
     assert "scores.json exists and differs; " in err
     # Nor does another challenge.
-    code, _, err = run("challenge", "blind", *about)
+    code, _, err = run("challenge", "make", "blind", *about)
     assert code == 2
     assert "blind exists; " in err
 
@@ -537,11 +525,11 @@ def test_from_challenge_to_scores(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("conceal", "blind"), "got conceal blind, expected OUTDIR or reveal OUTDIR"),
-        (("blind", "--models", "a"), "expected --models with reveal, --fields and --runs without"),
-        (("reveal", "blind", "--runs", "3"), "got options for another command"),
-        (("reveal", "blind"), "blind/seal.json: No such file or directory"),
-        (("reveal", "blind", "--models", "nobody"), "models: got nobody, expected a folder"),
+        (("conceal", "blind"), "conceal"),
+        (("make", "blind", "--models", "a"), "--models"),
+        (("score", "blind", "--runs", "3"), "--runs"),
+        (("score", "blind"), "blind/seal.json"),
+        (("score", "blind", "--models", "nobody"), "nobody"),
     ],
 )
 def test_bad_usage_is_one_line(run, tmp_path, monkeypatch, words, message):

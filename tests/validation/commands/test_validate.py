@@ -14,7 +14,6 @@ import pytest
 from support.processes import HEED, interrupt
 from support.results import RESULTS
 
-from simbg.cli.main import main
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.commands import suite as command
 from simbg.validation.figures.rendering import Pictures
@@ -25,7 +24,7 @@ ESCAPE = "\x1b["
 
 
 @pytest.fixture
-def validated(monkeypatch, tmp_path, capsys):
+def validated(monkeypatch, tmp_path, run):
     """`simbg validate` with results that are there already; exit code and what it printed."""
     outcomes = [
         Outcome(SCENARIOS["night"], method, None, tuple(r for r in RESULTS if r.method == method))
@@ -33,15 +32,16 @@ def validated(monkeypatch, tmp_path, capsys):
     ]
     monkeypatch.setattr(command, "run_suite", lambda *args, **kwargs: outcomes)
     monkeypatch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
-    monkeypatch.setattr("simbg.validation.pages.report.write_report_page", lambda *args: None)
+    monkeypatch.setattr(
+        "simbg.validation.pages.report.write_report_page",
+        lambda path, *args: path.write_text("<title>simbg validation"),
+    )
     monkeypatch.chdir(tmp_path)
 
-    def run(*words):
-        with pytest.raises(SystemExit) as end:
-            main(["validate", "--scenario", "night", "--jobs", "1", "--out", "out", *words])
-        return end.value.code, *capsys.readouterr()
+    def validated(*words):
+        return run("validate", "--scenario", "night", "--jobs", "1", "--out", "out", *words)
 
-    return run
+    return validated
 
 
 def test_table_at_the_end(validated):
@@ -74,16 +74,56 @@ def test_quiet_says_nothing_but_the_exit_code(validated):
     # What is wrong with the usage is no result.
     code, out, err = validated("--quiet", "--seed", "x")
     assert (code, out) == (2, "")
-    assert "'x' is not a valid integer" in err
+    assert "'x'" in err
 
 
 def test_every_stage_of_the_suite_is_planned():
-    weights = command.plan(list(SCENARIOS.values()), True, True)
+    planned = command.stages(list(SCENARIOS.values()), True)
     source = inspect.getsource(command) + inspect.getsource(runner)
     announced = re.findall(r'announce\(executor, "([^"]+)"\)', source)
     assert announced
-    assert set(announced) == weights.keys() - SCENARIOS.keys()
-    assert all(weight > 0 for weight in weights.values())
+    assert planned == [*SCENARIOS, "known failures", "baseline", "figures"]
+    assert set(announced) == set(planned) - SCENARIOS.keys()
+
+
+def test_list(run):
+    """All options at their defaults: each default is one that the option itself takes."""
+    code, out, err = run("validate", "--list")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == [*SCENARIOS, "methods:"]
+
+
+def test_a_report_is_replaced_and_what_is_beside_it_stays(validated):
+    assert validated()[0] == 1
+    Path("out/notes.txt").write_text("mine")
+    before = Path("out/index.html").stat().st_ino
+    assert validated()[0] == 1
+    assert Path("out/notes.txt").read_text() == "mine"
+    assert Path("out/index.html").stat().st_ino != before
+    assert not list(Path("out").glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["index.html", "summary.md"])
+def test_a_file_of_something_else_is_not_replaced_unasked(validated, name):
+    Path("out").mkdir()
+    Path("out", name).write_text("mine")
+    code, out, err = validated()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"out/{name}" in err
+    assert [path.name for path in Path("out").iterdir()] == [name]
+    assert Path("out", name).read_text() == "mine"
+    assert validated("--overwrite")[0] == 1
+    assert Path("out", name).read_text() != "mine"
+
+
+def test_figures_of_something_else_are_never_replaced(validated):
+    Path("out/figures").mkdir(parents=True)
+    Path("out/figures/thesis.tex").write_text("mine")
+    for more in ([], ["--overwrite"]):
+        code, out, err = validated(*more)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "thesis.tex" in err
+    assert [path.name for path in Path("out").rglob("*")] == ["figures", "thesis.tex"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal to a process group")
@@ -91,9 +131,8 @@ def test_interrupt_while_a_slow_method_runs(tmp_path):
     """It does not wait for the method, and what that started ends with it."""
     slow = tmp_path / "slow.sh"
     slow.write_text(f'echo $$ > "{tmp_path}/started"; sleep 600 # $1\n')
-    words = (
-        f"['validate', '--scenario', 'night', '--command', 'sh {slow} {{output}}', '--jobs', '2']"
-    )
+    command = f"sh {slow} {{store}} {{output}}"
+    words = ["validate", "--scenario", "night", "--command", command, "--jobs", "2"]
     started = tmp_path / "started"
     code, err, seconds = interrupt(
         f"from simbg.cli.main import main; main({words})",
@@ -121,9 +160,9 @@ def _is_there(pid):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal to a process")
 def test_interrupt_says_what_was_kept(tmp_path):
-    """Here between the results and the page; what was there before is not counted."""
+    """Here between the results and the page: a report is written whole, or not at all."""
     (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "index.html").write_text("old")
+    (tmp_path / "reports" / "index.html").write_text("<title>simbg validation")
     program = """
 import os, signal
 from simbg.validation.commands import suite as command
@@ -142,5 +181,6 @@ main(["validate", "--scenario", "night", "--jobs", "1"])
         check=False,
     )
     assert done.returncode == 130
-    assert done.stderr.strip() == "simbg: interrupted; kept results.jsonl in reports"
-    assert (tmp_path / "reports" / "index.html").read_text() == "old"
+    assert done.stderr.strip() == "simbg: interrupted; reports is as it was"
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["index.html"]
+    assert (tmp_path / "reports" / "index.html").read_text() == "<title>simbg validation"

@@ -437,9 +437,8 @@ def simbg(*words):
 def test_a_command_that_does_not_look(tmp_path, capsys):
     """The true model, whatever the store holds: right in all that stores do not change."""
     write_cube(tmp_path / "true.fits", Histogram().estimate(expected_counts(0, AXES)))
-    command, out = f"cp {tmp_path}/true.fits {{output}}", tmp_path / "out"
-    options = ("--command", command, "--out", out, "--jobs", 1)
-    assert simbg("validate", "--conformance", "cp true.fits", *options) == 1
+    command, out = f"cp {tmp_path}/true.fits {{output}} --suffix={{store}}", tmp_path / "out"
+    assert simbg("conformance", "--command", command, "--out", out, "--jobs", 1) == 1
     lines = capsys.readouterr().out.splitlines()
     content = json.loads((out / "conformance.json").read_text())
     assert list(out.iterdir()) == [out / "conformance.json"]
@@ -470,8 +469,8 @@ def test_a_method_that_fails_at_once_is_tried_no_more():
 
 
 def test_a_command_that_hangs(tmp_path, capsys):
-    options = ("--command", "sh -c 'sleep 600' {output}", "--timeout", 1, "--out", tmp_path)
-    assert simbg("validate", "--conformance", "sh -c sleep 600", *options) == 1
+    command = ("--command", "sh -c 'sleep 600' {store} {output}")
+    assert simbg("conformance", *command, "--timeout", 1, "--out", tmp_path) == 1
     assert "took more than 1 s" in capsys.readouterr().out
 
 
@@ -506,12 +505,16 @@ def test_no_cube_of_the_plain_store(stores, name):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("histgram",), "got 'histgram', expected one of histogram, default, michi"),
-        (("mytool", "--command", "mytool {store}"), "expected one with {output} in it"),
+        (("histgram",), "did you mean 'histogram'"),
+        (("nosuch:Method",), "'nosuch:Method'"),
+        (("--command", "mytool {store}"), "{output}"),
+        (("--command", "nosuch {store} {output}"), "nosuch"),
+        (("histogram", "--command", "cp {store} {output}"), "--command"),
+        ((), "METHOD"),
     ],
 )
 def test_what_is_no_method(tmp_path, capsys, words, message):
-    assert simbg("validate", "--conformance", *words, "--out", tmp_path / "out") == 2
+    assert simbg("conformance", *words, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

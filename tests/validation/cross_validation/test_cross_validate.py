@@ -102,7 +102,7 @@ def test_incomplete_runs_are_skipped_if_asked(flat, tmp_path, capsys):
     store = tmp_path / "store"
     shutil.copytree(flat[0], store)
     (store / "data/simbg_obs_000002.fits.gz").unlink()
-    words = ["validate", "--data", str(store), "--exclude", "none", "--out", str(tmp_path / "out")]
+    words = ["cross-validate", str(store), "--exclude", "none", "--out", str(tmp_path / "out")]
     words += ["--group-by", "2015", "--jobs", "1"]
     for more, code in (([], 2), (["--skip-incomplete"], 0)):
         with pytest.raises(SystemExit) as end:

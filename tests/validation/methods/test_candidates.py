@@ -43,7 +43,6 @@ TOOL = f"{Path(sys.executable).name} mytool.py"
 BAD = {
     "support.odd_methods:Crashes": "was ended by SIGSEGV",
     "false": "ended with exit code 1",
-    "empty": "tiny.fits[.gz]: no such file",
 }
 GOOD = ("my_method:MyMethod", "separable", TOOL, "mine")
 
@@ -80,16 +79,14 @@ def run_candidates(folder, patch):
     patch.syspath_prepend(str(folder))
     assert simbg("simulate", "store", "--scenario", "tiny") == 0
     (folder / "mine").mkdir()
-    (folder / "empty").mkdir()
     subprocess.run([sys.executable, "mytool.py", "store", "mine/tiny.fits"], check=True)
     methods = [*GOOD[:2], *(name for name in BAD if ":" in name)]
     words = [word for name in methods for word in ("--method", name)]
-    words += ["--command", COMMAND, "--command", "false {output}"]
-    words += ["--models", "mine", "--models", "empty"]
-    words += ["--scenario", "tiny", "--leaderboard", 2, "--jobs", 2]
+    words += ["--command", COMMAND, "--command", "false {store} {output}"]
+    words += ["--models", "mine", "--scenario", "tiny", "--stores", 2, "--jobs", 2]
     # Figures have tests of their own, and take half of the time.
     patch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
-    assert simbg("validate", *words, "--out", "out") == 1
+    assert simbg("leaderboard", *words, "--out", "out") == 1
     record = json.loads(Path("out", "leaderboard.json").read_text())
     return {row["method"]: row for row in record["standings"]}
 
@@ -190,7 +187,7 @@ def test_a_rate_alone_becomes_files(tmp_path, monkeypatch):
         ("/opt/bin/mytool --fast {store} {output}", "mytool --fast"),
         ("python -m mytool {store} {output}", "python -m mytool"),
         ("python mytool.py --in={store} --out={output}", "python mytool.py"),
-        ("'a b' {output}", "a b"),
+        ("'a b' {store} {output}", "a b"),
     ],
 )
 def test_names_of_commands(template, name):
@@ -212,20 +209,33 @@ def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--command", "mytool {store}"), "expected one with {output} in it"),
-        (("--command", ""), "expected one with {output} in it"),
-        (("--command", "{store} {output}"), "expected a program before all else"),
-        (("--models", "nowhere"), "models: got nowhere, expected a folder"),
-        (("--command", "a {output}", "--command", "a {output} b"), "got two called a, expected"),
-        (("--command", "a '{output}"), """got "a '{output}" (No closing quotation), expected"""),
-        (("--command", "histogram {output}"), "got 'histogram', which is ours, expected another"),
-        (("--command", "per-run {output}"), "got 'per-run', which is ours, expected another"),
-        (("--method", ""), "got one called '', expected what can be shown"),
-        (("--command", "a\udcff {output}"), "got one called 'a\\udcff', expected"),
+        (("--command", "mytool {store}"), "{output}"),
+        (("--command", "mytool {output}"), "{store}"),
+        (("--command", ""), "{store}"),
+        (("--command", "{store} {output}"), "'{store} {output}'"),
+        (("--command", "nosuch {store} {output}"), "nosuch"),
+        (("--command", "./nosuch {store} {output}"), "./nosuch"),
+        (("--models", "nowhere"), "nowhere"),
+        (("--models", "."), "tiny.fits[.gz]"),
+        (("--command", "a {store} {output}", "--command", "a {store} {output} b"), "called a"),
+        (("--command", "a {store} '{output}"), '"a {store} \'{output}"'),
+        (("--command", "histogram {store} {output}"), "'histogram'"),
+        (("--command", "per-run {store} {output}"), "'per-run'"),
+        (("--method", ""), "''"),
+        (("--method", "nosuch"), "'nosuch'"),
+        (("--method", "histgram"), "did you mean 'histogram'"),
+        (("--method", "nosuch:Method"), "'nosuch:Method'"),
+        (("--method", "support.odd_methods:NoSuch"), "'support.odd_methods:NoSuch'"),
+        (("--method", "simbg.cube:BackgroundCube"), "'simbg.cube:BackgroundCube'"),
+        (("--command", "a\udcff {store} {output}"), "'a\\udcff'"),
     ],
 )
-def test_bad_candidates_are_one_line(tmp_path, capsys, words, message):
-    assert simbg("validate", *words, "--out", tmp_path / "out") == 2
+@pytest.mark.parametrize("command", ["validate", "leaderboard"])
+def test_bad_candidates_are_one_line(tmp_path, capsys, monkeypatch, command, words, message):
+    """Before anything is simulated."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("simbg.validation.commands.suite.run_suite", None)
+    assert simbg(command, *words, "--scenario", "tiny", "--out", "out") == 2
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 from support.pages import Page
-from support.suites import HOSTILE, with_self_check
+from support.suites import HOSTILE
 
 from simbg import validation
 from simbg.validation.figures.rendering import render, slug
 from simbg.validation.metrics.status import Status
-from simbg.validation.pages.report import commit, write_report_page, write_reports
+from simbg.validation.pages.report import commit, write_reports
 from simbg.validation.pages.summary import key_numbers
-from simbg.validation.self_check.detection import Detection
 from simbg.validation.suite.results import Result
 
 
@@ -134,18 +133,8 @@ def test_every_field_is_documented():
     documented = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
     names = [*(f.name for f in fields(Result)), *(set(Status) - {Status.NOTE})]
     assert sorted(documented) == sorted(names)
-    check = text.split("## `selfcheck.jsonl`")[1].split("##")[0]
-    assert {f.name for f in fields(Detection)} <= set(re.findall(r"`(\w+)`", check))
 
 
 def test_page_is_small(folder):
     """15 MB for 16 scenarios of three methods: this one has two sections."""
     assert (folder / "index.html").stat().st_size < 2 * 15e6 / 16
-
-
-def test_self_check_has_its_matrix(suite, tmp_path):
-    checked = with_self_check(replace(suite, outcomes=suite.outcomes[2:3]))
-    write_report_page(tmp_path / "index.html", checked, render(checked))
-    page = Page(tmp_path / "index.html")
-    assert checked.self_check_lines[-1] in page.text
-    assert any("Cramér–Rao" in alt for alt in page.images)

@@ -1,0 +1,95 @@
+"""The command `simbg`: its help, and what a shell sees of it."""
+
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+
+from simbg import __version__
+from simbg.cli.edition2015 import main as make_bg_cube_models
+from simbg.cli.main import main
+
+COMMANDS = main.command.list_commands(None)
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_is_in_the_order_of_the_work(run, word):
+    code, out, err = run(word)
+    assert (code, err) == (0, "")
+    lines = [line.split(maxsplit=1) for line in out.splitlines() if line.startswith("  ")]
+    shown = [words[0] for words in lines if words[0] in COMMANDS]
+    assert shown == COMMANDS
+    assert shown[:2] == ["truth", "simulate"]
+    assert shown.index("reconstruct") < shown.index("compare") < shown.index("validate")
+    # No summary is cut.
+    assert "..." not in out.split("\n\n", 1)[1]
+
+
+def test_help_loads_no_command():
+    """Nor numpy: it would take a second."""
+    program = "import sys; from simbg.cli.main import main\ntry: main(['-h'])\nexcept SystemExit: "
+    program += "print({'numpy', 'astropy', 'simbg.validation'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def leaves(group, *names):
+    """Names and command of each command in a group, and in the groups in it."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if isinstance(command, click.Group):
+            yield from leaves(command, *names, name)
+        else:
+            yield (*names, name), command
+
+
+ALL = {" ".join(names): command for names, command in leaves(main.command)}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_of_a_command(run, name, monkeypatch):
+    """It fits a screen, begins as the list of commands does, and has examples and exit codes."""
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = run(*name.split(), "--help")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert any(line.strip().startswith(f"simbg {name} ") for line in lines)
+    *_, codes = out.split("\n\n")
+    assert {"0", "2"} <= set(re.findall(r"\b\d\b", codes))
+    summary = ALL[name].help.splitlines()[0]
+    assert summary in run(*name.split()[:-1], "--help")[1]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_is_described_and_shown(run, name):
+    out = run(*name.split(), "--help")[1]
+    for param in ALL[name].params:
+        if isinstance(param, click.Option):
+            assert param.help, param.name
+            assert param.opts[0] in out
+
+
+def test_help_of_2015(run):
+    code, out, _ = run("--help", command=make_bg_cube_models)
+    assert code == 0
+    for option in ("--test", "--overwrite", "--method", "-l, --loglevel"):
+        assert option in out
+
+
+def test_version(run):
+    assert run("--version")[:2] == (0, f"simbg, version {__version__}\n")
+
+
+def test_as_a_process(place):
+    """What a shell sees: exit code and streams, from the installed script's function."""
+    script = "from simbg.cli.main import main; main()"
+    command = [sys.executable, "-c", script, "reconstruct", "nowhere", "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1

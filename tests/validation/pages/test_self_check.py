@@ -1,0 +1,43 @@
+"""The files of a self-check."""
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from support.pages import Page
+from support.suites import make_self_check
+
+from simbg import validation
+from simbg.validation.pages.self_check import write_self_check
+from simbg.validation.self_check.detection import Detection
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_files(tmp_path, found):
+    check = make_self_check(found)
+    write_self_check(tmp_path, check, 3)
+    page = Page(tmp_path / "index.html")
+    assert check.text in page.text
+    assert any("Cramér–Rao" in alt for alt in page.images)
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "self-check.png",
+        "self-check.pdf",
+    }
+    (record,) = map(json.loads, (tmp_path / "selfcheck.jsonl").read_text().splitlines())
+    assert (record["name"], record["found"]) == ("flip", found)
+    # A defect that is missed fails, as the command does.
+    root = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    failed = [c.get("name") for c in root.iter("testcase") if c.find("failure") is not None]
+    assert [c.get("name") for c in root.iter("testcase")] == ["flip", "clean runs"]
+    assert ("flip" in failed) != found
+    assert check.ok == (not failed)
+    assert int(root.get("failures")) == len(failed)
+
+
+def test_every_field_is_documented():
+    text = (Path(validation.__file__).parent / "RESULTS.md").read_text()
+    check = text.split("## `selfcheck.jsonl`")[1].split("##")[0]
+    assert {f.name for f in fields(Detection)} <= set(re.findall(r"`(\w+)`", check))

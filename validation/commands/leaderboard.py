@@ -1,0 +1,44 @@
+"""Methods ranked: ``simbg leaderboard``."""
+
+import click
+
+from simbg.cli.console import Command, shared_option
+from simbg.validation.commands import suite
+from simbg.validation.commands.output import names_files_kept
+
+__all__ = []
+
+
+@click.command(
+    cls=Command,
+    groups={**suite.GROUPS, "Report": "stores out overwrite quiet json_"},
+    exit_codes="0 all criteria hold, 1 one fails or a method cannot run",
+)
+@suite.suite_options
+@click.option(
+    "--stores",
+    type=click.IntRange(2),
+    metavar="N",
+    default=3,
+    help="Stores of each scenario; with 3, ranks have errors.",
+)
+@shared_option("out", default="reports/leaderboard")
+@shared_option("overwrite")
+@shared_option("quiet")
+@shared_option("json")
+@shared_option("jobs")
+@names_files_kept
+def leaderboard(method, command, models, timeout, scenario, from_, seed, quiet, json_, **report):
+    """Rank methods by accuracy.
+
+    Each method reconstructs the same stores, in a process of its own. The report is that of
+    `simbg validate`, with the ranks.
+
+    \b
+    simbg leaderboard
+    simbg leaderboard --method my_package.my_module:MyMethod --method histogram
+    simbg leaderboard --stores 5 --command "mytool {store} {output}"
+    """
+    scenarios = suite.choose_scenarios(scenario, from_)
+    candidates = suite.choose_candidates(scenarios, method, command, models, timeout)
+    return suite.run_and_report(scenarios, candidates, seed, **report)

@@ -1,0 +1,37 @@
+"""The files of a self-check: page, figure, JUnit XML, and a record for each defect."""
+
+import json
+from dataclasses import asdict
+
+from simbg.io.safe_files import finite_or_none, new_file
+from simbg.validation.figures.rendering import Pictures, draw_self_check, write_pictures
+from simbg.validation.metrics.status import Status
+from simbg.validation.pages.html import write_page
+from simbg.validation.pages.junit import write_self_check_junit
+
+__all__ = ["write_self_check"]
+
+
+def write_self_check(folder, check, seed):
+    """Write the page and the files of a self-check.
+
+    Parameters
+    ----------
+    folder : Path
+    check : SelfCheck
+    seed : int
+    """
+    picture = draw_self_check(check)
+    write_pictures(folder, Pictures({"self-check": [picture]}, {}))
+    write_self_check_junit(folder / "junit.xml", check)
+    records = (finite_or_none(asdict(detection)) for detection in check.detections)
+    with new_file(folder / "selfcheck.jsonl", overwrite=True) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+    write_page(
+        folder / "index.html",
+        "self_check.html",
+        check=check,
+        picture=picture,
+        seed=seed,
+        status=Status.OK if check.ok else Status.FAIL,
+    )
