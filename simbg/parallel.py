@@ -67,7 +67,7 @@ class Watched(Executor):
         self.bar.total, self.bar.bar_format = len(self.stages), STAGES
 
     def enter(self, stage: str) -> None:
-        """A stage begins, and the previous ones have ended; one that is not planned is not shown."""
+        """A stage begins, and the previous ones have ended; others than planned are not shown."""
         if self.stages and stage in self.stages:
             self.pieces = 0
             self.bar.set_postfix_str("", refresh=False)
