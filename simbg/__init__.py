@@ -28,6 +28,8 @@ a method of your own                            `Reconstructor` is the protocol;
 a cube for each run                             `ZenithGroups`, with `Groups` of zenith angles
 ==============================================  ================================================
 
+``print(simbg.SCENARIOS)`` lists the scenarios, and ``print(*simbg.METHODS)`` the methods.
+
 Energies, angles and times are given as astropy Quantities of any unit, or as bare numbers in TeV,
 deg and s. Results are bare numbers in TeV, deg, s and s-1 MeV-1 sr-1; arrays have the axes
 (energy, fov_lon, fov_lat).

@@ -126,6 +126,16 @@ def test_examples_of_docstrings(name, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "name", sorted(set(simbg.__all__) - {"METHODS", "SCENARIOS", "__version__"})
+)
+def test_public_names_have_examples(name):
+    """Of the class or function, or of one of its methods."""
+    public = getattr(simbg, name)
+    members = vars(public).values() if isinstance(public, type) else ()
+    assert any(">>> " in (inspect.getdoc(one) or "") for one in (public, *members))
+
+
 def test_what_a_user_calls_has_examples():
     assert SHOWN - set(modules_with_examples()) == set()
 

@@ -58,9 +58,17 @@ class Selection:
 
     Examples
     --------
-    >>> selection = Selection(sources="mask", margin=0.3, group_by="runs:20")
-    >>> selection.max_sources is None  # all sources of the catalogue
-    True
+    Mask the known sources instead of dropping runs near them:
+
+    >>> import tempfile
+    >>> import simbg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     n_events = simbg.simulate("source", n_obs=2).write(folder)
+    ...     store = simbg.open_store(folder)
+    ...     selection = simbg.Selection(sources="mask", exclude=(f"{folder}/regions.reg",))
+    ...     runs = selection.observations(store)
+    >>> [len(run.excluded) > 0 for run in runs]
+    [True, True]
     """
 
     obs_ids: tuple[int, ...] | None = None
@@ -74,6 +82,8 @@ class Selection:
     skip_incomplete: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.exclude, str | Path):
+            object.__setattr__(self, "exclude", (self.exclude,))
         convert_fields(self, "selection: ")
         if self.sources not in ("drop", "mask"):
             raise ValueError(f"sources: got {self.sources!r}, expected 'drop' or 'mask'")
@@ -90,22 +100,17 @@ class Selection:
             )
 
     def observations(self, store: Store) -> list[Observation]:
-        """The selected observations of a store, with their excluded regions.
+        """The observations of a store that the selection takes, with what it masks.
 
         Parameters
         ----------
         store : Store
             From `simbg.open_store`.
 
-        Returns
-        -------
-        list of Observation
-            The observations that belong to a group.
-
         Raises
         ------
         ValueError
-            If no run remains, or a run cannot be read and ``skip_incomplete`` is not set.
+            If there are none, or a run cannot be read and is not to be skipped.
         """
         return runs_of(store, self).observations
 

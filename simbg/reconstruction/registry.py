@@ -89,7 +89,7 @@ def name_of(method: str | type) -> str:
         raise ValueError(f"method: got {method!r}, expected a name, module:Object, or a class")
     _check_name(name)
     if ":" in name and not _can_be_imported(name.partition(":")[0]):
-        raise ValueError(f"method: got {name!r}, expected a module that can be imported")
+        raise ValueError(f"method: got {name!r}, expected a module that a new process can import")
     return name
 
 
