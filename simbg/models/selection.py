@@ -30,7 +30,7 @@ class Selection:
     ----------
     obs_ids : tuple of int, optional
         Use these runs only.
-    exclude : tuple of path-like
+    exclude : path-like, or tuple of these
         Additional sources and regions, see `simbg.models.known_sources.known_sources`.
     groups : Groups
         Groups in altitude and azimuth.
@@ -100,17 +100,22 @@ class Selection:
             )
 
     def observations(self, store: Store) -> list[Observation]:
-        """The observations of a store that the selection takes, with what it masks.
+        """The selected observations of a store, with their excluded regions.
 
         Parameters
         ----------
         store : Store
             From `simbg.open_store`.
 
+        Returns
+        -------
+        list of Observation
+            The observations that belong to a group.
+
         Raises
         ------
         ValueError
-            If there are none, or a run cannot be read and is not to be skipped.
+            If no run remains, or a run cannot be read and ``skip_incomplete`` is not set.
         """
         return runs_of(store, self).observations
 
