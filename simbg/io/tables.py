@@ -98,7 +98,13 @@ def keyword(header: fits.Header, name: str) -> float:
 
 
 def first_table(file: fits.HDUList) -> fits.BinTableHDU:
-    """The first table of an open HDU list."""
+    """The first table of an open HDU list.
+
+    Raises
+    ------
+    ValueError
+        If there is no table.
+    """
     for hdu in file:
         if isinstance(hdu, fits.BinTableHDU):
             return hdu
@@ -146,7 +152,13 @@ def read_index(
 
 
 def named_hdu(file: fits.HDUList, name: str) -> Any:
-    """The HDU of an open HDU list with this name."""
+    """The HDU of an open HDU list with this name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such HDU.
+    """
     if name not in file:
         raise ValueError(f"got HDUs {[hdu.name for hdu in file]}, expected {name}")
     return file[name]
@@ -219,7 +231,13 @@ def read_axes(hdu: fits.BinTableHDU, align: str) -> Axes:
 
 
 def read_edges(hdu: fits.BinTableHDU, name: str, unit: str) -> np.ndarray:
-    """Edges of the bins of an axis in ``unit``, which is assumed for columns without a unit."""
+    """Edges of the bins of an axis in ``unit``, which is assumed for columns without a unit.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or its unit cannot be converted.
+    """
     ends = f"{name}_LO", f"{name}_HI"
     if not set(ends) <= set(hdu.columns.names):
         raise ValueError(f"{hdu.name}: got columns {hdu.columns.names}, expected {ends}")

@@ -66,7 +66,13 @@ class Events:
 
     @property
     def sky(self) -> tuple[np.ndarray, np.ndarray]:
-        """RA and Dec, deg, ICRS; computed from the field of view if they are not given."""
+        """RA and Dec, deg, ICRS; computed from the field of view if they are not given.
+
+        Raises
+        ------
+        ValueError
+            If neither RA and Dec nor pointing and time are given.
+        """
         if self.ra is not None and self.dec is not None:
             return self.ra, self.dec
         if self.pointing is None or self.time is None:

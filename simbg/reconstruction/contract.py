@@ -128,7 +128,13 @@ def with_executor(method: Any, executor: Executor | None) -> Any:
 
 @contextmanager
 def errors_in_one_line(method: Reconstructor) -> Iterator[None]:
-    """Convert errors of a method to a ValueError of one line that names the method."""
+    """Convert errors of a method to a ValueError of one line that names the method.
+
+    Raises
+    ------
+    ValueError
+        For any error except OSError and errors of executors, which are raised as they are.
+    """
     try:
         yield
     except (ValueError, OSError, BrokenExecutor):

@@ -22,7 +22,10 @@ REGIONS = "regions.reg"
 def write_store(
     experiment: Any, outdir: Path | str, scheme: str, overwrite: bool, executor: Executor | None
 ) -> int:
-    """Write a store; see `simbg.simulation.experiment.Experiment.write`."""
+    """Write a store.
+
+    Parameters, result and errors are those of `simbg.simulation.experiment.Experiment.write`.
+    """
     if scheme not in WRITERS:
         raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(WRITERS)}")
     scenario, runs = experiment.scenario, experiment.runs

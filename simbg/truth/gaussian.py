@@ -127,7 +127,23 @@ class GaussianTruth(Truth):
         return self.sigma[0] * (energy / self.sigma_energy[0]) ** self.sigma_slope
 
     def total_rate(self, zenith: float = 0.0) -> float:
-        """Expected events per second of livetime, all energies and directions; zenith in deg."""
+        """Expected events per second of livetime, all energies and directions.
+
+        Parameters
+        ----------
+        zenith : float
+            Zenith angle, deg.
+
+        Returns
+        -------
+        float
+            Event rate, Hz.
+
+        Raises
+        ------
+        ValueError
+            If the zenith angle is not between 0 and 90 deg.
+        """
         if not 0 <= zenith <= 90:
             raise ValueError(f"zenith: got {zenith} deg, expected 0 to 90 deg")
         fraction = 0.25 if self.quadrant else 1.0
