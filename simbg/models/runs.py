@@ -174,14 +174,14 @@ def _chosen(store, selection):
     if selection.obs_ids is None:
         if unlisted := sorted(store.run_ids - set(ids)):
             raise ValueError(
-                f"{path}: got events of run {unlisted[0]} ({len(unlisted)} such runs), which is "
+                f"{path}: got events of run {unlisted[0]} ({len(unlisted)} in total), which is "
                 f"not "
                 "in the observation table, expected all runs in it; select runs with --obs-ids"
             )
     else:
         if missing := sorted(set(selection.obs_ids) - set(ids)):
             raise ValueError(
-                f"{path}: got no run {missing[0]} ({len(missing)} such runs), expected all "
+                f"{path}: got no run {missing[0]} ({len(missing)} in total), expected all "
                 "requested runs in the store"
             )
         table = table[np.isin(table["OBS_ID"], selection.obs_ids)]
