@@ -1,16 +1,18 @@
 """What a shell completes on TAB: names of scenarios and of methods."""
 
+import click
+
 __all__ = []
 
 
-def complete_scenario(ctx, param, incomplete):
+def complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Scenarios that begin so."""
     from simbg.simulation.library import SCENARIOS
 
     return [name for name in SCENARIOS if name.startswith(incomplete)]
 
 
-def complete_method(ctx, param, incomplete):
+def complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Our methods and those that are installed, of names that begin so."""
     from simbg.reconstruction.registry import method_names
 

@@ -7,8 +7,10 @@ accuracy is lost, 2 trouble.
 import logging
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from functools import wraps
+from typing import Any
 
 import click
 
@@ -18,7 +20,7 @@ __all__ = ["Command", "refuse", "run", "shared_option"]
 
 TROUBLE = 2
 # Options that several commands have.
-SHARED = {
+SHARED: dict[str, dict[str, Any]] = {
     "command": {
         "metavar": "TEMPLATE",
         "help": "Program that reads the GADF store {store} and DS9 file {regions}, and writes "
@@ -86,7 +88,7 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.groups, self.exit_codes = groups or {}, exit_codes
 
-    def format_options(self, ctx, formatter):
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, group by group; those in no group come last."""
         params = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         options = {param.name: param for param in params}
@@ -99,19 +101,19 @@ class Command(click.Command):
                 with formatter.section(title):
                     formatter.write_dl(rows)
 
-    def format_epilog(self, ctx, formatter):
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the exit codes."""
         formatter.write_paragraph()
         formatter.write_text(f"Exit codes: {self.exit_codes}, {TROUBLE} error.")
 
 
-def shared_option(name, **settings):
+def shared_option(name: str, **settings: Any) -> Callable:
     """The option ``--name`` as other commands have it, see `SHARED`, with more settings."""
     words = [f"--{name}", *filter(None, [PARAMETERS.get(name)])]
     return click.option(*words, **SHARED[name] | settings)
 
 
-def refuse(parameter, reason):
+def refuse(parameter: str, reason: str) -> None:
     """Refuse an option of the current command if the user gave it.
 
     Parameters
@@ -124,6 +126,7 @@ def refuse(parameter, reason):
     Raises
     ------
     click.UsageError
+        If the user gave the option.
     """
     context = click.get_current_context()
     if context.get_parameter_source(parameter).name == "COMMANDLINE":
@@ -131,12 +134,12 @@ def refuse(parameter, reason):
         raise click.UsageError(f"{context.info_name}: {option} {reason}")
 
 
-def log_to_stderr(level):
+def log_to_stderr(level: str) -> None:
     """Log to standard error from a level on, given by name."""
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", force=True)
 
 
-def run(command, name):
+def run(command: click.Command, name: str) -> Callable:
     """A console script: one line and exit code 2 for all errors of usage or input.
 
     An interrupt can say which files it left by `KeyboardInterrupt(text)`. The attribute
@@ -166,7 +169,7 @@ def run(command, name):
             code = INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
 
-    script.command = command
+    vars(script)["command"] = command
     return script
 
 

@@ -27,7 +27,9 @@ __all__ = ["main"]
     default="info",
     help="Log from this level on.",
 )
-def make_bg_cube_models(indir, scheme, outdir, test, overwrite, method, loglevel):
+def make_bg_cube_models(
+    indir: str, scheme: str, outdir: str, test: bool, overwrite: bool, method: str, loglevel: str
+) -> None:
     """Make background cube models from the data in INDIR, as gammapy did in 2015.
 
     \b

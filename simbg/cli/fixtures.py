@@ -18,7 +18,7 @@ __all__ = []
     help="The pair that was published in 2015, or one whose cubes have the same truth.",
 )
 @shared_option("overwrite")
-def fixtures(outdir, edition, overwrite):
+def fixtures(outdir: str, edition: str, overwrite: bool) -> None:
     """Write reference files for the tests of other projects.
 
     OUTDIR gets the files, and a README.md that describes them.

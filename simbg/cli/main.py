@@ -40,27 +40,32 @@ FLOW = {
 class Commands(click.Group):
     """Commands of this package, and those that are installed as entry points ``simbg.commands``."""
 
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of `FLOW`; then those of other packages."""
         names = {*super().list_commands(ctx), *entry_points(group=ENTRY_POINTS).names}
         flow = [name for section in FLOW.values() for name in section if name in names]
         return [*flow, *sorted(names.difference(flow))]
 
-    def get_command(self, ctx, name):
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command of a name; one of an entry point is loaded when it is asked for."""
         entries = entry_points(group=ENTRY_POINTS, name=name)
         return super().get_command(ctx, name) or next((entry.load() for entry in entries), None)
 
-    def resolve_command(self, ctx, args):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the first word names."""
         if args[0] not in (names := self.list_commands(ctx)):
             raise click.UsageError(str(unknown_name("command", args[0], names)), ctx)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx, formatter):
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a line for each command, in sections; of other packages' commands the package."""
         names, shown = self.list_commands(ctx), {n for lines in FLOW.values() for n in lines}
-        other = {e.name: f"From {e.dist.name}." for e in entry_points(group=ENTRY_POINTS)}
+        other = {
+            e.name: f"From {e.dist.name}." if e.dist else ""
+            for e in entry_points(group=ENTRY_POINTS)
+        }
         sections = {**FLOW, "Of other packages": {n: other[n] for n in names if n not in shown}}
         for title, lines in sections.items():
             if rows := [(name, text) for name, text in lines.items() if name in names]:
@@ -72,7 +77,7 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="simbg")
 @click.option("-v", "--verbose", count=True, show_default=False, help="Log more.")
 @click.option("--debug", is_flag=True, help="Log everything, with the traceback of an error.")
-def simbg(verbose, debug):
+def simbg(verbose: int, debug: bool) -> None:
     """Is your gamma-ray background model right? Simulate, reconstruct and compare cubes.
 
     `simbg COMMAND --help` shows the options and examples of a command.

@@ -1,6 +1,7 @@
 """The command that makes background models from a data store: ``simbg reconstruct``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -49,7 +50,17 @@ __all__ = []
 @click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
 @shared_option("jobs")
 @shared_option("overwrite")
-def reconstruct(indir, outdir, scheme, method, obs_ids, per_run, jobs, overwrite, **selection):
+def reconstruct(
+    indir: str,
+    outdir: str,
+    scheme: str,
+    method: str,
+    obs_ids: str | None,
+    per_run: bool,
+    jobs: int | None,
+    overwrite: bool,
+    **selection: Any,
+) -> None:
     """Make background models from a data store.
 
     Reads the runs of INDIR and writes a model for each group of runs to OUTDIR.
@@ -67,19 +78,20 @@ def reconstruct(indir, outdir, scheme, method, obs_ids, per_run, jobs, overwrite
     from simbg.models.selection import Selection
 
     ids = None if obs_ids is None else _read_ids(obs_ids)
-    selection = Selection(obs_ids=ids, **selection)
-    arguments = indir, outdir, scheme, method, selection, overwrite
+    arguments = indir, outdir, scheme, method, Selection(obs_ids=ids, **selection), overwrite
     hint = "; --sources mask uses them"
     reconstruct_and_report(jobs, *arguments, per_run=per_run, hint=hint)
 
 
-def reconstruct_and_report(jobs, *arguments, hint="", **options):
+def reconstruct_and_report(
+    jobs: int | None, *arguments: Any, hint: str = "", **options: Any
+) -> None:
     """Make the models of a store, see `reconstruct_store`; print a line a group, and a summary."""
     from simbg.models.pipeline import reconstruct_store
     from simbg.parallel import workers
 
     with workers(jobs, "reconstruct") as executor:
-        summary = reconstruct_store(*arguments, **options, executor=executor)
+        summary = reconstruct_store(*arguments, **options | {"executor": executor})
     for group in summary.groups:
         masked = f", {group.n_masked} bins wholly masked" if group.n_masked else ""
         click.echo(

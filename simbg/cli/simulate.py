@@ -36,7 +36,15 @@ __all__ = []
     help="Take the axes of this cube; default: those of the file of --from, or 2015's.",
 )
 @shared_option("overwrite")
-def truth(out, model, from_, format, zenith, like, overwrite):
+def truth(
+    out: str,
+    model: str,
+    from_: str | None,
+    format: str,
+    zenith: float,
+    like: str | None,
+    overwrite: bool,
+) -> None:
     """Write the true background cube of a model.
 
     OUT is a FITS file; a name that ends with .gz is compressed.
@@ -53,8 +61,10 @@ def truth(out, model, from_, format, zenith, like, overwrite):
     import numpy as np
 
     from simbg.axes import edition2015_axes
+    from simbg.errors import unknown_name
     from simbg.io.cubes import read_cube, write_cube
     from simbg.io.safe_files import check_apart
+    from simbg.simulation.library import SCENARIOS
     from simbg.truth.edition2015_cube import edition2015_cube
     from simbg.truth.from_file import CubeTruth
 
@@ -66,7 +76,9 @@ def truth(out, model, from_, format, zenith, like, overwrite):
     elif model == "edition2015":
         cube = edition2015_cube(axes or edition2015_axes(), altitude=90 - zenith)
     else:
-        scenario = _scenario(model, "edition2015")
+        if model not in SCENARIOS:
+            raise unknown_name("model", model, [*SCENARIOS, "edition2015"])
+        scenario = SCENARIOS[model]
         cube = scenario.truth.cube(axes or edition2015_axes(), zenith, livetime=1.0)
         # GADF is per observation time: the dead time is that of the scenario's runs.
         alive = 1 - float(np.mean(scenario.deadtime_fraction))
@@ -90,7 +102,16 @@ def truth(out, model, from_, format, zenith, like, overwrite):
 )
 @shared_option("overwrite")
 @shared_option("jobs")
-def simulate(outdir, scenario, from_, runs, scheme, seed, jobs, overwrite):
+def simulate(
+    outdir: str,
+    scenario: str,
+    from_: str | None,
+    runs: int | None,
+    scheme: str,
+    seed: int,
+    jobs: int | None,
+    overwrite: bool,
+) -> None:
     """Simulate runs and write them as a data store.
 
     OUTDIR is the folder of the data store.
@@ -105,20 +126,12 @@ def simulate(outdir, scenario, from_, runs, scheme, seed, jobs, overwrite):
     from simbg.io.safe_files import check_apart
     from simbg.parallel import workers
     from simbg.simulation.experiment import Experiment
+    from simbg.simulation.library import find_scenario
     from simbg.simulation.scenario import Scenario
 
     check_apart(outdir, from_)
-    scenario = Scenario.from_file(from_) if from_ else _scenario(scenario)
+    chosen = Scenario.from_file(from_) if from_ else find_scenario(scenario)
     with workers(jobs, "simulate") as executor:
-        experiment = Experiment.of(scenario, seed, runs)
+        experiment = Experiment.of(chosen, seed, runs)
         n_events = experiment.write(outdir, scheme, overwrite, executor)
-    click.echo(f"{outdir}: {runs or scenario.n_obs} runs, {n_events} events")
-
-
-def _scenario(name, *others):
-    from simbg.errors import unknown_name
-    from simbg.simulation.library import SCENARIOS
-
-    if name not in SCENARIOS:
-        raise unknown_name("scenario", name, [*SCENARIOS, *others])
-    return SCENARIOS[name]
+    click.echo(f"{outdir}: {runs or chosen.n_obs} runs, {n_events} events")

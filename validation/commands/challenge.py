@@ -1,5 +1,6 @@
 """A blind challenge: ``simbg challenge make`` and ``simbg challenge score``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ __all__ = []
 
 
 @click.group()
-def challenge():
+def challenge() -> None:
     """Make and score a blind challenge.
 
     \b
@@ -28,7 +29,7 @@ def challenge():
 @click.option("--runs", type=click.IntRange(1), default=20, help="Number of runs of each store.")
 @shared_option("jobs")
 @shared_option("overwrite")
-def make(outdir, fields, runs, jobs, overwrite):
+def make(outdir: str, fields: int, runs: int, jobs: int | None, overwrite: bool) -> None:
     """Make stores of truths that nobody knows, and a sealed answer.
 
     OUTDIR/public is to be handed out; OUTDIR/secret holds the answer.
@@ -55,7 +56,7 @@ def make(outdir, fields, runs, jobs, overwrite):
 )
 @shared_option("jobs")
 @shared_option("overwrite")
-def score(outdir, models, jobs, overwrite):
+def score(outdir: str, models: Sequence[str], jobs: int | None, overwrite: bool) -> None:
     """Check and publish the sealed answer, and score models.
 
     OUTDIR is that of `simbg challenge make`, or what was handed out, with the answer in it.

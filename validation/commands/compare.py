@@ -30,7 +30,9 @@ __all__ = []
 )
 @click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
 @shared_option("overwrite")
-def compare(a, b, normalize, out, json_, overwrite):
+def compare(
+    a: str, b: str, normalize: str, out: str | None, json_: str | None, overwrite: bool
+) -> None:
     """Compare two cubes, or two folders of models.
 
     A is the reference. Cubes with different bins are compared on common ones.
@@ -52,7 +54,7 @@ def compare(a, b, normalize, out, json_, overwrite):
         comparisons = compare_paths(a, b, normalize)
         if out:
             write_comparison(out, comparisons, a, b, normalize, overwrite)
-        if json_:
+        if numbers:
             content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
             numbers.write_text(json.dumps(content, indent=2) + "\n")
     for comparison in comparisons:
@@ -69,7 +71,7 @@ def compare(a, b, normalize, out, json_, overwrite):
     help="Name in .png or .pdf; default: FILE.png in the current folder.",
 )
 @shared_option("overwrite")
-def plot(file, out, overwrite):
+def plot(file: str, out: str | None, overwrite: bool) -> None:
     """Draw a background file: images, spectra, radial profiles.
 
     FILE is a BKG_3D, a BKG_2D, or 2015's table or image.

@@ -31,7 +31,16 @@ FILE = "conformance.json"
 @shared_option("quiet")
 @shared_option("jobs")
 @names_files_kept
-def conformance(method, command, timeout, seed, jobs, out, overwrite, quiet):
+def conformance(
+    method: str | None,
+    command: str | None,
+    timeout: float,
+    seed: int,
+    jobs: int | None,
+    out: str,
+    overwrite: bool,
+    quiet: bool,
+) -> int:
     """Check that a method keeps the contract.
 
     METHOD is a name or MODULE:OBJECT; or give a program with --command. It reconstructs small

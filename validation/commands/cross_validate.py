@@ -1,7 +1,9 @@
 """Models of real runs, tested on other runs: ``simbg cross-validate``."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -43,7 +45,15 @@ __all__ = []
 @shared_option("json")
 @shared_option("jobs")
 @names_files_kept
-def cross_validate(store, method, out, jobs, quiet, json_, **choices):
+def cross_validate(
+    store: str,
+    method: Sequence[str],
+    out: str,
+    jobs: int | None,
+    quiet: bool,
+    json_: bool,
+    **choices: Any,
+) -> int:
     """Test models of real runs on runs that they have not seen.
 
     Makes models of four fifths of the runs of STORE, a GADF store, and predicts the counts of

@@ -1,5 +1,8 @@
 """Methods ranked: ``simbg leaderboard``."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from simbg.cli.console import Command, shared_option
@@ -28,7 +31,18 @@ __all__ = []
 @shared_option("json")
 @shared_option("jobs")
 @names_files_kept
-def leaderboard(method, command, models, timeout, scenario, from_, seed, quiet, json_, **report):
+def leaderboard(
+    method: Sequence[str],
+    command: Sequence[str],
+    models: Sequence[str],
+    timeout: float,
+    scenario: Sequence[str],
+    from_: str | None,
+    seed: int,
+    quiet: bool,
+    json_: bool,
+    **report: Any,
+) -> int:
     """Rank methods by accuracy.
 
     Each method reconstructs the same stores, in a process of its own. The report is that of

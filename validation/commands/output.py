@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -16,14 +17,14 @@ __all__ = []
 PICTURES = (r"[^/]+\.(png|pdf)",)
 
 
-def say(line):
+def say(line: str) -> None:
     """Print a line, unless the user asked for JSON or for nothing."""
     params = click.get_current_context().params
     if not (params["quiet"] or params.get("json_")):
         click.echo(line)
 
 
-def check_report(out, names, overwrite):
+def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
     """Refuse a report folder in which a report would replace files of something else.
 
     Parameters
@@ -53,7 +54,7 @@ def check_report(out, names, overwrite):
 
 
 @contextmanager
-def new_report(out):
+def new_report(out: str) -> Iterator[Path]:
     """A temporary folder whose content is moved into a report folder if all goes well."""
     with tempfile.TemporaryDirectory(prefix=".simbg-", dir=out) as temporary:
         yield (folder := Path(temporary))
@@ -66,7 +67,7 @@ def new_report(out):
                     os.replace(picture, new / picture.name)
 
 
-def names_files_kept(command):
+def names_files_kept(command: Callable[..., int]) -> Callable[..., int]:
     """For a command that writes files into its folder ``out``: an interrupt says which it wrote."""
 
     @wraps(command)

@@ -26,7 +26,7 @@ FILES = ("index.html", "selfcheck.jsonl", "junit.xml", "figures")
 @shared_option("overwrite")
 @shared_option("quiet")
 @names_files_kept
-def self_check(seed, jobs, out, overwrite, quiet):
+def self_check(seed: int, jobs: int | None, out: str, overwrite: bool, quiet: bool) -> int:
     """Check that the suite finds planted defects.
 
     Plants each defect in a cube that is otherwise perfect, and reports which metric finds it, and

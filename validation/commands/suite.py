@@ -1,15 +1,15 @@
 """What ``simbg validate`` and ``simbg leaderboard`` share: their options, the run, its report."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from simbg.cli.console import shared_option
-from simbg.errors import unknown_name
 from simbg.io.safe_files import check_apart
 from simbg.parallel import announce, workers
 from simbg.reconstruction.registry import METHODS
-from simbg.simulation.library import SCENARIOS
+from simbg.simulation.library import SCENARIOS, find_scenario
 from simbg.simulation.scenario import Scenario
 from simbg.validation.commands.output import check_report, new_report, say
 from simbg.validation.figures.rendering import render
@@ -51,24 +51,28 @@ GROUPS = {
 }
 
 
-def suite_options(function):
+def suite_options(function: Callable) -> Callable:
     """Decorate a command with the options that say which methods and scenarios to run."""
     for option in reversed(OPTIONS):
         function = option(function)
     return function
 
 
-def choose_scenarios(names, from_file=None):
+def choose_scenarios(names: Sequence[str], from_file: str | None = None) -> list[Scenario]:
     """Those named, or all; the truth of a file comes first, and alone if none is named."""
-    if unknown := [name for name in names if name not in SCENARIOS]:
-        raise unknown_name("scenario", unknown[0], SCENARIOS)
-    chosen = [SCENARIOS[name] for name in dict.fromkeys(names)]
+    chosen = [find_scenario(name) for name in dict.fromkeys(names)]
     if from_file:
         return [Scenario.from_file(from_file), *chosen]
     return chosen or list(SCENARIOS.values())
 
 
-def choose_candidates(scenarios, method, command, models, timeout):
+def choose_candidates(
+    scenarios: Sequence[Scenario],
+    method: Sequence[str],
+    command: Sequence[str],
+    models: Sequence[str],
+    timeout: float,
+) -> list[Candidate]:
     """The methods that a user named, in this order, or all of ours; no two have the same name.
 
     Raises
@@ -89,18 +93,32 @@ def choose_candidates(scenarios, method, command, models, timeout):
     return candidates
 
 
-def run_and_report(scenarios, candidates, seed, out, jobs, overwrite, baseline=None, stores=0):
+def run_and_report(
+    scenarios: Sequence[Scenario],
+    candidates: Sequence[Candidate],
+    seed: int,
+    out: str,
+    jobs: int | None,
+    overwrite: bool,
+    baseline: str | None = None,
+    stores: int = 0,
+) -> int:
     """Run the suite, write its report, print what is wrong; return the exit code.
 
     Parameters
     ----------
     scenarios : sequence of Scenario
+        Scenarios to run.
     candidates : sequence of Candidate
+        Methods to run.
     seed : int
+        Seed of all random numbers.
     out : path-like
         Folder of the report.
     jobs : int or None
+        Number of processes; None for one per core.
     overwrite : bool
+        Whether to replace files of something else.
     baseline : path-like, optional
         Folder of the losses to compare with.
     stores : int
@@ -127,7 +145,7 @@ def run_and_report(scenarios, candidates, seed, out, jobs, overwrite, baseline=N
     return 0 if suite.ok else 1
 
 
-def stages(scenarios, baseline):
+def stages(scenarios: Sequence[Scenario], baseline: bool) -> list[str]:
     """Names of the stages of a run, in order."""
     last = ["baseline"] if baseline else []
     return [*(scenario.name for scenario in scenarios), "known failures", *last, "figures"]

@@ -1,5 +1,8 @@
 """The suite: ``simbg validate``, ``python -m validation``."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from simbg.cli.console import Command, refuse, shared_option
@@ -11,7 +14,7 @@ from simbg.validation.commands.output import names_files_kept
 __all__ = ["validate"]
 
 
-def list_suite(context, parameter, value):
+def list_suite(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     """Print the scenarios and methods, and end."""
     if value:
         for scenario in SCENARIOS.values():
@@ -46,7 +49,18 @@ def list_suite(context, parameter, value):
     help="List scenarios and methods, and exit.",
 )
 @names_files_kept
-def validate(method, command, models, timeout, scenario, from_, seed, quiet, json_, **report):
+def validate(
+    method: Sequence[str],
+    command: Sequence[str],
+    models: Sequence[str],
+    timeout: float,
+    scenario: Sequence[str],
+    from_: str | None,
+    seed: int,
+    quiet: bool,
+    json_: bool,
+    **report: Any,
+) -> int:
     """Test methods in simulated scenarios, and write a report.
 
     A method sees simulated events only; its cube is compared with the truth.

@@ -109,6 +109,7 @@ class Candidate:
         Raises
         ------
         ValueError, OSError
+            With what does not exist.
         """
         if self.kind == "method" and not self.ours:
             if ":" not in self.name and self.name not in method_names():

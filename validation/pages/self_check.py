@@ -18,8 +18,11 @@ def write_self_check(folder, check, seed):
     Parameters
     ----------
     folder : Path
+        Folder to write to.
     check : SelfCheck
+        The result.
     seed : int
+        Seed of the self-check.
     """
     picture = draw_self_check(check)
     write_pictures(folder, Pictures({"self-check": [picture]}, {}))
