@@ -196,6 +196,8 @@ def validate(
 
     chosen = [find_scenario(scenario) for scenario in _several(scenarios)]
     candidates = [Candidate(name_of(one)) for one in _several(method)]
+    for candidate in candidates:
+        candidate.check()
     return Suite(tuple(run_suite(chosen, candidates, seed, executor)), seed)
 
 

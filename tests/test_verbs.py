@@ -146,6 +146,10 @@ MISTAKES = {
     "validate": (lambda night: simbg.validate("histogramm"), "mean 'histogram'"),
     "validate an object": (lambda night: simbg.validate(Histogram()), "got Histogram"),
     "validate a module": (lambda night: simbg.validate("no_module:X"), "no_module:X"),
+    "validate nothing": (
+        lambda night: simbg.validate("support.odd_methods:NoSuch"),
+        "support.odd_methods:NoSuch",
+    ),
     "validate where": (lambda night: simbg.validate("histogram", ["night", "nihgt"]), "nihgt"),
     "no observations": (lambda night: simbg.reconstruct([]), "got none"),
     "no observation": (lambda night: simbg.reconstruct([np.ones(3)]), "got a ndarray"),

@@ -146,12 +146,14 @@ def run(command: click.Command, name: str) -> Callable:
     ``command`` of the script is the click command.
     """
 
+    command.context_settings |= SETTINGS
+
     @wraps(command)
     def script(arguments=None):
         try:
             # Colours on a terminal, unless it is asked to have none (https://no-color.org).
             color = False if os.environ.get("NO_COLOR") else None
-            code = command.main(arguments, name, standalone_mode=False, color=color, **SETTINGS)
+            code = command.main(arguments, name, standalone_mode=False, color=color)
         except click.ClickException as error:
             message = error.format_message()
             # No argument at all: the message is the help.
