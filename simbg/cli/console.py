@@ -30,7 +30,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "multiple": True,
         "metavar": "FILE",
         "help": "Regions (DS9) or table of sources besides the known ones; 'none': without the "
-        "catalogue of known ones. Repeatable.",
+        "catalogue of known ones.",
     },
     "from": {"type": click.Path(), "metavar": "BKG"},
     "group-by": {
@@ -110,7 +110,10 @@ class Command(click.Command):
 def shared_option(name: str, **settings: Any) -> Callable:
     """The option ``--name`` as other commands have it, see `SHARED`, with more settings."""
     words = [f"--{name}", *filter(None, [PARAMETERS.get(name)])]
-    return click.option(*words, **SHARED[name] | settings)
+    settings = SHARED[name] | settings
+    if settings.get("multiple"):
+        settings["help"] += " Repeatable."
+    return click.option(*words, **settings)
 
 
 def refuse(parameter: str, reason: str) -> None:

@@ -93,3 +93,17 @@ def test_as_a_process(place):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_command_of_another_package_is_listed_and_not_loaded(run, tmp_path, monkeypatch):
+    folder = tmp_path / "other-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Name: other-package\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[simbg.commands]\nabacus = no_such_module:command\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("  abacus ")]
+    assert "other-package" in line
+    # After ours.
+    assert out.index("abacus") > out.index(COMMANDS[-1])

@@ -35,7 +35,7 @@ __all__ = []
     "method",
     multiple=True,
     default=[DEFAULT_METHOD],
-    help="NAME or MODULE:OBJECT. Repeatable.",
+    help="NAME or MODULE:OBJECT.",
 )
 @shared_option("exclude")
 @shared_option("group-by", default="runs:10")

@@ -30,7 +30,7 @@ OPTIONS = (
     shared_option(
         "method",
         multiple=True,
-        help="NAME or MODULE:OBJECT. Repeatable; default: all of simbg.",
+        help="NAME or MODULE:OBJECT; default: all of simbg.",
     ),
     shared_option("command", multiple=True),
     click.option(
@@ -41,7 +41,7 @@ OPTIONS = (
         help="Folder of finished files, SCENARIO.fits[.gz]. Repeatable.",
     ),
     shared_option("timeout"),
-    shared_option("scenario", multiple=True, help="Repeatable; default: all."),
+    shared_option("scenario", multiple=True, help="Only this scenario; default: all."),
     shared_option("from", help="A scenario with the truth of this BKG_3D or BKG_2D."),
     shared_option("seed"),
 )
