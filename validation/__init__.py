@@ -1,3 +1,3 @@
-"""The validation suite: true against rebuilt cubes, with known false-alarm rates."""
+"""The validation suite: true and reconstructed cubes are compared with known false-alarm rates."""
 
 __all__ = []

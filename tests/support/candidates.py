@@ -16,7 +16,7 @@ __all__ = ["InMemory"]
 class InMemory(Candidate):
     """A method that rebuilds the store here: what its process would, but a second sooner."""
 
-    def rebuild(self, store, scenario, axes=None):
+    def reconstruct(self, store, scenario, axes=None):
         opened = GadfStore(store)
         runs = [
             replace(run, excluded=scenario.regions) for run in opened.observations(opened.table)

@@ -1,7 +1,7 @@
-"""Speed and memory, each beside a plain version that an astronomer would write, in one run.
+"""Speed and memory, each compared with a plain version that an astronomer would write.
 
-It measures and does not gate: speeds depend on the machine, ratios hardly do. Time and memory of
-other methods are measured by the leaderboard.
+Measurements have no effect on a test: speeds depend on the machine, ratios only a little. Time and
+memory of other methods are measured by the leaderboard.
 """
 
 import json
@@ -10,12 +10,14 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from statistics import median
 from timeit import timeit
+from typing import Any
 
 import click
 import numpy as np
@@ -40,61 +42,66 @@ from simbg.truth.gaussian import GaussianTruth
 
 __all__ = []
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-N_RUNS, N_FEW, N_PLAIN, N_EVENTS = 200, 20, 5, 10_000  # runs of stores, and events of a run
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+N_RUNS, N_FEW, N_PLAIN, N_EVENTS = 200, 20, 5, 10_000  # runs of stores, events of each run
 AXES = edition2015_axes()
 TRUTH = GaussianTruth(event_rate=N_EVENTS / 1500.0, zenith_slope=0.0)
 SCENARIO = Scenario("benchmark", "", "", TRUTH, N_RUNS, (45.0, 90.0), (0.0, 360.0), 1500.0, 0.0)
-# Two masks that overlap and turn through the field.
+# Two masks that overlap and rotate with the field.
 MASKED = replace(SCENARIOS["source"], sources=())
 LOCATION = EarthLocation(HESS_SITE.lon * u.deg, HESS_SITE.lat * u.deg, HESS_SITE.height * u.m)
 PROCESSES = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 LINE = "{:36s} {:>8s} {:>8s} {:9s} {:>8s}  {}"
 
 
-def measure_stores(folder):
-    """Measurements of stores in an empty folder; times are medians of 3.
+def measure_stores(folder: Path) -> Iterator[tuple[Any, ...]]:
+    """Measure stores in an empty folder; times are medians of 3.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets the stores.
 
     Yields
     ------
     measurement : tuple
-        As `_report` takes it.
+        Arguments of `_report`.
     """
-    # Memory first: a process that is started counts that of its parent for its own.
+    # The peak memory of a process includes that of its parent, which is still small here.
     store, masked = folder / "store0", folder / "masked"
     simulating = median(_seconds(_simulate, folder / f"store{i}") for i in range(3))
     few, many = (_peak_memory(store, n) for n in (N_FEW, N_RUNS))
-    rebuilding = _rebuilding(store, N_RUNS)
-    plain = N_RUNS / N_PLAIN * _seconds(_plain_rebuild, store)
-    yield ("store simulated and rebuilt", "s", simulating + rebuilding, None, 8.0)
-    yield (f"   rebuilt; plain: {N_PLAIN} runs, scaled", "s", rebuilding, plain, 4.0)
+    reconstructing = _reconstruction_time(store, N_RUNS)
+    plain = N_RUNS / N_PLAIN * _seconds(_plain_reconstruct, store)
+    yield ("store simulated, reconstructed", "s", simulating + reconstructing, None, 8.0)
+    yield (f"   reconstructed; plain: {N_PLAIN} runs", "s", reconstructing, plain, 4.0)
     yield (f"peak memory, {N_RUNS} runs", "MB", many, None, 500.0)
-    yield (f"   in that of {N_FEW} runs", "", many / few, None, 1.1)
+    yield (f"   relative to {N_FEW} runs", "", many / few, None, 1.1)
     _simulate(masked, MASKED)
     few, many = (_peak_memory(masked, n) for n in (N_FEW, N_RUNS))
-    half, whole = (_rebuilding(masked, n) for n in (N_RUNS // 2, N_RUNS))
-    yield ("store rebuilt behind turning masks", "s", whole, None, 8.0)
-    yield ("   in the time for half of the runs", "", whole / half, None, 2.1)
-    yield (f"   peak memory in that of {N_FEW} runs", "", many / few, None, 1.1)
+    half, whole = (_reconstruction_time(masked, n) for n in (N_RUNS // 2, N_RUNS))
+    yield ("masked store reconstructed", "s", whole, None, 8.0)
+    yield ("   relative to half of the runs", "", whole / half, None, 2.1)
+    yield (f"   peak memory relative to {N_FEW} runs", "", many / few, None, 1.1)
 
 
-def measure_functions():
-    """Speeds in memory, on one core, as `measure_stores` yields them; medians of 5."""
+def measure_functions() -> Iterator[tuple[Any, ...]]:
+    """Measure speeds in memory, on one core, as `measure_stores` does; medians of 5."""
     rng = np.random.default_rng(0)
     events = TRUTH.sample(4_000_000, rng)
-    place = partial(_placed, Tracking(30.0, -25.0, HESS_SITE, MJDREF).sky_to_fov)
-    plain_place = partial(_placed, partial(_plain_to_fov, 30.0, -25.0))
+    to_fov = partial(_to_fov, Tracking(30.0, -25.0, HESS_SITE, MJDREF).sky_to_fov)
+    plain_to_fov = partial(_to_fov, partial(_plain_to_fov, 30.0, -25.0))
     for name, target, *versions in (
         ("sampling", 10.0, (4_000_000, TRUTH.sample), (1_000_000, _plain_sample)),
         ("filling", 50.0, (4_000_000, lambda e: AXES.fill(*e)), (1_000_000, _plain_fill)),
-        ("RA, Dec into the field", 3.0, (2_000_000, place), (20_000, plain_place)),
+        ("RA, Dec to field of view", 3.0, (2_000_000, to_fov), (20_000, plain_to_fov)),
     ):
         speeds = []
         for n, work in versions:
             arguments = (n, rng) if name == "sampling" else ([x[:n] for x in events],)
             work(*arguments)
             speeds.append(1e-6 * n / median(_seconds(work, *arguments) for _ in range(5)))
-        yield (f"{name}, a core", "million/s", *speeds, target)
+        yield (f"{name}, one core", "million/s", *speeds, target)
 
 
 def _simulate(outdir, scenario=SCENARIO):
@@ -102,8 +109,8 @@ def _simulate(outdir, scenario=SCENARIO):
         Experiment.of(scenario, 0, N_RUNS).write(outdir, executor=executor)
 
 
-def _rebuild(store, n_runs):
-    """What `simbg reconstruct --exclude none` does, in one group, with the regions it finds."""
+def _reconstruct(store, n_runs):
+    """Run `simbg reconstruct --exclude none` in one group, with the regions of the store."""
     regions, groups = list(store.glob(REGIONS)), Groups((0, 90), (-90, 270))
     runs, sources = tuple(range(1, n_runs + 1)), "mask" if regions else "drop"
     selection = Selection(runs, ("none", *regions), groups, sources=sources)
@@ -112,8 +119,8 @@ def _rebuild(store, n_runs):
         reconstruct_store(store, models, "gadf", "histogram", selection, executor=executor)
 
 
-def _rebuilding(store, n_runs):
-    return median(_seconds(_rebuild, store, n_runs) for _ in range(3))
+def _reconstruction_time(store, n_runs):
+    return median(_seconds(_reconstruct, store, n_runs) for _ in range(3))
 
 
 def _seconds(function, *arguments):
@@ -121,13 +128,13 @@ def _seconds(function, *arguments):
 
 
 def _peak_memory(store, n_runs):
-    """Peak memory (MB) of a process that rebuilds runs and its workers, each as the largest."""
+    """Peak memory (MB) of a process that reconstructs runs, and of its workers."""
     words = sys.executable, "-m", __spec__.name, "--peak-of", str(store), str(n_runs)
     return float(subprocess.check_output(words))
 
 
-def _placed(place, events):
-    return place(30 + events[1], -25 + events[2], events[0] * 17.0)
+def _to_fov(convert, events):
+    return convert(30 + events[1], -25 + events[2], events[0] * 17.0)
 
 
 def _plain_sample(n, rng, k=1 - TRUTH.index):
@@ -150,19 +157,19 @@ def _plain_to_fov(ra_pnt, dec_pnt, ra, dec, seconds):
     return -offset.lon.wrap_at("180d").deg, offset.lat.deg
 
 
-def _plain_rebuild(store):
+def _plain_reconstruct(store):
     counts = 0.0
     for path in sorted((store / "data").iterdir())[:N_PLAIN]:
         run = Table.read(path, hdu="EVENTS")
-        energy, *place = (np.asarray(run[name]) for name in ("ENERGY", "RA", "DEC", "TIME"))
-        fov = _plain_to_fov(run.meta["RA_PNT"], run.meta["DEC_PNT"], *place)
+        energy, *sky = (np.asarray(run[name]) for name in ("ENERGY", "RA", "DEC", "TIME"))
+        fov = _plain_to_fov(run.meta["RA_PNT"], run.meta["DEC_PNT"], *sky)
         counts = counts + _plain_fill((energy, *fov))
 
 
 def _report(name, unit, value, plain, target):
-    """Print a measurement, that of the plain version (None: there is none) and a target.
+    """Print a measurement, that of the plain version (None if there is none), and the target.
 
-    A speed (per s) is better when it is larger, all else when it is smaller.
+    A speed (unit per s) should be large, everything else small.
     """
     speed = unit.endswith("/s")
     ratio = plain and (value / plain if speed else plain / value)
@@ -175,12 +182,14 @@ def _report(name, unit, value, plain, target):
 
 
 @click.command()
-@click.option("--json", "json_", type=click.Path(), help="Write the measurements there, too.")
+@click.option(
+    "--json", "json_", type=click.Path(), help="Also write the measurements to this file."
+)
 @click.option("--peak-of", hidden=True, type=(Path, int))
-def benchmark(json_, peak_of):
-    """Print speeds and memory, each beside a plain version's, and whether it is on target."""
+def benchmark(json_: str | None, peak_of: tuple[Path, int] | None) -> None:
+    """Print speeds and memory, the same of a plain version, and whether targets are reached."""
     if peak_of:
-        _rebuild(*peak_of)
+        _reconstruct(*peak_of)
         own, child = (resource.getrusage(who).ru_maxrss for who in PROCESSES)
         click.echo((own + CORES * child) / (1e6 if sys.platform == "darwin" else 1e3))
         return

@@ -1,3 +1,3 @@
-"""Blind challenges: stores whose truth nobody knows, and a sealed answer."""
+"""The blind challenge: truths drawn at random, sealed answers, and scores."""
 
 __all__ = []

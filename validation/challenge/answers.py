@@ -1,7 +1,10 @@
-"""Answers of a challenge: truths that nobody knows, drawn at random as plain values."""
+"""Answers of a challenge: truths drawn at random, as plain values."""
 
+import random
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from astropy.coordinates import offset_by
@@ -16,7 +19,7 @@ from simbg.truth.sources import GammaSource
 __all__ = ["draw_answer", "experiments_of"]
 
 SCHEMA = 1
-# Parameters are uniform in these; the truths, GammaSource and Scenario say what they are.
+# Ranges of uniform parameters; see the truths, `GammaSource` and `Scenario` for their meaning.
 RANGES = {
     "index": (2.4, 3.0),
     "event_rate": (8.0, 20.0),
@@ -42,7 +45,7 @@ RANGES = {
     "index of a source": (2.0, 2.8),
     "extension": (0.05, 0.2),
 }
-# What a truth may have besides, up to three of these.
+# Optional features of a truth, of which it has up to three.
 FEATURES = {
     "curvature": lambda pick: {"curvature": pick("curvature")},
     "gradient": lambda pick: {"gradient": (pick("gradient"), pick("gradient"))},
@@ -54,46 +57,62 @@ FEATURES = {
 MASK, WIDE_MASK = 0.4, 0.8
 
 
-def draw_answer(n_fields, n_runs, rng=None):
-    """An answer that nobody knows: plain values, of which JSON gives back every bit.
+def draw_answer(n_fields: int, n_runs: int, rng: random.Random | None = None) -> dict[str, Any]:
+    """Draw a secret answer.
 
     Parameters
     ----------
     n_fields, n_runs : int
+        Number of fields, and number of runs of each field.
     rng : random.Random, optional
-        Default: the entropy of the system.
+        Source of random numbers; by default the entropy of the system.
+
+    Returns
+    -------
+    answer : dict
+        Plain values, which JSON reproduces exactly.
     """
     rng = rng or secrets.SystemRandom()
     with_sources = rng.sample(range(n_fields), n_fields // 2 or rng.randint(0, 1))
     return {
         "schema": SCHEMA,
         "salt": f"{rng.getrandbits(256):064x}",
-        # Runs are seen, so their seed is not that of the events.
+        # The runs are public, so their seed must not be that of the events.
         "run_seed": f"{rng.getrandbits(128):032x}",
         "event_seed": f"{rng.getrandbits(128):032x}",
         "fields": [_draw_field(rng, n_runs, k in with_sources) for k in range(n_fields)],
     }
 
 
-def experiments_of(answer):
-    """The experiments, one a field, that an answer stands for.
+def experiments_of(answer: Mapping[str, Any]) -> list[Experiment]:
+    """The experiments of an answer, one for each field.
+
+    Parameters
+    ----------
+    answer : dict
+        From `draw_answer`.
+
+    Returns
+    -------
+    experiments : list of Experiment
+        With the runs and the seed of the events.
 
     Raises
     ------
     ValueError
-        If it is none of `draw_answer`.
+        If the answer has other contents.
     """
     try:
         run_seed, event_seed = int(answer["run_seed"], 16), int(answer["event_seed"], 16)
         fields = enumerate(answer["fields"], 1)
         scenarios = [_scenario(f"field-{number}", field) for number, field in fields]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"answer: got no fields ({error!r}), expected those of a draw") from error
+        raise ValueError(f"answer: got invalid fields ({error!r}), expected drawn ones") from error
     return [Experiment(scenario, scenario.table(run_seed), event_seed) for scenario in scenarios]
 
 
 def _draw_field(rng, n_runs, with_sources):
-    """A field as `_scenario` takes it."""
+    """A field, as `_scenario` takes it."""
 
     def pick(name):
         return rng.uniform(*RANGES[name])
@@ -128,21 +147,21 @@ def _span(pick):
 
 
 def _draw_sources(rng, pick):
-    """One or two sources behind masks; all runs look at the first."""
+    """One or two sources behind masks; all runs point at the first."""
     away = pick("zenith of a target")
     target = rng.uniform(0, 360), HESS_SITE.lat + rng.choice((-1, 1)) * away
-    turn = np.deg2rad([*target, rng.uniform(0, 360), rng.uniform(1.0, 1.4)])
-    beside = [float(angle.deg) for angle in offset_by(*turn)]
-    places = ((*target, 0.0, MASK), (*beside, pick("extension"), WIDE_MASK))[: rng.randint(1, 2)]
+    offset = np.deg2rad([*target, rng.uniform(0, 360), rng.uniform(1.0, 1.4)])
+    second = [float(angle.deg) for angle in offset_by(*offset)]
+    disks = ((*target, 0.0, MASK), (*second, pick("extension"), WIDE_MASK))[: rng.randint(1, 2)]
     sources = [
         GammaSource("masked", ra, dec, pick("flux"), pick("index of a source"), size)
-        for ra, dec, size, _ in places
+        for ra, dec, size, _ in disks
     ]
     return {
         "alt_range": (pick("lowest altitude"), 90 - away),
         "target": target,
         "sources": [asdict(source) for source in sources],
-        "regions": [(ra, dec, radius) for ra, dec, _, radius in places],
+        "regions": [(ra, dec, radius) for ra, dec, _, radius in disks],
     }
 
 
@@ -156,7 +175,7 @@ def _scenario(name, field):
 
 
 def _tuples(value):
-    """With tuples in the place of JSON's lists."""
+    """The value with tuples instead of the lists of JSON."""
     if isinstance(value, dict):
         return {key: _tuples(part) for key, part in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -1,7 +1,9 @@
 """Scores of a challenge: the accuracy of the models of each group, and their ranking."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,49 +11,71 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
 from simbg.io.safe_files import finite_or_none
+from simbg.simulation.experiment import Experiment
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
 
 __all__ = ["ranking", "score_model"]
 
-# Scored are bins wholly below so many TeV and within so many deg of the centre along both axes;
-# of pixels that masks touch, those with this fraction of the largest exposure. Wider bins, in
-# log10 E and in deg, are scored in parts: three bins a decade and half a deg are in use.
+# Scored bins are below "highest" TeV and within "field" deg of the centre along both axes, with at
+# least the fraction "exposed" of the largest exposure. Bins that are wider, in log10 E or deg, are
+# divided: models with three bins per decade and 0.5 deg are not.
 LIMITS = {"highest": 20.0, "field": 3.0, "exposed": 0.01, "wide_energy": 0.35, "wide": 0.5}
-# Of edges, as `simbg.observations.exposure` has it.
+# Tolerance of edges, as in `simbg.observations.exposure`.
 ON_EDGE = 1e-9
 SCORED = ("norm", "index", "width")
-# The accuracy of a rate of 0; no model is no better, and none is worse.
+# The accuracy of a rate of 0, and the score of a missing model.
 WORST = 1.0
 
 
-def find_groups(models):
-    """Folders by the names of their groups."""
-    groups = {}
+def find_groups(models: Iterable[Path | str]) -> dict[str, Path]:
+    """Folders by the names of their groups.
+
+    Parameters
+    ----------
+    models : iterable of path-like
+        A folder for each group.
+
+    Returns
+    -------
+    groups : dict of str to Path
+        Name → folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If two folders have the same name.
+    """
+    groups: dict[str, Path] = {}
     for folder in map(Path, models):
         if not folder.is_dir():
-            raise FileNotFoundError(f"models: got {folder}, expected a folder")
+            raise FileNotFoundError(f"models: got {folder}, expected an existing folder")
         if (name := folder.resolve().name) in groups:
-            raise ValueError(f"models: got two folders {name}, expected a name for each group")
+            raise ValueError(
+                f"models: got two folders {name}, expected a different name for each group"
+            )
         groups[name] = folder
     return groups
 
 
-def score_model(group, folder, experiment):
-    """The score of a group's model of a field, or why there is none.
+def score_model(group: str, folder: Path, experiment: Experiment) -> dict[str, Any]:
+    """The score of the model of one group for one field.
 
     Parameters
     ----------
     group : str
+        Name of the group.
     folder : Path
-        Of the group's models.
+        Folder with the models of the group.
     experiment : Experiment
         The field and its runs.
 
     Returns
     -------
     row : dict
-        ``group``, ``field``, ``status`` and ``reason``; if the status is "ok", the measures,
+        ``group``, ``field``, ``status`` and ``reason``; if the status is "ok" also the measures,
         ``q``, ``n_events`` and ``accuracy``.
     """
     field = experiment.scenario.name
@@ -63,17 +87,17 @@ def score_model(group, folder, experiment):
     try:
         pair = _pair(read_model(path, inside=True), experiment)
     except Exception as error:
-        # Whatever is in a foreign file, the others are to be scored.
+        # Any error is possible in a foreign file, and must not stop the scoring of the others.
         reason = " ".join(f"{error}".split()) or type(error).__name__
         return row | {"status": "refused", "reason": reason.replace(f"{folder}/", "")}
     q, n_events = METRICS["lost_information"](pair).value, float(pair.expected.sum())
     total = {"q": q, "n_events": n_events, "accuracy": float(np.sqrt(q / n_events))}
-    # None for what there is not: some truths are flatter than any width.
+    # A number may be missing (None): some truths have no width.
     return row | finite_or_none({name: asdict(METRICS[name](pair)) for name in SCORED}) | total
 
 
 def _pair(model, experiment):
-    """Truth and model over those of the model's own bins that count."""
+    """Truth and model in the scored bins of the model."""
     if model.axes.align != "ALTAZ":
         raise ValueError(f"got a model aligned with {model.axes.align}, expected ALTAZ")
     threshold = float(np.max(experiment.runs["SAFE_ENERGY_LO"]))
@@ -82,21 +106,21 @@ def _pair(model, experiment):
     exposed = true.livetime >= LIMITS["exposed"] * true.livetime.max()
     arrays = {name: np.where(exposed, getattr(true, name), 0) for name in ("counts", "livetime")}
     true, rate = replace(true, **arrays), model.rate[np.ix_(*bins)]
-    # No double of a rate that is no nonsense overflows when it is squared.
+    # Squares of rates below 1e100 do not overflow.
     if bad := np.count_nonzero(exposed & ~((rate >= 0) & (rate < 1e100))):
-        got = f"got {bad} rates of {exposed.sum()} that are negative or no number"
+        got = f"got {bad} of {exposed.sum()} rates that are negative, infinite or not a number"
         raise ValueError(f"{got}, expected 0 or more")
-    # The clock is turned with the runs' own times, bin by bin, whatever the file says of them.
+    # The clock is converted with the times of the runs; those in the file are ignored.
     own = {"livetime": true.livetime, "ontime": true.ontime, "clock": model.clock}
     return CubePair(true, BackgroundCube(true.axes, rate, **own))
 
 
 def _scored_axes(axes, threshold):
-    """The scored part of a model's axes, and the model's bin of each bin along each axis."""
+    """The scored part of the axes of a model, and the original bin of each bin of each axis."""
     field, wide = LIMITS["field"], LIMITS["wide"]
-    energy = np.log10((threshold, LIMITS["highest"]))
+    low, high = np.log10((threshold, LIMITS["highest"]))
     parts = [
-        _parts("log10 energy", np.log10(axes.energy), *energy, LIMITS["wide_energy"]),
+        _parts("log10 energy", np.log10(axes.energy), low, high, LIMITS["wide_energy"]),
         _parts("fov_lon", axes.fov_lon, -field, field, wide),
         _parts("fov_lat", axes.fov_lat, -field, field, wide),
     ]
@@ -105,7 +129,7 @@ def _scored_axes(axes, threshold):
 
 
 def _parts(name, edges, low, high, widest):
-    """Edges of the bins wholly between two ends, wide ones in parts, and the bin of each."""
+    """Edges of the bins between two ends, with wide bins divided, and the original bin of each."""
     if edges[0] > low + ON_EDGE or edges[-1] < high - ON_EDGE:
         got = f"got {name} from {edges[0]:.4g} to {edges[-1]:.4g}"
         raise ValueError(f"{got}, expected at least {low:.4g} to {high:.4g}")
@@ -117,21 +141,26 @@ def _parts(name, edges, low, high, widest):
     return edges[inside[0] : inside[-1] + 2], bins[inside]
 
 
-def ranking(rows):
-    """Groups by the geometric mean of their accuracies, the best first.
+def ranking(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Groups in the order of the geometric mean of their accuracies, the best first.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        From `score_model`, for all groups and fields.
 
     Returns
     -------
     ranks : list of dict
-        ``rank``, ``group``, ``accuracy`` and ``n_fields``, the fields that count.
+        ``rank``, ``group``, ``accuracy`` and ``n_fields``, the number of fields with a valid model.
     """
-    accuracies = {}
+    accuracies: dict[str, list[float | None]] = {}
     for row in rows:
         accuracies.setdefault(row["group"], []).append(row.get("accuracy"))
     n_fields = {group: sum(a is not None for a in values) for group, values in accuracies.items()}
     logs = {group: [np.log(_limited(a)) for a in values] for group, values in accuracies.items()}
     means = {group: float(np.exp(np.mean(values))) for group, values in logs.items()}
-    ranks = []
+    ranks: list[dict[str, Any]] = []
     for group, mean in sorted(means.items(), key=lambda item: item[::-1]):
         facts = {"group": group, "accuracy": mean, "n_fields": n_fields[group]}
         ranks.append({"rank": 1 + sum(other < mean for other in means.values())} | facts)
@@ -139,12 +168,12 @@ def ranking(rows):
 
 
 def _limited(accuracy):
-    """0 has no logarithm: what is better than a double can say counts as that."""
+    """The accuracy between 1e-15, since 0 has no logarithm, and that of a missing model."""
     return WORST if accuracy is None else min(max(accuracy, 1e-15), WORST)
 
 
-def markdown(ranks, rows):
-    """The table of the groups, and that of all files."""
+def markdown(ranks: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]]) -> str:
+    """The table of the groups and the table of all files, in Markdown."""
     heads = ["group", "field", "status", *SCORED, "Q", "events", "accuracy"]
     ranked = [[r["rank"], r["group"], f"{r['accuracy']:.4g}", r["n_fields"]] for r in ranks]
     lines = ["# Scores", "", "| rank | group | accuracy | fields |", "|---:|---|---|---|"]

@@ -1,16 +1,19 @@
-"""Sealing and revealing: the stores of a blind challenge, its sealed answer, and its opening.
+"""Sealing and revealing: the stores of a blind challenge, the sealed answer, and its check.
 
-Truths are drawn with the entropy of the system. What is handed out holds the stores and the
-SHA-256 of the answer, which a salt keeps from being guessed. The answer makes the stores again,
-so nobody can change it later.
+Truths are drawn with the entropy of the system. The public part holds the stores and the SHA-256 of
+the answer; a salt in the answer prevents guessing. The answer reproduces the stores, so that it
+cannot be changed later.
 """
 
 import json
 import os
 import platform
 import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import astropy
 import numpy as np
@@ -35,21 +38,29 @@ OURS = (
     r"public/(README|scores)\.md",
     r"public/truth-field-\d+\.fits\.gz",
 )
-# What another machine or version may differ by, in its last digits: of doubles, of which times of
-# 1e8 s have the fewest digits, and of angles near 0. An event that differs differs by far more.
+# Rounding differences between machines or versions: of doubles, of which times of 1e8 s have the
+# fewest digits, and of angles near 0. A different event differs by much more.
 ROUNDING = {"rtol": 1e-13, "atol": 1e-9}
 
 
-def make_challenge(outdir, answer, executor=None, overwrite=False):
-    """Write the stores and the seal of an answer, and, for its owner alone, the answer.
+def make_challenge(
+    outdir: Path | str,
+    answer: Mapping[str, Any],
+    executor: Executor | None = None,
+    overwrite: bool = False,
+) -> str:
+    """Write the stores and the seal of an answer, and the answer itself for its owner.
 
     Parameters
     ----------
     outdir : path-like
+        Folder to write.
     answer : dict
-        From `draw_answer`. The same makes the same bytes, with any executor.
+        From `draw_answer`. The files are the same for any executor.
     executor : concurrent.futures.Executor, optional
+        Simulates runs in parallel.
     overwrite : bool
+        Whether an earlier challenge in this folder is replaced.
 
     Returns
     -------
@@ -72,28 +83,38 @@ def make_challenge(outdir, answer, executor=None, overwrite=False):
     return digest
 
 
-def reveal_challenge(outdir, models=(), executor=None, overwrite=False):
+def reveal_challenge(
+    outdir: Path | str,
+    models: Iterable[Path | str] = (),
+    executor: Executor | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
     """Check the answer against its seal and the stores, write the truths, and score models.
 
     Parameters
     ----------
     outdir : path-like
-        Of `make_challenge`, or what was handed out, with the answer in it.
-    models : sequence of path-like
-        A folder for each group, with its name.
+        Folder of `make_challenge`, or its public part with the answer.
+    models : iterable of path-like
+        A folder for each group, with the name of the group.
     executor : concurrent.futures.Executor, optional
+        Runs parts in parallel.
     overwrite : bool
-        Replace what an earlier reveal wrote and is not the same now.
+        Whether different files of an earlier reveal are replaced.
 
     Returns
     -------
     scores : dict
-        What scores.json has: "ranking" and "scores".
+        The contents of scores.json: "ranking" and "scores".
 
     Raises
     ------
     ValueError
-        If the answer is not the one that was sealed, or a store is not its.
+        If the answer is not the sealed one, or if a store does not belong to it.
+    FileNotFoundError
+        If there is no answer.
+    FileExistsError
+        If a file exists, differs and must not be replaced.
     """
     public = Path(outdir, "public") if Path(outdir, "public").is_dir() else Path(outdir)
     groups = scoring.find_groups(models)
@@ -123,7 +144,7 @@ def _simulate(folder, answer, executor):
 
 
 def _handout(n_fields, digest):
-    """The README of what is handed out."""
+    """The README of the public part."""
     ranges = "\n".join(f"| {name} | {a:g} | {b:g} |" for name, (a, b) in RANGES.items())
     text = Path(__file__).with_name("handout.md").read_text(encoding="utf-8")
     return text.format(n=n_fields, digest=digest, ranges=ranges, **scoring.LIMITS)
@@ -145,44 +166,46 @@ def _json(value):
 
 
 def _open_seal(outdir, public):
-    """The text of the answer, which is the one that was sealed, and the seal."""
+    """The text of the answer, after a check against the seal, and the seal."""
     path = public / "seal.json"
     try:
         seal = json.loads(path.read_text())
         schema, sealed = seal["schema"], seal["sha256"]
         dict(seal["files"]), dict(seal["versions"])
     except (ValueError, KeyError, TypeError) as error:
-        text = f"{path}: got no seal ({error!r}), expected that of a challenge"
+        text = f"{path}: got an invalid seal ({error!r}), expected that of a challenge"
         raise ValueError(text) from error
     check_version(schema, SCHEMA, path, "schema")
     paths = outdir / "secret" / "answer.json", public / "answer.json"
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        raise FileNotFoundError(f"answer: got no {paths[0]} and no {paths[1]}, expected one")
-    text = path.read_bytes()
-    if (digest := sha256(text).hexdigest()) != sealed:
-        raise ValueError(f"{path}: got SHA-256 {digest}, expected that of the seal, {sealed}")
-    return text, seal
+    answer = next((path for path in paths if path.is_file()), None)
+    if answer is None:
+        raise FileNotFoundError(
+            f"answer: got neither {paths[0]} nor {paths[1]}, expected one of them"
+        )
+    content = answer.read_bytes()
+    if (digest := sha256(content).hexdigest()) != sealed:
+        raise ValueError(f"{answer}: got SHA-256 {digest}, expected that of the seal, {sealed}")
+    return content, seal
 
 
 def _check_stores(public, seal):
-    """Refuse stores that are not those that were sealed."""
+    """Refuse stores that are not the sealed ones."""
     existing, sealed = _digests(public), seal["files"]
     for name in sorted(existing.keys() | sealed.keys()):
         if existing.get(name) != sealed.get(name):
-            raise ValueError(f"{public / name}: got other bytes than were sealed, or none")
+            raise ValueError(f"{public / name}: got another file than the sealed one, or none")
 
 
 def _check_answer(public, seal, remade):
-    """Refuse stores that the answer does not make."""
+    """Refuse stores that the answer does not reproduce."""
     for name, _ in sorted(_digests(remade).items() ^ seal["files"].items()):
         if not _same(public / name, remade / name):
-            got = f"answer: it makes another {name} than was sealed with {seal['versions']}"
-            raise ValueError(f"{got}; here are {_versions()}")
+            got = f"answer: got another {name} than the one sealed with {seal['versions']}"
+            raise ValueError(f"{got}; the versions here are {_versions()}")
 
 
 def _same(a, b):
-    """Whether two files differ by rounding at most, and by who compressed them."""
+    """Whether two files differ only by rounding and by compression."""
     if not (a.is_file() and b.is_file() and a.name.endswith(".fits.gz")):
         return False
     return fits.FITSDiff(a, b, ignore_keywords=["CREATOR"], **ROUNDING).identical
@@ -199,7 +222,7 @@ def _score(job):
 
 
 def _write_new(folder, contents, overwrite):
-    """Write files that are not there yet; none, if one of them may not be replaced."""
+    """Write new files, or none if an existing file must not be replaced."""
     paths = {folder / name: content for name, content in contents.items()}
     changed = [p for p in paths if not (p.is_file() and p.read_bytes() == paths[p])]
     if not overwrite and (existing := [path for path in changed if path.exists()]):

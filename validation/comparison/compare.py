@@ -1,14 +1,15 @@
-"""Comparison of two cubes, the first being the reference.
+"""Comparison of two cubes, of which the first is the reference.
 
-With counts in either cube every difference has a standard error and the verdict a false-alarm rate;
-without, nothing is random and a stated margin decides. Cubes over other bins are compared on common
-ones.
+If one of them has counts, every difference has a standard error and the verdict a false-alarm rate.
+Without counts nothing is random, and a fixed margin decides. Cubes with different bins are
+compared in common bins.
 """
 
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
@@ -18,25 +19,26 @@ from simbg.validation.comparison import matched_cubes
 from simbg.validation.comparison.conventions import find_fault
 from simbg.validation.comparison.measures import MEASURES, fit_widths
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
+from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import MetricValue
 from simbg.validation.metrics.poisson import sigmas
 
 __all__ = ["Comparison", "compare"]
 
-# Probability that two cubes of one truth are called different.
+# Probability that two cubes of the same truth are found to differ.
 FALSE_ALARM_RATE = 1e-3
-# Without counts: half of the 1 % background systematic that CTAO plans with.
+# Margin without counts: half of the 1 % systematic error of the background that CTAO plans with.
 MARGIN = 0.005
-# What a normalisation leaves to compare; scaling each image leaves no spectrum.
+# Measures that a normalisation does not fix. Scaling each image fixes the spectrum.
 FIELD = "width", "fov_lon_mean", "fov_lat_mean"
 ALL = "index", "center_index", *FIELD
 SHAPES = {"none": ALL, "cube": ALL, "image": FIELD}
-# What plain numbers hold: of the comparison, of a measure, and in the table of widths.
+# Keys of `Comparison.to_dict`: of the comparison, of a measure, and of the table of widths.
 FACTS = "name", "agree", "verdict", "fault", "binning", "problems", "differs_in"
 NUMBERS = "value", "error", "reference", "limit", "unit"
 NUMBERS_OF = attrgetter("value", "error", "ideal", "limit", "unit")
 COLUMNS = "energy_min", "energy_max", "a", "b", "a_error", "b_error"
-# Ratios that say where they come from.
+# Ratios with a known cause.
 KNOWN_RATIOS = {
     "width": (
         (math.sqrt(2), " (√2: exp(−r²/σ²) for exp(−r²/2σ²))"),
@@ -46,42 +48,46 @@ KNOWN_RATIOS = {
 }
 
 
-def compare(a, b, normalize="none", name="A, B"):
+def compare(
+    a: BackgroundCube, b: BackgroundCube, normalize: str = "none", name: str = "A, B"
+) -> "Comparison":
     """Compare cube b with the reference a.
 
     Parameters
     ----------
     a, b : BackgroundCube
-        If a holds whole numbers of counts it is taken for a measurement, and its own
-        noise is allowed for. Over other axes, they are brought to common ones.
+        The reference and the other cube. A cube with integer counts is taken for a measurement,
+        whose noise is taken into account. Cubes with different axes are brought to common bins.
     normalize : {"none", "cube", "image"}
-        Scale a to the integral of b: not, as a whole, or each energy image.
+        Whether a is scaled to the integral of b: not at all, as a whole, or in each energy bin.
     name : str
+        Name of the comparison in reports.
 
     Returns
     -------
     comparison : Comparison
+        Measures, verdict, and the fault of convention that explains a difference.
 
     Raises
     ------
     ValueError
-        If the axes have nothing in common (Incomparable), or the normalisation is unknown.
+        If the axes have no common range (Incomparable), or if the normalisation is unknown.
     """
     if normalize not in SHAPES:
         raise ValueError(f"normalize: got {normalize!r}, expected one of {tuple(SHAPES)}")
-    judge = partial(_compare_same_axes, name=name, normalize=normalize)
+    compare_matched = partial(_compare_same_axes, name=name, normalize=normalize)
     if not a.axes.same_as(b.axes):
-        if without_fault := find_fault(a, b, judge, None):
+        if without_fault := find_fault(a, b, compare_matched, None):
             return without_fault
         try:
             a, b, text, interpolated = common_binning(a, b)
         except Incomparable as error:
             raise Incomparable(f"{name}: {error}") from error
-        judge = partial(judge, interpolated=interpolated, binning=text)
-    comparison = judge(a, b)
+        compare_matched = partial(compare_matched, interpolated=interpolated, binning=text)
+    comparison = compare_matched(a, b)
     if comparison.agree or comparison.problems:
         return comparison
-    without_fault = find_fault(a, b, judge, comparison)
+    without_fault = find_fault(a, b, compare_matched, comparison)
     return replace(comparison, fault=without_fault.fault) if without_fault else comparison
 
 
@@ -95,9 +101,12 @@ def _compare_same_axes(a, b, **options):
 
 @dataclass(frozen=True)
 class Difference(MetricValue):
-    """The value of b beside the ideal, that of a, and the largest deviation that passes.
+    """The value of b, the ideal value, which is that of a, and the largest accepted deviation.
 
-    ``limit`` is None where nothing is tested.
+    Parameters
+    ----------
+    limit : float, optional
+        None if the measure is not tested.
     """
 
     limit: float | None = None
@@ -105,27 +114,28 @@ class Difference(MetricValue):
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What two cubes over the same bins have in common and where they differ.
+    """Comparison of two cubes over the same bins.
 
     Parameters
     ----------
     name : str
+        Name of the comparison in reports.
     reference, b : BackgroundCube
-        Over the bins that both know, per second of the same clock.
+        The cubes in the bins that both know, per second of the same clock.
     normalize : {"none", "cube", "image"}
-        As `compare` has it.
+        See `compare`.
     problems : tuple of str
-        What makes a cube unfit to compare, in part or as a whole.
+        Defects of a cube that prevent the comparison, in part or as a whole.
     comparable : bool
-        Whether there is a part to compare.
+        Whether any part can be compared.
     interpolated : tuple of bool, optional
-        Which cubes were made from counts, if they had other bins and no exact common ones: then
-        statistical limits are wider by the margin, and counts are not tested bin by bin.
+        Which cubes were made from counts, if the common bins are approximate. Then statistical
+        limits are wider by the margin, and counts are not tested bin by bin.
     binning : str
-        How the cubes came to have the same bins if they had others; empty if they had not.
+        How the common bins were made, in words; empty if both cubes have the same axes.
     fault : str, optional
-        The fault of convention without which the cubes agree. If it lies in the axes,
-        everything else here is of cubes without it.
+        The fault of convention without which the cubes agree. If it is in the axes, the other
+        fields describe the cubes without the fault.
 
     Attributes
     ----------
@@ -134,9 +144,9 @@ class Comparison:
     statistical : bool
         Whether errors are statistical.
     measures : dict of str to Difference
-        Of b, with those of a as ideals.
+        Values of b, with those of a as ideal values.
     widths : ndarray, shape (n_energy, 4)
-        Fitted width of a, of b, the error of each (deg).
+        Fitted width of a and of b, and the error of each, deg.
     """
 
     name: str
@@ -153,29 +163,29 @@ class Comparison:
         return self.text
 
     @cached_property
-    def a(self):
+    def a(self) -> BackgroundCube:
         if not self.comparable:
             return self.reference
         return matched_cubes.normalized(self.reference, self.b, self.normalize)
 
     @cached_property
-    def counted(self):
-        """Which of reference and b was made from counts."""
+    def counted(self) -> tuple[bool, bool]:
+        """Which of reference and b were made from counts."""
         a, b = self.reference, self.b
         return self.interpolated or (matched_cubes.is_counted(a), matched_cubes.is_counted(b))
 
     @property
-    def statistical(self):
+    def statistical(self) -> bool:
         return self.comparable and any(self.counted)
 
     @cached_property
-    def pair(self):
-        """Counts of both at the norm of what was counted: a `CubePair`, the reference for true."""
+    def pair(self) -> CubePair:
+        """Counts of both cubes at the norm of the measured one, with the reference as truth."""
         cubes = matched_cubes.at_equal_norms(self.reference, self.b, self.counted)
         return matched_cubes.count_pair(*cubes, self.counted)
 
     @cached_property
-    def widths(self):
+    def widths(self) -> np.ndarray:
         unknown = np.full((self.b.axes.shape[0], 4), np.nan)
         return fit_widths(self.pair) if self.comparable else unknown
 
@@ -187,7 +197,7 @@ class Comparison:
         return self._differences(*names, bins)
 
     @cached_property
-    def measures(self):
+    def measures(self) -> dict[str, Difference]:
         measures = self._quick_measures | self._differences(*SHAPES[self.normalize])
         return {name: measures[name] for name in MEASURES if name in measures}
 
@@ -196,8 +206,10 @@ class Comparison:
             return {}
         noise = 1.0
         if all(self.counted):
-            # Counts of the reference scatter, too.
-            noise = math.sqrt(1 + self.pair.expected.sum() / self.reference.counts.sum())
+            # The counts of the reference fluctuate as well.
+            noise = math.sqrt(
+                1 + self.pair.expected.sum() / np.sum(np.asarray(self.reference.counts))
+            )
         differences = {}
         for measure in (MEASURES[name] for name in names):
             b = measure(self)
@@ -207,12 +219,12 @@ class Comparison:
         return differences
 
     def _limit(self, measure, value, error, ideal):
-        # Without noise a fit that fails for one cube alone is a difference, too.
+        # Without noise, a fit that fails for only one of both cubes is a difference.
         tested = math.isfinite(value) or math.isfinite(ideal)
         if self.statistical:
-            # Counts where none are expected are infinitely unlikely.
+            # Counts where none are expected have the probability 0.
             known = (math.isfinite(value) or value == math.inf) and math.isfinite(ideal + error)
-            # Interpolated counts are not Poisson's.
+            # Interpolated counts do not have a Poisson distribution.
             tested = known and (measure.shows_bias or not self.interpolated)
         if not tested:
             return None
@@ -222,19 +234,20 @@ class Comparison:
         return allowed + margin * (abs(ideal) if measure.relative else 1.0)
 
     @cached_property
-    def differs_in(self):
-        """Names of the measures that differ, the most significant direction first."""
+    def differs_in(self) -> list[str]:
+        """Names of the measures that differ, the most significant first."""
         return _beyond_limits(self.measures)
 
     @cached_property
-    def agree(self):
-        """Whether nothing differs."""
-        faulty = self.problems or self.fault is not None
-        return not (faulty or _beyond_limits(self._quick_measures) or self.differs_in)
+    def agree(self) -> bool:
+        """Whether no measure differs and no problem or fault was found."""
+        if self.problems or self.fault is not None:
+            return False
+        return not (_beyond_limits(self._quick_measures) or self.differs_in)
 
     @property
-    def verdict(self):
-        """In words."""
+    def verdict(self) -> str:
+        """The verdict in words."""
         test = f"no counts: margin {MARGIN:.1%}"
         if self.statistical:
             test = f"false-alarm rate {FALSE_ALARM_RATE:g}"
@@ -246,12 +259,12 @@ class Comparison:
             return f"the cubes differ ({test}): " + "; ".join(causes)
         counts = self.measures.get("count_deviance")
         if counts and counts.limit and counts.value < -counts.limit:
-            test += ", and better than chance, as cubes of the same events do"
+            test += "; the agreement is closer than noise allows, as for cubes of the same events"
         return f"the cubes agree ({test})"
 
     @property
-    def text(self):
-        """Verdict and numbers, a line each."""
+    def text(self) -> str:
+        """Verdict and numbers, one line each."""
         lines = [f"{self.name}: {self.verdict}"]
         if self.binning:
             lines.append(f"  {self.binning}")
@@ -262,8 +275,8 @@ class Comparison:
             lines.append(f"{title} B {m.value:.5f}{error}  A {m.ideal:.5f} {m.unit}".rstrip())
         return "\n".join(lines)
 
-    def to_dict(self):
-        """Plain numbers, None where there is none."""
+    def to_dict(self) -> dict[str, Any]:
+        """Verdict and numbers as plain values; None where a number is not known."""
         energy = self.b.axes.energy
         rows = np.column_stack([energy[:-1], energy[1:], self.widths]).tolist()
         content = {name: getattr(self, name) for name in FACTS}
@@ -276,14 +289,14 @@ class Comparison:
 def _beyond_limits(measures):
     tested = {name: m for name, m in measures.items() if m.limit is not None}
     excess = {name: (m.value - m.ideal) / m.limit for name, m in tested.items()}
-    # Counts that agree better than chance has it are no difference.
+    # An agreement closer than noise allows is not a difference.
     excess = {name: abs(x) if MEASURES[name].shows_bias else x for name, x in excess.items()}
     names = [name for name, x in excess.items() if not x <= 1]
     return sorted(names, key=lambda name: (not MEASURES[name].shows_bias, -excess[name]))
 
 
 def _cause(name, measure):
-    """What differs, and by how much, in words."""
+    """The measure that differs and its value, in words."""
     title, value, ideal = MEASURES[name].title, measure.value, measure.ideal
     if name == "count_deviance":
         return f"{title} {value:+.4g} σ"

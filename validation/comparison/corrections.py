@@ -1,22 +1,49 @@
-"""The inverse of each fault of convention: two cubes as they would be without it.
+"""Corrections: the inverse of each fault of convention.
 
-Each function takes the reference a and a cube b and yields (what is done in words, a, b) for
-every way in which its fault may have come about; nothing where it has no inverse.
+Each function takes the reference a and a cube b, and yields (description, a, b) without the fault
+for every way in which it may have arisen. It yields nothing if the fault has no inverse.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from simbg.cube import BackgroundCube
 from simbg.validation.comparison import matched_cubes
 from simbg.validation.comparison.bin_averages import bin_averages, center_values
 from simbg.validation.comparison.rotation import fit_rotation, rotate_field
 
 __all__ = []
 
+CorrectedCubes = Iterator[tuple[str, BackgroundCube, BackgroundCube]]
 
-def flip_or_swap(a, b, words, swap=False, flip_lon=False, flip_lat=False):
-    """A swap and then flips: of values and edges, or of either alone."""
+
+def flip_or_swap(
+    a: BackgroundCube,
+    b: BackgroundCube,
+    words: str,
+    swap: bool = False,
+    flip_lon: bool = False,
+    flip_lat: bool = False,
+) -> CorrectedCubes:
+    """A swap and then flips: of values and edges, or of either of them.
+
+    Parameters
+    ----------
+    a, b : BackgroundCube
+        The reference and the cube with the fault.
+    words : str
+        Description of the correction.
+    swap, flip_lon, flip_lat : bool
+        The operations.
+
+    Yields
+    ------
+    words, a, b : str, BackgroundCube, BackgroundCube
+        Description and corrected cubes.
+    """
 
     def moved(values):
         values = values.swapaxes(1, 2) if swap else values
@@ -32,72 +59,91 @@ def flip_or_swap(a, b, words, swap=False, flip_lon=False, flip_lat=False):
         if same or fits:
             yield words, a, _each(b, moved, a.axes)
         if same and b.counts is not None:
-            yield f"{words}, in its rates alone", a, replace(b, rate=moved(b.rate), rate_error=None)
+            yield f"{words}, only in its rates", a, replace(b, rate=moved(b.rate), rate_error=None)
     if fits and not same and b.axes.shape == a.axes.shape:
-        yield f"{words}, in its edges alone", a, replace(b, axes=a.axes)
+        yield f"{words}, only in its edges", a, replace(b, axes=a.axes)
 
 
-def other_label(a, b):
-    """The edges alike, the alignments not."""
+def other_label(a: BackgroundCube, b: BackgroundCube) -> CorrectedCubes:
+    """The same edges with the alignment of the reference."""
     if _same_edges(a.axes, b.axes):
         words = f"it is taken to be aligned with {a.axes.align} instead of {b.axes.align}"
         yield words, a, replace(b, axes=a.axes)
 
 
-def other_alignment(a, b, mirror=True, limit=180.0):
-    """The cube without counts, in the other alignment at the parallactic angle that fits best."""
+def other_alignment(
+    a: BackgroundCube, b: BackgroundCube, mirror: bool = True, limit: float = 180.0
+) -> CorrectedCubes:
+    """The cube without counts in the other alignment, at the parallactic angle that fits best.
+
+    Parameters
+    ----------
+    a, b : BackgroundCube
+        The reference and the cube with the fault.
+    mirror : bool
+        Whether the field is reflected as well.
+    limit : float
+        Largest angle, deg.
+
+    Yields
+    ------
+    words, a, b : str, BackgroundCube, BackgroundCube
+        Description and corrected cubes.
+    """
     counted = matched_cubes.is_counted(a), matched_cubes.is_counted(b)
     if all(counted) or not _same_edges(a.axes, b.axes):
         return
     a, b = matched_cubes.same_clock(a, replace(b, axes=a.axes))
     angle = fit_rotation(*((b, a) if counted[0] else (a, b)), mirror, limit)
     if np.isfinite(angle):
-        words = f"it is mirrored and turned by a parallactic angle of {angle:.1f} deg"
-        # The mirror is its own inverse; a rotation alone goes where it was fitted.
+        words = f"it is reflected and rotated by a parallactic angle of {angle:.1f} deg"
+        # The reflection is its own inverse. A rotation alone applies to the cube of the fit.
         if counted[0]:
             yield words, a, rotate_field(b, angle, mirror)
         else:
             yield words, rotate_field(a, angle, mirror), b
 
 
-def wrong_unit(a, b, words, factor, power):
+def wrong_unit(
+    a: BackgroundCube, b: BackgroundCube, words: str, factor: Any, power: float
+) -> CorrectedCubes:
     """Rates times a power of a number, or of a function of the axes."""
     if b.axes.same_as(a.axes):
         value = factor(b.axes) if callable(factor) else factor
         yield words, a, matched_cubes.scaled(b, value**power)
 
 
-def clock(a, b):
-    """The rate, or the exposure too, is per second of the clock that it does not name."""
+def clock(a: BackgroundCube, b: BackgroundCube) -> CorrectedCubes:
+    """The rate, or the exposure as well, refers to the other clock than the cube states."""
     ratio = _clock_ratio(a, b)
     if ratio is None:
         return
     other = "ontime" if b.clock == "livetime" else "livetime"
-    words = f"its rates are taken to be per {other} instead of per {b.clock}"
+    words = f"its rates are taken as per {other} instead of per {b.clock}"
     yield words, a, replace(b, clock=other)
     time = matched_cubes.exposure(b)
     if time is not None:
         times = {other: time, b.clock: time * ratio}
-        yield f"{words}, its {b.clock} too", a, replace(b, clock=other, **times)
+        yield f"{words}, and its {b.clock} as well", a, replace(b, clock=other, **times)
 
 
-def corrected_twice(a, b):
-    """The rate is corrected for the dead time though it was so before."""
+def corrected_twice(a: BackgroundCube, b: BackgroundCube) -> CorrectedCubes:
+    """The rate was corrected twice for the dead time."""
     ratio = _clock_ratio(a, b)
     if ratio is not None:
         quotient = "livetime / ontime" if b.clock == "livetime" else "ontime / livetime"
         yield f"its rates are multiplied by {quotient}", a, matched_cubes.scaled(b, ratio)
 
 
-def energy_shift(a, b, shift):
-    """Bins over which both are known, b's contents moved by ``shift`` bins in energy.
+def energy_shift(a: BackgroundCube, b: BackgroundCube, shift: int) -> CorrectedCubes:
+    """The contents of b moved by ``shift`` bins in energy, in the bins that both have.
 
-    Edges may be alike, or be another part of the same grid.
+    The edges may be the same, or another part of the same grid.
     """
     start = _first_common(a.axes, b.axes)
     if start is None:
         return
-    # b's bin j holds what belongs in a's bin j + step.
+    # Bin j of b holds the contents of bin j + step of a.
     step = start + shift
     first, last = max(0, -step), min(b.axes.shape[0], a.axes.shape[0] - step)
     if last - first < 2:
@@ -110,15 +156,21 @@ def energy_shift(a, b, shift):
     yield f"{words} as events", target, events
     if b.counts is not None and start == 0:
         there = _energies(b, first + step, last + step)
-        yield f"{words} alone", target, replace(there, rate=rows.rate, rate_error=None)
+        yield (
+            f"{words}, without its counts",
+            target,
+            replace(there, rate=rows.rate, rate_error=None),
+        )
 
 
-def values_at_centers(a, b, label, mean):
-    """B (or A) holds rates at bin centres, the other averages, as estimated from neighbours."""
-    # Counts are those of bins: a measurement holds averages.
+def values_at_centers(
+    a: BackgroundCube, b: BackgroundCube, label: str, mean: str
+) -> CorrectedCubes:
+    """One cube, B or A, holds rates at bin centres, and the other one averages over bins."""
+    # A cube that was made from counts holds averages.
     if not b.axes.same_as(a.axes) or matched_cubes.is_counted(b if label == "B" else a):
         return
-    words = f"{label}'s rates are taken for those at bin centres, {mean} in energy"
+    words = f"the rates of {label} are taken as values at bin centres, {mean} in energy"
     if matched_cubes.is_counted(a):
         yield words, a, replace(b, rate=bin_averages(b.axes, b.rate, mean), rate_error=None)
     else:
@@ -127,12 +179,12 @@ def values_at_centers(a, b, label, mean):
 
 
 def _same_edges(a, b):
-    """Whether two axes have the same edges, whatever they are aligned with."""
+    """Whether two axes have the same edges, for any alignment."""
     return a.same_as(replace(b, align=a.align))
 
 
 def _each(cube, move, axes):
-    """The cube over other axes, all of its arrays moved."""
+    """The cube over other axes, with all of its arrays moved."""
     arrays = matched_cubes.changed(cube, move, "rate", "rate_error", "counts")
     return replace(cube, axes=axes, **arrays)
 
@@ -144,7 +196,7 @@ def _energies(cube, first, last):
 
 
 def _first_common(a, b):
-    """Bin of a's energy axis where b's begins, if the edges in common are the same."""
+    """Bin of the energy axis of a where that of b begins, if their common edges are the same."""
     start = int(np.abs(np.log(a.energy / b.energy[0])).argmin())
     start = start or -int(np.abs(np.log(b.energy / a.energy[0])).argmin())
     in_a = a.energy[max(start, 0) :][: b.energy.size + min(start, 0)]

@@ -1,4 +1,6 @@
-"""Whether a fault explains what differs: agreement without it might be a coincidence."""
+"""Whether a fault explains the difference of two cubes, or whether they agree by coincidence."""
+
+from typing import Any
 
 import numpy as np
 from scipy.special import rel_entr
@@ -8,25 +10,30 @@ from simbg.validation.metrics.poisson import deviance
 
 __all__ = []
 
-# With counts a fault must explain this many σ: what agrees within 4 σ then leaves open a tenth.
+# With counts a fault must explain this many σ: ten times what may remain.
 EXPLAINED = 40.0
-# Without counts it must explain all but this part of the rms difference. Corrections that are only
-# approximate (bin centres, estimated from neighbours) leave 1 in 140 or less; a norm of 5 %, which
-# is near what bin centres do at three bins a decade, leaves 1 in 11.
+# Without counts this fraction of the rms difference may remain. Approximate corrections (of bin
+# centres, from their neighbours) leave 1/140 or less. A norm of 5 %, which resembles the effect of
+# bin centres for three bins per decade, leaves 1/11.
 UNEXPLAINED = 1 / 30
-# 2 ln L by which it must be likelier than what is no fault but makes the cubes agree as well: 3 σ.
+# Least difference in 2 ln L to an explanation by no fault: 3 σ.
 DECISIVE = 9.0
-# Deviance of a bin with counts where none are expected.
+# Deviance of a bin with counts and an expectation of 0.
 IMPOSSIBLE = 1e12
 
 
-def explains(corrected, original):
-    """Whether a fault is most of the difference.
+def explains(corrected: Any, original: Any) -> bool:
+    """Whether a fault explains most of the difference.
 
     Parameters
     ----------
     corrected, original : Comparison
-        Without the fault and with it.
+        Without and with the fault.
+
+    Returns
+    -------
+    explains : bool
+        By the deviance of both.
     """
     after, before = _deviances(corrected, original)
     if corrected.statistical:
@@ -34,8 +41,19 @@ def explains(corrected, original):
     return after <= UNEXPLAINED**2 * before
 
 
-def is_likelier(comparison, rival):
-    """Whether a comparison agrees better than a rival by 3 σ, or the rival does not agree."""
+def is_likelier(comparison: Any, rival: Any) -> bool:
+    """Whether a comparison agrees better than a rival by 3 σ, or the rival does not agree.
+
+    Parameters
+    ----------
+    comparison, rival : Comparison
+        Of cubes without a fault, and with another correction.
+
+    Returns
+    -------
+    likelier : bool
+        By the deviance of both.
+    """
     if not rival.agree:
         return True
     this, other = _deviances(comparison, rival)
@@ -45,7 +63,7 @@ def is_likelier(comparison, rival):
 def _deviances(*comparisons):
     """Deviance of two comparisons in the bins that both have."""
     energies = [comparison.a.axes.energy for comparison in comparisons]
-    # Edges between the first and the last in common, and the same to a rounding.
+    # Bins between the first and the last common edge; edges may differ by rounding.
     ends = np.array([max(e[0] for e in energies), min(e[-1] for e in energies)]) * (1 - 1e-6)
     common = [slice(*np.searchsorted(energy, ends)) for energy in energies]
     parts = [_deviance(c.a, c.b)[bins] for c, bins in zip(comparisons, common, strict=True)]
@@ -54,9 +72,10 @@ def _deviances(*comparisons):
 
 
 def _deviance(a, b):
-    """Deviance of b's rates as counts, given a's, in each bin; NaN where one knows nothing.
+    """Deviance of the counts of b from those of a in each bin; NaN where a cube has no rate.
 
-    Of a million events if none are counted; if both are, of both, given their sum.
+    Without counts a million events are assumed. If both were counted, the deviance is that of the
+    counts of both, given their sum.
     """
     if is_counted(a):
         a, b = b, a

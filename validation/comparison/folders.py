@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from simbg.io.cubes import read_cube
-from simbg.validation.comparison.compare import compare
+from simbg.validation.comparison.compare import Comparison, compare
 from simbg.validation.comparison.rebinning import Incomparable
 
 __all__ = ["compare_paths"]
@@ -12,51 +13,62 @@ __all__ = ["compare_paths"]
 
 @dataclass(frozen=True)
 class NotCompared:
-    """A group that could not be compared, and why."""
+    """A group that could not be compared.
+
+    Parameters
+    ----------
+    name : str
+        Name of the group.
+    reason : str
+        Why it was not compared.
+    """
 
     name: str
     reason: str
     agree = False
 
     @property
-    def text(self):
-        """In words."""
+    def text(self) -> str:
+        """Name and reason."""
         return f"{self.name}: {self.reason}"
 
-    def to_dict(self):
-        """Plain values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `Comparison.to_dict` has them."""
         return {"name": self.name, "agree": False, "verdict": self.reason}
 
 
-def compare_paths(a, b, normalize="none"):
+def compare_paths(
+    a: Path | str, b: Path | str, normalize: str = "none"
+) -> list[Comparison | NotCompared]:
     """Compare two files, or the models of two folders group by group.
 
     Parameters
     ----------
     a, b : path-like
-        The reference, and what is compared with it.
+        The reference, and the file or folder to compare with it.
     normalize : {"none", "cube", "image"}
-        As `compare` has it.
+        See `simbg.validation.comparison.compare.compare`.
 
     Returns
     -------
     comparisons : list of Comparison or NotCompared
+        One for each group.
 
     Raises
     ------
     ValueError
-        If one is a folder and the other is not, or two files have nothing in common.
+        If only one of both is a folder, or if two files have no common range.
     FileNotFoundError
         If a folder holds no models.
     """
-    a, b = Path(a), Path(b)
-    if a.is_dir() != b.is_dir():
-        raise ValueError(f"got {a} and {b}, expected two files or two folders")
-    if not a.is_dir():
-        return [compare(read_cube(a), read_cube(b), normalize, f"{a.name}, {b.name}")]
-    in_a, in_b = _models(a), _models(b)
+    one, other = Path(a), Path(b)
+    if one.is_dir() != other.is_dir():
+        raise ValueError(f"got {one} and {other}, expected two files or two folders")
+    if not one.is_dir():
+        return [compare(read_cube(one), read_cube(other), normalize, f"{one.name}, {other.name}")]
+    in_a, in_b = _models(one), _models(other)
     names = sorted(in_a.keys() | in_b.keys(), key=lambda name: (len(name), name))
-    return [_compare_group(name, in_a, in_b, a, b, normalize) for name in names]
+    return [_compare_group(name, in_a, in_b, one, other, normalize) for name in names]
 
 
 def _compare_group(name, in_a, in_b, a, b, normalize):
@@ -69,9 +81,9 @@ def _compare_group(name, in_a, in_b, a, b, normalize):
 
 
 def _models(folder):
-    """Cube files of a folder by group: 2015's tables, or GADF's where there are none."""
+    """Cube files of a folder by group: tables of 2015, or files of GADF if there are no tables."""
     for ending in ("table", "gadf"):
         paths = sorted(folder.glob(f"bg_cube_model_*_{ending}.fits*"))
         if paths:
             return {path.name.split(f"_{ending}.")[0]: path for path in paths}
-    raise FileNotFoundError(f"{folder}: no bg_cube_model_*_table.fits.gz in it")
+    raise FileNotFoundError(f"{folder}: got no file bg_cube_model_*_table.fits.gz, expected one")

@@ -1,31 +1,50 @@
 """Two cubes made comparable: the same clock, bins, norm and exposure."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from simbg.cube import BackgroundCube
 from simbg.validation.metrics.cube_pair import CubePair
 
 __all__ = []
 
-# Events that a cube without exposure is taken to expect.
+# Expected events of a cube without exposure.
 EVENTS = 1e6
 
 
-def exposure(cube):
-    """Seconds of the cube's own clock in each bin; None where it does not know them."""
+def exposure(cube: BackgroundCube) -> np.ndarray | None:
+    """Time of each bin by the clock of the cube, s; None if the cube does not state it."""
     return getattr(cube, cube.clock)
 
 
-def is_counted(cube):
-    """Whether the cube was made from counted events: whole numbers, and an exposure."""
+def is_counted(cube: BackgroundCube) -> bool:
+    """Whether the cube was made from counted events: it has integer counts and an exposure."""
     if cube.counts is None or exposure(cube) is None or not cube.counts.sum() > 0:
         return False
-    return not np.any(cube.counts != np.round(cube.counts))
+    return bool(np.all(cube.counts == np.round(cube.counts)))
 
 
-def same_clock(a, b):
-    """Both per livetime where that is known, else as they are if that is the same."""
+def same_clock(a: BackgroundCube, b: BackgroundCube) -> tuple[BackgroundCube, BackgroundCube]:
+    """Both cubes with rates per second of the same clock.
+
+    Parameters
+    ----------
+    a, b : BackgroundCube
+        Two cubes.
+
+    Returns
+    -------
+    a, b : BackgroundCube
+        Per livetime, if both know livetime and ontime.
+
+    Raises
+    ------
+    ValueError
+        If the clocks differ and no cube knows the dead time.
+    """
     known = [cube for cube in (a, b) if cube.livetime is not None and cube.ontime is not None]
     if len(known) == 2:
         return a.per("livetime"), b.per("livetime")
@@ -33,17 +52,26 @@ def same_clock(a, b):
         return a, b
     if not known:
         clocks = f"got a cube per {a.clock} and one per {b.clock}"
-        raise ValueError(f"{clocks}, and no dead time to convert with")
+        raise ValueError(
+            f"{clocks}, expected livetime and ontime in one of them to convert the other"
+        )
     return (a.per(b.clock), b) if known[0] is a else (a, b.per(a.clock))
 
 
-def find_problems(a, b):
-    """What is missing or impossible in either cube, in words, and whether the rest is comparable.
+def find_problems(a: BackgroundCube, b: BackgroundCube) -> tuple[tuple[str, ...], bool]:
+    """Missing or impossible values of two cubes.
+
+    Parameters
+    ----------
+    a, b : BackgroundCube
+        Two cubes over the same axes.
 
     Returns
     -------
     problems : tuple of str
+        In words.
     comparable : bool
+        Whether the other bins can be compared.
     """
     problems = []
     for label, cube in (("A", a), ("B", b)):
@@ -61,8 +89,8 @@ def find_problems(a, b):
     return tuple(problems), bool(overlap and a.total > 0 and b.total > 0)
 
 
-def common_bins(a, b):
-    """Both with neither rate, counts nor exposure in bins of which one knows nothing."""
+def common_bins(a: BackgroundCube, b: BackgroundCube) -> tuple[BackgroundCube, BackgroundCube]:
+    """Both cubes without rate, counts and exposure in the bins that one of them does not know."""
     used = np.isfinite(a.rate) & np.isfinite(b.rate)
     for cube in (a, b):
         used &= True if cube.livetime is None else cube.livetime > 0
@@ -74,24 +102,43 @@ def common_bins(a, b):
     return cut(a), cut(b)
 
 
-def changed(cube, change, *names):
-    """The times and those of the named arrays that the cube has, changed, by name."""
+def changed(
+    cube: BackgroundCube, change: Callable[[np.ndarray], np.ndarray], *names: str
+) -> dict[str, Any]:
+    """A function of the times and of other arrays of a cube, for `dataclasses.replace`.
+
+    Parameters
+    ----------
+    cube : BackgroundCube
+        A cube.
+    change : callable
+        The function.
+    *names : str
+        Names of the other arrays.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        Of the arrays that the cube has.
+    """
     arrays = {name: getattr(cube, name) for name in (*names, "livetime", "ontime")}
     return {name: change(values) for name, values in arrays.items() if values is not None}
 
 
-def scale_factor(a, b, normalize):
-    """Factor on a that gives it the integrals of b.
+def scale_factor(a: BackgroundCube, b: BackgroundCube, normalize: str) -> np.ndarray:
+    """Factor that gives a the integrals of b.
 
     Parameters
     ----------
     a, b : BackgroundCube
+        Two cubes over the same axes.
     normalize : {"none", "cube", "image"}
-        Which integrals: none, that of the cube, or that of each energy's image.
+        The integrals: none, that of the cube, or those of the images.
 
     Returns
     -------
     factor : ndarray, shape () or (n_energy, 1, 1)
+        1 if the integral of a is 0.
     """
     if normalize == "none":
         return np.ones(())
@@ -102,38 +149,47 @@ def scale_factor(a, b, normalize):
     return np.divide(total_b, total_a, out=np.ones_like(total_a), where=total_a > 0)
 
 
-def scaled(cube, factor):
-    """The cube with its rate times a factor, without an error."""
+def scaled(cube: BackgroundCube, factor: Any) -> BackgroundCube:
+    """The cube with its rate multiplied by a factor, without errors."""
     return replace(cube, rate=cube.rate * factor, rate_error=None)
 
 
-def normalized(a, b, normalize):
-    """The cube a with the integrals of b, as `scale_factor` has it."""
+def normalized(a: BackgroundCube, b: BackgroundCube, normalize: str) -> BackgroundCube:
+    """The cube a with the integrals of b; see `scale_factor`."""
     return scaled(a, scale_factor(a, b, normalize))
 
 
-def at_equal_norms(a, b, counted):
-    """Both at the norm of what was counted: a wrong one shrinks no error of a shape."""
+def at_equal_norms(
+    a: BackgroundCube, b: BackgroundCube, counted: tuple[bool, bool]
+) -> tuple[BackgroundCube, BackgroundCube]:
+    """Both cubes at the norm of the measured one, so that a wrong norm does not change errors."""
     if counted[0] and not counted[1]:
         return a, normalized(b, a, "cube")
     return normalized(a, b, "cube"), b
 
 
-def count_pair(a, b, counted=(False, False)):
-    """Counts of both, a as the truth, at the exposure of the cube that was counted.
+def count_pair(
+    a: BackgroundCube, b: BackgroundCube, counted: tuple[bool, bool] = (False, False)
+) -> CubePair:
+    """Counts of both cubes at the exposure of the measured one, with a as truth.
 
     Parameters
     ----------
     a, b : BackgroundCube
+        Two cubes over the same axes, per second of the same clock.
     counted : tuple of bool
-        Which was made from counts. If neither was, a expects a million events.
+        Which were made from counts. If neither was, a expects a million events.
+
+    Returns
+    -------
+    pair : CubePair
+        With a as ``true`` and b as ``reco``.
     """
-    if any(counted):
-        time = exposure(b if counted[1] else a)
-    else:
+    time = exposure(b if counted[1] else a) if any(counted) else None
+    if time is None:
         time = np.full(a.axes.shape, EVENTS / max(a.total, 1e-300))
     used = np.isfinite(a.rate) & (time > 0)
     expected = np.where(used, a.event_rate, 0.0) * time
-    # Pairs are per livetime; both cubes share a clock, so its name does not matter here.
+    # A `CubePair` is per livetime. Both cubes have the same clock, so its name does not matter.
     true = replace(a, counts=expected, livetime=np.where(used, time, 0.0), clock="livetime")
     return CubePair(true, replace(b, clock="livetime"))

@@ -1,14 +1,16 @@
-"""What two cubes are compared by: norm, index, width, mean angles, and the difference of bins.
+"""Measures of a comparison: norm, index, width, mean angles, and the difference of bins.
 
 A measure is a `Metric` whose function takes a `Comparison`.
 """
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from simbg.validation.comparison.matched_cubes import count_pair, exposure, normalized, scale_factor
+from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.fits import fit_index, fit_width
 from simbg.validation.metrics.metric import metric
 from simbg.validation.metrics.poisson import two_sample_z
@@ -17,17 +19,22 @@ from simbg.validation.metrics.shapes import CENTER
 
 __all__ = ["MEASURES"]
 
-# An image with fewer counts has no width worth fitting.
+# Least counts of an image for a fit of its width.
 WIDTH_COUNTS = 50.0
 
 
-def fit_widths(pair):
-    """Fitted widths of the reference and of the other cube, and the error of each, in deg.
+def fit_widths(pair: CubePair) -> np.ndarray:
+    """Fitted widths of the reference and of the other cube, and their errors.
+
+    Parameters
+    ----------
+    pair : CubePair
+        Counts of both.
 
     Returns
     -------
     widths : ndarray, shape (n_energy, 4)
-        NaN where counts are too few.
+        Two widths and two errors, deg; NaN where counts are too few.
     """
     axes = pair.true.axes
     widths = np.full((axes.shape[0], 2, 2), np.nan)
@@ -38,14 +45,14 @@ def fit_widths(pair):
 
 
 def _norm(comparison):
-    """Ratio of the integrals over common bins, with the error of the counts behind it."""
+    """Ratio of the integrals over common bins, with the error of the counts."""
     used = comparison.pair.used
     a, b = (cube.event_rate[used].sum() for cube in (comparison.reference, comparison.b))
     return b / a, b / a / np.sqrt(comparison.pair.expected.sum())
 
 
 def _index(comparison, radius=np.inf):
-    """Fitted index of both over the pixels within a radius (deg)."""
+    """Fitted index of both cubes in the pixels within a radius (deg)."""
     pair, axes = comparison.pair, comparison.b.axes
     livetime, pixels = pair.true.livetime.max(axis=(1, 2)), axes.offset < radius
     (value, _), (ideal, error) = (
@@ -56,11 +63,11 @@ def _index(comparison, radius=np.inf):
 
 
 def _width(comparison):
-    """Ratio of fitted widths, averaged over energies as their errors say."""
+    """Ratio of the fitted widths: weighted mean of its logarithm over energies."""
     widths = comparison.widths
     fitted = np.isfinite(widths[:, :2])
     if not fitted.all(axis=1).any():
-        # What neither has they do not differ in.
+        # If neither cube has a width there is no difference.
         return np.nan, np.nan, 1.0 if fitted.any() else np.nan
     a, b, error, _ = widths[fitted.all(axis=1)].T
     weight = (error / a) ** -2.0
@@ -68,14 +75,14 @@ def _width(comparison):
 
 
 @metric("bias", "Σ n x / Σ n", unit="deg", title="mean fov_lon")
-def fov_lon_mean(comparison):
-    """Mean fov_lon of the events: a gradient, a shift, a flip or a swap moves it."""
+def fov_lon_mean(comparison: Any) -> tuple[float, ...]:
+    """Mean fov_lon of the events, which a gradient, a shift, a flip or a swap changes."""
     return _mean(comparison.pair, comparison.b.axes.fov_lon_center[:, None])
 
 
 @metric("bias", "Σ n x / Σ n", unit="deg", title="mean fov_lat")
-def fov_lat_mean(comparison):
-    """Mean fov_lat of the events: a gradient, a shift, a flip or a swap moves it."""
+def fov_lat_mean(comparison: Any) -> tuple[float, ...]:
+    """Mean fov_lat of the events, which a gradient, a shift, a flip or a swap changes."""
     return _mean(comparison.pair, comparison.b.axes.fov_lat_center)
 
 
@@ -88,7 +95,7 @@ def _mean(pair, angle):
 
 
 def _count_deviance(comparison):
-    """Of both cubes if both were counted, else of the counts of one against the other's rate."""
+    """Deviance of the counts of both cubes, or of the counts of one from the rate of the other."""
     a, b, normalize = comparison.reference, comparison.b, comparison.normalize
     if all(comparison.counted):
         times = exposure(a), exposure(b) * scale_factor(a, b, normalize)
@@ -98,12 +105,13 @@ def _count_deviance(comparison):
     if comparison.counted[0]:
         a, b = b, a
     pair = count_pair(normalized(a, b, normalize), b, (False, True))
-    return METRICS["count_deviance"].function(pair)
+    deviance = METRICS["count_deviance"](pair)
+    return deviance.value, deviance.error
 
 
 @metric("quality", "√(Σ (m − λ)² / λ ÷ Σ λ)", title="rms difference of bins")
-def difference(comparison):
-    """Relative difference of all bins, rms weighted by their events."""
+def difference(comparison: Any) -> tuple[float, ...]:
+    """Relative difference of all bins: rms, weighted with their events."""
     pair = count_pair(comparison.a, comparison.b)
     return (np.sqrt(METRICS["lost_information"](pair).value / pair.expected.sum()),)
 
@@ -117,7 +125,7 @@ MEASURES = {
         replace(METRICS["width"], function=_width),
         fov_lon_mean,
         fov_lat_mean,
-        # These say that cubes differ, those above how.
+        # Tests of all bins; the measures above describe the kind of difference.
         replace(METRICS["count_deviance"], function=_count_deviance),
         difference,
     )

@@ -1,7 +1,7 @@
-"""Two cubes over other bins, brought to bins that they have in common.
+"""Two cubes with different bins, brought to common bins.
 
-Where enough edges coincide bins are merged: sums of counts and integrals of rates are exact. Where
-they do not, the rate within a bin is assumed, and integrated over the coarser bins.
+If enough edges coincide, bins are merged: sums of counts and integrals of rates are exact. If not,
+the rate inside bins is interpolated and integrated over the coarser bins.
 """
 
 from dataclasses import replace
@@ -18,32 +18,32 @@ from simbg.validation.comparison.matched_cubes import changed, exposure, is_coun
 
 __all__ = ["common_binning"]
 
-# In a file of single precision edges of a few deg are right to 1e-6 of a bin.
+# Edges of a few deg in a file of single precision have errors of 1e-6 of a bin.
 SAME_EDGE = 1e-5
-# An axis whose edges coincide leaves at least so many bins, and this part of the coarser one's:
-# with fewer there is little left to compare.
-ENOUGH, PART = 4, 0.25
-# Exposures of merged bins that differ by more, as in single precision, are different.
+# Least number of common bins of an axis, and least fraction of the bins of the coarser one.
+MIN_BINS, MIN_FRACTION = 4, 0.25
+# Largest relative difference of equal exposures, which may be in single precision.
 SAME_EXPOSURE = 1e-6
-# Part of the counts that bins without a change of exposure must hold.
-COUNTS_PART = 0.5
+# Least fraction of the counts in bins of constant exposure.
+MIN_COUNTS_FRACTION = 0.5
 
 
 class Incomparable(ValueError):
-    """Cubes that no common bins can be made for."""
+    """Cubes without common bins."""
 
 
 class CommonBinning(NamedTuple):
-    """Two cubes over the same axes, and how they came there.
+    """Two cubes over the same axes, and how the axes were made.
 
     Attributes
     ----------
     a, b : BackgroundCube
+        The cubes.
     text : str
         The common bins, in words.
     interpolated : tuple of bool or None
-        Which of them was made from counts if these can no longer be compared bin by bin, for
-        something is approximate; None if all is exact.
+        Which cubes were made from counts, if the common bins are approximate so that the counts
+        cannot be compared bin by bin; None if the common bins are exact.
     """
 
     a: BackgroundCube
@@ -52,23 +52,24 @@ class CommonBinning(NamedTuple):
     interpolated: tuple[bool, bool] | None
 
 
-def common_binning(a, b):
+def common_binning(a: BackgroundCube, b: BackgroundCube) -> CommonBinning:
     """Both cubes over common bins, per second of the same clock.
 
     Parameters
     ----------
     a, b : BackgroundCube
-        Aligned alike, with axes that overlap.
+        Cubes of the same alignment with overlapping axes.
 
     Returns
     -------
     common : CommonBinning
+        The cubes, and a description of the bins.
 
     Raises
     ------
     Incomparable
-        If there is no range in common with a whole bin in it, if the alignments differ,
-        or if a rate that would have to be interpolated is negative.
+        If the common range holds no whole bin, if the alignments differ, or if a rate that would
+        have to be interpolated is negative.
     """
     axes, exact = _common_axes(a.axes, b.axes)
     text, (a, b) = _describe(axes, a.axes, b.axes), same_clock(a, b)
@@ -92,10 +93,11 @@ def _common_axes(a, b):
         raise Incomparable(f"{different}, not {a.align} and {b.align}")
     parts = [_common_edges(*edges) for edges in zip(_edges(a), _edges(b), strict=True)]
     if any(coarser.size < 2 for _, coarser in parts):
-        raise Incomparable(f"{different}, or a range in common")
+        raise Incomparable(f"{different}, or a common range")
     n_same, n_coarser = np.array([[edges.size - 1 for edges in part] for part in parts]).T
-    exact = np.all(n_same >= np.maximum(np.minimum(ENOUGH, n_coarser), PART * n_coarser))
-    return Axes(*(part[0 if exact else 1] for part in parts), align=a.align), exact
+    exact = np.all(n_same >= np.maximum(np.minimum(MIN_BINS, n_coarser), MIN_FRACTION * n_coarser))
+    energy, lon, lat = (part[0 if exact else 1] for part in parts)
+    return Axes(energy, lon, lat, align=a.align), exact
 
 
 def _common_edges(a, b):
@@ -111,24 +113,25 @@ def _common_edges(a, b):
 
 
 def _narrowest(edges):
-    """Width of the narrower bin beside each edge."""
+    """Width of the narrower of the two bins at each edge."""
     width = np.diff(edges)
     return np.minimum(np.append(width[0], width), np.append(width, width[-1]))
 
 
 def _merge(cube, axes):
-    """The cube over edges that are some of its own.
+    """The cube over edges that are a subset of its own.
 
-    Of a cube of counts, bins over which the exposure is not the same throughout are left out: their
-    counts are not those of a rate and a time.
+    In a cube of counts, bins over which the exposure varies are dropped: their counts do not belong
+    to a single rate and time.
 
     Returns
     -------
     merged : BackgroundCube
+        The cube in fewer bins.
     n_lost : int
-        Bins that are left out.
+        Number of dropped bins.
     enough : bool
-        Whether most counts are still there.
+        Whether most counts remain.
     """
     pairs = zip(_edges(cube.axes), _edges(axes), strict=True)
     starts = [np.abs(own[:, None] - edges).argmin(axis=0) for own, edges in pairs]
@@ -148,32 +151,32 @@ def _merge(cube, axes):
     arrays = changed(cube, lambda time: used * merge(time * cube.axes.volume) / volume)
     if cube.counts is not None:
         arrays["counts"] = np.where(used, merge(cube.counts), 0)
-    enough = not counted or arrays["counts"].sum() >= COUNTS_PART * merge(cube.counts).sum()
+    enough = not counted or arrays["counts"].sum() >= MIN_COUNTS_FRACTION * merge(cube.counts).sum()
     rate = np.where(used, merge(np.where(known, cube.event_rate, 0.0)) / volume, np.nan)
     merged = replace(cube, axes=axes, rate=rate, rate_error=None, **arrays)
     return merged, np.count_nonzero(whole & ~used), enough
 
 
 def _interpolated(a, b, axes, text):
-    """Both over the axes, by interpolation."""
+    """Both cubes over the axes, by interpolation."""
     for label, cube in (("A", a), ("B", b)):
         if negative := np.count_nonzero(cube.rate < 0):
             got = f"binned differently, and {label} has {negative} negative rates"
             raise Incomparable(f"{got}: expected the same edges, or none")
-    cubes = [_interpolate(cube, axes) for cube in (a, b)]
-    return CommonBinning(*cubes, f"{text}, an approximation", (is_counted(a), is_counted(b)))
+    counted, (a, b) = (is_counted(a), is_counted(b)), (_interpolate(cube, axes) for cube in (a, b))
+    return CommonBinning(a, b, f"{text}, an approximation", counted)
 
 
 def _interpolate(cube, axes):
     """The cube over any bins in its range.
 
-    Counts are those expected of the rates; they are not whole, and not independent.
+    Its counts are those expected for the rates; they are neither integers nor independent.
     """
     if cube.axes.same_as(axes):
         return cube
     known = _known(cube)
     rate = _averages(cube.axes, np.where(known, cube.rate, 0.0), axes)
-    # The same of any bin of which something is not known.
+    # A bin is unknown if any part of it is unknown.
     whole = _averages(cube.axes, ~known * 1.0, axes) <= SAME_EDGE
     arrays = changed(cube, lambda time: whole * _averages(cube.axes, time, axes))
     arrays["counts"] = None
@@ -183,9 +186,9 @@ def _interpolate(cube, axes):
 
 
 def _averages(own, rate, axes):
-    """Averages over other bins: a power law within energies, and in the field no steps.
+    """Averages over other bins: a power law within energy bins, and a smooth function of the field.
 
-    Integrals up to each edge are conserved; between them goes a monotone cubic.
+    Integrals up to each edge are conserved, and interpolated by a monotone cubic.
     """
     total = CubeTruth(own, rate).integrate(replace(own, energy=axes.energy))
     for axis in (1, 2):
@@ -193,12 +196,12 @@ def _averages(own, rate, axes):
         cumulative = np.insert(np.cumsum(total, axis=axis), 0, 0.0, axis=axis)
         wanted = np.clip(wanted, edges[0], edges[-1])
         total = np.diff(PchipInterpolator(edges, cumulative, axis=axis)(wanted), axis=axis)
-    # A difference of sums may be less than nothing by a rounding.
+    # Rounding can make a difference of sums negative.
     return np.maximum(total, 0.0) / axes.volume
 
 
 def _known(cube):
-    """Bins in which the cube has a rate and, as far as it says, an exposure."""
+    """Bins in which the cube has a rate and, if it states one, an exposure."""
     time = exposure(cube)
     return np.isfinite(cube.rate) & (True if time is None else time > 0)
 
@@ -212,7 +215,7 @@ def _edges(axes):
 
 
 def _describe(axes, a, b):
-    """The common bins in words: how many, and over what if that is not all."""
+    """The common bins in words: their number, and their range if it is not that of both cubes."""
     number, in_a, in_b = (" × ".join(map(str, one.shape)) for one in (axes, a, b))
     text = f"on {number} common bins (A has {in_a}, B has {in_b})"
     spans, *own = (np.array([edges[[0, -1]] for edges in _edges(one)]) for one in (axes, a, b))

@@ -1,4 +1,4 @@
-"""The field of view of a cube rotated by an angle, or mirrored into the other alignment."""
+"""Rotation of the field of view of a cube, also with the reflection into the other alignment."""
 
 from dataclasses import replace
 
@@ -6,33 +6,43 @@ import numpy as np
 from scipy import optimize
 from scipy.interpolate import RectBivariateSpline
 
+from simbg.cube import BackgroundCube
+
 __all__ = ["rotate_field"]
 
-# Angles that a fit starts from, deg apart: a field has a few lobes around its centre, not more.
+# Step of the starting angles of a fit, deg. Fields have only a few maxima around their centre.
 STEP = 10.0
 
 
-def rotate_field(cube, angle, mirror=True):
-    """The cube as it looks in a field of view turned by an angle, bins outside left unexposed.
-
-    With ``mirror`` it is the same sky in the other alignment, ALTAZ or RADEC, for the parallactic
-    angle q: RADEC's fov_lon points west and ALTAZ's, zenith up, to the east of the south. For a
-    point (x, y) in the tangent plane
-
-        x' = −x cos q − y sin q,   y' = −x sin q + y cos q,
-
-    which is its own inverse. On the sphere the same holds of the components of the direction.
+def rotate_field(cube: BackgroundCube, angle: float, mirror: bool = True) -> BackgroundCube:
+    """The cube in a field of view that is rotated by an angle. Bins from outside have no exposure.
 
     Parameters
     ----------
     cube : BackgroundCube
         Rates without noise; counts are dropped.
     angle : float
-        deg; without ``mirror``, counter-clockwise with fov_lon to the right and fov_lat up.
+        deg. With ``mirror`` the parallactic angle; without it counter-clockwise, with fov_lon to
+        the right and fov_lat up.
     mirror : bool
+        Whether the field is reflected into the other alignment, ALTAZ or RADEC.
+
+    Returns
+    -------
+    cube : BackgroundCube
+        Over the same axes, NaN in bins that come from outside the field.
+
+    Notes
+    -----
+    fov_lon of RADEC points west, and that of ALTAZ with the zenith up to the east of the south. For
+    the parallactic angle q a point (x, y) of the tangent plane becomes
+
+        x' = −x cos q − y sin q,   y' = −x sin q + y cos q,
+
+    which is its own inverse. On the sphere the same holds for the components of the direction.
     """
     axes = cube.axes
-    lon, lat, inside = _source_places(axes, angle, mirror)
+    lon, lat, inside = _source_angles(axes, angle, mirror)
     rate = np.full(axes.shape, np.nan)
     for image, target in zip(cube.rate, rate, strict=True):
         if np.all(image > 0):
@@ -40,32 +50,42 @@ def rotate_field(cube, angle, mirror=True):
     known = np.isfinite(rate)
     livetime = known * (1.0 if cube.livetime is None else cube.livetime)
     ontime = None if cube.ontime is None else known * cube.ontime
-    times = {"livetime": livetime, "ontime": ontime}
-    return replace(cube, rate=rate, rate_error=None, counts=None, **times)
+    return replace(cube, rate=rate, rate_error=None, counts=None, livetime=livetime, ontime=ontime)
 
 
-def fit_rotation(model, data, mirror=True, limit=180.0):
-    """Angle in deg by which a model has to be turned to look most like data.
-
-    Least squares of the images, of rates per solid angle and at any norm.
+def fit_rotation(
+    model: BackgroundCube, data: BackgroundCube, mirror: bool = True, limit: float = 180.0
+) -> float:
+    """Angle by which a model must be rotated to fit data best.
 
     Parameters
     ----------
     model, data : BackgroundCube
         Over the same edges; the model without noise.
-    mirror, limit : bool, float
-        As `rotate_field` has it; angles are within ± the limit.
+    mirror : bool
+        See `rotate_field`.
+    limit : float
+        Largest absolute angle, deg.
+
+    Returns
+    -------
+    angle : float
+        deg; NaN if the image has fewer than two pixels along an axis, or an empty pixel.
+
+    Notes
+    -----
+    Least squares of the images, in rates per solid angle and with a free norm.
     """
     axes = model.axes
     width = np.diff(axes.energy)[:, None, None]
     image, observed = (np.nansum(cube.rate * width, axis=0) for cube in (model, data))
-    # Between the centres of fewer than two pixels there is nothing to turn.
+    # The interpolation needs two pixels along each axis.
     if min(image.shape) < 2 or not np.all(image > 0):
         return np.nan
     spline = _spline(axes, np.log(image))
 
     def cost(angle):
-        lon, lat, inside = _source_places(axes, angle, mirror)
+        lon, lat, inside = _source_angles(axes, angle, mirror)
         expected, counts = np.exp(spline.ev(lon[inside], lat[inside])), observed[inside]
         expected *= counts.sum() / expected.sum()
         return np.sum((counts - expected) ** 2 / expected) / expected.sum()
@@ -82,8 +102,8 @@ def _spline(axes, image):
     return RectBivariateSpline(lon, lat, image, kx=kx, ky=ky)
 
 
-def _source_places(axes, angle, mirror):
-    """Where the pixels of a turned field come from, deg, and which come from between centres."""
+def _source_angles(axes, angle, mirror):
+    """Original angles of the pixels of a rotated field, deg, and which are inside the others."""
     x, y = axes.fov_lon_center, axes.fov_lat_center
     lon, lat, angle = np.deg2rad(x)[:, None], np.deg2rad(y), np.deg2rad(angle)
     ahead, right, up = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)

@@ -1,3 +1,3 @@
-"""Conformance: whether a method keeps the contract."""
+"""Conformance: whether a method keeps the contract of methods."""
 
 __all__ = []

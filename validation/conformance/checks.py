@@ -1,7 +1,7 @@
 """Checks of the contract: one for each promise of a method.
 
-Most compare the cubes of two stores that differ in one thing, so that they find a fault whatever
-else a method does. Only unit and norm need the truth.
+Most checks compare the cubes of two stores that differ in one respect. They therefore find a fault
+independently of other properties of the method. Only the unit and the norm need the truth.
 """
 
 from collections.abc import Callable
@@ -11,85 +11,103 @@ from itertools import product
 import numpy as np
 
 from simbg.validation.comparison.compare import compare
-from simbg.validation.conformance.evidence import MAX_DISPLACED, MAX_FACTOR, SIGMAS, turned_center
+from simbg.validation.conformance.evidence import (
+    MAX_DISPLACED,
+    MAX_FACTOR,
+    SIGMAS,
+    Evidence,
+    turned_center,
+)
 from simbg.validation.conformance.stores import AXES, CLUMP, FEW, LIVE, N_CLUMP, VARIANTS
 
 __all__ = ["CHECKS"]
 
-# A norm is right within 5 of its standard errors and what borders and rings may do to it.
+# Accepted error of a norm beyond 5 standard errors: the effect of borders and of rings.
 NORM_MARGIN = 0.05
-# A rate, where thresholds and masks are, within 5 of them and half of what the smallest fault
-# there does, which is a third. Smoothing does a twentieth.
+# Accepted error of a rate near thresholds and masks beyond 5 standard errors: half of the effect
+# of the smallest fault, 1/3. The effect of smoothing is 1/20.
 MARGIN = 0.15
-# Where masks pass: twice what smoothing does to pixels, a fourth of what no mask does.
+# Accepted rms in partly masked pixels: twice the effect of smoothing, 1/4 of that of no mask.
 MASKED_RMS = 0.10
-# A model of rings has rates at places that flips and swaps lead to that are this much alike.
-ALIKE = 0.25
-# First words of reasons that are no error of the method's own making.
-PEEKED, WROTE = "peeked", "wrote to its input"
-NO_ERROR = PEEKED, WROTE, "was ended by", "took more than"
-CLOCKS = {0: "per ontime", 1: "per livetime", 2: "per livetime, with the dead time taken twice"}
+# Largest relative difference of a radial model at positions that flips and swaps exchange.
+RADIAL_DIFFERENCE = 0.25
+# First words of reasons that are not exceptions of the method.
+FORBIDDEN, WROTE = "forbidden access", "wrote to its input"
+NO_ERROR = FORBIDDEN, WROTE, "was ended by", "took more than"
+CLOCKS = {0: "per ontime", 1: "per livetime", 2: "per livetime, corrected twice for the dead time"}
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise of the contract.
+    """The check of one promise of the contract.
 
     Parameters
     ----------
     name, promise : str
+        The name, and the promise in words.
     store : str
-        The store that it takes, besides the plain one.
-    judge : callable
-        (evidence, store) → status, text.
+        The store whose cube is compared with that of the plain one.
+    function : callable
+        Function of (evidence, store) that returns a status and a text.
     needs : {"cube", "energy", "unit", ""}
-        What must be had for it to mean something: a cube of the store, one with the energies or
-        the unit right, too, or nothing.
+        Condition of the check: a cube of the store; also the right energies; also the right unit;
+        or none.
     """
 
     name: str
     promise: str
     store: str
-    judge: Callable
+    function: Callable[[Evidence, str], tuple[str, str]]
     needs: str = "cube"
 
-    def __call__(self, evidence):
+    def __call__(self, evidence: Evidence) -> tuple[str, str]:
         """Status and text for a method."""
         reason = evidence.attempts[self.store].reason
         if reason and self.needs:
-            # A method need not know how to mask.
+            # A method may raise an error if it does not support masks.
             masked = self.store in VARIANTS and VARIANTS[self.store].masked
             return "note" if masked and is_error(reason) else "fail", reason
         try:
             if self.needs in ("energy", "unit") and evidence.energy_offset:
-                return "note", "not judged: energy is off"
+                return "note", "not checked: the energy is wrong"
             if self.needs == "unit" and evidence.corrected[0] is None:
-                return "note", "not judged: the unit is unknown"
-            return self.judge(evidence, self.store)
+                return "note", "not checked: the unit is not known"
+            return self.function(evidence, self.store)
         except ValueError as error:
             return "fail", str(error)
 
 
-def is_error(reason):
-    """Whether a method ended by an error of its own making."""
+def is_error(reason: str) -> bool:
+    """Whether a method ended with an exception of its own.
+
+    Parameters
+    ----------
+    reason : str
+        Reason of an `simbg.validation.methods.isolation.Attempt`.
+
+    Returns
+    -------
+    error : bool
+        False for forbidden access, a crash, or a time-out.
+    """
     return not reason.startswith(NO_ERROR)
 
 
 def _runs(evidence, store):
     attempt = evidence.attempts[store]
-    if attempt.reason.startswith((PEEKED, WROTE)):
-        return "note", "its cube does not count"
+    if attempt.reason.startswith((FORBIDDEN, WROTE)):
+        return "note", "its cube is not used"
     if attempt.reason:
         return "fail", attempt.reason
     return "ok", f"a cube in {attempt.seconds:.1f} s, {attempt.megabytes:.0f} MB"
 
 
 def _blind(evidence, store):
-    return _never(evidence, PEEKED) or ("ok", "it opened nothing else")
+    return _never(evidence, FORBIDDEN) or ("ok", "it opened no other file")
 
 
 def _input(evidence, store):
-    return _never(evidence, WROTE) or ("ok", "all files are as they were")
+    return _never(evidence, WROTE) or ("ok", "all files are unchanged")
 
 
 def _never(evidence, words):
@@ -103,29 +121,29 @@ def _never(evidence, words):
 def _axes(evidence, store):
     axes = evidence.plain.axes
     if axes.same_as(AXES):
-        return "ok", f"{axes.shape} bins, as asked"
-    return "note", f"{axes.shape} bins of its own"
+        return "ok", f"{axes.shape} bins, as requested"
+    return "note", f"{axes.shape} bins, which are not the requested ones"
 
 
 def _deterministic(evidence, store):
     for name in ("rate", "rate_error", "counts"):
         one, other = (getattr(evidence.attempts[key].cube, name) for key in ("plain", store))
         if not np.array_equal(one, other, equal_nan=one is not None):
-            return "fail", f"got another {name} the second time, expected the same"
-    return "ok", "the same cube twice, bit by bit"
+            return "fail", f"got another {name} in the second run, expected the same"
+    return "ok", "the same cube twice, to the last bit"
 
 
 def _field(evidence, store):
-    """A clump of events is at its place, or where a flip or a swap has it."""
+    """Position of a clump of events: right, or where a flip or a swap moves it."""
     rates = {turn: evidence.clump_at(turn) for turn in product((0, 1), repeat=3)}
-    best = max(rates, key=rates.get)
-    enough = (1 - ALIKE) * rates[best]
+    best = max(rates, key=lambda turn: rates[turn])
+    enough = (1 - RADIAL_DIFFERENCE) * rates[best]
     if not rates[best] > 0:
-        return "fail", f"got nothing where {N_CLUMP} events more a run are, nor in the mirror"
+        return "fail", f"got no excess from {N_CLUMP} more events in each run, expected one"
     if min(rates.values()) > enough:
-        return "note", "it has no direction: alike at all places that flips and swaps lead to"
+        return "note", "the rate is radial: flips and swaps cannot be seen"
     if rates[0, 0, 0] > enough:
-        return "ok", "events are at their place"
+        return "ok", "events are at the right position"
     swap, *flips = best
     names = [name for name, flip in zip(("fov_lon", "fov_lat"), flips, strict=True) if flip]
     parts = ["fov_lon and fov_lat are swapped"] * swap
@@ -137,16 +155,16 @@ def _field(evidence, store):
 
 def _energy(evidence, store):
     if not np.any(evidence.clump > 0):
-        return "note", "not judged: events more or less change nothing"
+        return "note", "not checked: additional events do not change the rate"
     low, high = evidence.plain.axes.energy[evidence.clump_bin :][:2]
     where = "events of {:g} to {:g} TeV are at {:.3g} to {:.3g}".format(*CLUMP[0], low, high)
     if offset := evidence.energy_offset:
-        return "fail", f"energy is off by {offset:+d} bin: {where}"
+        return "fail", f"the energy is wrong by {offset:+d} bin: {where}"
     return "ok", where
 
 
 def _clock(evidence, store):
-    """The same events in half of the livetime double a rate per livetime, and no other."""
+    """The same events in half of the livetime double a rate per livetime, not one per ontime."""
     ratio, power = evidence.ratio(store), evidence.livetime_power
     text = f"for {LIVE:g} × the livetime the rate is × {ratio:.4f}"
     clock = CLOCKS.get(round(power)) if np.isfinite(power) else None
@@ -155,8 +173,8 @@ def _clock(evidence, store):
         return "fail", f"{text}, expected {expected}"
     named = f"per {evidence.plain.clock}"
     if clock == named:
-        return "ok", f"{clock}, as it says: {text}"
-    return "fail", f"the clock is wrong: the rate is {clock}, and it says {named}: {text}"
+        return "ok", f"{clock}, as stated: {text}"
+    return "fail", f"the clock is wrong: the rate is {clock}, but the cube states {named}: {text}"
 
 
 def _exposure(evidence, store):
@@ -166,7 +184,7 @@ def _exposure(evidence, store):
         got, runs = (float(np.max(getattr(each, name))) for each in (cube, expected))
         if not np.isclose(got, runs, rtol=1e-6):
             return "fail", f"got {got:.1f} s of {name}, expected the {runs:.1f} s of the runs"
-    return "ok", " and ".join(stated) or "none is stated"
+    return "ok", " and ".join(stated) or "the cube states no exposure"
 
 
 def _unit(evidence, store):
@@ -174,29 +192,29 @@ def _unit(evidence, store):
     if fault is None:
         true, predicted = evidence.spectra(evidence.per_livetime)
         ratios = ", ".join(f"{ratio:.3g}" for ratio in predicted / true)
-        return "fail", f"the rate is × {ratios} in the energy bins: no unit that we know"
+        return "fail", f"the rate is × {ratios} in the energy bins: no known unit explains this"
     return ("fail", fault) if fault else ("ok", "s-1 MeV-1 sr-1")
 
 
 def _norm(evidence, store):
-    """By the clock and in the unit that the rate has."""
+    """The norm, with the clock and in the unit of the rate."""
     true, predicted = (counts.sum() for counts in evidence.spectra(evidence.corrected[1]))
     return _near(predicted / true, true**-0.5, "the rate", margin=NORM_MARGIN)
 
 
 def _shape(evidence, store):
-    """What else is unlike the truth; `simbg validate` says how much it matters."""
-    # As noisy as what was counted.
+    """Other differences from the truth; `simbg validate` measures their effect."""
+    # With the noise of the counts of the plain store.
     cube = replace(evidence.corrected[1], counts=np.round(evidence.expected().counts))
     compared = compare(replace(evidence.true_cube, rate_error=None), cube, normalize="cube")
     return "ok" if compared.agree else "note", compared.verdict
 
 
 def _near(ratio, error, what, more="", less="", margin=MARGIN):
-    """A ratio that should be 1; what it means if it is not."""
+    """Status of a ratio that should be 1, and the meaning of a deviation."""
     if not np.isfinite(ratio):
         return "note", f"{what} is not known"
-    text = f"{what} is {ratio:.3f} ± {error:.3f} of the right one"
+    text = f"{what} is {ratio:.3f} ± {error:.3f} of the true one"
     if abs(ratio - 1) <= SIGMAS * error + margin:
         return "ok", text
     return "fail", text + (more if ratio > 1 else less)
@@ -205,15 +223,15 @@ def _near(ratio, error, what, more="", less="", margin=MARGIN):
 def _same(evidence, store):
     displaced = evidence.displaced(store)
     if displaced <= MAX_DISPLACED:
-        return "ok", f"the same cube, but for {displaced:.1e} of the rate"
+        return "ok", f"the same cube, except for {displaced:.1e} of the rate"
     if not np.isfinite(displaced):
-        return "fail", "the cube has a rate in other bins than the plain one"
-    text = f"the rate is {evidence.ratio(store):.3f} of the plain one's"
-    return "fail", f"{text}, and {displaced:.1%} of it are elsewhere"
+        return "fail", "got a rate in other bins than for the plain store, expected the same bins"
+    text = f"the rate is {evidence.ratio(store):.3f} of that for the plain store"
+    return "fail", f"{text}, and {displaced:.1%} of it are in other bins"
 
 
 def _thresholds(evidence, store):
-    """Every other run has one, with a part of the events left below it."""
+    """Every other run has a threshold, with a part of its events left below."""
     energy, edge = evidence.plain.axes.energy[:, None, None], AXES.energy[2]
     above = evidence.ratio(store, energy[:-1] >= edge * (1 - 1e-6))
     status, text = _near(above, 0.0, "the rate above", margin=NORM_MARGIN)
@@ -221,34 +239,34 @@ def _thresholds(evidence, store):
         return status, text
     below = np.broadcast_to(energy[1:] <= edge * (1 + 1e-6), evidence.plain.rate.shape)
     counts = (evidence.expected(each).counts for each in ("plain", store))
-    whole, left = (np.where(below, each, 0.0) for each in counts)
-    # Of events that are left, each with its own probability.
-    fraction = np.divide(left, whole, out=np.ones(whole.shape), where=whole > 0)
-    error = float(np.sqrt(np.sum(left * (1 - fraction))) / np.sum(left))
-    more = ": events below the threshold of a run count"
-    less = ": a run is taken for exposed below its threshold"
+    whole, remaining = (np.where(below, each, 0.0) for each in counts)
+    # Binomial error of the remaining events.
+    fraction = np.divide(remaining, whole, out=np.ones(whole.shape), where=whole > 0)
+    error = float(np.sqrt(np.sum(remaining * (1 - fraction))) / np.sum(remaining))
+    more = ": events below the threshold of a run are counted"
+    less = ": a run counts as exposed below its threshold"
     return _near(evidence.ratio(store, below), error, "the rate below", more, less)
 
 
 def _masks(evidence, store):
-    """Neither the source behind a mask is in the rate, nor the exposure that a mask takes."""
+    """A mask removes its source from the rate, and its pixels from the exposure."""
     fraction = evidence.unmasked_fraction(store)
-    # Against what no mask touches, where nothing has changed.
+    # Relative to the bins without masks, where nothing has changed.
     norm = evidence.ratio(store, fraction == 1)
     known = np.isfinite(evidence.event_rate(store) + evidence.event_rate("plain"))
     hidden = (fraction == 0) & known
     n, inside = int(hidden.sum()), evidence.ratio(store, hidden) / norm
     if n and not inside > 1 / MAX_FACTOR:
-        return "fail", f"the rate is {inside:.2g} of the right one in {n} hidden bins, expected NaN"
+        return "fail", f"the rate is {inside:.2g} of the true one in {n} masked bins, expected NaN"
     rms, error, ratio = evidence.partly_masked(store, norm)
-    text = f"where a mask passes the rate is {ratio:.3f} of the right one"
+    text = f"in partly masked bins the rate is {ratio:.3f} of the true one"
     text = f"{text}, {rms:.1%} rms beyond noise"
     if rms**2 > MASKED_RMS**2 + SIGMAS * error:
-        fault = "what it hides is taken for exposed" if ratio < 1 else "events behind it count"
-        fault = fault if abs(ratio - 1) > MARGIN else "it is taken for where it is not"
+        fault = "masked bins count as exposed" if ratio < 1 else "masked events are counted"
+        fault = fault if abs(ratio - 1) > MARGIN else "the mask is at a wrong position"
         return "fail", f"{text}: {fault}"
     if n:
-        return "note", f"{text}; {n} hidden bins have a rate, {inside:.2g} of the right one"
+        return "note", f"{text}; {n} masked bins have a rate, {inside:.2g} of the true one"
     return "ok", text
 
 
@@ -262,32 +280,49 @@ def _refused(evidence, store):
     if attempt.reason:
         return "ok" if is_error(attempt.reason) else "fail", attempt.reason
     if not np.isfinite(attempt.cube.rate).any():
-        return "ok", "a cube that says nothing: no bin has a rate"
+        return "ok", "a cube without any rate"
     return "fail", "got a cube with rates, expected an error"
 
 
 CHECKS = (
-    Check("runs", "makes a cube of a plain store", "plain", _runs, ""),
-    Check(
-        "blind", "opens its store and its own files, and nothing that knows", "plain", _blind, ""
-    ),
-    Check("input", "leaves its store as it is", "plain", _input, ""),
-    Check("axes", "rates over the axes that it is given", "plain", _axes),
+    Check("runs", "it makes a cube of a plain store", "plain", _runs, ""),
+    Check("blind", "it opens only its store and its own files", "plain", _blind, ""),
+    Check("input", "it does not change its store", "plain", _input, ""),
+    Check("axes", "the rate is over the given axes", "plain", _axes),
     Check("deterministic", "the same store gives the same cube", "again", _deterministic),
-    Check("order", "so do the same runs in another order", "reversed", _same),
-    Check("field", "(energy, fov_lon, fov_lat); fov_lon falls with azimuth", "clump", _field),
+    Check("order", "another order of the runs gives the same cube", "reversed", _same),
+    Check(
+        "field",
+        "axes are (energy, fov_lon, fov_lat); fov_lon decreases with azimuth",
+        "clump",
+        _field,
+    ),
     Check("energy", "events are in the bin of their energy", "clump", _energy),
-    Check("clock", "a rate per second of the clock that it names", "less alive", _clock),
-    Check("exposure", "the runs' livetime and ontime, where it states them", "plain", _exposure),
-    Check("unit", "s-1 MeV-1 sr-1", "less alive", _unit, "energy"),
-    Check("norm", "as many events as the truth has", "less alive", _norm, "unit"),
-    Check("shape", "no promise: what else is unlike the truth", "less alive", _shape, "unit"),
-    Check("gaps", "good time is exposure, what is between is none", "gaps", _same),
-    Check("good time", "events between good times do not count", "strays", _same),
-    Check("thresholds", "no exposure below a run's threshold", "thresholds", _thresholds, "energy"),
-    Check("masks", "excluded regions take events and exposure", "masks", _masks, "energy"),
-    Check("turning masks", "in all good time, as the sky turns", "turning masks", _masks, "energy"),
-    Check("few events", "are no reason to fail", "few events", _few),
-    Check("no runs", "an error, or no rate", "no runs", _refused, ""),
-    Check("broken file", "an error", "broken file", _refused, ""),
+    Check("clock", "the rate is per second of the stated clock", "less alive", _clock),
+    Check("exposure", "stated livetime and ontime are those of the runs", "plain", _exposure),
+    Check("unit", "the rate is in s-1 MeV-1 sr-1", "less alive", _unit, "energy"),
+    Check("norm", "the number of events is that of the truth", "less alive", _norm, "unit"),
+    Check(
+        "shape", "other differences from the truth (not a promise)", "less alive", _shape, "unit"
+    ),
+    Check("gaps", "only good time intervals are exposure", "gaps", _same),
+    Check("good time", "events between good time intervals are not counted", "strays", _same),
+    Check(
+        "thresholds",
+        "runs have no exposure below their threshold",
+        "thresholds",
+        _thresholds,
+        "energy",
+    ),
+    Check("masks", "excluded regions remove events and exposure", "masks", _masks, "energy"),
+    Check(
+        "turning masks",
+        "excluded regions follow the rotation of the field",
+        "turning masks",
+        _masks,
+        "energy",
+    ),
+    Check("few events", "few events are no error", "few events", _few),
+    Check("no runs", "a store without runs gives an error or no rate", "no runs", _refused, ""),
+    Check("broken file", "a broken file gives an error", "broken file", _refused, ""),
 )

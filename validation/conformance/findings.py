@@ -1,22 +1,28 @@
-"""Findings on a method: whether it keeps the contract.
+"""Findings on a method: whether it keeps the contract of methods.
 
-A method sees stores alone, in processes of its own; then each promise is judged by the cubes that
-it made of them.
+A method gets stores only, in processes of its own. Each promise is checked with the resulting
+cubes.
 """
 
 import json
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from simbg import __version__
 from simbg.io.safe_files import new_file
 from simbg.validation.conformance.checks import CHECKS
 from simbg.validation.conformance.evidence import Evidence
 from simbg.validation.conformance.stores import AXES, VARIANTS, write_variant
+from simbg.validation.methods.candidates import Candidate
+from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.status import Status
 
-__all__ = ["conformance", "judge", "write_findings"]
+__all__ = ["check_attempts", "conformance", "write_findings"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,11 @@ class Finding:
     Parameters
     ----------
     name, about : str
-        Of the check, and its promise.
+        Name of the check, and its promise.
     status : Status or str
-        "ok", "fail" or "note".
-        A note is worth knowing and breaks no promise.
+        "ok", "fail" or "note", which is information and not a failure.
     text : str
+        The outcome in words.
     """
 
     name: str
@@ -38,11 +44,13 @@ class Finding:
     status: Status
     text: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "status", Status(self.status))
 
 
-def conformance(candidate, seed=0, executor=None):
+def conformance(
+    candidate: Candidate, seed: int = 0, executor: Executor | None = None
+) -> list["Finding"]:
     """Run all checks on a method.
 
     Parameters
@@ -50,58 +58,81 @@ def conformance(candidate, seed=0, executor=None):
     candidate : Candidate
         A method or a command.
     seed : int
+        Seed of the stores.
     executor : concurrent.futures.Executor, optional
+        Runs the stores in parallel.
 
     Returns
     -------
     findings : list of Finding
-        Only the first few if the method makes no cube of the plain store.
+        Only the first ones if the method makes no cube of the plain store.
+
+    Raises
+    ------
+    ValueError
+        If the candidate is a folder of files.
     """
     if candidate.kind == "files":
         got = f"the files of {candidate.name}"
-        raise ValueError(f"conformance: got {got}, expected a method or command")
+        raise ValueError(f"conformance: got {got}, expected a method or a command")
     attempts = {"plain": _attempt(candidate, seed, "plain")}
     if not attempts["plain"].reason:
         stores = [*VARIANTS, "again"][1:]
         others = (executor.map if executor else map)(partial(_attempt, candidate, seed), stores)
         attempts |= zip(stores, others, strict=True)
-    return judge(attempts, seed, candidate.kind)
+    return check_attempts(attempts, seed, candidate.kind)
 
 
 def _attempt(candidate, seed, name):
     name = "plain" if name == "again" else name
     with TemporaryDirectory(prefix="simbg-") as folder:
-        return candidate.rebuild(write_variant(folder, seed, name), VARIANTS[name], AXES)
+        return candidate.reconstruct(write_variant(folder, seed, name), VARIANTS[name], AXES)
 
 
-def judge(attempts, seed, kind="method"):
-    """Judge the cubes of a method.
+def check_attempts(attempts: dict[str, Attempt], seed: int, kind: str = "method") -> list[Finding]:
+    """Check the cubes of a method.
 
     Parameters
     ----------
     attempts : dict of str to Attempt
-        For each of the `VARIANTS` and "again", or for some; checks of others are left out.
+        One for each of the `VARIANTS` and "again", or for some. Checks without their attempt are
+        left out.
     seed : int
+        Seed of the stores.
     kind : {"method", "command"}
-        Which files a command opens is not audited.
+        The files that a command opens are not audited.
 
     Returns
     -------
     findings : list of Finding
+        One for each check.
     """
     evidence, failed = Evidence(attempts, seed), bool(attempts["plain"].reason)
     return [
-        Finding(check.name, check.promise, *check(evidence))
+        Finding(check.name, check.promise, Status(status), text)
         for check in CHECKS
         if check.store in attempts
         and not (failed and check.needs)
         and (check.name != "blind" or kind == "method")
+        for status, text in [check(evidence)]
     ]
 
 
-def write_findings(path, method, seed, findings):
-    """Write findings as JSON; an existing file is replaced."""
-    content = {"simbg": __version__, "method": method, "seed": seed}
+def write_findings(path: Path | str, method: str, seed: int, findings: Iterable[Finding]) -> None:
+    """Write findings as JSON, replacing an existing file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    method : str
+        Name of the method.
+    seed : int
+        Seed of the stores.
+    findings : iterable of Finding
+        The outcomes.
+    """
+    content: dict[str, Any] = {"simbg": __version__, "method": method, "seed": seed}
     content["findings"] = [asdict(finding) for finding in findings]
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

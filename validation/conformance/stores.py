@@ -1,13 +1,14 @@
-"""Stores of the conformance suite: the same runs and events, with one thing changed in each.
+"""Stores of the conformance checks: the same runs and events, with one change in each.
 
-The effect of a change on a rebuilt cube is then known, most of it without noise. Smoothing, fits
-and rings of a method are in all of its cubes alike.
+The effect of a change on a cube is then known, in most cases without noise. Effects of smoothing,
+fits and rings of a method are the same in all of its cubes.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -15,6 +16,7 @@ from astropy.table import Table
 from simbg.axes import Axes
 from simbg.io.gadf_writer import GadfWriter
 from simbg.io.region_files import write_regions
+from simbg.observations.exposure import StackedCounts
 from simbg.observations.observation import Events, good_time
 from simbg.simulation.events import simulate_events
 from simbg.simulation.experiment import Experiment
@@ -30,8 +32,8 @@ __all__ = ["AXES", "VARIANTS", "expected_counts", "write_variant"]
 
 # Three different lengths, and pixels of half a degree in both directions.
 AXES = Axes(np.geomspace(0.2, 20, 6), np.linspace(-3, 3, 13), np.linspace(-2.5, 2.5, 11))
-# The peak lies off the centre: no flip and no swap is the same. Half of the events lie within
-# the axes. The rate does not depend on the zenith angle.
+# The maximum is off the centre, so that flips and swaps change the field. Half of the events are
+# inside the axes. The rate does not depend on the zenith angle.
 TRUTH = GaussianTruth(
     index=2.5,
     event_rate=15.0,
@@ -54,15 +56,15 @@ PLAIN = Scenario(
     wobble=0.0,
 )
 plain_runs = lru_cache(maxsize=2)(PLAIN.table)
-# Events added to each run, uniform in energy (TeV), fov_lon and fov_lat (deg). All are in the last
-# energy bin but one; a flip or a swap moves their centre by 1.4 deg or more.
+# Events added to each run, uniform in energy (TeV), fov_lon and fov_lat (deg). All are in the
+# fourth of five energy bins; a flip or a swap moves their centre by 1.4 deg or more.
 N_CLUMP = 200
 CLUMP = (4.0, 6.0), (2.0, 2.5), (-1.5, -0.5)
-# Fractions that remain: of the livetime, of events below a threshold, of all events.
+# Remaining fraction of the livetime, of the events below a threshold, and of all events.
 LIVE, BELOW, FEW = 0.5, 1 / 3, 0.01
-# s between good time intervals; in the long ones the field turns by tens of deg.
+# Time between good time intervals, s. In the long ones the field rotates by tens of deg.
 GAP, LONG_GAP = 120.0, 1500.0
-# A circle at the centre hides pixels wholly. Another lies aside, with a bright source in it.
+# A circle at the centre masks whole pixels. Another one beside it contains a bright source.
 ASIDE = TARGET[0], TARGET[1] + 1.6
 MASKS = circle(*TARGET, 0.8), circle(*ASIDE, 0.7)
 SOURCES = (GammaSource("source", *ASIDE, flux=2e-9, energy_range=(0.2, 100.0)),)
@@ -70,35 +72,35 @@ SOURCES = (GammaSource("source", *ASIDE, flux=2e-9, energy_range=(0.2, 100.0)),)
 
 @dataclass(frozen=True)
 class Variant:
-    """A store, by what differs from the plain one.
+    """A store, defined by its difference from the plain one.
 
     Parameters
     ----------
     prepare : callable
-        Changes the table of runs, in place, before events are drawn.
+        Function that changes the table of runs, in place, before events are drawn.
     change : callable
-        (run, its events, rng) → events in the store.
+        Function of (run, its events, rng) that returns the events of the store.
     live_fraction : float
-        Factor on the livetime that the store states.
+        Factor of the livetime that the store states.
     masked : bool
-        Whether regions are excluded, one with a source in it.
+        Whether regions are excluded, of which one contains a source.
     spoil : callable
-        Changes the files of the store in the end.
+        Function that changes the files of the finished store.
     """
 
-    prepare: Callable = lambda runs: None
-    change: Callable = lambda run, events, rng: events
+    prepare: Callable[[Table], None] = lambda runs: None
+    change: Callable[..., Events] = lambda run, events, rng: events
     live_fraction: float = 1.0
     masked: bool = False
-    spoil: Callable = lambda store: None
+    spoil: Callable[[Path], None] = lambda store: None
 
     @property
-    def regions(self):
+    def regions(self) -> tuple[Any, ...]:
         """Excluded regions."""
         return MASKS if self.masked else ()
 
-    def runs(self, seed):
-        """The table of runs, as events are drawn."""
+    def runs(self, seed: int) -> Table:
+        """The table of runs from which events are drawn."""
         runs = plain_runs(seed).copy()
         self.prepare(runs)
         return runs
@@ -111,12 +113,12 @@ def _open_gaps(runs, gap=GAP):
 
 
 def _raise_threshold(runs):
-    """Every other run has its threshold at the third edge in energy."""
+    """Every other run has its threshold at the third energy edge."""
     runs["SAFE_ENERGY_LO"] = AXES.energy[np.where(runs["OBS_ID"] % 2, 2, 0)]
 
 
 def _fill_gaps(run, events, rng):
-    """As many events again, between the good time intervals."""
+    """The same number of additional events, between the good time intervals."""
     gti = good_time(run)
     first, last = gti[:-1, 1] + 1.0, gti[1:, 0] - 1.0
     gap = rng.integers(len(first), size=len(events))
@@ -124,9 +126,9 @@ def _fill_gaps(run, events, rng):
 
 
 def _add_clump(run, events, rng):
-    columns = [rng.uniform(*ends, N_CLUMP) for ends in CLUMP]
+    energy, lon, lat = (rng.uniform(*ends, N_CLUMP) for ends in CLUMP)
     time = rng.uniform(run["TSTART"], run["TSTOP"], N_CLUMP)
-    return _joined(events, Events(*columns, time))
+    return _joined(events, Events(energy, lon, lat, time))
 
 
 def _thin_below_threshold(run, events, rng):
@@ -139,9 +141,12 @@ def _thin(run, events, rng):
 
 
 def _joined(*parts):
-    columns = ("energy", "fov_lon", "fov_lat", "time")
-    joined = Events(*(np.concatenate([getattr(p, name) for p in parts]) for name in columns))
-    return joined.take(np.argsort(joined.time, kind="stable"))
+    names = "energy", "fov_lon", "fov_lat", "time"
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in names
+    }
+    joined = Events(**columns)
+    return joined.take(np.argsort(np.asarray(joined.time), kind="stable"))
 
 
 def _empty_index(store):
@@ -170,20 +175,22 @@ VARIANTS = {
 }
 
 
-def write_variant(folder, seed, name):
+def write_variant(folder: Path | str, seed: int, name: str) -> Path:
     """Write a store.
 
     Parameters
     ----------
     folder : path-like
-        The store becomes a folder of its own there.
+        Gets the store as a new folder.
     seed : int
+        Seed of the runs and events.
     name : str
         One of `VARIANTS`.
 
     Returns
     -------
     store : Path
+        Folder of the store.
     """
     variant, store = VARIANTS[name], Path(folder) / name.replace(" ", "-")
     store.mkdir()
@@ -204,12 +211,22 @@ def write_variant(folder, seed, name):
 
 
 @lru_cache(maxsize=16)
-def expected_counts(seed, axes, name="plain"):
-    """Exact expectation of the background of a store, outside of its regions.
+def expected_counts(seed: int, axes: Axes, name: str = "plain") -> StackedCounts:
+    """Exact expectation of the background of a store, outside its excluded regions.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the runs.
+    axes : Axes
+        Bins of the expectation.
+    name : str
+        One of `VARIANTS`.
 
     Returns
     -------
     stack : StackedCounts
+        Counts and exposure.
     """
     scenario = replace(PLAIN, regions=VARIANTS[name].regions)
     return Experiment(scenario, VARIANTS[name].runs(seed), seed).expected(axes)

@@ -1,3 +1,3 @@
-"""Models of real runs, tested on runs that they have not seen."""
+"""Cross-validation: models of real runs, tested with runs from which they were not made."""
 
 __all__ = []

@@ -1,13 +1,16 @@
-"""Models of real runs, held against runs that they have not seen: cross-validation by run.
+"""Cross-validation of models of real runs, by run.
 
-Where there is no truth, runs without a source are the judge: a model made of other
-runs predicts their counts, and deviance and significances say how well.
+The truth of real data is not known. Therefore a model made of other runs predicts the counts of
+runs without a known source. The deviance and the significances measure the agreement.
 """
 
 import json
 import logging
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from simbg.axes import Axes
 from simbg.io.safe_files import new_directory
 from simbg.models.known_sources import known_sources
 from simbg.models.runs import open_store, runs_of
+from simbg.models.selection import Selection
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
@@ -24,20 +28,20 @@ __all__ = ["FILES", "cross_validate"]
 
 log = logging.getLogger(__name__)
 
-# Bins in which a run of 10,000 events has some counts: pixels of a quarter of a degree.
+# Pixels of 0.25 deg, in which a run of 10,000 events has some counts.
 AXES = Axes(np.geomspace(0.1, 100, 13), np.linspace(-2.5, 2.5, 21), np.linspace(-2.5, 2.5, 21))
 N_FOLDS = 5
-# A width of the significances that passes for 1: pixels then scatter by a third more than Poisson
-# at most, run by run. That of few pixels is not known as well: three standard errors are added.
+# Accepted deviation of the width of the significances from 1, to which three standard errors are
+# added. It is an additional scatter of the pixels of a run by 1/3 of Poisson's.
 WIDTH_MARGIN, SIGMAS = 0.05, 3.0
 FILES = (r"crossval\.(json|md|png)",)
 TABLE = """\
 | {store}, {method}, {n_folds} folds by run | |
 |---|---|
-| runs in the models / held out | {n_runs} / {n_held_out} |
-| runs skipped, as they could not be read | {n_skipped} |
-| source-free runs without events or a model | {n_left_out} |
-| events held out | {n_events} |
+| runs in the models / held-out runs | {n_runs} / {n_held_out} |
+| skipped runs, which could not be read | {n_skipped} |
+| source-free runs without events or prediction | {n_left_out} |
+| events of held-out runs | {n_events} |
 | norm: mean | {norm_mean:.3f} |
 | norm: scatter (Poisson, intrinsic) | {norm_scatter:.3f} ({norm_scatter_poisson:.3f}, \
 {norm_scatter_intrinsic:.3f}) |
@@ -46,24 +50,40 @@ TABLE = """\
 | significance of {n_pixels} pixels: mean, width | {significance_mean:+.3f}, \
 {significance_width:.3f} |
 
-predicted and observed counts {verdict}, at the norm of each run: the significances of held-out \
-pixels have a width of {significance_width:.3f}, expected 1 to {margin:.1%}"""
+predicted and observed counts {verdict}, with a norm for each run: the significances of held-out \
+pixels have a width of {significance_width:.3f}, expected 1 ± {margin:.1%}"""
 
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """All held-out runs, and what they say together."""
+    """All held-out runs and their summary.
+
+    Parameters
+    ----------
+    store : str
+        Path of the store.
+    method : str
+        Name of the method.
+    runs : tuple of HeldOut
+        The held-out runs.
+    n_runs : int
+        Number of runs in the models.
+    n_skipped : int
+        Number of runs that could not be read.
+    left_out : tuple of int
+        OBS_ID of source-free runs without events or prediction.
+    """
 
     store: str
     method: str
     runs: tuple[HeldOut, ...]
     n_runs: int
     n_skipped: int = 0
-    left_out: tuple[int, ...] = ()  # source-free runs without events, or without a model
+    left_out: tuple[int, ...] = ()
 
     @cached_property
-    def summary(self):
-        """Numbers of the whole: plain floats."""
+    def summary(self) -> dict[str, Any]:
+        """Numbers of all runs, as plain values."""
         norm, error, image, spectrum = (
             np.array([getattr(run, name) for run in self.runs])
             for name in ("norm", "norm_error", "image_z", "spectrum_z")
@@ -91,24 +111,32 @@ class CrossValidation:
         return {k: v if k.startswith("n_") else float(v) for k, v in numbers.items()}
 
     @property
-    def agree(self):
-        """Whether significances of held-out runs are as wide as a normal, to `margin`."""
+    def agree(self) -> bool:
+        """Whether the width of the significances of held-out runs is 1 within `margin`."""
         return abs(self.summary["significance_width"] - 1) <= self.margin
 
     @property
-    def margin(self):
-        """5 %, and three standard errors of the width."""
+    def margin(self) -> float:
+        """5 % and three standard errors of the width."""
         return WIDTH_MARGIN + SIGMAS / np.sqrt(2 * max(self.summary["n_pixels"], 1))
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The table, in Markdown."""
-        about = {"store": self.store, "method": self.method, "n_folds": N_FOLDS}
+        names = {"store": self.store, "method": self.method, "n_folds": N_FOLDS}
         verdict = "agree" if self.agree else "differ"
-        return TABLE.format(**self.summary, **about, verdict=verdict, margin=self.margin)
+        return TABLE.format(**self.summary, **names, verdict=verdict, margin=self.margin)
 
-    def write(self, out, picture=None):
-        """Write the table, the numbers of each run and a figure, a PNG if any, into a folder."""
+    def write(self, out: Path | str, picture: bytes | None = None) -> None:
+        """Write the table, the numbers of each run and a figure.
+
+        Parameters
+        ----------
+        out : path-like
+            Folder, whose earlier files are replaced.
+        picture : bytes, optional
+            The figure as PNG.
+        """
         runs = [{k: v for k, v in asdict(r).items() if k != "significances"} for r in self.runs]
         record = {"method": self.method, "summary": self.summary, "runs": runs}
         with new_directory(out, True, FILES) as folder:
@@ -122,25 +150,38 @@ def _width(values):
     return values.std(ddof=1) if values.size > 1 else np.nan
 
 
-def cross_validate(store, selection, method="histogram", executor=None):
-    """Make models of four fifths of the runs, in turn, and predict the source-free others.
+def cross_validate(
+    store: Path | str,
+    selection: Selection,
+    method: str = "histogram",
+    executor: Executor | None = None,
+) -> CrossValidation:
+    """Make models of four fifths of the runs in turn, and predict the other source-free runs.
 
-    The model of a run is the method's own, or interpolated between zenith groups of the selection.
-    Runs near known sources take part in the models only, with regions masked if the selection
-    says so.
+    The model of a run is that of the method, or interpolated between zenith groups of the
+    selection. Runs near known sources are used for the models only, with the masks of the
+    selection.
 
     Parameters
     ----------
     store : path-like
         A GADF store.
     selection : Selection
+        The runs, groups and masks.
     method : str
+        Name of the method.
     executor : concurrent.futures.Executor, optional
+        Runs folds in parallel.
 
     Returns
     -------
     result : CrossValidation
         The same for any executor.
+
+    Raises
+    ------
+    ValueError
+        If the store has too few runs, or no source-free run with events and a prediction.
     """
     runs = runs_of(open_store(store), selection)
     observations = [runs.observations[i] for i in np.flatnonzero(runs.group_id >= 0)]
@@ -150,26 +191,28 @@ def cross_validate(store, selection, method="histogram", executor=None):
     far = sources.near([run.ra for run in observations], [run.dec for run in observations]) < 0
     free = {observations[i].obs_id for i in np.flatnonzero(far)}
     if not free:
-        raise ValueError(f"{store}: got no run far from known sources, expected 1 to hold out")
+        raise ValueError(f"{store}: got no run far from known sources, expected at least 1")
     job = partial(_fold, observations, free, find_method(method), runs.groups)
     folds = (executor.map if executor else map)(job, range(N_FOLDS))
-    judged = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
-    left_out = tuple(sorted(free - {run.obs_id for run in judged}))
+    held_out = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
+    left_out = tuple(sorted(free - {run.obs_id for run in held_out}))
     for obs_id in left_out:
-        log.warning("run %d is not judged: it has no events, or nothing is predicted", obs_id)
-    if not judged:
-        raise ValueError(f"{store}: got no source-free run with events and a model, expected 1")
-    about = len(observations), runs.n_skipped, left_out
-    return CrossValidation(str(store), method, tuple(judged), *about)
+        log.warning("run %d is not used: it has no events, or no predicted counts", obs_id)
+    if not held_out:
+        raise ValueError(
+            f"{store}: got no source-free run with events and a model, expected at least 1"
+        )
+    numbers = len(observations), runs.n_skipped, left_out
+    return CrossValidation(str(store), method, tuple(held_out), *numbers)
 
 
 def _fold(observations, free, method, groups, fold):
-    """Source-free runs of one fold against models of the other folds."""
-    # Neighbours in zenith go to different folds, so that each fold has the whole range.
-    held = sorted(observations, key=lambda run: run.alt)[fold::N_FOLDS]
-    ids = {run.obs_id for run in held}
+    """Source-free runs of one fold, with the models of the other folds."""
+    # Runs of similar zenith angles are in different folds, so that each fold has the whole range.
+    fold_runs = sorted(observations, key=lambda run: run.alt)[fold::N_FOLDS]
+    ids = {run.obs_id for run in fold_runs}
     models = fit_runs(method, [run for run in observations if run.obs_id not in ids], AXES, groups)
-    tested = [run for run in held if run.obs_id in free]
+    tested = [run for run in fold_runs if run.obs_id in free]
     cubes = (check_cube(models.at(run), AXES).per("livetime") for run in tested)
-    judged = (hold_out(cube, run, fold) for cube, run in zip(cubes, tested, strict=True))
-    return [run for run in judged if run is not None]
+    held_out = (hold_out(cube, run, fold) for cube, run in zip(cubes, tested, strict=True))
+    return [run for run in held_out if run is not None]

@@ -1,6 +1,7 @@
-"""An empty field: whether pixels of runs that a cube has not seen scatter as they should."""
+"""An empty field: the scatter of pixels of runs from which a cube was not made."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,12 +11,25 @@ from simbg.validation.cross_validation.held_out import hold_out
 
 __all__ = ["significance_width"]
 
-# It is seen by so many runs of another replicate, in pixels of about this size.
+# Number of runs of another replicate, and size of the pixels, deg.
 N_RUNS, PIXEL = 20, 0.65
 
 
-def significance_width(experiment, cube):
-    """Width of the significances of held-out runs, if the field is empty, and its error."""
+def significance_width(experiment: Any, cube: BackgroundCube) -> dict[str, float]:
+    """Width of the significances of held-out runs, if the field is empty.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Gives the runs; its events are independent of the cube.
+    cube : BackgroundCube
+        The model.
+
+    Returns
+    -------
+    values : dict of str to float
+        The width and its error; empty if the scenario ignores an effect or has too few counts.
+    """
     if experiment.scenario.ignored:
         return {}
     runs = experiment.observations()[:N_RUNS]
@@ -29,7 +43,7 @@ def significance_width(experiment, cube):
 
 
 def _coarse(cube):
-    """The cube over larger pixels: means of what is known, weighted with solid angle."""
+    """The cube in larger pixels: means weighted with solid angle, without unknown bins."""
     axes, field = cube.axes, (cube.axes.fov_lon, cube.axes.fov_lat)
     steps = (max(1, round(PIXEL / np.diff(edges).mean())) for edges in field)
     first = [np.arange(0, edges.size - 1, step) for edges, step in zip(field, steps, strict=True)]
@@ -38,8 +52,8 @@ def _coarse(cube):
     rate = _summed(np.where(known, cube.rate, 0.0) * weight, first)
     weight = _summed(weight, first)
     rate = np.divide(rate, weight, out=np.full(rate.shape, np.nan), where=weight > 0)
-    new = [np.append(edges[i], edges[-1]) for edges, i in zip(field, first, strict=True)]
-    return BackgroundCube(Axes(axes.energy, *new), rate)
+    lon, lat = (np.append(edges[i], edges[-1]) for edges, i in zip(field, first, strict=True))
+    return BackgroundCube(Axes(axes.energy, lon, lat), rate)
 
 
 def _summed(values, first):

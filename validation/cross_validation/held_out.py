@@ -1,36 +1,39 @@
-"""One run against a model that has not seen it: norm, deviances and significances."""
+"""One held-out run and its prediction: norm, deviances and significances."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import special
 
+from simbg.cube import BackgroundCube
 from simbg.models.run_norm import run_counts
+from simbg.observations.observation import Observation
 from simbg.validation.metrics.poisson import deviance, deviance_moments
 
 __all__ = []
 
-# Significances are about normal in pixels that expect this many counts or more.
-LEAST = 5.0
+# Least expected counts of a pixel, for nearly normal significances.
+MIN_COUNTS = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """One run against a model that has not seen it.
+    """A run compared with a model that was not made from it.
 
     Parameters
     ----------
     obs_id, fold : int
+        OBS_ID of the run, and number of the fold.
     zenith : float
-        deg
+        Zenith angle, deg.
     n_events, predicted : float
-        Counted, and predicted before the norm of the run.
+        Observed events, and events predicted without a norm of the run.
     norm, norm_error : float
-        Their ratio, and its error from the counts alone.
+        Ratio of both, and its error from the counts only.
     image_z, spectrum_z : float
-        Standardised deviance of the image and of the spectrum after the norm.
-    significances : ndarray
-        Of the image's pixels with 5 expected counts or more, after the norm.
+        Standardised deviance of the image and of the spectrum, with the norm.
+    significances : ndarray, shape (n_pixels,)
+        Significances of the pixels with 5 expected counts or more, with the norm.
     """
 
     obs_id: int
@@ -45,20 +48,22 @@ class HeldOut:
     significances: np.ndarray = field(repr=False)
 
 
-def hold_out(cube, observation, fold=0):
-    """Hold a run against a model.
+def hold_out(cube: BackgroundCube, observation: Observation, fold: int = 0) -> HeldOut | None:
+    """Compare a run with a model.
 
     Parameters
     ----------
     cube : BackgroundCube
-        Per livetime.
+        The model, per livetime.
     observation : Observation
+        A run that was not used for the model.
     fold : int
+        Number of its fold.
 
     Returns
     -------
     held_out : HeldOut or None
-        None for a run without events, or of which nothing is predicted.
+        None if the run has no events or no predicted counts.
     """
     counts, predicted, variance = run_counts(cube, observation)
     n, total = int(counts.sum()), float(predicted.sum())
@@ -69,13 +74,28 @@ def hold_out(cube, observation, fold=0):
         [values.sum(axis=axis) for values in (counts, norm * predicted, norm**2 * variance)]
         for axis in (0, (1, 2))
     )
-    numbers = n, total, norm, np.sqrt(n) / total, _deviance_z(*image), _deviance_z(*spectrum)
-    significances = _significances(*image, np.random.default_rng(observation.obs_id))
-    return HeldOut(observation.obs_id, fold, 90 - observation.alt, *numbers, significances)
+    errors = float(np.sqrt(n) / total), _deviance_z(*image), _deviance_z(*spectrum)
+    rng = np.random.default_rng(observation.obs_id)
+    return HeldOut(
+        observation.obs_id,
+        fold,
+        90 - observation.alt,
+        n,
+        total,
+        norm,
+        *errors,
+        _significances(rng, *image),
+    )
 
 
 def _deviance_z(counts, expected, variance):
-    """Standardised deviance; a model's own variance adds to that of the counts."""
+    """Standardised deviance of counts from a model with its own variance.
+
+    Notes
+    -----
+    With the variance v of the model, the mean of the deviance of a bin is multiplied by 1 + v/λ,
+    and its variance by (1 + v/λ)².
+    """
     used = expected > 0
     counts, expected, variance = counts[used], expected[used], variance[used]
     mean, spread = deviance_moments(expected)
@@ -84,13 +104,15 @@ def _deviance_z(counts, expected, variance):
     return float(excess / np.sqrt((spread * more**2).sum()))
 
 
-def _significances(counts, expected, variance, rng):
-    """Deviations of pixels as those of a normal, in units of the counts' and the model's scatter.
+def _significances(rng, counts, expected, variance):
+    """Significances of pixels, with the variance of the counts and of the model.
 
-    Counts are discrete: uniform in the probability of each, which makes a Poisson number of any
-    mean a normal.
+    Notes
+    -----
+    Φ⁻¹(U) / √(1 + v/λ), with the randomised probability U = F(n − 1) + u P(n) of the counts n,
+    where u is uniform. For a right model it is normal at any number of counts.
     """
-    used = expected >= LEAST
+    used = expected >= MIN_COUNTS
     counts, expected, variance = counts[used], expected[used], variance[used]
     below = np.where(counts > 0, special.pdtr(np.maximum(counts - 1, 0), expected), 0.0)
     probability = below + rng.random(counts.size) * (special.pdtr(counts, expected) - below)

@@ -1,16 +1,20 @@
-"""Images of energy slices of cubes: which energies, on which scale, with which colour bar."""
+"""Images of energy bins of cubes, with their scales and colour bars."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from simbg.axes import Axes
 from simbg.validation.figures import style
 
 __all__ = []
 
-# Inches from an image to the next in its row, past its colour bar, and to the row above.
+# Distance of two images in a row with a colour bar between them, and of two rows, inches.
 WIDE, GAP = 1.28, 0.4
 
 
@@ -21,22 +25,23 @@ class Panel:
     Parameters
     ----------
     values : ndarray, shape (n_fov_lon, n_fov_lat)
-        NaN where there is nothing to show, which is grey.
+        The image; NaN is shown in grey.
     title : str
+        Title above the image.
     scale : dict
-        Of colours, as `matplotlib.axes.Axes.imshow` has it.
+        Options of `matplotlib.axes.Axes.imshow` for the colours.
     label : str
-        Of the colour bar; no bar without it.
+        Label of the colour bar; without it there is no bar.
     """
 
     values: np.ndarray
     title: str
-    scale: dict
+    scale: dict[str, Any]
     label: str = style.RATE
 
 
-def rate_panels(a, b, names):
-    """Images of two rates on one logarithmic scale, over three decades at most."""
+def rate_panels(a: np.ndarray, b: np.ndarray, names: Sequence[str]) -> tuple[Panel, Panel]:
+    """Images of two rates on a common logarithmic scale of at most three decades."""
     a, b = (np.where(image > 0, image, np.nan) for image in (a, b))
     filled = np.concatenate([image[np.isfinite(image)] for image in (a, b)])
     top = filled.max() if filled.size else 1.0
@@ -45,105 +50,108 @@ def rate_panels(a, b, names):
     return Panel(a, names[0], scale, ""), Panel(b, names[1], scale)
 
 
-def residual_panel(values, limit, names):
-    """Relative residuals between red above zero and blue below."""
+def residual_panel(values: np.ndarray, limit: float, names: Sequence[str]) -> Panel:
+    """Image of relative residuals, red if positive and blue if negative."""
     label = f"{names[1]} / {names[0]} − 1"
     return Panel(values, "residual", {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r"}, label)
 
 
-def pull_panel(values):
-    """Residuals in standard errors."""
+def pull_panel(values: np.ndarray) -> Panel:
+    """Image of residuals in standard errors."""
     return Panel(values, "pull", {"vmin": -4.0, "vmax": 4.0, "cmap": "RdBu_r"}, "pull / σ")
 
 
-def residual_limit(values):
-    """Common range of some images of relative residuals: 95 % of the pixels, at most 1."""
-    sizes = np.abs(np.concatenate([image[np.isfinite(image)] for image in values] or [[]]))
+def residual_limit(values: Sequence[np.ndarray]) -> float:
+    """Common range of images of relative residuals: that of 95 % of the pixels, at most 1."""
+    sizes = np.abs(np.concatenate([np.empty(0), *(image[np.isfinite(image)] for image in values)]))
     return float(np.clip(np.percentile(sizes, 95), 1e-3, 1.0)) if sizes.size else 1.0
 
 
-def spread_bins(filled, number):
-    """Numbers of at most so many energy bins, evenly spread over the filled ones, no ends."""
+def spread_bins(filled: np.ndarray, number: int) -> np.ndarray:
+    """At most ``number`` energy bins, evenly spread over the filled ones, without both ends."""
     filled = np.flatnonzero(filled)
     if not filled.size:
         return np.array([0])
-    places = np.linspace(0, filled.size - 1, number + 2)[1:-1]
-    return filled[np.unique(np.round(places).astype(int))]
+    indices = np.linspace(0, filled.size - 1, number + 2)[1:-1]
+    return filled[np.unique(np.round(indices).astype(int))]
 
 
-def nearest_bins(axes, filled, energies):
-    """Numbers of the filled energy bins nearest to some energies in TeV; each once."""
+def nearest_bins(axes: Axes, filled: np.ndarray, energies: Iterable[float]) -> list[int]:
+    """The filled energy bins that are nearest to some energies (TeV), without repetitions."""
     filled = np.flatnonzero(filled)
     centers = np.log(axes.energy_center[filled])
-    found = [filled[np.abs(centers - np.log(e)).argmin()] for e in energies if filled.size]
-    return list(dict.fromkeys(int(k) for k in found))
+    nearest = [filled[np.abs(centers - np.log(e)).argmin()] for e in energies if filled.size]
+    return list(dict.fromkeys(int(k) for k in nearest))
 
 
-def span_text(axes, k):
-    """The edges of an energy bin."""
+def span_text(axes: Axes, k: int) -> str:
+    """The edges of an energy bin, in words."""
     return "{:.3g} to {:.3g} TeV".format(*axes.energy[k : k + 2])
 
 
-def draw_rows(figure, axes, rows, bottom, size):
-    """Images with their colour bars, a row an energy.
+def draw_rows(
+    figure: Figure, axes: Axes, rows: Mapping[str, Sequence[Panel]], bottom: float, size: float
+) -> None:
+    """Draw images with their colour bars, one row for each energy.
 
     Parameters
     ----------
     figure : Figure
+        Gets the images.
     axes : Axes
-        Of the cubes.
-    rows : dict of str to sequence of Panel
-        The highest first, by the text to their left.
+        Axes of the cubes.
+    rows : mapping of str to sequence of Panel
+        Images by the text to their left, the highest row first.
     bottom, size : float
-        Inches: of the lowest row, and of each image.
+        Bottom of the lowest row, and size of each image, inches.
     """
-    for level, (name, panels) in enumerate(reversed(rows.items())):
+    for level, (name, panels) in enumerate(reversed(list(rows.items()))):
         left = 0.7
         for number, panel in enumerate(panels):
             box = left, bottom + level * (size + GAP), size, size
-            place = _draw_panel(figure, axes, panel, box)
-            place.tick_params(labelbottom=level == 0, labelleft=number == 0)
+            panel_axes = _draw_panel(figure, axes, panel, box)
+            panel_axes.tick_params(labelbottom=level == 0, labelleft=number == 0)
             if level == 0:
-                place.set_xlabel("fov_lon / deg")
+                panel_axes.set_xlabel("fov_lon / deg")
             if number == 0:
-                place.set_ylabel(f"{name}\nfov_lat / deg".strip())
+                panel_axes.set_ylabel(f"{name}\nfov_lat / deg".strip())
             if level == len(rows) - 1:
-                place.set_title(panel.title)
+                panel_axes.set_title(panel.title)
             left += size + (WIDE if panel.label else 0.2)
 
 
 def _draw_panel(figure, axes, panel, box):
-    place = style.add_axes(figure, *box)
-    place.set_facecolor("#8885")
-    place.spines[["top", "right"]].set_visible(True)
-    mesh = _draw_image(place, axes, panel)
-    for axis in (place.xaxis, place.yaxis):
+    panel_axes = style.add_axes(figure, *box)
+    panel_axes.set_facecolor("#8885")
+    panel_axes.spines[["top", "right"]].set_visible(True)
+    mesh = _draw_image(panel_axes, axes, panel)
+    for axis in (panel_axes.xaxis, panel_axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 5, 10]))
     if panel.label:
         left, bottom, width, height = box
         bar = style.add_axes(figure, left + width + 0.08, bottom, 0.1, height)
         _draw_bar(bar, mesh, panel)
-    return place
+    return panel_axes
 
 
-def _draw_image(place, axes, panel):
+def _draw_image(panel_axes, axes, panel):
     lon, lat = axes.fov_lon, axes.fov_lat
     if all(np.allclose(np.diff(edges), edges[1] - edges[0]) for edges in (lon, lat)):
         extent = lon[0], lon[-1], lat[0], lat[-1]
         more = {"origin": "lower", "interpolation": "none", "extent": extent, "aspect": "auto"}
-        return place.imshow(panel.values.T, **more, **panel.scale)
-    return place.pcolormesh(lon, lat, panel.values.T, rasterized=True, **panel.scale)
+        return panel_axes.imshow(panel.values.T, **more, **panel.scale)
+    return panel_axes.pcolormesh(lon, lat, panel.values.T, rasterized=True, **panel.scale)
 
 
-def _draw_bar(place, mesh, panel):
+def _draw_bar(bar_axes, mesh, panel):
     rates = panel.label == style.RATE
-    more = {} if rates else {"extend": "both", "extendfrac": 0.04}
-    bar = place.figure.colorbar(mesh, cax=place, label=panel.label, **more)
+    more: dict[str, Any] = {} if rates else {"extend": "both", "extendfrac": 0.04}
+    bar = bar_axes.figure.colorbar(mesh, cax=bar_axes, label=panel.label, **more)
     if rates:
         wide = "norm" in panel.scale and mesh.norm.vmax > 10 * mesh.norm.vmin
         bar.locator = LogLocator(subs=(1, 3)) if wide else MaxNLocator(4)
         bar.formatter = style.number_text
         bar.update_ticks()
         bar.minorticks_off()
-    # As an image: in an SVG its 256 colours are as many rectangles.
+    # As an image; otherwise an SVG holds a rectangle for each of its 256 colours.
     bar.solids.set_rasterized(True)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
 from simbg.io.safe_files import new_file
 from simbg.validation.figures import curves, images, style
@@ -11,43 +13,54 @@ from simbg.validation.figures import curves, images, style
 __all__ = ["cube_figure", "plot_file"]
 
 
-def plot_file(path, out=None, overwrite=False):
-    """Draw a background file of any kind.
+def plot_file(path: Path | str, out: Path | str | None = None, overwrite: bool = False) -> Path:
+    """Draw a background file of any format.
 
     Parameters
     ----------
     path : path-like
-        What `simbg.io.cubes.read_model` reads: BKG_3D, BKG_2D, 2015's table or image.
+        A file that `simbg.io.cubes.read_model` reads: BKG_3D, BKG_2D, or table or image of 2015.
     out : path-like, optional
-        PNG or PDF, by its ending; default: a PNG in the working directory, named as the file.
+        A PNG or PDF, by its ending; by default a PNG in the working directory, with the name of
+        the file.
     overwrite : bool
+        Whether an existing file is replaced.
 
     Returns
     -------
     out : Path
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If ``out`` has another ending.
     """
-    path = Path(path)
-    out = Path(path.name.removesuffix(".gz")).with_suffix(".png") if out is None else Path(out)
-    if (kind := out.suffix.lower()) not in (".png", ".pdf"):
-        raise ValueError(f"{out}: got a name in {out.suffix!r}, expected .png or .pdf")
-    figure = cube_figure(read_model(path), path.name)
-    with new_file(out, overwrite) as temporary:
+    name = Path(path).name
+    picture = Path(name.removesuffix(".gz")).with_suffix(".png") if out is None else Path(out)
+    if (kind := picture.suffix.lower()) not in (".png", ".pdf"):
+        raise ValueError(f"{picture}: got the ending {picture.suffix!r}, expected .png or .pdf")
+    figure = cube_figure(read_model(path), name)
+    with new_file(picture, overwrite) as temporary:
         temporary.write_bytes(style.encode(figure, kind[1:]))
-    return out
+    return picture
 
 
 @style.styled
-def cube_figure(cube, title=""):
-    """Images at up to four energies, spectra at three places, radial profiles of the images.
+def cube_figure(cube: BackgroundCube, title: str = "") -> Figure:
+    """Images at up to four energies, spectra at three positions, radial profiles of the images.
 
     Parameters
     ----------
     cube : BackgroundCube
+        The cube.
     title : str
+        Title of the figure.
 
     Returns
     -------
     figure : Figure
+        Outside pyplot.
     """
     figure = style.new_figure(13.8, 7.2, f"{title}\n{_describe(cube)}".strip())
     bins = {images.span_text(cube.axes, k): k for k in images.spread_bins(cube.spectrum > 0, 4)}
@@ -66,17 +79,17 @@ def _describe(cube):
 
 
 def _scale(image):
-    """From zero, or from the lowest rate if that is negative."""
+    """A scale from zero, or from the lowest rate if that is negative."""
     finite = image[np.isfinite(image)]
     low, top = finite.min(initial=0.0), finite.max(initial=0.0)
     return {"vmin": low, "vmax": top if top > low else 1.0, "cmap": "viridis"}
 
 
 def _draw_spectra(axes, cube):
-    places = [_inside(cube.axes, place) for place in curves.PLACES]
-    masks = [curves.circle(cube.axes, place) for place in places]
+    positions = [_inside(cube.axes, position) for position in curves.POSITIONS]
+    masks = [curves.circle(cube.axes, position) for position in positions]
     rate, error = curves.mean_rate(cube, np.array([*masks, np.full(cube.axes.shape[1:], True)]))
-    for number, name in enumerate([*map(curves.circle_text, places), "whole field"]):
+    for number, name in enumerate([*map(curves.circle_text, positions), "whole field"]):
         _draw(axes, curves.Curve(cube.axes.energy, rate[:, number], error[:, number]), number, name)
     style.set_log(axes, "x", plain=True)
     curves.set_rates(axes, rate)
@@ -84,9 +97,9 @@ def _draw_spectra(axes, cube):
     axes.set_title("spectra")
 
 
-def _inside(axes, place):
-    """A place, or half-way to the corner of a field that does not reach it."""
-    pairs = zip(place, (axes.fov_lon, axes.fov_lat), strict=True)
+def _inside(axes, position):
+    """The position, or half of the distance to the corner of a field that does not reach it."""
+    pairs = zip(position, (axes.fov_lon, axes.fov_lat), strict=True)
     return [x if edges[0] <= x < edges[-1] else edges[-1] / 2 for x, edges in pairs]
 
 
@@ -103,7 +116,7 @@ def _draw_profiles(axes, cube, bins):
 
 
 def _draw(axes, curve, number, name):
-    """Averages over bins: a step over each and a point in the middle, with its error."""
+    """Averages over bins: a step over each bin, and a point with its error in the middle."""
     steps, color = np.where(curve.shown, curve.rate, np.nan), style.look(number)["color"]
     axes.stairs(steps, curve.edges, baseline=None, color=color, lw=0.8)
     curves.draw_points(axes, curve, number, name)

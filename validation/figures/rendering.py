@@ -1,14 +1,17 @@
-"""All figures of a run, drawn side by side on all cores, and their files."""
+"""All figures of a run, drawn in parallel, and their files."""
 
 import re
 import tomllib
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from operator import call
 from pathlib import Path
+from typing import Any
 
 from simbg.io.safe_files import new_directory, new_file
-from simbg.validation.figures.curves import PLACES
+from simbg.validation.figures.curves import POSITIONS
 from simbg.validation.figures.scenario import map_figures, scenario_figures
 from simbg.validation.figures.style import Picture, encode, make_picture
 from simbg.validation.figures.suite import convergence_figure, response_figure, self_check_figure
@@ -17,68 +20,72 @@ from simbg.validation.metrics.status import Status
 
 __all__ = ["Pictures", "draw_self_check", "render", "slug", "write_pictures"]
 
-# 2015's scenario: its power laws are drawn, and its picture stands in the README.
+# The scenario of 2015, with power laws, and with the example of the README.
 EDITION_2015 = "seed-2015"
-# Scenarios of which images of every method are shown.
+# Scenarios with images of every method.
 ALL_SHOWN = (EDITION_2015, "realistic")
-# Of each figure: alternative text and caption.
+# Alternative text and caption of each figure.
 TEXTS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
 WORDS = TEXTS.pop("words")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Figures by where they stand in the report.
+    """Figures by their position in the report.
 
     Parameters
     ----------
     scenarios : dict of str to list of Picture
+        Figures of each scenario.
     maps : dict of tuple of str to Picture
-        By scenario and method.
+        Images, by scenario and method.
     response : Picture or None
+        Figure of the exclusion response.
     example : bytes or None
-        The README's, as PNG.
+        The figure of the README, as PNG.
     """
 
-    scenarios: dict
-    maps: dict
+    scenarios: dict[str, list[Picture]]
+    maps: dict[tuple[str, str], Picture]
     response: Picture | None = None
     example: bytes | None = None
 
     @property
-    def all(self):
-        """All of them, in the order of the page."""
+    def all(self) -> list[Picture]:
+        """All figures, in the order of the page."""
         drawn = [picture for pictures in self.scenarios.values() for picture in pictures]
         return [*drawn, *self.maps.values(), *filter(None, [self.response])]
 
 
-def render(suite, executor=None):
+def render(suite: Any, executor: Executor | None = None) -> Pictures:
     """Draw all figures of a run.
 
     Parameters
     ----------
     suite : Suite
+        The run.
     executor : concurrent.futures.Executor, optional
+        Draws figures in parallel.
 
     Returns
     -------
     pictures : Pictures
         The same bytes for any executor.
     """
-    jobs, rest = {}, {}
+    jobs: dict[str, Callable[[], Any]] = {}
+    rest: dict[str, Callable[[], Any]] = {}
     for name, scenario in suite.scenarios.items():
         outcomes = [outcome for outcome in suite.outcomes if outcome.scenario.name == name]
         pairs = {outcome.method: outcome.cubes for outcome in outcomes if outcome.cubes is not None}
         if pairs:
-            # What goes to another process is what is drawn, and no more.
+            # Only what is drawn is sent to the other process.
             failed = {o.method for o in outcomes if any(r.status == Status.FAIL for r in o.results)}
             every = name in ALL_SHOWN
             shown = [m for n, m in enumerate(pairs) if every or n == 0 or m in failed]
             curves = [outcome.convergence for outcome in outcomes if outcome.convergence]
             jobs[name] = partial(_draw_scenario, name, scenario.title, pairs, shown, curves)
     if suite.response is not None:
-        about = (suite.response,)
-        rest["response"] = partial(_draw, response_figure, about, "exclusion-response")
+        rest["response"] = partial(_draw, response_figure, (suite.response,), "exclusion-response")
     # Scenarios first, since they take longest.
     done = list((executor.map if executor else map)(call, [*jobs.values(), *rest.values()]))
     pictures, maps, examples = zip(*done[: len(jobs)], strict=True) if jobs else ((), (), ())
@@ -90,15 +97,23 @@ def render(suite, executor=None):
     )
 
 
-def draw_self_check(check):
-    """The picture of a `SelfCheck`."""
-    # The tests of clean runs are that of the number of alarms, and one for each metric.
-    about = check.detections, list(check.clean.tests)[1:]
-    return _draw(self_check_figure, about, "self-check")
+def draw_self_check(check: Any) -> Picture:
+    """The figure of a self-check."""
+    # The first test is that of the number of alarms; the others are those of the metrics.
+    arguments = check.detections, list(check.clean.tests)[1:]
+    return _draw(self_check_figure, arguments, "self-check")
 
 
-def write_pictures(folder, pictures):
-    """Replace ``figures``, each as PNG and PDF, and the README's picture where it was drawn."""
+def write_pictures(folder: Path, pictures: Pictures) -> None:
+    """Replace the folder ``figures``, with PNG and PDF of each, and the example if it was drawn.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the report.
+    pictures : Pictures
+        The figures.
+    """
     with new_directory(folder / "figures", True, (r"[^/]+\.(png|pdf)",)) as new:
         for picture in pictures.all:
             (new / f"{picture.name}.png").write_bytes(picture.png)
@@ -108,8 +123,8 @@ def write_pictures(folder, pictures):
             temporary.write_bytes(pictures.example)
 
 
-def slug(*names):
-    """Names as part of an address or of a file's name; what differs stays different."""
+def slug(*names: str) -> str:
+    """Names as part of an address or a file name; different names stay different."""
     odd = r"[^A-Za-z0-9_.-]|(?<=-)-|^[-.]|-$"
     return "--".join(re.sub(odd, lambda match: f"~{ord(match[0]):x}~", name) for name in names)
 
@@ -119,7 +134,7 @@ def _draw(function, arguments, name):
 
 
 def _draw_scenario(name, title, pairs, shown, curves):
-    """Pictures of a scenario, images by method, and the README's picture."""
+    """Figures of a scenario, images by method, and the example of the README."""
     figures = scenario_figures(pairs, laws=name == EDITION_2015)
     if curves:
         numbers = {method: number for number, method in enumerate(pairs)}
@@ -138,7 +153,7 @@ def _draw_scenario(name, title, pairs, shown, curves):
     }
     pictures = []
     for kind, figure in figures.items():
-        words["place"] = "({:g}, {:g})".format(*PLACES[kind == "off-axis"])
+        words["position"] = "({:g}, {:g})".format(*POSITIONS[kind == "off-axis"])
         texts = TEXTS["spectrum" if kind in ("center", "off-axis") else kind]
         texts = {key: text.format(**words) for key, text in texts.items()}
         pictures.append(make_picture(figure, slug(name, kind), **texts))
@@ -151,7 +166,8 @@ def _draw_scenario(name, title, pairs, shown, curves):
 
 
 def _draw_example(pairs):
-    """The first method beside the truth."""
+    """The first method and the truth."""
     pair = next(iter(pairs.values()))
     reco = pair.reco.per("livetime")
-    return encode(compare_figure(pair.true, reco, ("true", "rebuilt"), error=pair.error), dpi=80)
+    labels = "true", "reconstructed"
+    return encode(compare_figure(pair.true, reco, labels, error=pair.error), dpi=80)

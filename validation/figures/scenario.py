@@ -1,58 +1,64 @@
 """The figures of one scenario: images of a method; spectra and distributions of all methods."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import special
 
 from simbg.validation.figures import curves, images, style
 from simbg.validation.metrics.bins import pit_values
-from simbg.validation.metrics.cube_pair import MIN_COUNTS
+from simbg.validation.metrics.cube_pair import MIN_COUNTS, CubePair
 from simbg.validation.metrics.poisson import poisson_coverage
 
 __all__ = ["map_figures", "scenario_figures"]
 
-# TeV, of images and of profiles.
+# Energies of images and of profiles, TeV.
 MAP_ENERGIES, PROFILE_ENERGIES = (0.3, 3.0), (0.3, 3.0, 30.0)
 # Numbers of stated errors at which coverage is shown.
 SIGMAS = np.arange(0.5, 3.01, 0.25)
 
 
-def map_figures(pairs, shown):
-    """True and rebuilt images, relative residuals and pulls, a row an energy, of some methods.
+def map_figures(
+    pairs: Mapping[str, CubePair], shown: Iterable[str]
+) -> Iterator[tuple[str, Figure]]:
+    """True and reconstructed images, relative residuals and pulls of some methods.
 
     Parameters
     ----------
-    pairs : dict of str to CubePair
-        By method: all of the scenario, since their residuals have one scale.
-    shown : sequence of str
+    pairs : mapping of str to CubePair
+        Cubes of all methods of the scenario, whose residuals have a common scale.
+    shown : iterable of str
         Methods to draw.
 
     Returns
     -------
     figures : iterator of (str, Figure)
+        Method and figure, with one row for each energy.
     """
     slices = [_residual(pair, k) for pair in pairs.values() for k in _bins(pair, MAP_ENERGIES)]
     limit = images.residual_limit(slices)
     return ((method, _map_figure(pairs[method], limit)) for method in shown)
 
 
-def scenario_figures(pairs, laws=False):
+def scenario_figures(pairs: Mapping[str, CubePair], laws: bool = False) -> dict[str, Figure]:
     """Spectra, profiles, pulls, and coverage of all methods of a scenario.
 
     Parameters
     ----------
-    pairs : dict of str to CubePair
-        By method.
+    pairs : mapping of str to CubePair
+        Cubes by method.
     laws : bool
-        Draw power laws of the true index and of 2015's.
+        Whether power laws of the true index and of that of 2015 are drawn.
 
     Returns
     -------
     figures : dict of str to Figure
-        By what they show: center, off-axis, radial, pulls, pit, coverage.
+        By content: center, off-axis, radial, pulls, pit, coverage.
     """
     return {
-        "center": _spectrum_figure(pairs, curves.PLACES[0], laws),
-        "off-axis": _spectrum_figure(pairs, curves.PLACES[1], laws),
+        "center": _spectrum_figure(pairs, curves.POSITIONS[0], laws),
+        "off-axis": _spectrum_figure(pairs, curves.POSITIONS[1], laws),
         "radial": _radial_figure(pairs),
         "pulls": _pull_figure(pairs),
         "pit": _pit_figure(pairs),
@@ -62,14 +68,15 @@ def scenario_figures(pairs, laws=False):
 
 @style.styled
 def _map_figure(pair, limit):
-    axes, names, rows = pair.true.axes, ("true", "rebuilt"), {}
+    axes, names = pair.true.axes, ("true", "reconstructed")
+    rows: dict[str, Sequence[images.Panel]] = {}
     for k in _bins(pair, MAP_ENERGIES):
         with np.errstate(divide="ignore", invalid="ignore"):
             pull = (pair.predicted - pair.expected)[k] / np.sqrt(pair.true_variance[k])
         shown = pair.true.rate[k], pair.reco.per("livetime").rate[k], pull
-        true, rebuilt, pull = (np.where(pair.used[k], image, np.nan) for image in shown)
+        true, reconstructed, pull = (np.where(pair.used[k], image, np.nan) for image in shown)
         rows[images.span_text(axes, k)] = (
-            *images.rate_panels(true, rebuilt, names),
+            *images.rate_panels(true, reconstructed, names),
             images.residual_panel(_residual(pair, k), limit, names),
             images.pull_panel(pull),
         )
@@ -79,23 +86,23 @@ def _map_figure(pair, limit):
 
 
 @style.styled
-def _spectrum_figure(pairs, place, laws):
+def _spectrum_figure(pairs, position, laws):
     """Mean rate within a circle against energy, and its ratio to the true one."""
     spectra, spreads = {}, []
     for method, pair in pairs.items():
-        masks = curves.circle(pair.true.axes, place)[None]
-        true, rebuilt, spread = (values[:, 0] for values in _mean_rates(pair, masks))
-        spectra[method] = curves.Curve(pair.true.axes.energy, rebuilt, reference=true)
+        masks = curves.circle(pair.true.axes, position)[None]
+        true, reconstructed, spread = (values[:, 0] for values in _mean_rates(pair, masks))
+        spectra[method] = curves.Curve(pair.true.axes.energy, reconstructed, reference=true)
         spreads.append(spread)
-    figure, names = style.new_figure(4.4, 4.7), ("true", "rebuilt")
-    about = names, curves.circle_text(place), spreads[0], laws
-    curves.draw_spectra(figure, (0.85, 0.5, 3.4, 3.9), spectra, *about)
+    figure, names = style.new_figure(4.4, 4.7), ("true", "reconstructed")
+    box = 0.85, 0.5, 3.4, 3.9
+    curves.draw_spectra(figure, box, spectra, names, curves.circle_text(position), spreads[0], laws)
     return figure
 
 
 @style.styled
 def _radial_figure(pairs):
-    """Mean rate in rings of offset at some energies, and their ratios to the true ones."""
+    """Mean rate in rings of offset at some energies, and the ratios to the true rate."""
     first = next(iter(pairs.values())).true.axes
     bins = _bins(next(iter(pairs.values())), PROFILE_ENERGIES)
     figure = style.new_figure(4.4, 4.7)
@@ -108,8 +115,8 @@ def _radial_figure(pairs):
         for number, (method, pair) in enumerate(pairs.items()):
             edges, masks = curves.rings(pair.true.axes)
             same = _bins(pair, first.energy_center[k : k + 1])[0]
-            true, rebuilt, spread = (values[same] for values in _mean_rates(pair, masks))
-            profiles.append(curves.Curve(edges, rebuilt, reference=true))
+            true, reconstructed, spread = (values[same] for values in _mean_rates(pair, masks))
+            profiles.append(curves.Curve(edges, reconstructed, reference=true))
             spreads.append(spread)
             curves.draw_points(top, profiles[-1], number, method)
         curves.draw_ratios(ratio, profiles, spreads[0])
@@ -121,7 +128,7 @@ def _radial_figure(pairs):
         ratio.set_ylabel(energy, fontsize=8)
         references.append(true)
     curves.set_rates(top, *references)
-    top.set(ylabel=style.RATE, title="rings round the centre; below: rebuilt / true")
+    top.set(ylabel=style.RATE, title="rings around the centre; below: reconstructed / true")
     grid[-1].set(xlabel="offset / deg")
     for axes in grid:
         axes.yaxis.set_label_coords(-0.17, 0.5)
@@ -130,14 +137,14 @@ def _radial_figure(pairs):
 
 @style.styled
 def _pull_figure(pairs):
-    """Histograms of pulls with the normal that they should follow."""
+    """Histograms of pulls, and the normal distribution of ideal pulls."""
     figure, axes = style.small_figure()
     for number, (method, pair) in enumerate(pairs.items()):
         if (values := pair.pulls).size:
             name = style.label(f"{method}: {values.mean():+.2f}, {values.std():.2f}")
             _draw_density(axes, np.clip(values, -5, 5), np.linspace(-5, 5, 41), number, name)
     style.draw_normal(axes)
-    axes.set(xlabel="pull: (rebuilt − true) / true error", ylabel="density")
+    axes.set(xlabel="pull: (reconstructed − true) / true error", ylabel="density")
     axes.set_title(f"bins that expect {MIN_COUNTS:g} counts or more")
     _draw_legend(axes, "mean, width")
     return figure
@@ -145,10 +152,10 @@ def _pull_figure(pairs):
 
 @style.styled
 def _pit_figure(pairs):
-    """Histograms of the probability integral transform, which is uniform if the truth is true."""
+    """Histograms of the probability integral transform, which is ideally uniform."""
     figure, axes = style.small_figure()
-    # Methods whose values are the same are named together.
-    alike = {}
+    # Methods with the same values have a common label.
+    alike: dict[bytes, tuple[np.ndarray, list[str]]] = {}
     for method, pair in pairs.items():
         if (values := pit_values(pair)).size:
             alike.setdefault(values.tobytes(), (values, []))[1].append(method)
@@ -159,7 +166,7 @@ def _pit_figure(pairs):
         spread = 2 * np.sqrt(20 / max(values.size for values, _ in alike.values()))
         look = {"color": style.GREY, "alpha": 0.25, "lw": 0}
         axes.axhspan(1 - spread, 1 + spread, label="uniform, ± 2 σ", **look)
-    axes.set(xlabel="probability of fewer counts, under the truth", ylabel="density", xlim=(0, 1))
+    axes.set(xlabel="probability of fewer counts, by the truth", ylabel="density", xlim=(0, 1))
     axes.set_title("counts of all bins that expect 0.01 or more")
     _draw_legend(axes)
     return figure
@@ -167,7 +174,7 @@ def _pit_figure(pairs):
 
 @style.styled
 def _coverage_figure(pairs):
-    """Share of bins whose stated error times a number covers the truth, less the normal's share."""
+    """Coverage of a number of stated errors, less that of a normal distribution."""
     figure, axes = style.small_figure()
     normal = special.erf(SIGMAS / np.sqrt(2))
     for number, (method, pair) in enumerate(pairs.items()):
@@ -186,7 +193,7 @@ def _coverage_figure(pairs):
         exact = [poisson_coverage(expected, sigmas).mean() for sigmas in SIGMAS] - normal
         axes.plot(SIGMAS, 100 * exact, color=style.INK, lw=1, ls="--", label="√n errors, exactly")
     axes.axhline(0, color=style.INK, lw=0.8)
-    axes.set(xlabel="number of stated errors", ylabel="covered less normal / percentage points")
+    axes.set(xlabel="number of stated errors", ylabel="coverage − normal / percentage points")
     axes.set_title(f"of bins that expect {MIN_COUNTS:g} counts or more")
     _draw_legend(axes)
     return figure
@@ -203,14 +210,18 @@ def _residual(pair, k):
 
 
 def _mean_rates(pair, masks):
-    """True and rebuilt rates, counts over exposure, and what counting alone allows.
+    """True and reconstructed rates, and the relative standard error of the expected counts.
 
-    The last is one standard error of the expected counts, relative; each (n_energy, n_mask).
+    Each has the shape (n_energy, n_mask).
     """
     expected = curves.sums(pair.expected, masks)
-    true, rebuilt = (curves.mean(n, pair.exposure, masks) for n in (pair.expected, pair.predicted))
+    true, reconstructed = (
+        curves.mean(n, pair.exposure, masks) for n in (pair.expected, pair.predicted)
+    )
     with np.errstate(divide="ignore"):
-        return (*(np.where(expected > 0, x, np.nan) for x in (true, rebuilt, expected**-0.5)),)
+        return (
+            *(np.where(expected > 0, x, np.nan) for x in (true, reconstructed, expected**-0.5)),
+        )
 
 
 def _draw_density(axes, values, edges, number, name):
@@ -220,7 +231,7 @@ def _draw_density(axes, values, edges, number, name):
 
 
 def _draw_legend(axes, title=None):
-    """A legend above all that is drawn, if anything is."""
+    """A legend above the data, if there are any."""
     if axes.get_legend_handles_labels()[0]:
         axes.set_ylim(top=axes.get_ylim()[1] + 0.35 * np.ptp(axes.get_ylim()))
         axes.legend(title=title, title_fontsize=8, alignment="left", loc="upper left")

@@ -1,6 +1,10 @@
-"""The figures of the suite as a whole: convergence, masks, and its check of itself."""
+"""The figures of the whole suite: convergence, exclusion response, and self-check."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from simbg.validation.figures import style
 
@@ -8,14 +12,20 @@ __all__ = []
 
 
 @style.styled
-def convergence_figure(curves, numbers):
-    """Relative accuracy of the rebuilt rate against exposure, a line a method.
+def convergence_figure(curves: Iterable[Any], numbers: Mapping[str, int]) -> Figure:
+    """Relative accuracy of the rate against exposure, with a line for each method.
 
     Parameters
     ----------
-    curves : sequence of Convergence
-    numbers : dict of str to int
-        Of the methods, which have a colour and a marker each.
+    curves : iterable of Convergence
+        One for each method.
+    numbers : mapping of str to int
+        Numbers of the methods, for their colours and markers.
+
+    Returns
+    -------
+    figure : Figure
+        On logarithmic scales.
     """
     figure, axes = style.small_figure()
     for c in curves:
@@ -36,11 +46,11 @@ def convergence_figure(curves, numbers):
 
 
 @style.styled
-def response_figure(response):
-    """Bias of the rate against the radius of a source's mask, for some fluxes."""
+def response_figure(response: Any) -> Figure:
+    """Bias of the rate against the radius of the mask of a source, for some fluxes."""
     figure, axes = style.small_figure()
     for number, flux in enumerate(response.fluxes):
-        biases = {"its track": (response.sector, "-"), "all": (response.total, ":")}
+        biases = {"pixels near it": (response.sector, "-"), "all pixels": (response.total, ":")}
         for name, (bias, line) in biases.items():
             look = style.points(number) | {"ls": line, "label": f"{flux:g} Crab, {name}"}
             axes.plot(response.radii, flux * np.array(bias), **look)
@@ -55,35 +65,42 @@ def response_figure(response):
 
 
 @style.styled
-def self_check_figure(found, probes):
-    """Which metric finds which defect at its full size, and how near to the limit sizes get.
+def self_check_figure(detections: Sequence[Any], probes: Sequence[str]) -> Figure:
+    """Pulls of each metric for each defect at its full size, and the smallest detected sizes.
 
     Parameters
     ----------
-    found : sequence of Found
-        By defect.
+    detections : sequence of Detection
+        One for each defect.
     probes : sequence of str
-        Names of the metrics of their pulls.
+        Names of the metrics.
+
+    Returns
+    -------
+    figure : Figure
+        A matrix of pulls, and bars of sizes over the Cramér–Rao bound.
     """
-    height = 0.24 * len(found) + 1.9
+    height = 0.24 * len(detections) + 1.9
     figure = style.new_figure(11, height)
-    place = {"left": 0.15, "right": 0.97, "bottom": 1.25 / height, "top": 1 - 0.35 / height}
+    margins = {"left": 0.15, "right": 0.97, "bottom": 1.25 / height, "top": 1 - 0.35 / height}
     left, right = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
-    figure.subplots_adjust(**place, wspace=0.18)
-    sizes = np.abs(np.nan_to_num([f.pulls for f in found], posinf=1e9, neginf=1e9))
+    figure.subplots_adjust(**margins, wspace=0.18)
+    sizes = np.abs(np.nan_to_num([one.pulls for one in detections], posinf=1e9, neginf=1e9))
     mesh = left.imshow(np.clip(sizes, 0, 12), cmap="Blues", aspect="auto", vmin=0, vmax=12)
     left.set_xticks(range(len(probes)), probes, rotation=60, ha="right", rotation_mode="anchor")
-    left.set_yticks(range(len(found)), [f.name for f in found])
+    left.set_yticks(range(len(detections)), [one.name for one in detections])
     left.set(title="mean |pull| at full size, in σ", ylabel="defect")
     for (i, j), value in np.ndenumerate(sizes):
         if value >= 4:
             text = f"{value:.0f}" if value < 1000 else ">999"
             color = "w" if value > 7 else "k"
             left.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
-    bar = figure.colorbar(mesh, ax=left, extend="max", fraction=0.03, pad=0.02)
+    bar: Any = figure.colorbar(mesh, ax=left, extend="max", fraction=0.03, pad=0.02)
     bar.solids.set_rasterized(True)
-    right.barh(range(len(found)), np.nan_to_num([f.ratio for f in found]), color=style.BLUE)
+    right.barh(
+        range(len(detections)), np.nan_to_num([one.ratio for one in detections]), color=style.BLUE
+    )
     right.axvline(1, color=style.GREY, lw=1)
     right.axvline(2, color=style.ORANGE, lw=1, ls="--")
-    right.set(xlabel="smallest size found / Cramér–Rao limit", title="no bar: no such limit")
+    right.set(xlabel="smallest detected size / Cramér–Rao bound", title="no bar: no bound")
     return figure

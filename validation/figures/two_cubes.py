@@ -1,36 +1,53 @@
 """The figure of two cubes: images at two energies with their residuals, spectra with ratios."""
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.figure import Figure
+
+from simbg.cube import BackgroundCube
 from simbg.validation.figures import curves, images, style
 
 __all__ = ["compare_figure"]
 
-# TeV
+# Energies of the images, TeV.
 ENERGIES = (0.3, 3.0)
 
 
 @style.styled
-def compare_figure(a, b, labels=("A", "B"), title="", error=None):
-    """Images of two cubes and of what differs, a row an energy; below, spectra with their ratios.
+def compare_figure(
+    a: BackgroundCube,
+    b: BackgroundCube,
+    labels: Sequence[str] = ("A", "B"),
+    title: str = "",
+    error: np.ndarray | None = None,
+) -> Figure:
+    """Images and residuals of two cubes, with a row for each energy; below, spectra and ratios.
 
     Parameters
     ----------
     a, b : BackgroundCube
-        Reference and other, over the same axes.
-    labels : tuple of str
+        The reference and the other cube, over the same axes.
+    labels : sequence of str
+        Their names.
     title : str
-    error : ndarray, optional
-        Standard error of b's rate; with it residuals are pulls, without they are b / a − 1.
+        Title of the figure.
+    error : ndarray, shape of the axes, optional
+        Standard error of the rate of b. With it residuals are pulls, without it b / a − 1.
+
+    Returns
+    -------
+    figure : Figure
+        Outside pyplot.
     """
     filled = np.any((a.rate > 0) | (b.rate > 0), axis=(1, 2))
     bins = images.nearest_bins(a.axes, filled, ENERGIES) or [0]
     rows = {images.span_text(a.axes, k): _panels(a, b, k, labels, error) for k in bins}
     figure = style.new_figure(10.4, 4.5 + 2.7 * len(rows), title)
     images.draw_rows(figure, a.axes, rows, bottom=4.2, size=2.3)
-    titles = [*map(curves.circle_text, curves.PLACES), "whole field"]
-    masks = [curves.circle(a.axes, place) for place in curves.PLACES]
-    masks = np.array([*masks, np.full(a.axes.shape[1:], True)])
+    titles = [*map(curves.circle_text, curves.POSITIONS), "whole field"]
+    circles = [curves.circle(a.axes, position) for position in curves.POSITIONS]
+    masks = np.array([*circles, np.full(a.axes.shape[1:], True)])
     used = np.isfinite(a.rate) & np.isfinite(b.rate)
     (reference, _), (rate, errors) = (curves.mean_rate(cube, masks, used) for cube in (a, b))
     for n, text in enumerate(titles):
@@ -42,7 +59,7 @@ def compare_figure(a, b, labels=("A", "B"), title="", error=None):
 
 
 def _panels(a, b, k, labels, error):
-    """Images of both and of what differs, at one energy."""
+    """Images of both cubes and of their residuals, at one energy."""
     a, b = a.rate[k], b.rate[k]
     with np.errstate(divide="ignore", invalid="ignore"):
         if error is not None:

@@ -1,3 +1,3 @@
-"""The leaderboard: scores of methods, and their ranking."""
+"""The leaderboard: score, rank and table of all methods."""
 
 __all__ = []

@@ -1,90 +1,135 @@
-"""The ranking of methods: scores over all scenarios, and the ranks that their errors allow."""
+"""The ranking: mean scores over all scenarios, and the ranks that their errors allow."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Self
 
 from scipy import special
 
 from simbg.validation.metrics.status import Status
+from simbg.validation.suite.method_in_scenario import Outcome
 
 __all__ = ["Rank"]
 
-# A method is as good in a scenario as its worst metric.
+# The verdict on a method in a scenario is the worst status of its metrics.
 VERDICTS = (Status.ERROR, Status.FAIL, Status.KNOWN, Status.OK)
-# Two methods are apart if their scores are, by so many standard errors of a normal.
+# Number of standard errors, of a normal distribution, from which on two scores differ.
 APART = 2.0
-# What is nearer to the truth is so by rounding, and its logarithm says nothing.
+# Smallest relative accuracy. Smaller values are rounding errors.
 EXACT = 1e-12
 
 
 @dataclass(frozen=True)
 class Rank:
-    """A method over all scenarios.
+    """Score and ranks of a method over all scenarios.
 
     Parameters
     ----------
     method : str
+        Name of the method.
     score, error : float
-        Mean ln of the relative accuracy over all scenarios, and its standard error. A scenario
-        without a cube counts 1, which is what a rate of zero everywhere has, or what the worst
-        method has there if that is more.
+        Mean of ln(relative accuracy) over all scenarios, and its standard error. Without a cube the
+        accuracy of a scenario is 1, that of a rate of zero, or that of the worst method if larger.
     freedom : float
         Degrees of freedom of the error.
     verdicts : dict of Status to int
-        Scenarios of each status.
+        Number of scenarios with each status.
     best, worst : int
-        The ranks that it may have, given the errors.
+        First and last rank that the errors allow.
     """
 
     method: str
     score: float
     error: float
     freedom: float
-    verdicts: dict
+    verdicts: dict[Status, int]
     best: int = 0
     worst: int = 0
 
     @classmethod
-    def ranked(cls, outcomes):
-        """All methods that have a score, the best first: list of Rank."""
-        by_method, worst = {}, {}
+    def ranked(cls, outcomes: Iterable[Outcome]) -> list[Self]:
+        """Rank all methods that have a score.
+
+        Parameters
+        ----------
+        outcomes : iterable of Outcome
+            Outcomes of all scenarios and methods.
+
+        Returns
+        -------
+        ranks : list of Rank
+            The best method first.
+
+        Notes
+        -----
+        The range of ranks of a method is that of Mogstad et al. (2024, doi:10.1093/restud/rdad006):
+        1 plus the number of methods that are significantly better, to the number of those that are
+        not significantly worse.
+        """
+        by_method: dict[str, list[Outcome]] = {}
+        worst: dict[str, float] = {}
         for outcome in outcomes:
             if (score := outcome.score) is not None:
                 by_method.setdefault(outcome.method, []).append(outcome)
                 accuracy = score.accuracy if math.isfinite(score.accuracy) else 0.0
                 worst[score.scenario] = max(1.0, accuracy, worst.get(score.scenario, 1.0))
-        ranks = [_rank(method, scored, worst) for method, scored in by_method.items()]
+        ranks = [cls(*_rank(method, scored, worst)) for method, scored in by_method.items()]
         ranks.sort(key=lambda rank: rank.score)
         best = [1 + sum(other.is_better_than(rank) for other in ranks) for rank in ranks]
         last = [len(ranks) - sum(rank.is_better_than(other) for other in ranks) for rank in ranks]
         return [replace(r, best=b, worst=w) for r, b, w in zip(ranks, best, last, strict=True)]
 
     @property
-    def accuracy(self):
-        """Relative rms error of the rate, geometric mean over scenarios."""
+    def accuracy(self) -> float:
+        """Relative rms error of the rate: geometric mean over scenarios."""
         return math.exp(self.score)
 
     @property
-    def text(self):
-        """Accuracy and its error in words."""
+    def text(self) -> str:
+        """Accuracy and its error, in percent."""
         return with_error(100 * self.accuracy, 100 * self.accuracy * self.error, " %")
 
     @property
-    def label(self):
-        """The ranks in words."""
+    def label(self) -> str:
+        """The range of ranks."""
         return f"{self.best}" if self.best == self.worst else f"{self.best}–{self.worst}"
 
-    def is_better_than(self, other):
-        """Whether it is better by more than both errors; False where one is not known."""
+    def is_better_than(self, other: "Rank") -> bool:
+        """Whether this score is better by more than the errors allow.
+
+        Parameters
+        ----------
+        other : Rank
+            Another method.
+
+        Returns
+        -------
+        better : bool
+            False if an error is not known.
+        """
         return other.score - self.score > Rank.limit(self, other)
 
     @staticmethod
-    def limit(*ranks):
-        """What a sum or difference of scores may be by their errors alone, in 95.4 of 100.
+    def limit(*ranks: "Rank") -> float:
+        """Largest sum or difference of scores that their errors explain, at a level of 95.4 %.
 
-        Errors are added as if methods had no events in common; they have, so it is too large
-        rather than too small. Few stores know their scatter badly: Student's t, with degrees of
-        freedom as Welch (1947) has them.
+        Parameters
+        ----------
+        *ranks : Rank
+            The scores.
+
+        Returns
+        -------
+        limit : float
+            In units of ln(accuracy).
+
+        Notes
+        -----
+        The quantile is that of Student's t with the degrees of freedom of Welch (1947,
+        doi:10.1093/biomet/34.1-2.28), since the scatter is estimated from few stores. Errors are
+        added as if they were independent. Since methods see the same events, the result is
+        rather too large.
         """
         from scipy import stats  # here, since it takes as long to load as all of astropy
 
@@ -93,21 +138,21 @@ class Rank:
         return float(stats.t.isf(special.ndtr(-APART), freedom)) * math.sqrt(sum(variances))
 
     @property
-    def counts(self):
-        """Scenarios of each status in words."""
+    def counts(self) -> str:
+        """Number of scenarios with each status, in words."""
         shown = [status for status in reversed(VERDICTS) if self.verdicts[status]]
         return ", ".join(f"{self.verdicts[status]} {status.phrase}" for status in shown)
 
 
-def verdict(outcome):
+def verdict(outcome: Outcome) -> Status:
     """The status of a method in a scenario."""
     if outcome.score.reason:
-        return Status.ERROR  # if only with another store
+        return Status.ERROR  # even if only one store failed
     return Status.worst([Status.OK, *(result.status for result in outcome.results)])
 
 
-def with_error(value, error, unit=""):
-    """A value to the second digit of its error."""
+def with_error(value: float, error: float, unit: str = "") -> str:
+    """A value and its error, rounded to the second digit of the error."""
     if not math.isfinite(value):
         return "–"
     if not (math.isfinite(error) and error > 0):
@@ -117,7 +162,7 @@ def with_error(value, error, unit=""):
 
 
 def _rank(method, outcomes, worst):
-    """The rank of a method by its scores, not yet held against others."""
+    """Name, score, error, degrees of freedom and verdicts of a method."""
     logs, variances, freedoms = [], [], []
     for score in (outcome.score for outcome in outcomes):
         if not math.isfinite(score.accuracy):
@@ -130,9 +175,9 @@ def _rank(method, outcomes, worst):
     verdicts = [verdict(outcome) for outcome in outcomes]
     counts = {status: verdicts.count(status) for status in VERDICTS}
     error = math.sqrt(sum(variances))
-    return Rank(method, sum(logs) / len(logs), error, _freedom(variances, freedoms), counts)
+    return method, sum(logs) / len(logs), error, _freedom(variances, freedoms), counts
 
 
 def _freedom(variances, freedoms):
-    unsure = sum(v**2 / freedom for v, freedom in zip(variances, freedoms, strict=True))
-    return sum(variances) ** 2 / unsure if unsure else math.inf
+    scatter = sum(v**2 / freedom for v, freedom in zip(variances, freedoms, strict=True))
+    return sum(variances) ** 2 / scatter if scatter else math.inf

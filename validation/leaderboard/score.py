@@ -1,64 +1,85 @@
 """The score of a method in one scenario: bias, noise, accuracy, hours and cost.
 
-Replicates of a scenario have the same runs and other events. With d = m − λ for the
-counts m that a cube predicts, E[Σ d²/λ] is noise and bias together, and between two
-replicates E[Σ d d'/λ] is bias alone: no noise is in common. So cost and floor need nothing
-of a method but its cubes.
+Notes
+-----
+Replicates of a scenario have the same runs and independent events. With d = m − λ for the predicted
+counts m of a cube, E[Σ d²/λ] is the sum of noise and bias, and E[Σ d d'/λ] of two replicates is the
+bias alone, since their noise is independent. Therefore noise cost and bias floor follow from the
+cubes of any method.
 
-Errors are those of a jackknife over replicates. Its variance is right on average for E[Q], and
-so for accuracy and efficiency; for a floor and what depends on it, it is never too small on average
-(Efron & Stein 1981): right where bias dominates, 4 times too large for an unbiased method of
-three replicates, and twice for one of many. So an error of three is twice what it need be there.
+Errors are from a jackknife over replicates. Its variance is right on average for E[Q], and thus for
+accuracy and efficiency. For the floor it is on average never too small (Efron & Stein 1981,
+doi:10.1214/aos/1176345462): right if bias dominates; for an unbiased method too large by a factor
+of 4 with three replicates, and of 2 with many. The error of an unbiased method with three
+replicates is thus two times too large.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
 from simbg.cube import BackgroundCube
+from simbg.simulation.experiment import Experiment
 from simbg.truth.from_file import CubeTruth
 from simbg.validation.cross_validation.empty_field import significance_width
+from simbg.validation.methods.candidates import Candidate
+from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import METRICS
+from simbg.validation.suite.replicates import Setting
 
 __all__ = ["Score"]
 
-# Relative accuracy for which hours are stated.
+# Relative accuracy for which the livetime is stated.
 TARGET = 0.01
-# A floor is seen if it is so many standard errors above 0.
-SEEN = 2.0
+# A floor is significant if it is this many standard errors above 0.
+SIGNIFICANT = 2.0
 
 
 @dataclass(frozen=True)
 class Score:
-    """The score of a method in a scenario; NaN where nothing is known, errors for each.
+    """The score of a method in a scenario. Each value has an error; NaN if it is not known.
 
     Parameters
     ----------
     scenario, method : str
+        The names.
     reason : str
-        Why the method has no cube; then there are no numbers but the time.
+        Why the method has no cube. Then only time and memory are known.
     norm, index : float
-        Bias of norm (relative) and of the index, mean over replicates.
+        Relative bias of the norm and bias of the index, mean over replicates.
+    norm_error, index_error : float
+        Their standard errors.
     noise_cost, floor : float
-        What noise and bias cost, in 2 ln L: p_eff parameters, and T b.
+        Cost of noise (p_eff parameters) and of bias, in 2 ln L.
+    noise_cost_error, floor_error : float
+        Their standard errors.
     efficiency : float
-        Parameters of a perfect fit over E[Q].
+        Number of parameters of the truth over E[Q].
+    efficiency_error : float
+        Its standard error.
     accuracy : float
         Relative rms error of the rate, √(E[Q] / N).
+    accuracy_error : float
+        Its standard error.
     hours : float
-        Livetime for an accuracy of 1 %; infinite if bias alone is more.
+        Livetime for an accuracy of 1 %, h; infinite if the bias alone is larger.
     at_least : bool
-        Whether that is a lower limit, from noise alone: the floor is not seen above its error.
+        Whether ``hours`` is a lower limit from noise alone, because the floor is not significant.
     significance_width : float
-        Of pixels of held-out runs on an empty field, after a norm for each; 1 is right.
+        Width of the significances of pixels of independent runs on an empty field, with a fitted
+        norm for each run; ideally 1.
+    significance_width_error : float
+        Its standard error.
     seconds, megabytes : float
-        Of its process, mean and largest.
-    known : dict of str to str
-        What the method says of itself.
+        Mean time and largest memory of the process.
+    known : dict of str to str, optional
+        Failures that the method itself declares.
     stores : int
-        How many it rebuilt.
+        Number of reconstructed stores.
     """
 
     scenario: str
@@ -82,39 +103,53 @@ class Score:
     significance_width_error: float = math.nan
     seconds: float = math.nan
     megabytes: float = math.nan
-    known: dict = None
+    known: dict[str, str] | None = None
     stores: int = 0
 
     @classmethod
-    def of(cls, experiment, candidate, attempts, setting=None, common=None, reason=""):
-        """The score of a method.
+    def of(
+        cls,
+        experiment: Experiment,
+        candidate: Candidate,
+        attempts: Sequence[Attempt],
+        setting: Setting | None = None,
+        common: Setting | None = None,
+        reason: str = "",
+    ) -> Self:
+        """Calculate the score of a method.
 
         Parameters
         ----------
         experiment : Experiment
+            The scenario.
         candidate : Candidate
+            The method.
         attempts : sequence of Attempt
-            One a replicate.
+            One for each replicate.
         setting : Setting, optional
-            The exact stacks over the axes of its cubes; not needed if there is a reason.
+            Exact expectations over the axes of the cubes; not needed with a reason.
         common : Setting, optional
-            Over the axes that all methods are held to, if its cubes are over others: few large bins
-            cost little and see nothing. Norm and index are those over its own.
+            Exact expectations over the common axes of all methods, if those of the cubes differ.
+            Accuracy is measured in these, since a few large bins have little noise but no detail.
+            Norm and index are measured in the axes of the cubes.
         reason : str
             Why the method has no valid cube.
 
         Returns
         -------
         score : Score
+            Without numbers if a cube is missing.
         """
-        facts = {"scenario": experiment.scenario.name, "method": candidate.name}
+        facts: dict[str, Any] = {"scenario": experiment.scenario.name, "method": candidate.name}
         if attempts:
             facts |= {
                 "seconds": float(np.mean([attempt.seconds for attempt in attempts])),
                 "megabytes": float(np.max([attempt.megabytes for attempt in attempts])),
                 "known": next((attempt.known for attempt in attempts if attempt.known), None),
             }
-        cubes, reasons = ([], [reason]) if reason else _cubes(setting, attempts, candidate.kind)
+        if reason or setting is None:
+            return cls(**facts, reason=reason)
+        cubes, reasons = _cubes(setting, attempts, candidate.kind)
         if reasons:
             return cls(**facts, reason=reasons[0])
         pairs = [CubePair(setting.true, cube) for cube in cubes]
@@ -123,14 +158,14 @@ class Score:
             setting, cubes = common, [_resampled(cube, common) for cube in cubes]
             pairs = [CubePair(setting.true, cube) for cube in cubes]
         facts |= _accuracies(pairs, setting, float(np.sum(experiment.runs["LIVETIME"])))
-        # Runs of a replicate that no method has seen.
+        # Runs of a replicate that was not given to any method.
         unseen = replace(experiment, replicate=len(attempts))
-        return cls(**facts, **significance_width(unseen, pairs[0].reco))
+        return cls(**facts | significance_width(unseen, pairs[0].reco))
 
 
 def _biases(pairs):
     """Mean bias of norm and index, and their errors."""
-    numbers = {}
+    numbers: dict[str, float] = {}
     for name in ("norm", "index"):
         measures = [METRICS[name](pair) for pair in pairs]
         values = np.array([m.value - m.ideal for m in measures])
@@ -140,22 +175,23 @@ def _biases(pairs):
 
 
 def _accuracies(pairs, setting, livetime):
-    """What noise and bias cost, and the hours that 1 % takes."""
+    """Noise cost, bias floor, efficiency, accuracy, and the livetime for 1 %."""
     losses, expected = _losses(pairs), float(setting.true.counts.sum())
     numbers = _of_losses("noise_cost", losses, lambda q, floor: q - floor)
     numbers |= _of_losses("floor", losses, lambda q, floor: floor)
     numbers |= _of_losses("efficiency", losses, lambda q, floor: METRICS["noise_cost"].ideal / q)
     numbers |= _of_losses("accuracy", losses, lambda q, floor: np.sqrt(q / expected))
-    seen = numbers["floor"] > SEEN * numbers["floor_error"]
-    gain = TARGET**2 - (numbers["floor"] / expected if seen else 0.0)
+    significant = numbers["floor"] > SIGNIFICANT * numbers["floor_error"]
+    gain = TARGET**2 - (numbers["floor"] / expected if significant else 0.0)
     hours = livetime / 3600 * max(numbers["noise_cost"], 0.0) / expected
     if not math.isfinite(numbers["floor_error"]):
-        return numbers  # whether there is a floor decides the hours
-    return numbers | {"hours": hours / gain if gain > 0 else math.inf, "at_least": not seen}
+        return numbers  # the livetime depends on whether the floor is significant
+    hours = hours / gain if gain > 0 else math.inf
+    return numbers | {"hours": hours, "at_least": not significant}
 
 
 def _cubes(setting, attempts, kind):
-    """The cubes, and why there are fewer than stores."""
+    """The cubes, and the reasons why stores have none."""
     cubes, reasons = [], []
     for number, attempt in enumerate(attempts):
         try:
@@ -170,7 +206,7 @@ def _cubes(setting, attempts, kind):
 
 
 def _resampled(cube, common):
-    """A cube over other axes, taken as any file: constant over pixels, a power law over bins."""
+    """A cube in other bins: its rate is constant in pixels and a power law in energy bins."""
     axes = common.claimed.axes
     rate = CubeTruth.from_cube(cube).integrate(axes) / axes.volume
     return with_exposure(BackgroundCube(axes, rate), common.claimed)
@@ -185,7 +221,7 @@ def _losses(pairs):
 
 
 def _cost_and_floor(losses):
-    """E[Q] and floor: of all replicates first, then without each of them."""
+    """E[Q] and floor, of all replicates and without each of them."""
     n, own, row = len(losses), np.diag(losses), losses.sum(axis=1)
     size = np.append(n, np.full(n, n - 1))
     trace = np.append(own.sum(), own.sum() - own)

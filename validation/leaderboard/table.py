@@ -1,21 +1,24 @@
-"""The table of the leaderboard: a row a method and scenario, in words and numbers."""
+"""The table of the leaderboard: one row for each method and scenario."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from simbg.validation.leaderboard.ranking import APART, Rank, verdict, with_error
 from simbg.validation.metrics.status import Status
+from simbg.validation.suite.method_in_scenario import Outcome
 
 __all__ = ["leaderboard"]
 
-ABOUT = (
-    "Every method rebuilt the same {stores} stores of each scenario, in a process of its own. "
-    "Accuracy is the relative rms error of the rate, weighted with the true counts: the geometric "
-    "mean over scenarios, of which one without a cube counts as 100 % or more. Ranks are those "
-    "that a method may have: one more than are better by more than {apart:g} standard errors, and "
-    "at most as many as are not worse by as much."
+INTRODUCTION = (
+    "Every method reconstructed the same {stores} stores of each scenario, in a process of its "
+    "own. Accuracy is the relative rms error of the rate, weighted with the true counts: the "
+    "geometric mean over scenarios, where a scenario without a cube counts as 100 % or more. A "
+    "range of ranks contains all ranks that the errors allow: two methods are ordered only if "
+    "their accuracies differ by more than {apart:g} standard errors."
 )
-CLONE = "no release that pip finds; it installs from a clone of its repository"
-# Public methods that are not in the table, and why.
+CLONE = "not on PyPI; it must be installed from a clone of its repository"
+# Public methods that are not in the table, and the reason.
 ABSENT = dict.fromkeys(("pybkgmodel", "gammapy-tools"), CLONE)
 ABSENT["gammapy-tools"] += ", with gammapy 1.1 and VERITAS's V2DL3"
 # Heading → field of the score, factor, and unit; None for a number without its error.
@@ -33,26 +36,32 @@ COLUMNS = {
 }
 
 
-def leaderboard(outcomes):
-    """All that the leaderboard says.
+def leaderboard(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """The content of the leaderboard.
+
+    Parameters
+    ----------
+    outcomes : iterable of Outcome
+        Outcomes of all scenarios and methods; those without a score are left out.
 
     Returns
     -------
     content : dict
-        ``about`` in words; ``ranks`` and ``lines``, which say them; ``columns``, the headings;
-        ``rows``, each with its ``outcome``, ``verdict``, ``texts`` and ``numbers`` by heading,
-        and ``why`` in words; ``known``, what methods say of themselves: method → {topic or
-        metric: what}; ``absent``.
+        ``introduction``, the explanation in words; ``ranks``, a list of `Rank`, and ``lines``, the
+        same in words; ``columns``, the headings; ``rows``, each with its ``outcome``, ``verdict``,
+        ``texts`` and ``numbers`` by heading, and ``why``, the reason of its verdict; ``known``, the
+        failures that methods declare: method → {topic or metric: description}; ``absent``, methods
+        that are not in the table, and the reason.
     """
     scored = [outcome for outcome in outcomes if outcome.score is not None]
-    known = {}
+    known: dict[str, dict[str, str]] = {}
     for outcome in scored:
         if outcome.score.known:
             known.setdefault(outcome.method, {}).update(outcome.score.known)
     stores = max((outcome.score.stores for outcome in scored), default=0)
     ranks = Rank.ranked(scored)
     return {
-        "about": ABOUT.format(stores=stores, apart=APART),
+        "introduction": INTRODUCTION.format(stores=stores, apart=APART),
         "ranks": ranks,
         "lines": [f"{r.label:>5s}  {r.method:24s} accuracy {r.text}; {r.counts}" for r in ranks],
         "columns": list(COLUMNS),
@@ -65,7 +74,7 @@ def leaderboard(outcomes):
 def _row(outcome):
     score = outcome.score
     numbers = {heading: getattr(score, field) for heading, (field, *_) in COLUMNS.items()}
-    # A bias is as large on either side.
+    # Biases are sorted by their absolute value.
     numbers |= {heading: abs(numbers[heading]) for heading in ("norm bias", "index bias")}
     texts = {heading: _cell(score, *column) for heading, column in COLUMNS.items()}
     row = {"outcome": outcome, "verdict": verdict(outcome), "why": _why(outcome)}
@@ -73,7 +82,7 @@ def _row(outcome):
 
 
 def _why(outcome):
-    """What fails, and what is known of it, in words."""
+    """The failed metrics and the known failures, in words."""
     known = outcome.score.known or {}
     if outcome.score.reason:
         return outcome.score.reason
@@ -89,6 +98,6 @@ def _cell(score, field, factor, unit):
         return with_error(factor * value, factor * getattr(score, f"{field}_error"), unit)
     if field == "hours" and value == math.inf:
         return "never"
-    # Three digits, and no exponent before a million.
+    # Three digits, without exponent below a million.
     text = f"{float(f'{value:.3g}'):g}" if math.isfinite(value) else "–"
     return f"≥ {text}" if field == "hours" and score.at_least and text != "–" else text

@@ -1,3 +1,3 @@
-"""Methods under validation: candidates, their isolation and adapters for other libraries."""
+"""Methods under validation: candidates, their isolation, and adapters of other libraries."""
 
 __all__ = []

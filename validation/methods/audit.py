@@ -1,7 +1,7 @@
-"""The audit of a method's process: which modules it loads and which files it opens.
+"""Audit of the process of a method: the modules that it loads and the files that it opens.
 
-Files of the store, of Python and its packages, of the method's own package and of the system
-are allowed. Any other file is not, and neither are modules that know the truth.
+Allowed are the files of the store, of Python and its packages, of the package of the method and of
+the system. Any other file is a violation, and so is a module that knows the truth.
 """
 
 import os
@@ -11,64 +11,79 @@ from contextlib import suppress
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 __all__ = ["knows_truth"]
 
-# Packages that know the truth; the layering test reads this list, too.
+# Packages that know the truth. The test of the layers reads this list as well.
 KNOWS_TRUTH = (
     *(f"simbg.{name}" for name in ("truth", "simulation", "fixtures")),
     *(f"simbg.validation.{name}" for name in ("suite", "leaderboard", "challenge", "conformance")),
 )
 TOP = ("bin", "dev", "etc", "lib", "lib64", "nix", "opt", "proc", "run", "sbin", "sys", "usr")
 SYSTEM = tuple(f"/{name}/" for name in TOP)
-# Code, what Python writes beside code, and what lists the installed packages.
+# Code, compiled code, and the lists of installed packages.
 CODE = (".py", ".pyc", ".so", ".pth")
 PACKAGING = ("/__pycache__/", ".dist-info/", ".egg-info/")
 
 
-def knows_truth(module):
-    """Whether a module, by its full name, knows the truth."""
+def knows_truth(module: str) -> bool:
+    """Whether a module is of a package that knows the truth.
+
+    Parameters
+    ----------
+    module : str
+        Full name of the module.
+
+    Returns
+    -------
+    knows : bool
+        True also for modules inside such a package.
+    """
     return f"{module}.".startswith(tuple(f"{name}." for name in KNOWS_TRUTH))
 
 
 class Audit:
-    """A hook of `sys.addaudithook` that notes what a method may not do.
+    """A hook for `sys.addaudithook` that records what a method may not do.
 
     Parameters
     ----------
     folder : Path
-        The working folder of the process, with the store.
+        Working folder of the process, which holds the store.
     method : str
         Name of the method, as `simbg.reconstruction.registry.find_method` takes it.
 
     Attributes
     ----------
     active : bool
+        Whether violations are recorded.
     violations : list of str
-        One line for each.
+        One line for each violation.
 
     Raises
     ------
     RuntimeError
-        If a module that knows the truth is loaded already.
+        If a module that knows the truth is loaded before the audit begins.
     """
 
-    def __init__(self, folder, method):
-        self.active, self.violations = True, []
+    def __init__(self, folder: Path, method: str) -> None:
+        self.active, self.violations = True, list[str]()
         package = package_of(method)
-        paths = [Path(entry) / name for entry in sys.path for name in ("simbg", package)]
+        paths: list[str | Path] = [
+            Path(entry) / name for entry in sys.path for name in ("simbg", package)
+        ]
         paths += [entry for entry in sys.path if "site-packages" in entry]
         paths += [*package_folders(package), folder]
         paths += [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()]
-        # Settings of libraries are in files and folders at home that begin with a dot.
+        # Libraries keep their settings in hidden files and folders of the home folder.
         settings = f"{os.path.realpath(os.path.expanduser('~'))}/."
         self.allowed = (*SYSTEM, *{f"{os.path.realpath(path)}/" for path in paths}, settings)
         if any(knows_truth(name) for name in sys.modules):
-            raise RuntimeError("a module that knows the truth is loaded")
+            raise RuntimeError("audit: a module that knows the truth is already loaded")
         sys.addaudithook(self)
 
-    def __call__(self, event, arguments):
-        """Note a violation; called by Python for each of its audit events."""
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Record a violation; Python calls this for each of its audit events."""
         if not self.active:
             return
         if event == "import" and knows_truth(arguments[0]):
@@ -77,17 +92,17 @@ class Audit:
             path = os.path.realpath(os.fsdecode(arguments[0]))
             code = path.endswith(CODE) or any(part in path for part in PACKAGING)
             if not (code or path.startswith(self.allowed)):
-                self.violations.append(f"it opens {path}, outside of its store")
+                self.violations.append(f"it opens {path}, outside its store")
 
 
-def package_of(method):
+def package_of(method: str) -> str:
     """Name of the top package of a method, whose folder may hold data."""
     named = entry_points(group="simbg.reconstructors", name=method)
     return next((entry.value for entry in named), method).partition(":")[0].partition(".")[0]
 
 
-def package_folders(package):
-    """Folders of a package; an editable install may be in no folder of ``sys.path``."""
+def package_folders(package: str) -> list[str]:
+    """Folders of a package. An editable install may be in no folder of ``sys.path``."""
     with suppress(ImportError, ValueError):
         if spec := find_spec(package):
             return list(spec.submodule_search_locations or ())

@@ -1,13 +1,15 @@
-"""Candidates for validation: a method, a command or finished files, as a user names them."""
+"""Candidates for validation: a method, a command or finished files."""
 
 import os
 import shlex
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
+from simbg.axes import Axes
 from simbg.errors import unknown_name
 from simbg.io.cubes import read_model
 from simbg.reconstruction.registry import METHODS, method_names
@@ -31,72 +33,112 @@ class Candidate:
     name : str
         Its name in the results.
     kind : {"method", "command", "files"}
-        A name that `simbg.reconstruction.registry.find_method` takes; a command that reads a
-        GADF store and writes a file; a folder of finished files, ``SCENARIO.fits`` or ``.fits.gz``.
+        "method": a name that `simbg.reconstruction.registry.find_method` takes. "command": a
+        command that reads a GADF store and writes a file. "files": a folder of finished files,
+        ``SCENARIO.fits`` or ``SCENARIO.fits.gz``.
     text : str
         The template of the command, or the folder.
     timeout : float
-        s, for each store.
+        Largest time for each store, s.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty, not printable, or that of one of our methods.
     """
 
-    # Name of the results of models of single runs.
-    PER_RUN: ClassVar = "per-run"
+    # Name under which results of models of single runs are listed.
+    PER_RUN: ClassVar[str] = "per-run"
 
     name: str
     kind: str = "method"
     text: str = ""
     timeout: float = TIMEOUT
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (self.name and self.name.isprintable()):
-            raise ValueError(f"methods: got one called {self.name!r}, expected what can be shown")
-        # Results of such a name are judged with the known failures of our method.
+            raise ValueError(f"methods: got the name {self.name!r}, expected printable characters")
+        # A candidate with such a name would get the known failures of our method.
         if self.kind != "method" and self.name in (*METHODS, self.PER_RUN):
-            raise ValueError(f"methods: got {self.name!r}, which is ours, expected another name")
+            raise ValueError(f"methods: got {self.name!r}, a method of ours, expected another name")
 
     @classmethod
-    def of(cls, method):
-        """A candidate as it is, or that of the name of a method."""
-        return method if isinstance(method, cls) else cls(method)
+    def of(cls, method: Self | str) -> Self:
+        """A candidate from the name of a method; a candidate is returned as it is."""
+        return cls(method) if isinstance(method, str) else method
 
     @classmethod
-    def command(cls, template, timeout=TIMEOUT):
-        """A command, called by its words up to {store} or {output}.
+    def command(cls, template: str, timeout: float = TIMEOUT) -> Self:
+        """A candidate that runs a command.
 
-        It runs in a folder of its own, so words that name a file here become whole paths; a
-        program without a slash is looked for as shells do.
+        The command runs in a folder of its own. Words of the template that name an existing
+        file become absolute paths; a program without a slash is searched in ``PATH``.
+
+        Parameters
+        ----------
+        template : str
+            The command, with {output} and usually {store}; see
+            `simbg.validation.methods.isolation.run_command`.
+        timeout : float
+            Largest time for each store, s.
+
+        Returns
+        -------
+        candidate : Candidate
+            Its name is the command up to the first {store} or {output}.
+
+        Raises
+        ------
+        ValueError
+            If the template is not a valid shell command, has no {output}, or starts with a brace.
         """
         try:
             words = shlex.split(template)
         except ValueError as error:
             raise ValueError(
-                f"command: got {template!r} ({error}), expected words as a shell has them"
+                f"command: got {template!r} ({error}), expected words with valid shell quotes"
             ) from None
         for field in ("{store}", "{output}"):
             if not any(field in word for word in words):
-                raise ValueError(f"command: got {template!r}, expected one with {field} in it")
+                raise ValueError(f"command: got {template!r}, expected one that contains {field}")
         name = " ".join(Path(word).name for word in takewhile(lambda word: "{" not in word, words))
         if not name:
-            raise ValueError(f"command: got {template!r}, expected a program before all else")
+            raise ValueError(f"command: got {template!r}, expected a program as its first word")
         whole = [os.path.abspath(word) if os.path.isfile(word) else word for word in words]
         if "/" not in words[0]:
             whole[0] = words[0]
         return cls(name, "command", shlex.join(whole), timeout)
 
     @classmethod
-    def files(cls, folder):
-        """A folder of finished files, called by its name."""
+    def files(cls, folder: Path | str) -> Self:
+        """A candidate of finished files.
+
+        Parameters
+        ----------
+        folder : path-like
+            A folder with a file for each scenario.
+
+        Returns
+        -------
+        candidate : Candidate
+            It has the name of the folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        """
         folder = Path(folder)
         if not folder.is_dir():
-            raise FileNotFoundError(f"models: got {folder}, expected a folder")
+            raise FileNotFoundError(f"models: got {folder}, expected an existing folder")
         return cls(folder.resolve().name, "files", str(folder))
 
     @property
-    def ours(self):
+    def ours(self) -> bool:
         """Whether it is one of our own methods, which need no process of their own."""
         return self.kind == "method" and self.name in METHODS
 
-    def check(self, scenarios=()):
+    def check(self, scenarios: Sequence[Any] = ()) -> None:
         """Refuse a method, a program or files that do not exist.
 
         A method that is not ours is loaded once, in a process of its own.
@@ -104,12 +146,14 @@ class Candidate:
         Parameters
         ----------
         scenarios : sequence of Scenario
-            For which a folder of files must have one.
+            Scenarios that need a file, for a folder of files.
 
         Raises
         ------
-        ValueError, OSError
-            With what does not exist.
+        ValueError
+            If the method does not exist or cannot be loaded.
+        OSError
+            If the program or a file does not exist.
         """
         if self.kind == "method" and not self.ours:
             if ":" not in self.name and self.name not in method_names():
@@ -132,21 +176,22 @@ class Candidate:
         paths = [Path(self.text, f"{scenario.name}{end}") for end in (".fits", ".fits.gz")]
         return next((path for path in paths if path.is_file()), None)
 
-    def rebuild(self, store, scenario, axes=None):
-        """Rebuild the cube of a store, or read the finished one.
+    def reconstruct(self, store: Path | str, scenario: Any, axes: Axes | None = None) -> Attempt:
+        """Reconstruct the cube of a store, or read the finished one.
 
         Parameters
         ----------
         store : path-like
             A GADF store; finished files need none.
         scenario : Scenario
-            Or anything with a ``name`` and excluded ``regions``.
+            Any object with a ``name`` and excluded ``regions``.
         axes : Axes, optional
-            For methods alone; default: those that the method prefers, or 2015's.
+            Used for methods only. By default the axes that the method prefers, or those of 2015.
 
         Returns
         -------
         attempt : Attempt
+            With a cube or a reason.
         """
         if self.kind == "command":
             return run_command(self.text, store, self.timeout)

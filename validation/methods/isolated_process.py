@@ -1,10 +1,12 @@
-"""The process of an isolated method, run by ``python -m``: it rebuilds a store under audit."""
+"""The process of an isolated method, run by ``python -m``: it reconstructs a store under audit."""
 
 import json
 import pickle
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
 from simbg.io.gadf_reader import GadfStore
-from simbg.reconstruction.contract import axes_for, check_cube
+from simbg.reconstruction.contract import Reconstructor, axes_for, check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.validation.methods.audit import Audit
 
@@ -23,8 +25,8 @@ ARRAYS = ("rate", "rate_error", "counts", "livetime", "ontime")
 EDGES = ("energy", "fov_lon", "fov_lat")
 
 
-def main(folder):
-    """Rebuild the store of a working folder as its request says, and write the answer.
+def main(folder: Path) -> None:
+    """Reconstruct the store of a working folder according to its request, and write the answer.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def main(folder):
     request = pickle.loads((folder / "request").read_bytes())
     sys.path[:] = request["path"]
     audit = Audit(folder, request["method"])
-    arrays, facts = {}, {"reason": ""}
+    arrays, facts = dict[str, Any](), dict[str, Any](reason="")
     try:
         cube, method = reconstruct(request, folder / "store")
         arrays = {name: getattr(cube, name) for name in ARRAYS}
@@ -46,13 +48,28 @@ def main(folder):
         facts["reason"] = in_one_line(error)
     audit.active = False
     if audit.violations:
-        facts["reason"] = f"peeked: {audit.violations[0]}"
+        facts["reason"] = f"forbidden access: {audit.violations[0]}"
     arrays = {name: values for name, values in arrays.items() if values is not None}
     np.savez(folder / ANSWER, facts=json.dumps(facts), **arrays)
 
 
-def reconstruct(request, store):
-    """The cube of a store, and the method that made it."""
+def reconstruct(request: Mapping[str, Any], store: Path) -> tuple[BackgroundCube, Reconstructor]:
+    """Reconstruct the cube of a store.
+
+    Parameters
+    ----------
+    request : dict
+        ``method``, ``axes`` and ``regions`` of `simbg.validation.methods.isolation.run_method`.
+    store : Path
+        A GADF store.
+
+    Returns
+    -------
+    cube : BackgroundCube
+        It keeps the contract of methods.
+    method : Reconstructor
+        The method.
+    """
     opened, regions = GadfStore(store), request["regions"]
     observations = [replace(run, excluded=regions) for run in opened.observations(opened.table)]
     method = find_method(request["method"])
@@ -62,15 +79,27 @@ def reconstruct(request, store):
     return check_cube(method.reconstruct(observations, axes), axes), method
 
 
-def read_answer(folder):
-    """What `main` wrote: cube or reason, and what the method says of itself, by name."""
-    # numpy leaves what is no archive open.
+def read_answer(folder: Path) -> dict[str, Any]:
+    """Read the answer that `main` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        The working folder.
+
+    Returns
+    -------
+    answer : dict
+        Fields of an `simbg.validation.methods.isolation.Attempt`: ``reason``, or ``cube`` and the
+        properties of the method.
+    """
+    # numpy does not close a file that is not an archive.
     with (folder / ANSWER).open("rb") as stream, np.load(stream) as file:
         facts = json.loads(str(file["facts"]))
         if facts["reason"]:
             return {"reason": facts["reason"]}
         arrays = {name: file[name] for name in ARRAYS if name in file}
-        axes = Axes(*(file[name] for name in EDGES), facts.pop("align"))
+        axes = Axes(**{name: file[name] for name in EDGES}, align=facts.pop("align"))
     return facts | {"cube": BackgroundCube(axes, **arrays, clock=facts.pop("clock"))}
 
 

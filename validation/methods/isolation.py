@@ -1,7 +1,7 @@
-"""Isolation: a method or a command rebuilds a copy of a store in a process of its own.
+"""Isolation: a method or a command reconstructs a copy of a store in a process of its own.
 
-It may crash, hang, look elsewhere or write to its input: that is the reason of an `Attempt`, and
-the validation goes on.
+The method may crash, exceed its time, read other files or write to its input. Each of these ends
+in an `Attempt` with a reason, and the validation continues.
 """
 
 import json
@@ -14,13 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 
+from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
 from simbg.io.cubes import read_model
@@ -30,7 +33,8 @@ from simbg.validation.methods import isolated_process
 __all__ = ["Attempt"]
 
 TIMEOUT = 600.0  # s
-# A small process starts that of the method: a process counts the memory of its parent for its own.
+# A small process starts that of the method. Otherwise the peak memory of the method would include
+# that of the parent process.
 LAUNCH = """
 import json, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -47,25 +51,25 @@ from simbg.reconstruction.registry import find_method
 find_method(sys.argv[1])
 """
 LOAD_TIMEOUT = 60.0  # s
-LAST_WORDS = 10_000  # bytes of standard error in which the last line is looked for
+LAST_BYTES = 10_000  # of the standard error, which are searched for its last line
 
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """An attempt of a method to rebuild a store.
+    """An attempt of a method to reconstruct the cube of a store.
 
     Parameters
     ----------
     cube : BackgroundCube or None
-        None if there is a reason.
+        The cube; None if there is a reason.
     reason : str
         Why there is no valid cube, in one line.
     seconds, megabytes : float
         Wall time of the process, and the peak memory of the process or of its largest child.
     threshold_bin : str
-        What the method does with the bin that holds an energy threshold.
+        How the method treats the bin that holds an energy threshold.
     known : dict of str to str
-        Failures that the method itself expects: metric → reason.
+        Failures that the method itself declares: metric → reason.
     """
 
     cube: BackgroundCube | None
@@ -73,26 +77,26 @@ class Attempt:
     seconds: float = np.nan
     megabytes: float = np.nan
     threshold_bin: str = "drop"
-    known: dict = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
-        # A file name that is no text, or a command to the terminal, would end a report.
+    def __post_init__(self) -> None:
+        # Control characters and invalid file names would spoil a report.
         shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in self.reason)
         object.__setattr__(self, "reason", shown)
 
 
-def check_method(method):
+def check_method(method: str) -> None:
     """Load a method in a process of its own.
 
     Parameters
     ----------
     method : str
-        As `simbg.reconstruction.registry.find_method` takes it.
+        Name, as `simbg.reconstruction.registry.find_method` takes it.
 
     Raises
     ------
     ValueError
-        If it cannot be loaded. One that takes long is not waited for.
+        If it cannot be loaded. A method that takes more than 60 s is not refused.
     """
     path = json.dumps([entry or os.getcwd() for entry in sys.path])
     words = [sys.executable, "-c", LOAD, method, path]
@@ -116,25 +120,32 @@ def check_method(method):
             raise ValueError(f"{start}{reason}")
 
 
-def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT):
-    """Rebuild the cube of a store with a method.
+def run_method(
+    method: str,
+    store: Path | str,
+    axes: Axes | None = None,
+    regions: Iterable[Any] = (),
+    timeout: float = TIMEOUT,
+) -> Attempt:
+    """Reconstruct the cube of a store with a method.
 
     Parameters
     ----------
     method : str
-        As `simbg.reconstruction.registry.find_method` takes it.
+        Name, as `simbg.reconstruction.registry.find_method` takes it.
     store : path-like
-        A GADF store; the method sees a copy.
+        A GADF store; the method gets a copy.
     axes : Axes, optional
-        Default: those that the method prefers, or 2015's.
+        By default the axes that the method prefers, or those of 2015.
     regions : sequence of Region
         Excluded regions.
     timeout : float
-        s
+        Largest time, s.
 
     Returns
     -------
     attempt : Attempt
+        With a cube, or with the reason why there is none.
     """
     path = [entry or os.getcwd() for entry in sys.path]
     request = {"method": method, "axes": axes, "regions": tuple(regions), "path": path}
@@ -149,24 +160,33 @@ def run_method(method, store, axes=None, regions=(), timeout=TIMEOUT):
         try:
             return replace(attempt, **isolated_process.read_answer(place.folder))
         except Exception as error:
-            # The method can write to the answer, and the disk can be full: any error may come.
+            # Any error is possible: the method can change the answer, and the disk can be full.
             return replace(attempt, reason=f"ended without a result: {in_one_line(error)}")
 
 
-def run_command(template, store, timeout=TIMEOUT):
-    """Rebuild the cube of a store with a command. No shell reads it.
+def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> Attempt:
+    """Reconstruct the cube of a store with a command. It is run without a shell.
 
     Parameters
     ----------
     template : str
-        {store} is the folder of a GADF store, with regions.reg if regions are excluded; {regions}
-        is that regions.reg; {output} is the BKG_3D or BKG_2D file to write.
-    store, timeout
-        See `run_method`.
+        The command. {store} is replaced by the folder of a GADF store, which has a regions.reg if
+        regions are excluded; {regions} by the path of this regions.reg; {output} by the path of
+        the BKG_3D or BKG_2D file to write.
+    store : path-like
+        A GADF store; the command gets a copy.
+    timeout : float
+        Largest time, s.
 
     Returns
     -------
     attempt : Attempt
+        With a cube, or with the reason why there is none.
+
+    Raises
+    ------
+    ValueError
+        If the template has other names in braces.
     """
     with workplace(store) as place:
         output = place.folder / "output.fits"
@@ -175,8 +195,8 @@ def run_command(template, store, timeout=TIMEOUT):
             words = [word.format(**names) for word in shlex.split(template)]
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise ValueError(
-                f"command: got {template!r} ({error}), expected {{store}} and {{output}} in it, "
-                "and {{{{ for a brace"
+                f"command: got {template!r} ({error}), expected no other braces than {{store}}, "
+                "{output} and {regions}, and {{ for a brace"
             ) from None
         attempt = place.run(words, timeout)
         if attempt.reason:
@@ -189,9 +209,9 @@ def run_command(template, store, timeout=TIMEOUT):
 
 
 @contextmanager
-def workplace(store):
-    """A `Workplace` in a new folder, which is removed afterwards."""
-    # What a method leaves there may not be removable.
+def workplace(store: Path | str) -> Iterator["Workplace"]:
+    """Context with a `Workplace` in a new folder, which is removed afterwards."""
+    # Files of a method may be protected from removal.
     with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as folder:
         place = Workplace(Path(folder), Path(store))
         shutil.copytree(place.original, place.store)
@@ -213,25 +233,33 @@ class Workplace:
     original: Path
 
     @property
-    def store(self):
+    def store(self) -> Path:
         """The copy of the store."""
         return self.folder / "store"
 
     @property
-    def stderr(self):
-        """The file of the standard error."""
+    def stderr(self) -> Path:
+        """The file with the standard error."""
         return self.folder / "stderr"
 
-    def run(self, words, timeout):
-        """Run a process to its end or to the time-out.
+    def run(self, words: Sequence[str], timeout: float) -> Attempt:
+        """Run a process until it ends or exceeds its time.
+
+        Parameters
+        ----------
+        words : sequence of str
+            The command.
+        timeout : float
+            Largest time, s.
 
         Returns
         -------
         attempt : Attempt
-            Without a cube; the reason is a crash, the time-out or a change of the store.
+            Without a cube. It has a reason if the process failed, exceeded its time, or changed
+            the store.
         """
-        facts, start = self.folder / "facts", time.perf_counter()
-        launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(facts), *words]
+        path, start = self.folder / "facts", time.perf_counter()
+        launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(path), *words]
         with self.stderr.open("wb") as stderr:
             process = subprocess.Popen(
                 launch,
@@ -248,50 +276,51 @@ class Workplace:
             except subprocess.TimeoutExpired:
                 return Attempt(None, f"took more than {timeout:g} s", time.perf_counter() - start)
             finally:
-                # All that it started ends with it.
+                # Processes that it started are ended as well.
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         if not self.store.is_dir():
-            return Attempt(None, "wrote to its input: it is gone", time.perf_counter() - start)
-        if not facts.is_file():
+            reason = "wrote to its input: the store was removed"
+            return Attempt(None, reason, time.perf_counter() - start)
+        if not path.is_file():
             return Attempt(None, f"cannot be started{self.last_words}")
-        facts = json.loads(facts.read_text())
+        facts = json.loads(path.read_text())
         reason = f"{ending(facts['code'])}{self.last_words}" if facts["code"] else ""
         if not reason and (changed := first_change(self.original, self.store)):
             reason = f"wrote to its input: {changed}"
         return Attempt(None, reason, facts["seconds"], facts["megabytes"])
 
     @property
-    def last_words(self):
-        """The last line of the standard error, to follow a reason."""
+    def last_words(self) -> str:
+        """The last line of the standard error, with a colon before it."""
         try:
             with self.stderr.open("rb") as file:
-                file.seek(-min(LAST_WORDS, file.seek(0, os.SEEK_END)), os.SEEK_END)
-                lines = file.read().decode(errors="replace").split("\n")
+                file.seek(-min(LAST_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
+                text = file.read().decode(errors="replace")
         except OSError:
             return ""  # removed by the method
-        lines = [" ".join(line.split()) for line in lines if line.strip()]
+        lines = [" ".join(line.split()) for line in text.split("\n") if line.strip()]
         return f": {lines[-1][:300]}" if lines else ""
 
 
-def ending(code):
-    """How a process ended, by the return code of `subprocess`."""
+def ending(code: int) -> str:
+    """How a process ended, from the return code of `subprocess`."""
     if code < 0:
-        # Real-time signals have numbers alone.
+        # Real-time signals have a number but no name.
         names = {sign.value: sign.name for sign in signal.Signals}
         return f"was ended by {names.get(-code, f'signal {-code}')}"
     return f"ended with exit code {code}"
 
 
-def first_change(before, after):
+def first_change(before: Path, after: Path) -> str | None:
     """The first file that differs between two folders; None if all are the same."""
     changed = contents(before).items() ^ contents(after).items()
     return min((name for name, _ in changed), default=None)
 
 
-def contents(folder):
-    """Check sum of each file; links, pipes and folders have none."""
+def contents(folder: Path) -> dict[str, int | None]:
+    """Checksum of each file; None for links, pipes and folders."""
     return {
         str(path.relative_to(folder)): (
             crc32(path.read_bytes()) if path.is_file() and not path.is_symlink() else None

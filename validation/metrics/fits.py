@@ -1,32 +1,40 @@
-"""Fits of a power law to a spectrum and of a normal to an image, by maximum likelihood."""
+"""Maximum-likelihood fits of a power law to a spectrum and of a normal distribution to an image."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import optimize, special
 
 __all__ = ["fit_index", "fit_width"]
 
-# An index outside of this is no spectrum, but one bin and its neighbour.
+# Range of fitted indices. An index outside it comes from counts in a single bin.
 INDEX_RANGE = -10.0, 20.0
 
 
-def fit_index(counts, energy, exposure=None):
-    """Maximum-likelihood index of a power law from binned counts, its norm left free.
-
-    Bins hold ∝ exposure · ∫E^−Γ dE; conditional on their sum the counts are
-    multinomial, and the score is Σ n_k (ln E)_k = N ⟨ln E⟩.
+def fit_index(
+    counts: ArrayLike, energy: ArrayLike, exposure: ArrayLike | None = None
+) -> tuple[float, float]:
+    """Maximum-likelihood index of a power law from binned counts, with a free norm.
 
     Parameters
     ----------
     counts : array_like, shape (n_energy,)
         Counts, or expected counts; not negative.
     energy : array_like, shape (n_energy + 1,)
-        Edges.
+        Edges, in any unit.
     exposure : array_like, shape (n_energy,), optional
+        Relative exposure of each bin; by default the same for all.
 
     Returns
     -------
     index, error : float
-        NaN where fewer than two bins hold counts.
+        NaN if fewer than two bins hold counts.
+
+    Notes
+    -----
+    The expected counts of a bin are proportional to exposure · ∫ E^−Γ dE. Given their sum, the
+    counts are multinomial, and the likelihood equation is Σ n_k ⟨ln E⟩_k = N ⟨ln E⟩: the mean of
+    ln E over the counts is that of the model. The error is from the Fisher information of the
+    multinomial distribution, N Var(⟨ln E⟩_k).
 
     Examples
     --------
@@ -43,47 +51,50 @@ def fit_index(counts, energy, exposure=None):
     if np.count_nonzero(counts[used]) < 2:
         return np.nan, np.nan
 
-    n, log_edges = counts[used], (log_edges[:-1][used], log_edges[1:][used])
+    n, low_edge, high_edge = counts[used], log_edges[:-1][used], log_edges[1:][used]
     log_weight = np.log(weight[used])
 
-    def mean_logs(index):
-        """Shares of the bins, and the mean ln E in each."""
-        share = special.softmax(_log_integrals(1 - index, *log_edges) + log_weight)
-        return share, _mean_log(1 - index, *log_edges)
+    def model(index):
+        """Fraction of the counts in each bin, and the mean ln E of each bin."""
+        fraction = special.softmax(_log_integrals(1 - index, low_edge, high_edge) + log_weight)
+        return fraction, _mean_log(1 - index, low_edge, high_edge)
 
     def score(index):
-        share, mean = mean_logs(index)
-        return n @ (share @ mean - mean)
+        fraction, mean = model(index)
+        return n @ (fraction @ mean - mean)
 
-    # It falls with the index: this is an exponential family.
+    # The score decreases with the index, since this is an exponential family.
     low, high = INDEX_RANGE
     if score(low) <= 0 or score(high) >= 0:
         index = low if score(low) <= 0 else high
     else:
         index = optimize.brentq(score, low, high, xtol=1e-13)
     # Fisher information of a multinomial: N Var(mean ln E).
-    share, mean = mean_logs(index)
-    information = n.sum() * (share @ (mean - share @ mean) ** 2)
+    fraction, mean = model(index)
+    information = n.sum() * (fraction @ (mean - fraction @ mean) ** 2)
     return float(index), float(1 / np.sqrt(information))
 
 
-def fit_width(image, fov_lon, fov_lat):
-    """Maximum-likelihood width of a centred normal, cut off at the edges of the field.
-
-    Both directions have the same width; rows and columns of the image are
-    sufficient, since the normal factorises.
+def fit_width(image: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike) -> tuple[float, float]:
+    """Maximum-likelihood width of a centred normal distribution cut off at the edges of the field.
 
     Parameters
     ----------
     image : array_like, shape (n_fov_lon, n_fov_lat)
         Counts, or expected counts.
-    fov_lon, fov_lat : array_like
-        Edges in deg.
+    fov_lon, fov_lat : array_like, shape (n_fov_lon + 1,) and (n_fov_lat + 1,)
+        Edges, deg.
 
     Returns
     -------
     width, error : float
-        deg; NaN with less than one count, or when the image is flatter than any normal.
+        Standard deviation, deg, the same in both directions. NaN if the image holds less than one
+        count or is flatter than any normal distribution.
+
+    Notes
+    -----
+    The distribution is a product of one of fov_lon and one of fov_lat, so that the sums of the
+    image along rows and columns are sufficient statistics.
     """
     image = np.asarray(image, float)
     sides = ((image.sum(axis=1), np.asarray(fov_lon)), (image.sum(axis=0), np.asarray(fov_lat)))
@@ -101,7 +112,7 @@ def fit_width(image, fov_lon, fov_lat):
     best = optimize.minimize_scalar(cost, bounds=bounds, options={"xatol": 1e-7}).x
     if min(best - bounds[0], bounds[1] - best) < 1e-3:
         return np.nan, np.nan
-    # A minimum is found to the square root of the precision, a root of its slope to the whole.
+    # The minimum has half of the digits of a double; the root of the slope has nearly all.
     bracket = best - 1e-4, best + 1e-4
     if score(bracket[0]) > 0 > score(bracket[1]):
         best = optimize.brentq(score, *bracket, xtol=1e-14)
@@ -120,7 +131,7 @@ def _log_integrals(power, low, high):
 
 
 def _mean_log(power, low, high):
-    """Mean ln E in bins where E^(power − 1) dE is the density."""
+    """Mean ln E of bins between ln E ``low`` and ``high`` for the density E^(power − 1) dE."""
     x = power * (high - low)
     small = np.abs(x) < 1e-3
     wide = np.where(small, 1.0, x)
@@ -129,16 +140,16 @@ def _mean_log(power, low, high):
 
 
 def _log_normal_bins(edges, width):
-    """ln of the share of each bin of a centred normal inside the edges."""
-    share = np.diff(special.ndtr(np.asarray(edges) / width))
-    return np.log(np.maximum(share, 1e-300)) - np.log(share.sum())
+    """ln of the fraction in each bin of a centred normal distribution truncated at the edges."""
+    fraction = np.diff(special.ndtr(np.asarray(edges) / width))
+    return np.log(np.maximum(fraction, 1e-300)) - np.log(fraction.sum())
 
 
 def _width_slopes(edges, width):
-    """d/d ln width of `_log_normal_bins`."""
+    """Derivative of `_log_normal_bins` with respect to ln width."""
     z = np.asarray(edges) / width
-    share = np.diff(special.ndtr(z))
+    fraction = np.diff(special.ndtr(z))
     change = -np.diff(z * np.exp(-0.5 * z**2)) / np.sqrt(2 * np.pi)
-    # Where there is no share, `_log_normal_bins` is constant.
-    slopes = np.divide(change, share, out=np.zeros_like(share), where=share > 1e-300)
-    return slopes - change.sum() / share.sum()
+    # `_log_normal_bins` is constant where the fraction underflows.
+    slopes = np.divide(change, fraction, out=np.zeros_like(fraction), where=fraction > 1e-300)
+    return slopes - change.sum() / fraction.sum()

@@ -1,8 +1,9 @@
-"""Statistics of Poisson counts, with their exact moments; STATISTICS.md has the sources."""
+"""Statistics of Poisson counts, with their exact moments; STATISTICS.md has the references."""
 
 from functools import cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 __all__ = [
@@ -14,21 +15,47 @@ __all__ = [
     "two_sample_z",
 ]
 
-# Above this mean the asymptotic moments are right to 1e-6; below they are summed.
+# Above this mean the asymptotic moments are accurate to 1e-6; below it they are exact sums.
 MU_SUMMED = 400.0
-# Below this mean two counts in a bin do not matter.
+# Below this mean the probability of two counts in a bin is negligible.
 MU_TINY = 1e-4
-# ln of p-values below which doubles underflow, and of the smallest for too little scatter (447 σ).
+# ln p below which p underflows, and the smallest ln p of a too small χ² (447 σ).
 UNDERFLOW, SMALLEST = -600.0, -1e5
 
 
-def sigmas(false_alarm_rate):
-    """How many standard deviations a two-sided test at this false-alarm rate allows."""
+def sigmas(false_alarm_rate: float) -> float:
+    """Number of standard deviations that a two-sided test with this false-alarm rate allows.
+
+    Parameters
+    ----------
+    false_alarm_rate : float
+        Probability that a normal variable is further from its mean.
+
+    Returns
+    -------
+    sigmas : float
+        Positive.
+    """
     return float(-special.ndtri(0.5 * false_alarm_rate))
 
 
-def deviance(counts, expected):
-    """Poisson deviance of each bin, 2 [μ − n + n ln(n / μ)] (Baker & Cousins 1984, Cash 1979).
+def deviance(counts: ArrayLike, expected: ArrayLike) -> np.ndarray:
+    """Poisson deviance of each bin.
+
+    Parameters
+    ----------
+    counts, expected : array_like
+        Counts n and expected counts μ, of the same shape.
+
+    Returns
+    -------
+    deviance : ndarray
+        2 [μ − n + n ln(n / μ)] in each bin.
+
+    Notes
+    -----
+    See Cash (1979, doi:10.1086/156922) and Baker & Cousins (1984,
+    doi:10.1016/0167-5087(84)90016-4).
 
     Examples
     --------
@@ -38,11 +65,23 @@ def deviance(counts, expected):
     return 2 * special.kl_div(counts, expected)
 
 
-def deviance_z(counts, expected):
-    """Standardised total deviance, (ΣD − ΣE[D]) / √ΣVar[D], with exact moments at any mean.
+def deviance_z(counts: ArrayLike, expected: ArrayLike) -> float:
+    """Total deviance, standardised with its exact mean and variance.
 
-    About N(0, 1) for many bins however few counts they hold (Kaastra 2017). Bins
-    with expectation zero must be empty; with counts the result is infinite.
+    Parameters
+    ----------
+    counts, expected : array_like
+        Counts and expected counts, of the same shape.
+
+    Returns
+    -------
+    z : float
+        (ΣD − ΣE[D]) / √ΣVar[D]; infinite if a bin with expectation 0 holds counts.
+
+    Notes
+    -----
+    For many bins z is nearly normal with mean 0 and width 1, also at low counts (Kaastra 2017,
+    doi:10.1051/0004-6361/201629319).
     """
     counts, expected = np.ravel(counts), np.ravel(expected)
     used = expected > 0
@@ -53,35 +92,67 @@ def deviance_z(counts, expected):
     return float(excess / np.sqrt(variance.sum()))
 
 
-def two_sample_z(counts_a, counts_b, share_b):
-    """Standardised difference of two sets of counts, bin by bin, neither taken for true.
+def two_sample_z(counts_a: ArrayLike, counts_b: ArrayLike, exposure_fraction: ArrayLike) -> float:
+    """Standardised difference of two sets of counts, neither of which is exact.
 
-    Given their sum n, the counts of b are binomial with p = ``share_b``, its share of the
-    exposure: χ² = (b − np)² / (npq) has mean 1 and variance 2 − 6/n + 1/(npq), exactly.
+    Parameters
+    ----------
+    counts_a, counts_b : array_like
+        Counts of both, of the same shape.
+    exposure_fraction : array_like
+        Exposure of b over the exposure of both, in each bin.
+
+    Returns
+    -------
+    z : float
+        Σ (χ² − 1) / √ΣVar[χ²] over the bins; infinite if a bin without exposure holds counts.
+
+    Notes
+    -----
+    Given their sum n, the counts of b are binomial with p = ``exposure_fraction``. The χ² of a
+    bin, (b − np)² / (npq) with q = 1 − p, has exactly the mean 1 and the variance
+    2 − 6/n + 1/(npq).
     """
-    total = np.asarray(counts_a, float) + counts_b
-    variance = total * share_b * (1 - share_b)
+    b, p = np.asarray(counts_b, float), np.asarray(exposure_fraction, float)
+    total = np.asarray(counts_a, float) + b
+    variance = total * p * (1 - p)
     used = variance > 0
-    if np.any((total > 0) & ~used & (counts_b != total * share_b)):
+    if np.any((total > 0) & ~used & (b != total * p)):
         return np.inf
     n, npq = total[used], variance[used]
-    chi2 = (np.asarray(counts_b, float)[used] - n * np.asarray(share_b)[used]) ** 2 / npq
+    chi2 = (b[used] - n * p[used]) ** 2 / npq
     return float((chi2 - 1).sum() / np.sqrt(np.sum(2 - 6 / n + 1 / npq)))
 
 
-def deviance_moments(expected):
-    """Mean and variance of the deviance of a Poisson variable, by interpolation of exact sums."""
+def deviance_moments(expected: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the deviance of a Poisson variable.
+
+    Parameters
+    ----------
+    expected : array_like
+        Expected counts.
+
+    Returns
+    -------
+    mean, variance : ndarray, shape of ``expected``
+        Interpolated in a table of exact sums between 1e-4 and 400 counts; series elsewhere.
+
+    Notes
+    -----
+    See Kaastra (2017, doi:10.1051/0004-6361/201629319) and Bonamente (2020, arXiv:1912.05444).
+    """
     grid, mean, variance = _moment_table()
-    log_mu = np.log(np.maximum(expected, MU_TINY))
-    small, large = expected < MU_TINY, expected > MU_SUMMED
+    mu = np.asarray(expected, float)
+    log_mu = np.log(np.maximum(mu, MU_TINY))
+    small, large = mu < MU_TINY, mu > MU_SUMMED
     e, v = (np.interp(log_mu, grid, table) for table in (mean, variance))
-    # Asymptotic series: E = 1 + 1/(6μ) + 1/(6μ²), Var = 2 + 2/(3μ) + ...; for tiny μ the exact
-    # limits of P(0) and P(1) alone.
-    e = np.where(large, 1 + 1 / (6 * np.maximum(expected, 1.0)), e)
-    v = np.where(large, 2 + 2 / (3 * np.maximum(expected, 1.0)), v)
-    zero, one = 2 * expected, 2 * (expected - 1 - np.log(np.maximum(expected, 1e-300)))
-    tiny_mean = (1 - expected) * zero + expected * one
-    tiny_var = (1 - expected) * zero**2 + expected * one**2 - tiny_mean**2
+    # Large μ: the asymptotic series E = 1 + 1/(6μ) + 1/(6μ²), Var = 2 + 2/(3μ) + ... Small μ: the
+    # probabilities of 0 and 1 counts.
+    e = np.where(large, 1 + 1 / (6 * np.maximum(mu, 1.0)), e)
+    v = np.where(large, 2 + 2 / (3 * np.maximum(mu, 1.0)), v)
+    zero, one = 2 * mu, 2 * (mu - 1 - np.log(np.maximum(mu, 1e-300)))
+    tiny_mean = (1 - mu) * zero + mu * one
+    tiny_var = (1 - mu) * zero**2 + mu * one**2 - tiny_mean**2
     return np.where(small, tiny_mean, e), np.where(small, tiny_var, v)
 
 
@@ -91,7 +162,7 @@ def _moment_table():
     mean, variance = np.empty_like(grid), np.empty_like(grid)
     for i, mu in enumerate(np.exp(grid)):
         n = np.arange(int(mu + 12 * np.sqrt(mu) + 30))
-        # As scipy.stats.poisson.pmf has it, bit by bit, without checks that take ten times as long.
+        # The same as scipy.stats.poisson.pmf, to the last bit, without its slow checks.
         probability = np.exp(special.xlogy(n, mu) - special.gammaln(n + 1) - mu)
         value = deviance(n, mu)
         mean[i] = probability @ value
@@ -99,10 +170,23 @@ def _moment_table():
     return grid, mean, variance
 
 
-def poisson_coverage(expected, factor):
-    """Probability that |n − λ| ≤ factor · √n for a Poisson n: exact, array of λ."""
+def poisson_coverage(expected: ArrayLike, factor: float) -> np.ndarray:
+    """Exact probability that |n − λ| ≤ factor · √n for Poisson counts n.
+
+    Parameters
+    ----------
+    expected : array_like
+        Expected counts λ.
+    factor : float
+        Half width of the interval in units of √n.
+
+    Returns
+    -------
+    coverage : ndarray, shape of ``expected``
+        Probabilities.
+    """
     expected = np.asarray(expected, float)
-    # |n − λ| = c√n at √n = ±c/2 + √(λ + c²/4).
+    # The ends of the interval, |n − λ| = c√n, are at √n = ±c/2 + √(λ + c²/4).
     root = np.sqrt(expected + 0.25 * factor**2)
     low, high = (root - 0.5 * factor) ** 2, (root + 0.5 * factor) ** 2
     below = np.ceil(low) - 1
@@ -110,21 +194,45 @@ def poisson_coverage(expected, factor):
     return special.pdtr(np.floor(high), expected) - under
 
 
-def chi2_z(chi2, mean, variance):
-    """The normal deviate of a gamma variate with this mean and variance."""
+def chi2_z(chi2: float, mean: float, variance: float) -> float:
+    """Normal deviate of a gamma-distributed number with this mean and variance.
+
+    Parameters
+    ----------
+    chi2 : float
+        The number.
+    mean, variance : float
+        Its mean and variance under the null hypothesis.
+
+    Returns
+    -------
+    z : float
+        Positive if ``chi2`` is above its median.
+    """
     shape, scale = mean**2 / variance, variance / mean
-    # As scipy.stats.gamma has it, bit by bit, in a hundredth of the time.
+    # The same as scipy.stats.gamma, to the last bit, in a hundredth of the time.
     x = max(chi2 / scale, 0.0)
     with np.errstate(divide="ignore"):
         upper, lower = np.log(special.gammaincc(shape, x)), np.log(special.gammainc(shape, x))
     if upper < UNDERFLOW:
-        # The first term of the continued fraction of the incomplete gamma function, in logarithms.
+        # ln of the first term of the continued fraction of the incomplete gamma function.
         upper = shape * np.log(x) - x - special.gammaln(shape) - np.log(x + 1 - shape)
     if upper < np.log(0.5):
         return deviate(upper)
     return -deviate(max(lower, SMALLEST))
 
 
-def deviate(log_p):
-    """The normal deviate with this ln of the upper tail probability."""
+def deviate(log_p: float) -> float:
+    """Normal deviate z with the upper tail probability p.
+
+    Parameters
+    ----------
+    log_p : float
+        ln p.
+
+    Returns
+    -------
+    z : float
+        Positive for p < 0.5.
+    """
     return float(-special.ndtri_exp(min(log_p, -1e-12)))

@@ -1,16 +1,18 @@
-"""Norm, spectrum and shape of a cube, and its runs, against the truth: score tests and χ².
+"""Norm, spectrum and shape of a cube, and numbers of events of its runs: score tests and χ².
 
-A rebuilt cube enters through the counts that it predicts, m = rate · volume · livetime, against
-the expected ones λ, so a method may smooth or fit as it likes.
+A reconstructed cube enters by its predicted counts, m = rate · volume · livetime, which are
+compared with the expected counts λ. The method may therefore smooth or fit.
 
-A score test with a template h asks how far m is from λ in the direction λ → λ (1 + ε h):
-ε̂ = Σ h (m − λ) / Σ h² λ, with the standard error 1 / √Σ h² λ, which is the
-Cramér–Rao limit of that direction. For Poisson counts its mean and variance are
-exact at any number of counts. See STATISTICS.md.
+Notes
+-----
+A score test with the template h measures m − λ in the direction λ → λ (1 + ε h):
+ε̂ = Σ h (m − λ) / Σ h² λ, with the standard error 1 / √Σ h² λ, which is the Cramér–Rao bound of
+this direction (Rao 1948, doi:10.1017/S0305004100023987). For Poisson counts the mean and the
+variance are exact at any number of counts. See STATISTICS.md.
 
 Examples
 --------
-A cube of 2 % too much, where 1.7e5 counts are expected:
+A cube with a rate that is 2 % too large, where 1.7e5 counts are expected:
 
 >>> from dataclasses import replace
 >>> from simbg.axes import edition2015_axes
@@ -28,7 +30,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from simbg.validation.metrics.cube_pair import MIN_COUNTS, N_CACHED
+from simbg.validation.metrics.cube_pair import MIN_COUNTS, N_CACHED, CubePair
 from simbg.validation.metrics.fits import fit_index, fit_width
 from simbg.validation.metrics.metric import metric
 from simbg.validation.metrics.poisson import chi2_z
@@ -37,73 +39,79 @@ __all__ = ["CENTER"]
 
 SCORE = "score test of the direction; error: Cramér–Rao"
 CHI2 = "χ² with exact Poisson moments"
-# A bin of an image with so much less than the largest exposure holds an excluded region.
+# Relative loss of exposure from which on a bin is taken to be crossed by an excluded region.
 TOUCHED = 1e-3
-# The centre of the field of view, deg.
+# Radius of the centre of the field of view, deg.
 CENTER = 1.0
 RINGS = 6
 
 
 @metric("bias", SCORE, ideal=1.0, relative=True, title="norm")
-def norm(cubes):
-    """Ratio of all predicted counts to all expected ones."""
+def norm(cubes: CubePair) -> tuple[float, ...]:
+    """Ratio of all predicted counts to all expected counts."""
     return _score(cubes, np.ones((1, 1, 1)), 1.0)
 
 
 @metric("bias", SCORE, relative=True, title="index over the field")
-def index(cubes):
+def index(cubes: CubePair) -> tuple[float, ...]:
     """Differential index of the rate over the whole field of view, to first order."""
     return _score(cubes, *_templates(cubes.truth).index)
 
 
 @metric("bias", SCORE, relative=True, title="central index")
-def center_index(cubes):
+def center_index(cubes: CubePair) -> tuple[float, ...]:
     """Differential index of the rate within 1 deg of the centre, to first order."""
     return _score(cubes, *_templates(cubes.truth).center_index)
 
 
 @metric("bias", SCORE, ideal=1.0, relative=True, title="width")
-def width(cubes):
-    """Widths relative to the true ones, the same factor at all energies, to first order."""
+def width(cubes: CubePair) -> tuple[float, ...]:
+    """Common factor of the widths at all energies, relative to the truth, to first order."""
     return _score(cubes, _templates(cubes.truth).width, 1.0)
 
 
 @metric("bias", SCORE)
-def width_slope(cubes):
+def width_slope(cubes: CubePair) -> tuple[float, ...]:
     """Change of the slope d ln σ / d ln E, to first order."""
     return _score(cubes, _templates(cubes.truth).width_slope)
 
 
 @metric("bias", SCORE, unit="deg-1")
-def lon_gradient(cubes):
+def lon_gradient(cubes: CubePair) -> tuple[float, ...]:
     """Relative gradient along fov_lon."""
     return _score(cubes, _templates(cubes.truth).lon)
 
 
 @metric("bias", SCORE, unit="deg-1")
-def lat_gradient(cubes):
+def lat_gradient(cubes: CubePair) -> tuple[float, ...]:
     """Relative gradient along fov_lat."""
     return _score(cubes, _templates(cubes.truth).lat)
 
 
 @metric("bias", SCORE, ideal=1.0)
-def masked_norm(cubes):
-    """Ratio of predicted counts to expected ones in bins that excluded regions pass through."""
-    exposure = np.where(cubes.used, cubes.true.livetime, 0.0)
-    touched = exposure < exposure.max(axis=(1, 2), keepdims=True) * (1 - TOUCHED)
+def masked_norm(cubes: CubePair) -> tuple[float, ...]:
+    """Ratio of predicted to expected counts in the bins that excluded regions cross."""
+    touched = cubes.livetime < cubes.livetime.max(axis=(1, 2), keepdims=True) * (1 - TOUCHED)
     return _score(cubes, touched.astype(float), 1.0)
 
 
 @metric("bias", CHI2, unit="σ")
-def energy_norms(cubes):
-    """Scatter of the norms of all energies about the truth, χ² with exact moments, as σ."""
+def energy_norms(cubes: CubePair) -> tuple[float, ...]:
+    """χ² of the norms at all energies against the truth, with exact moments, in σ."""
     sums = np.array([counts.sum(axis=(1, 2)) for counts in (cubes.predicted, cubes.expected)])
-    return _chi2(*sums[:, sums[1] >= MIN_COUNTS], cubes.noise_free)
+    predicted, expected = sums[:, sums[1] >= MIN_COUNTS]
+    return _chi2(predicted, expected, cubes.noise_free)
 
 
 @metric("bias", CHI2, unit="σ")
-def energy_widths(cubes):
-    """Scatter of the widths of all energies about the truth, χ² with exact moments, as σ."""
+def energy_widths(cubes: CubePair) -> tuple[float, ...]:
+    """χ² of the widths at all energies against the truth, with exact moments, in σ.
+
+    Notes
+    -----
+    The variance of the square of Σ h (n − λ) / √Σ h² λ for Poisson counts n is
+    2 + Σ h⁴ λ / (Σ h² λ)².
+    """
     template = _templates(cubes.truth).width
     excess = cubes.predicted - cubes.expected
     score = (template * excess).sum(axis=(1, 2))
@@ -112,22 +120,26 @@ def energy_widths(cubes):
     if not used.any():
         return ()
     chi2 = np.sum(score[used] ** 2 / second[used]) + used.sum() * cubes.noise_free
-    # Var z² of a sum of Poisson numbers with weights h: 2 + Σ h⁴ λ / (Σ h² λ)².
+
     variance = np.sum(2 + fourth[used] / second[used] ** 2)
-    return chi2_z(chi2, np.count_nonzero(used), variance), 1.0
+    return chi2_z(chi2, int(np.count_nonzero(used)), variance), 1.0
 
 
 @metric("bias", CHI2, unit="σ")
-def ring(cubes):
-    """Scatter of six equal-area annuli about the truth, χ² with exact moments, as σ of a normal."""
+def ring(cubes: CubePair) -> tuple[float, ...]:
+    """χ² of six annuli of equal area against the truth, with exact moments, in σ."""
     both = cubes.predicted, cubes.expected
-    sums = np.array([[n[:, ring].sum() for ring in _templates(cubes.truth).rings] for n in both])
-    return _chi2(*sums, cubes.noise_free)
+    rings = _templates(cubes.truth).rings
+    predicted, expected = (np.array([n[:, ring].sum() for ring in rings]) for n in both)
+    return _chi2(predicted, expected, cubes.noise_free)
 
 
 @metric("runs", CHI2, unit="σ")
-def run_dispersion(cubes):
-    """Scatter of the events from run to run against Poisson's, as σ: too large or too small."""
+def run_dispersion(cubes: CubePair) -> tuple[float, ...]:
+    """χ² of the events of all runs against their expectations, in σ.
+
+    Positive values mean too much scatter, negative ones too little.
+    """
     if cubes.run_counts is None:
         return ()
     return _chi2(cubes.run_counts, cubes.run_expected)
@@ -136,7 +148,9 @@ def run_dispersion(cubes):
 def _chi2(counts, expected, noise_free=False):
     """χ² of independent Poisson numbers as a normal deviate: too much scatter, or too little.
 
-    Its distribution is that of a gamma with the exact mean and variance, Σ (2 + 1/λ).
+    Notes
+    -----
+    The distribution is taken as a gamma with the exact mean, n, and variance, Σ (2 + 1/λ).
     """
     if expected.size == 0 or np.any(expected <= 0):
         return ()
@@ -154,14 +168,17 @@ def _score(cubes, template, ideal=0.0):
 
 @lru_cache(maxsize=N_CACHED)
 def _templates(truth):
-    """Directions, of indices with their true values; each broadcasts over the cube."""
+    """Directions of the score tests, those of an index with its true value.
+
+    Each template broadcasts over the cube.
+    """
     axes, counts = truth.cube.axes, np.nan_to_num(truth.cube.counts)
     log_energy = np.log(axes.energy_center)[:, None, None]
     center = (axes.offset < CENTER)[None]
     livetime = truth.cube.livetime.max(axis=(1, 2))
     spectra = [(counts * mask).sum(axis=(1, 2)) for mask in (True, center)]
     indices = [fit_index(spectrum, axes.energy, livetime)[0] for spectrum in spectra]
-    # A normal's ln density changes by r²/σ² for d ln σ, less its mean in each image.
+    # The derivative of ln density of a normal with respect to ln σ is r²/σ², up to a constant.
     sigma = np.array([fit_width(image, axes.fov_lon, axes.fov_lat)[0] for image in counts])
     sigma = np.where(np.isfinite(sigma), sigma, np.inf)[:, None, None]
     width = _centered(axes.offset**2 / sigma**2, counts, (1, 2))
@@ -180,7 +197,7 @@ def _templates(truth):
 
 
 def _centered(template, counts, axis=None):
-    """A template less its mean over the counts: blind to a norm."""
+    """A template less its mean over the counts: a change of the norm has no effect."""
     total = counts.sum(axis=axis, keepdims=True)
     mean = (counts * template).sum(axis=axis, keepdims=True) / np.where(total > 0, total, 1.0)
     return template - mean

@@ -1,31 +1,37 @@
-"""Metrics of single runs: how well models predict other events of the same runs.
+"""Metrics of single runs: how well models predict independent events of the same runs.
 
-A cube of many runs may be right on average and wrong for each. Here every run's model
-is held against events that it has not seen.
+A cube of many runs may be right on average and wrong for each run. Here the model of each run
+is compared with events from which it was not made.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
+from simbg.cube import BackgroundCube
 from simbg.models.run_norm import run_counts
+from simbg.observations.observation import Observation
+from simbg.validation.metrics.metric import MetricValue
 from simbg.validation.metrics.poisson import chi2_z
 from simbg.validation.metrics.registry import METRICS
 
 __all__ = ["RunCounts", "expected_values", "run_values"]
 
-# Energy bands of a run, and the fewest counts that make one.
-N_BANDS, FEWEST = 5, 10.0
+# Number of energy bands of a run, and the least number of counts in a band.
+N_BANDS, MIN_BAND_COUNTS = 5, 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class RunCounts:
-    """Counts of one run in energy bands, and what a model predicts for them.
+    """Observed and predicted counts of one run in energy bands.
 
     Parameters
     ----------
     counts, predicted, variance : ndarray, shape (n_band,)
-        The variance is that of the prediction, without a common norm.
+        Observed counts, predicted counts, and the variance of the prediction without that of a
+        norm.
     norm_variance : float
         Relative variance of a norm that was fitted to other events of the run.
     """
@@ -36,39 +42,59 @@ class RunCounts:
     norm_variance: float = 0.0
 
     @classmethod
-    def of(cls, observation, cube, norm_variance=0.0, counts=None):
-        """Hold a run against a model.
+    def of(
+        cls,
+        observation: Observation,
+        cube: BackgroundCube,
+        norm_variance: float = 0.0,
+        counts: np.ndarray | None = None,
+    ) -> Self:
+        """Compare the events of a run with a model.
 
         Parameters
         ----------
         observation : Observation
-            With events that the model has not seen.
+            A run with events that are independent of the model.
         cube : BackgroundCube
             The model, per livetime.
         norm_variance : float
-        counts : ndarray, full shape, optional
-            In place of the observation's own events: expected ones.
+            Relative variance of a norm that was fitted to other events of the run.
+        counts : ndarray, shape of the axes of the cube, optional
+            Counts, for example expected ones, instead of the events of the observation.
+
+        Returns
+        -------
+        run : RunCounts
+            Sums over five bands of energy.
         """
         bands = np.arange(cube.axes.shape[0]) * N_BANDS // cube.axes.shape[0]
         values = run_counts(cube, observation, counts)
-        sums = [np.bincount(bands, value.sum(axis=(1, 2)), N_BANDS) for value in values]
-        return cls(*sums, norm_variance)
+        n, predicted, variance = (
+            np.bincount(bands, value.sum(axis=(1, 2)), N_BANDS) for value in values
+        )
+        return cls(n, predicted, variance, norm_variance)
 
 
-def run_values(runs, noise_free=False):
-    """Values of `run_norms` and `run_spectra`.
-
-    χ² of about normal numbers; its mean is the number of runs, or of bands less one a run.
+def run_values(runs: Sequence[RunCounts], noise_free: bool = False) -> dict[str, MetricValue]:
+    """Values of the metrics `run_norms` and `run_spectra`.
 
     Parameters
     ----------
     runs : sequence of RunCounts
+        The runs.
     noise_free : bool
-        Whether counts are expected ones: the mean that noise would add is then put in.
+        Whether the counts are expected ones. The mean that noise would add is then added.
 
     Returns
     -------
     values : dict of str to MetricValue
+        One for each metric.
+
+    Notes
+    -----
+    Each is the χ² of nearly normal numbers, as a normal deviate. `run_norms` has one degree of
+    freedom for each run. `run_spectra` scales the prediction to the counts of the run, and has one
+    degree of freedom less than bands in each run.
     """
     norms, spectra, n_spectra = 0.0, 0.0, 0
     for run in runs:
@@ -77,14 +103,14 @@ def run_values(runs, noise_free=False):
         norms += (total - predicted) ** 2 / variance + noise_free
         factor = total / predicted
         expected = factor * run.predicted
-        used = expected >= FEWEST
+        used = expected >= MIN_BAND_COUNTS
         if np.count_nonzero(used) < 2:
             continue
-        # Poorer bands are left out, and the norm is that of the others.
+        # Bands with fewer counts are not used, and the norm is that of the others.
         expected = expected * run.counts[used].sum() / expected[used].sum()
         spread = expected + factor**2 * run.variance
-        spectra += np.sum((run.counts - expected)[used] ** 2 / spread[used])
-        free = np.count_nonzero(used) - 1
+        spectra += float(np.sum((run.counts - expected)[used] ** 2 / spread[used]))
+        free = int(np.count_nonzero(used)) - 1
         spectra += free * noise_free
         n_spectra += free
     of_spectra = (chi2_z(spectra, n_spectra, 2 * n_spectra), 1.0) if n_spectra else ()
@@ -94,8 +120,21 @@ def run_values(runs, noise_free=False):
     }
 
 
-def expected_values(experiment, cube):
-    """Values of one cube for all runs with expected counts: how wrong it is for each run."""
+def expected_values(experiment: Any, cube: BackgroundCube) -> dict[str, MetricValue]:
+    """Values of one cube for the expected counts of all runs: the bias of the cube for each run.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Gives the runs and their expected counts.
+    cube : BackgroundCube
+        The model of all runs, per livetime.
+
+    Returns
+    -------
+    values : dict of str to MetricValue
+        See `run_values`.
+    """
     counts = (
         replace(experiment, runs=experiment.runs[row : row + 1]).expected(cube.axes).counts
         for row in range(len(experiment.runs))

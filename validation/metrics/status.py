@@ -1,23 +1,25 @@
-"""The status of a result: its words, mark, colours and order, which stand here alone."""
+"""The status of a result, with its words, mark and colour."""
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any, Self
 
 __all__ = ["Status"]
 
 
 class Status(StrEnum):
-    """Status of one result or check, the worst first; its value is the string in files.
+    """Status of a result or check, the worst first; its value is the string in files.
 
     Attributes
     ----------
     word : str
-        For one result.
+        Description of one result.
     phrase : str
-        For several results, after their number.
+        Description of several results, which follows their number.
     mark : str
         One character.
     style : dict
-        Of `click.style`; the words are told apart without colours, too.
+        Arguments of `click.style`. The words differ as well, for output without colours.
     junit : str or None
         Element of JUnit XML.
 
@@ -27,20 +29,34 @@ class Status(StrEnum):
     ('FAILS', 'fail', <Status.FAIL: 'fail'>)
     """
 
-    # The method did not get that far.
+    # There is no result, because of an error.
     ERROR = "error", "ERROR", "end in an error", "‼", {"fg": "red", "bold": True}, "error"
-    # Accuracy is lost.
+    # A criterion is not met.
     FAIL = "fail", "FAILS", "fail", "✗", {"fg": "red", "bold": True}, "failure"
-    # Fails by as much as is calculated, for a stated reason.
+    # Fails by the calculated amount, for a stated reason.
     KNOWN = "known", "known failure", "fail as calculated", "○", {"fg": "yellow"}, "skipped"
-    # Within its criterion.
+    # The criterion is met.
     OK = "ok", "holds", "hold", "✓", {"fg": "green"}
-    # Worth knowing, and breaks no promise of the contract of methods.
+    # Information on a method that keeps the contract of methods.
     NOTE = "note", "note", "are notes", "·"
-    # No criterion.
+    # There is no criterion.
     INFO = "info", "no criterion", "have no criterion", "·"
 
-    def __new__(cls, value, word, phrase, mark, style=None, junit=None):
+    word: str
+    phrase: str
+    mark: str
+    style: dict[str, Any]
+    junit: str | None
+
+    def __new__(
+        cls,
+        value: str,
+        word: str = "",
+        phrase: str = "",
+        mark: str = "",
+        style: dict[str, Any] | None = None,
+        junit: str | None = None,
+    ) -> Self:
         status = str.__new__(cls, value)
         status._value_ = value
         status.word, status.phrase, status.mark = word, phrase, mark
@@ -48,15 +64,37 @@ class Status(StrEnum):
         return status
 
     @classmethod
-    def worst(cls, statuses):
-        """The status that stands for several; `INFO` for none."""
+    def worst(cls, statuses: Iterable[str]) -> Self:
+        """The worst of several statuses; `INFO` if there are none.
+
+        Parameters
+        ----------
+        statuses : iterable of Status or str
+            In any order.
+
+        Returns
+        -------
+        status : Status
+            The worst one.
+        """
         return min(map(cls, statuses), key=list(cls).index, default=cls.INFO)
 
     @property
-    def fails(self):
-        """Whether a criterion fails, if only as is calculated."""
+    def fails(self) -> bool:
+        """Whether a criterion is not met, also if this is a known failure."""
         return self in (Status.ERROR, Status.FAIL, Status.KNOWN)
 
-    def cell(self, number):
-        """The word in a table, where ``number`` results have this worst status."""
+    def cell(self, number: int) -> str:
+        """The word in a table, where ``number`` results have this worst status.
+
+        Parameters
+        ----------
+        number : int
+            Number of results, which is shown for failures.
+
+        Returns
+        -------
+        text : str
+            The word, with the number where it is shown.
+        """
         return f"{self.word} ({number})" if self in (Status.FAIL, Status.KNOWN) else self.word

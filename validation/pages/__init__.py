@@ -1,3 +1,3 @@
-"""Pages and text made from results: report, summary, comparison, terminal."""
+"""Pages: the report of a run, its summary, and the page of a comparison."""
 
 __all__ = []

@@ -1,6 +1,8 @@
-"""The page of a comparison: a section a group, which opens anywhere."""
+"""The page of a comparison, with a section for each group; it needs no other files."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from simbg.io.safe_files import check_directory, is_ours, new_directory
 from simbg.validation.comparison.compare import Comparison
@@ -14,44 +16,61 @@ __all__ = ["check_comparison", "write_comparison"]
 # Names of the files that are written, as regular expressions.
 FILES = (r"index\.html", r"[^/]+\.png")
 NORMALIZED = {
-    "none": "as they are",
-    "cube": "A scaled to the integral of B",
-    "image": "each energy of A scaled to that of B: spectra are not compared",
+    "none": "none",
+    "cube": "A is scaled to the integral of B",
+    "image": "each energy bin of A is scaled to that of B; spectra are not compared",
 }
 
 
-def check_comparison(out, overwrite):
-    """Refuse a folder that holds anything but an earlier comparison.
+def check_comparison(out: Path | str, overwrite: bool) -> None:
+    """Refuse a folder that holds other files than an earlier comparison.
 
     Parameters
     ----------
     out : path-like
+        The folder.
     overwrite : bool
-        Without it, a folder with an earlier comparison is refused, too.
+        Whether an earlier comparison in this folder may be replaced.
 
     Raises
     ------
     OSError
+        If the folder must not be replaced.
     """
     check_directory(out, overwrite, FILES)
     if Path(out).is_dir() and any(Path(out).iterdir()) and not is_ours(Path(out, "index.html")):
         raise FileExistsError(
-            f"{out} holds files that this command did not write, expected another folder"
+            f"{out}: got files that this command did not write, expected another folder"
         )
 
 
-def write_comparison(out, comparisons, a, b, normalize, overwrite=False):
+def write_comparison(
+    out: Path | str,
+    comparisons: Sequence[Any],
+    a: Path | str,
+    b: Path | str,
+    normalize: str,
+    overwrite: bool = False,
+) -> None:
     """Write ``index.html`` and a figure of each group into a folder.
 
     Parameters
     ----------
     out : path-like
+        The folder.
     comparisons : sequence of Comparison or NotCompared
+        One for each group.
     a, b : path-like
-        What was compared, to be named.
+        The compared files or folders, whose names are shown.
     normalize : {"none", "cube", "image"}
+        See `simbg.validation.comparison.compare.compare`.
     overwrite : bool
-        Replace what is there, if nothing but such files is.
+        Whether an earlier page in this folder is replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder exists and must not be replaced, or holds other files.
     """
     check_comparison(out, overwrite)
     with new_directory(out, overwrite, FILES) as folder:
@@ -69,7 +88,7 @@ def write_comparison(out, comparisons, a, b, normalize, overwrite=False):
 
 
 def _headline(comparisons):
-    """The result in a line."""
+    """The result in one line."""
     compared = [c for c in comparisons if isinstance(c, Comparison)]
     agree, number = sum(c.agree for c in compared), len(compared)
     text = f"{agree} of {number} groups agree"
@@ -80,10 +99,10 @@ def _headline(comparisons):
 
 
 def _group(folder, number, comparison):
-    """What the page says of a group; its figure is written beside it."""
-    group = {"id": f"group-{number}", "found": comparison, "status": "none"}
+    """Content of the page for a group; its figure is written as a file."""
+    group = {"id": f"group-{number}", "comparison": comparison, "status": "none"}
     if isinstance(comparison, Comparison):
-        # Named after the group, or after the first of two files.
+        # The name is that of the group, or of the first of two files.
         path = folder / (Path(comparison.name.split(",")[0]).name.split(".")[0] + ".png")
         png = encode(compare_figure(comparison.a, comparison.b, title=comparison.name))
         path.write_bytes(png)

@@ -1,8 +1,10 @@
-"""How pages are made of templates: one jinja environment, numbers as text, images as data."""
+"""Pages from templates: one jinja environment, numbers as text, images as data."""
 
 import base64
 import hashlib
 import math
+from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -12,25 +14,25 @@ from simbg.validation.suite.results import versions
 __all__ = []
 
 
-def write_page(path, template, **values):
-    """Write a template with these values in it: HTML that loads nothing, or Markdown."""
+def write_page(path: Path | str, template: str, **values: Any) -> None:
+    """Write a template with these values: HTML without external files, or Markdown."""
     page = ENVIRONMENT.get_template(template).render(values)
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def data_uri(content, kind):
-    """The address of an image that is in the page itself."""
+def data_uri(content: bytes, kind: str) -> str:
+    """The address of an image that is part of the page."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def number(value, missing=""):
-    """Five digits; zero for what is zero but for rounding, ``missing`` for what is no number."""
+def number(value: float, missing: str = "") -> str:
+    """Five digits; zero for rounding errors, ``missing`` for infinity and NaN."""
     return f"{value if abs(value) > 1e-12 else 0:.5g}" if math.isfinite(value) else missing
 
 
 def _hash(name):
-    """By which a page lets only its own script and style work."""
+    """Hash of a script or style, which lets a page use only its own."""
     source = ENVIRONMENT.get_template(name).render()
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 

@@ -1,22 +1,32 @@
 """Results as JUnit XML, which continuous integration shows as tests."""
 
 import re
+from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from simbg.io.safe_files import new_file
 from simbg.validation.metrics.status import Status
+from simbg.validation.self_check.detection import SelfCheck
+from simbg.validation.suite.suite import Suite
 
 __all__ = []
 
-# What XML 1.0 has no way to write.
+# Characters that XML 1.0 cannot contain.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(path, suite):
+def write_junit(path: Path, suite: Suite) -> None:
     """Write a test suite for each scenario, and one for the baseline.
 
-    A criterion is a test: one that fails as is known is skipped with its reason; metrics
-    without a criterion are no tests. The file fails where the command ends with 1.
+    A criterion is a test. A known failure is skipped, with its reason. Metrics without a criterion
+    are not tests. A test fails if and only if the command ends with exit code 1.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    suite : Suite
+        The run.
     """
     root = Element("testsuites", name="simbg validate")
     for name in suite.scenarios:
@@ -24,14 +34,15 @@ def write_junit(path, suite):
         _add_suite(root, name, [_criterion(r) for r in results if r.status != Status.INFO])
     if suite.changes is not None:
         text = "\n".join(suite.changes)
-        _add_suite(root, "baseline", [_check("baseline", "nothing got worse", suite.kept, text)])
+        check = _check("baseline", "nothing got worse", suite.baseline_holds, text)
+        _add_suite(root, "baseline", [check])
     _write(path, root)
 
 
-def write_self_check_junit(path, check):
+def write_self_check_junit(path: Path, check: SelfCheck) -> None:
     """Write a test for each defect, and one for the clean runs."""
     root = Element("testsuites", name="simbg self-check")
-    cases = [_check("self-check.defects", f.name, f.found, f.text) for f in check.detections]
+    cases = [_check("self-check.defects", d.name, d.found, d.text) for d in check.detections]
     cases.append(_check("self-check", "clean runs", check.clean.consistent, check.clean.text))
     _add_suite(root, "self-check", cases)
     _write(path, root)
@@ -39,7 +50,7 @@ def write_self_check_junit(path, check):
 
 def _write(path, root):
     for kind in ("tests", "failures", "errors", "skipped"):
-        root.set(kind, str(sum(int(child.get(kind)) for child in root)))
+        root.set(kind, str(sum(int(child.get(kind, 0)) for child in root)))
     indent(root)
     with new_file(path, overwrite=True) as temporary:
         ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
@@ -53,8 +64,8 @@ def _add_suite(root, name, cases):
 
 
 def _criterion(result):
-    about = f"{result.value:.5g} for {result.ideal:.5g} ± {result.limit:.2g} {result.unit}".strip()
-    text = None if result.status == Status.ERROR else about
+    numbers = f"{result.value:.5g}, expected {result.ideal:.5g} ± {result.limit:.2g} {result.unit}"
+    text = None if result.status == Status.ERROR else numbers.strip()
     where = f"{result.scenario}.{result.method}", result.metric
     return _case(*where, result.status.junit, text, message=result.reason)
 
@@ -66,7 +77,7 @@ def _check(classname, name, good, text):
 
 
 def _case(classname, name, tag, text, **more):
-    """A test, with an element that says what became of it unless ``tag`` is None."""
+    """A test, with an element for its outcome unless ``tag`` is None."""
     case = Element("testcase", classname=_text(classname), name=_text(name))
     if tag:
         child = SubElement(case, tag, {key: _text(value) for key, value in more.items()})

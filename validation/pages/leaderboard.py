@@ -1,12 +1,15 @@
-"""The files of the leaderboard: Markdown for people and JSON for programs."""
+"""The files of the leaderboard: Markdown to read and JSON for programs."""
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.pages.html import write_page
+from simbg.validation.suite.method_in_scenario import Outcome
 from simbg.validation.suite.results import versions
 
 __all__ = ["write_leaderboard"]
@@ -14,8 +17,22 @@ __all__ = ["write_leaderboard"]
 SCHEMA = 2
 
 
-def write_leaderboard(folder, outcomes, seed, replicates):
-    """Write leaderboard.md and leaderboard.json."""
+def write_leaderboard(
+    folder: Path, outcomes: Sequence[Outcome], seed: int, replicates: int
+) -> None:
+    """Write leaderboard.md and leaderboard.json.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the report.
+    outcomes : sequence of Outcome
+        Outcomes of all scenarios and methods.
+    seed : int
+        Seed of the simulations.
+    replicates : int
+        Number of stores of each scenario.
+    """
     content = leaderboard(outcomes)
     record = {
         "schema": SCHEMA,
@@ -35,6 +52,6 @@ def write_leaderboard(folder, outcomes, seed, replicates):
 
 
 def _record(value):
-    """A value as JSON can hold it: a word for infinity, null for NaN."""
+    """A value for JSON: a word for infinity, null for NaN."""
     fields = asdict(value).items()
     return finite_or_none({k: "infinite" if v == math.inf else v for k, v in fields})

@@ -1,13 +1,14 @@
-"""The report: results and figures in one HTML page that opens anywhere."""
+"""The report: results and figures in one HTML page that needs no other files."""
 
 import math
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from simbg.validation.figures.leaderboard import leaderboard_figure
-from simbg.validation.figures.rendering import slug, write_pictures
+from simbg.validation.figures.rendering import Pictures, slug, write_pictures
 from simbg.validation.figures.style import encode
 from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.metrics.metric import BUDGET
@@ -18,14 +19,25 @@ from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.leaderboard import write_leaderboard
 from simbg.validation.pages.summary import key_numbers, write_summary
 from simbg.validation.suite.results import Result
+from simbg.validation.suite.suite import Suite
 
 __all__ = ["commit", "write_report_page", "write_reports"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def write_reports(folder, suite, pictures):
-    """Write all there is of a run: page, summary, results, JUnit XML, figures, leaderboard."""
+def write_reports(folder: Path, suite: Suite, pictures: Pictures) -> None:
+    """Write all files of a run: page, summary, results, JUnit XML, figures, leaderboard.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the report.
+    suite : Suite
+        The run.
+    pictures : Pictures
+        From `simbg.validation.figures.rendering.render`.
+    """
     Result.write(folder / "results.jsonl", suite.results)
     write_junit(folder / "junit.xml", suite)
     write_summary(folder / "summary.md", suite)
@@ -35,13 +47,15 @@ def write_reports(folder, suite, pictures):
         write_leaderboard(folder, suite.outcomes, suite.seed, suite.replicates)
 
 
-def write_report_page(path, suite, pictures):
-    """Write the page: one file, which loads nothing.
+def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
+    """Write the page, one file that loads no other.
 
     Parameters
     ----------
-    path : path-like
+    path : Path
+        The file.
     suite : Suite
+        The run.
     pictures : Pictures
         From `simbg.validation.figures.rendering.render`.
     """
@@ -65,9 +79,9 @@ def write_report_page(path, suite, pictures):
     )
 
 
-def commit(root=ROOT):
-    """The commit of the sources that run, if they are those of a repository; else ""."""
-    # An environment in another project's repository is none of its sources.
+def commit(root: Path = ROOT) -> str:
+    """The commit of the running sources; empty if they are not in a repository of this project."""
+    # Sources installed inside another repository are not part of it.
     if not (root / ".git").exists():
         return ""
     changes = "status", "--porcelain", "--untracked-files=no", "--", "simbg", "validation"
@@ -78,15 +92,15 @@ def commit(root=ROOT):
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return head + (", with changes" if changed else "")
+    return head + (", with local changes" if changed else "")
 
 
 def _part(outcome, pictures):
-    """What the page has of one method in one scenario."""
+    """Content of the page for one method in one scenario."""
     counts = Counter(result.status for result in outcome.results)
     worst = Status.worst(counts)
-    # A reason is given once, with the metrics that it holds for.
-    reasons = {}
+    # Each reason is given once, with all metrics that have it.
+    reasons: dict[tuple[Status, str], list[str]] = {}
     for result in outcome.results:
         if result.status.fails:
             reasons.setdefault((result.status, result.reason), []).append(result.metric)
@@ -101,8 +115,8 @@ def _part(outcome, pictures):
 
 
 def _leaderboard(outcomes):
-    """What the leaderboard says, and its figure."""
-    scores = {}
+    """Content of the leaderboard, with its figure."""
+    scores: dict[str, list[Any]] = {}
     for outcome in outcomes:
         if outcome.score and outcome.score.noise_cost > 0:
             scores.setdefault(outcome.method, []).append(outcome.score)
@@ -110,6 +124,6 @@ def _leaderboard(outcomes):
 
 
 def _size(result):
-    """Deviation from the ideal in standard errors, where that is a test."""
+    """Deviation from the ideal in standard errors, if there is a criterion."""
     size = (result.value - result.ideal) / (result.error or math.nan)
     return f"{size:+.1f}" if math.isfinite(result.limit) and math.isfinite(size) else ""

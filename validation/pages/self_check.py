@@ -2,27 +2,29 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.figures.rendering import Pictures, draw_self_check, write_pictures
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_self_check_junit
+from simbg.validation.self_check.detection import SelfCheck
 
 __all__ = ["write_self_check"]
 
 
-def write_self_check(folder, check, seed):
+def write_self_check(folder: Path, check: SelfCheck, seed: int) -> None:
     """Write the page and the files of a self-check.
 
     Parameters
     ----------
     folder : Path
-        Folder to write to.
+        Folder of the report.
     check : SelfCheck
         The result.
     seed : int
-        Seed of the self-check.
+        Seed of the simulations.
     """
     picture = draw_self_check(check)
     write_pictures(folder, Pictures({"self-check": [picture]}, {}))

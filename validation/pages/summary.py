@@ -1,26 +1,40 @@
-"""The short version: the three numbers that matter, and what a pull request shows."""
+"""The summary: the three most important numbers, for a pull request."""
 
 import html
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from pathlib import Path
 
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
+from simbg.validation.suite.method_in_scenario import Outcome
+from simbg.validation.suite.suite import Suite
 
 __all__ = ["key_numbers"]
 
-# The scenario whose accuracy stands at the top, where it is in the run.
+# The scenario whose accuracy is reported, if it is part of the run.
 MAIN = "realistic"
-# Of failures and of changes: more are in the page.
+# Largest number of failures and of changes; the page has all of them.
 N_LINES = 12
 
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """A number, what it says, and the scenario and method where it is found."""
+    """A number, its description, and the scenario and method that it belongs to.
+
+    Parameters
+    ----------
+    value : str
+        The number.
+    label : str
+        Its description.
+    scenario, method : str
+        Names.
+    """
 
     value: str
     label: str
@@ -28,13 +42,18 @@ class KeyNumber:
     method: str
 
 
-def key_numbers(outcomes):
-    """How near to failing, how small an error would be found, how good the best method is.
+def key_numbers(outcomes: Sequence[Outcome]) -> list[KeyNumber]:
+    """The largest deviation, the sensitivity to an error of the norm, and the best accuracy.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        Outcomes of all scenarios and methods.
 
     Returns
     -------
     numbers : list of KeyNumber
-        Those that can be had.
+        Those that could be measured.
     """
     results = [result for outcome in outcomes for result in outcome.results]
     titles = {outcome.scenario.name: f"“{outcome.scenario.title}”" for outcome in outcomes}
@@ -42,8 +61,8 @@ def key_numbers(outcomes):
     return [number for number in numbers if number is not None]
 
 
-def write_summary(path, suite):
-    """Write the summary as Markdown; whatever a name holds appears as text."""
+def write_summary(path: Path, suite: Suite) -> None:
+    """Write the summary as Markdown, in which special characters of names are escaped."""
     bad = [r for r in suite.results if r.status in (Status.FAIL, Status.ERROR)]
     cells = {(o.scenario.name, o.method): _cell(o.results) for o in suite.outcomes}
     facts = {"suite": suite, "numbers": key_numbers(suite.outcomes), "bad": bad, "cells": cells}
@@ -52,7 +71,7 @@ def write_summary(path, suite):
 
 
 def _closest(results, titles):
-    """The largest deviation in units of what is allowed."""
+    """The largest deviation relative to its limit."""
     aims = [(r, r.predicted if r.status == Status.KNOWN else r.ideal) for r in results]
     sizes = [(abs(r.value - aim) / r.limit, r) for r, aim in aims if r.limit > 0]
     sizes = [(size, r) for size, r in sizes if math.isfinite(size)]
@@ -60,26 +79,26 @@ def _closest(results, titles):
         return None
     size, r = max(sizes, key=itemgetter(0))
     where = f"{r.metric} of {r.method} in {titles[r.scenario]}"
-    label = f"of its limit is the largest deviation of {len(sizes)}: {where}"
+    label = f"of the limit: the largest of {len(sizes)} deviations, {where}"
     return KeyNumber(f"{100 * size:.0f} %", label, r.scenario, r.method)
 
 
 def _sensitivity(results, titles):
-    """The error of the norm that would be found wherever it was."""
+    """The smallest error of the norm that is detected in all scenarios."""
     sizes = [(r.smallest, r) for r in results if r.metric == "norm" and math.isfinite(r.smallest)]
     if not sizes:
         return None
     (size, r), (best, other) = (extreme(sizes, key=itemgetter(0)) for extreme in (max, min))
-    label = f"is the largest error of a norm that may go unseen, in {titles[r.scenario]}"
+    label = "error of the norm is detected with a probability of 95 % in the least sensitive "
+    label += f"scenario, {titles[r.scenario]}"
     if other.scenario != r.scenario:
-        label += f"; {100 * best:.2g} % in {titles[other.scenario]}"
-    label += " (found with a power of 95 %)"
+        label += f"; {100 * best:.2g} % in the most sensitive one, {titles[other.scenario]}"
     return KeyNumber(f"{100 * size:.2g} %", label, r.scenario, r.method)
 
 
 def _accuracy(outcomes, titles):
     """Relative rms error of the rate of each method, √(Q / N), in the main scenario."""
-    errors = {}
+    errors: dict[str, list[tuple[float, str]]] = {}
     for outcome in outcomes:
         for r in outcome.results:
             if r.metric == "lost_information" and math.isfinite(r.value):
@@ -102,6 +121,6 @@ def _cell(results):
 
 
 def _plain(text):
-    """Text that Markdown, and the HTML in it, leave as it is; in one line."""
+    """Text in one line, with the special characters of Markdown and HTML escaped."""
     text = " ".join(html.escape(str(text), quote=False).split())
     return re.sub(r"([\\`*_\[\]|~#@])", r"\\\1", text)

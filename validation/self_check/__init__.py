@@ -1,3 +1,3 @@
-"""The self-check: planted defects are found, and clean runs raise no alarm."""
+"""The self-check: planted defects are detected, and clean runs have no excess of false alarms."""
 
 __all__ = []

@@ -1,9 +1,11 @@
-"""The self-check: do the metrics detect what is wrong, and are they silent when nothing is?"""
+"""The self-check: whether the metrics detect defects, and whether clean runs give false alarms."""
 
 import math
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy import special
@@ -13,45 +15,48 @@ from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.self_check.asymmetric_field import asymmetric_field
-from simbg.validation.self_check.defects import DEFECTS
+from simbg.validation.self_check.defects import DEFECTS, Defect
 
 __all__ = ["PROBES", "CleanRuns", "Detection", "SelfCheck", "self_check"]
 
-# Metrics with a criterion, but for that of masks, which the field does not have.
+# Metrics with a criterion, except that of masks, which the field does not have.
 PROBES = tuple(
     n for n, metric in CUBE_METRICS.items() if metric.kind != "quality" and n != "masked_norm"
 )
 RATE = BUDGET / len(PROBES)
-# Part of the replicates that must show a size: 19 of 20.
+# Replicates of each size, and the fraction that must detect it: 19 of 20.
 N_REPLICATES, POWER = 20, 0.95
-# A smaller size is tried, and again, down to one that is not found.
+# Factor between two sizes, and largest number of sizes; the search ends at one not detected.
 STEP, MAX_SIZES = 2**0.5, 39
-# Where the search begins, in limits: none finds less than one.
+# First size of the search, in units of the Cramér–Rao bound.
 START = 16
 N_CLEAN, BATCH = 504, 42
 
 
 @dataclass(frozen=True)
 class Detection:
-    """How a defect was found.
+    """Detection of a defect.
 
     Parameters
     ----------
     name, about, unit : str
+        Name, description and unit of the defect.
     events : float
+        Expected events of the field.
     full : float
+        Full size of the defect.
     found : bool
-        At its full size.
+        Whether it is detected at its full size.
     pulls : tuple of float
-        Mean pull of each of `PROBES` at full size.
+        Mean pull of each of `PROBES` at the full size.
     smallest : float
-        Smallest size found; NaN if none.
+        Smallest detected size; NaN if none is detected.
     first : str
-        The metric that found it most often at that size, or else stood out most.
+        The metric that most often detected the smallest size, or with the largest pulls.
     limit : float
-        Cramér–Rao limit; NaN where the defect changes no expectation.
+        Cramér–Rao bound; NaN if the defect does not change an expectation.
     sizes, power : tuple of float
-        The power curve.
+        Sizes, and the fraction of the replicates in which each is detected.
     """
 
     name: str
@@ -60,42 +65,53 @@ class Detection:
     events: float
     full: float
     found: bool
-    pulls: tuple
+    pulls: tuple[float, ...]
     smallest: float
     first: str
     limit: float
-    sizes: tuple
-    power: tuple
+    sizes: tuple[float, ...]
+    power: tuple[float, ...]
 
     @property
-    def ratio(self):
-        """Smallest size found over the Cramér–Rao limit."""
+    def ratio(self) -> float:
+        """Smallest detected size over the Cramér–Rao bound."""
         return self.smallest / self.limit
 
     @property
-    def text(self):
-        """In words, one line."""
+    def text(self) -> str:
+        """The result in words, in one line."""
         size = "no smaller size"
         if math.isfinite(self.smallest):
             size = f"smallest {self.smallest:.3g}"
-        limit = f" = {self.ratio:.2f} × limit" if math.isfinite(self.ratio) else ""
-        what = f"{'found ' if self.found else 'MISSED'} {self.name:20s} {self.full:.3g} {self.unit}"
-        return f"{what}: {size}{limit}, by {self.first or '–'}"
+        bound = f" = {self.ratio:.2f} × Cramér–Rao bound" if math.isfinite(self.ratio) else ""
+        word = "detected" if self.found else "MISSED  "
+        defect = f"{word} {self.name:20s} {self.full:.3g} {self.unit}"
+        return f"{defect}: {size}{bound}, by {self.first or '–'}"
 
     @classmethod
-    def of(cls, seed, defect, n_replicates=N_REPLICATES):
-        """Plant one defect at its full size and at smaller ones, down to what is no longer found.
+    def of(cls, seed: int, defect: Defect, n_replicates: int = N_REPLICATES) -> Self:
+        """Plant a defect at its full size, and at smaller sizes until it is no longer detected.
 
         Parameters
         ----------
         seed : int
+            Seed of the replicates.
         defect : Defect
+            The defect.
         n_replicates : int
+            Number of replicates of each size.
+
+        Returns
+        -------
+        detection : Detection
+            The power at each size.
         """
         at_full = _pulls(defect, defect.full, seed, 0, n_replicates)
         limit = float(defect.limit)
         size = min(defect.full, START * limit)
-        sizes, power, smallest, first = [], [], np.nan, ""
+        sizes: list[float] = []
+        power: list[float] = []
+        smallest, first = np.nan, ""
         for number in range(1, MAX_SIZES + 1):
             pulls = _pulls(defect, size, seed, number, n_replicates)
             sizes.append(float(size))
@@ -105,37 +121,49 @@ class Detection:
             smallest, hits = sizes[-1], (np.abs(pulls) > sigmas(RATE)).sum(axis=0)
             first = PROBES[np.lexsort((np.abs(pulls).mean(axis=0), hits))[-1]]
             size /= STEP
-        facts = defect.name, defect.about, defect.unit, defect.events, defect.full
-        pulls, found = tuple(np.nanmean(at_full, axis=0).tolist()), _power(at_full) >= POWER
-        return cls(*facts, found, pulls, smallest, first, limit, tuple(sizes), tuple(power))
+        return cls(
+            defect.name,
+            defect.description,
+            defect.unit,
+            defect.events,
+            defect.full,
+            _power(at_full) >= POWER,
+            tuple(np.nanmean(at_full, axis=0).tolist()),
+            smallest,
+            first,
+            limit,
+            tuple(sizes),
+            tuple(power),
+        )
 
 
 @dataclass(frozen=True)
 class CleanRuns:
-    """Runs in which nothing is wrong.
+    """Runs without a defect.
 
     Parameters
     ----------
     pvalues : ndarray, shape (n, n_probes)
+        p-value of each run and metric.
     """
 
     pvalues: np.ndarray
 
     @property
-    def n(self):
+    def n(self) -> int:
         """Number of runs."""
         return len(self.pvalues)
 
     @property
-    def alarms(self):
-        """Runs with a metric beyond its limit; ``BUDGET`` of them are expected."""
+    def alarms(self) -> int:
+        """Number of runs with a false alarm. The expected fraction is ``BUDGET``."""
         return int(np.sum((self.pvalues < RATE).any(axis=1)))
 
     @property
-    def tests(self):
-        """Binomial p-values, both sides, of the alarms and of each metric's share below 5 %.
+    def tests(self) -> dict[str, float]:
+        """Two-sided binomial p-values of the number of alarms, and of that of p < 5 % by metric.
 
-        A suite that never alarms is wrong, too.
+        Too few false alarms are a fault as well.
         """
         from scipy import stats  # here, since it takes as long to load as all of astropy
 
@@ -145,61 +173,79 @@ class CleanRuns:
         return {name: stats.binomtest(k, self.n, p).pvalue for name, (k, p) in cases.items()}
 
     @property
-    def consistent(self):
-        """Whether all of these are above 1e-3 over their number."""
+    def consistent(self) -> bool:
+        """Whether all p-values of the tests are above 1e-3 divided by their number."""
         return min(self.tests.values()) > 1e-3 / (len(PROBES) + 1)
 
     @property
-    def text(self):
-        """Whether they alarm as often as is stated, neither more nor less, in one line."""
-        part = [float((column < 0.05).mean()) for column in self.pvalues.T]
-        text = f"clean runs below p = 5 %: {min(part):.1%} to {max(part):.1%}, metric by metric; "
-        text += f"{self.alarms} alarms where {self.n * BUDGET:.1f} are stated: "
+    def text(self) -> str:
+        """Whether clean runs fail as often as the stated false-alarm rate says, in one line."""
+        fractions = [float((column < 0.05).mean()) for column in self.pvalues.T]
+        low, high = min(fractions), max(fractions)
+        text = f"clean runs with p < 5 %: {low:.1%} to {high:.1%}, depending on the metric; "
+        text += f"{self.alarms} false alarms, {self.n * BUDGET:.1f} expected: "
         if self.consistent:
-            return text + "consistent, both sides"
-        name = min(self.tests, key=self.tests.get)
-        return text + f"NOT consistent, {name} by a binomial test (p = {self.tests[name]:.1g})"
+            return text + "consistent"
+        tests = self.tests
+        name = min(tests, key=lambda name: tests[name])
+        return text + f"NOT consistent, {name} by a binomial test (p = {tests[name]:.1g})"
 
 
 class SelfCheck(NamedTuple):
-    """The defects that were planted, and the clean runs."""
+    """The result of a self-check.
+
+    Parameters
+    ----------
+    detections : list of Detection
+        One for each defect.
+    clean : CleanRuns
+        The clean runs.
+    """
 
     detections: list[Detection]
     clean: CleanRuns
 
     @property
-    def ok(self):
-        """Whether every defect is found at its full size, and clean runs alarm as is stated."""
-        return all(f.found for f in self.detections) and self.clean.consistent
+    def ok(self) -> bool:
+        """Whether every defect is detected at its full size, and clean runs are consistent."""
+        return all(detection.found for detection in self.detections) and self.clean.consistent
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The result in one line."""
-        found = sum(f.found for f in self.detections)
-        text = f"{found} of {len(self.detections)} defects found; "
+        n_detected = sum(detection.found for detection in self.detections)
+        text = f"{n_detected} of {len(self.detections)} defects detected; "
         return text + f"{self.clean.alarms} false alarms in {self.clean.n} clean runs"
 
 
-def self_check(seed, executor=None, names=None, n_replicates=N_REPLICATES, n_clean=N_CLEAN):
-    """Plant defects and run clean.
+def self_check(
+    seed: int,
+    executor: Executor | None = None,
+    names: Sequence[str] | None = None,
+    n_replicates: int = N_REPLICATES,
+    n_clean: int = N_CLEAN,
+) -> SelfCheck:
+    """Plant all defects, and simulate clean runs.
 
     Parameters
     ----------
     seed : int
+        Seed of the simulations.
     executor : concurrent.futures.Executor, optional
-    names : list of str, optional
-        Of defects; default: all.
+        Runs parts in parallel.
+    names : sequence of str, optional
+        Names of defects; by default all.
     n_replicates, n_clean : int
-        Replicates of each size of a defect, and runs without any.
+        Number of replicates of each size of a defect, and number of clean runs.
 
     Returns
     -------
     check : SelfCheck
-        The same for any executor.
+        Detections and clean runs; the same for any executor.
     """
     run = executor.map if executor else map
     search = partial(Detection.of, seed, n_replicates=n_replicates)
-    # One stream of work: the longest first would need to know which that is.
+    # All defects are one list of jobs, since their durations are not known.
     detections = list(run(search, [DEFECTS[name] for name in names or DEFECTS]))
     batches = [range(i, min(i + BATCH, n_clean)) for i in range(0, n_clean, BATCH)]
     pulls = np.concatenate(list(run(partial(_clean_pulls, seed), batches)))
@@ -212,7 +258,7 @@ def _pulls(defect, size, seed, number, n_replicates):
 
 
 def _power(pulls):
-    """Share of the replicates in which a metric is beyond its limit."""
+    """Fraction of the replicates in which a metric is beyond its limit."""
     return float((np.abs(pulls) > sigmas(RATE)).any(axis=1).mean())
 
 

@@ -1,3 +1,3 @@
-"""The suite: every scenario with every method, judged by criteria."""
+"""The suite: every scenario with every method, and criteria for the results."""
 
 __all__ = []

@@ -1,14 +1,16 @@
-"""The gate: accuracy now against accuracy in reports/baseline, replicate by replicate.
+"""The baseline: accuracy now against accuracy in reports/baseline, replicate by replicate.
 
-Both see the same counts, so what the draws have in common cancels. Counts come
-from the bits of a generator through the inverse of Poisson's cumulative: they
-are the same with any release of numpy, and hardly change with the truth.
+Old and new losses are from the same counts, so that fluctuations common to both cancel. The counts
+are the inverse of the cumulative Poisson distribution at random bits of a generator. They are the
+same with any release of numpy, and change little with the truth.
 """
 
 import sys
 from collections import ChainMap
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 from zlib import crc32
 
 import click
@@ -33,24 +35,26 @@ SCHEMA = 1
 KEY = ("scenario", "digest", "method", "metric")
 N_REPLICATES = 20
 SEED = 2015
-FAILURES = ("worse", "lost", "unkept")
-# A loss of this much is accepted: a tenth of a standard error, or 1 % of information.
+FAILURES = ("worse", "lost", "incomplete")
+# Accepted increase of a loss: a tenth of a standard error, or 1 % of information.
 MARGIN_PULL, MARGIN_Q = 0.1, 0.01
 
 
 @dataclass(frozen=True)
 class Change:
-    """How one metric of one method in one scenario changed.
+    """Change of the loss of one metric of one method in one scenario.
 
     Parameters
     ----------
     scenario, method, metric : str
+        The names.
     status : str
-        "same", "better", "worse" (a loss beyond the margin), "lost" (no longer measured, though
-        the scenario is the same), "unkept" (missing in a baseline that has the rest of the
-        scenario and method), "new" or "gone". Worse, lost and unkept fail.
+        "same"; "better"; "worse": an increase beyond the margin; "lost": no longer measured in the
+        same scenario; "incomplete": missing in a baseline that has other metrics of the scenario
+        and method; "new" or "gone": of a scenario or method that only one of both has. "worse",
+        "lost" and "incomplete" are failures.
     size, error : float
-        Mean of the paired differences of the loss and its error.
+        Mean of the paired differences of the loss, and its standard error.
     old, new : float
         Mean losses.
     """
@@ -65,8 +69,8 @@ class Change:
     new: float = np.nan
 
     @property
-    def text(self):
-        """In words."""
+    def text(self) -> str:
+        """Description of the change in one line."""
         where = f"{self.scenario} {self.method} {self.metric}"
         if not np.isfinite(self.size):
             return f"{where}: {self.status}"
@@ -74,21 +78,21 @@ class Change:
         return f"{where}: {self.status}, loss {self.old:.4g} → {self.new:.4g}{significance}"
 
 
-class Changes(list):
-    """How losses changed: a list of `Change`."""
+class Changes(list[Change]):
+    """Changes of all losses: a list of `Change`."""
 
     @property
-    def good(self):
-        """Whether nothing got worse, and there was something to get worse than."""
+    def good(self) -> bool:
+        """Whether no loss increased, and at least one loss could be compared."""
         return not self._foreign and not any(change.status in FAILURES for change in self)
 
     @property
-    def lines(self):
-        """What changed in words, failures first."""
+    def lines(self) -> list[str]:
+        """A line for each change, failures first."""
         moved = [change for change in self if change.status != "same"]
         lines = [change.text for change in sorted(moved, key=lambda c: c.status not in FAILURES)]
         if self._foreign:
-            return ["nothing of this suite is kept there; nox -s regenerate keeps it", *lines]
+            return ["the baseline has no loss of this suite; nox -s regenerate writes it", *lines]
         return lines or [f"no change in {len(self)} losses"]
 
     @property
@@ -96,25 +100,54 @@ class Changes(list):
         return all(change.status in ("new", "gone") for change in self)
 
 
-class Losses(dict):
+class Losses(dict[tuple[str, str, str, str], list[float]]):
     """Losses of methods: (scenario, digest, method, metric) → list of float, one a replicate.
 
-    A loss is the |pull| of a metric with a criterion, or Q of the information.
+    The loss is the absolute pull of a metric with a criterion, or Q of the lost information.
     """
 
     @classmethod
-    def measure(cls, executor=None):
-        """The losses of all our methods."""
-        # What a scenario ignores is no loss of a method.
+    def measure(cls, executor: Executor | None = None) -> Self:
+        """Measure the losses of all our methods in all scenarios.
+
+        Parameters
+        ----------
+        executor : concurrent.futures.Executor, optional
+            Runs scenarios and methods in parallel.
+
+        Returns
+        -------
+        losses : Losses
+            The same for any executor.
+        """
+        # In scenarios that ignore an effect, the loss is not due to the method.
         jobs = [(s, method) for s in SCENARIOS.values() if not s.ignored for method in METHODS]
         return cls(ChainMap(*(executor.map if executor else map)(_measure, jobs)))
 
     @classmethod
-    def read(cls, folder):
-        """The losses of a baseline folder."""
+    def read(cls, folder: Path | str) -> Self:
+        """Read the losses of a baseline.
+
+        Parameters
+        ----------
+        folder : path-like
+            Holds losses.jsonl.
+
+        Returns
+        -------
+        losses : Losses
+            As written.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If a line is not a record of losses.
+        """
         path = Path(folder) / FILE
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no baseline there; nox -s regenerate makes one")
+            raise FileNotFoundError(f"{path}: no such baseline; nox -s regenerate writes one")
         losses = cls()
         for number, record in read_records(path, SCHEMA):
             try:
@@ -124,31 +157,47 @@ class Losses(dict):
                 raise ValueError(f"{path}, line {number}: got {error!r}, expected losses") from None
             if values.shape != (N_REPLICATES,) or not np.all(np.isfinite(values)):
                 raise ValueError(f"{path}, line {number}: expected {N_REPLICATES} finite losses")
-            losses[key] = values.tolist()
+            losses[(key[0], key[1], key[2], key[3])] = values.tolist()
         if not losses:
             raise ValueError(f"{path}: got an empty file, expected losses")
         return losses
 
-    def write(self, folder):
-        """Replace the losses of a baseline folder."""
+    def write(self, folder: Path | str) -> None:
+        """Write the losses of a baseline, replacing earlier ones.
+
+        Parameters
+        ----------
+        folder : path-like
+            Gets the file losses.jsonl.
+        """
         path = Path(folder) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         records = []
         for key, values in sorted(self.items()):
-            # Ten digits are more than the margins need, and the same on any machine.
+            # Ten digits are more than the margins need, and are the same on any machine.
             losses = {"losses": [float(f"{value:.10g}") for value in values]}
             records.append({"schema": SCHEMA} | dict(zip(KEY, key, strict=True)) | losses)
         write_records(path, records)
 
-    def changes_since(self, old):
-        """The `Changes` since older losses.
+    def changes_since(self, old: "Losses") -> Changes:
+        """Compare with older losses.
 
-        A scenario that was edited has a new digest, and so no baseline instead of a failure.
+        An edited scenario has a new digest. It has no baseline, which is not a failure.
+
+        Parameters
+        ----------
+        old : Losses
+            Losses of the baseline.
+
+        Returns
+        -------
+        changes : Changes
+            One for each key of either.
         """
         from scipy import stats  # here, since it takes as long to load as all of astropy
 
         k = stats.t.isf(BUDGET / max(1, len(self)), N_REPLICATES - 1)
-        scenarios, kept, changes = {key[:2] for key in self}, {key[:3] for key in old}, Changes()
+        scenarios, known, changes = {key[:2] for key in self}, {key[:3] for key in old}, Changes()
         for key in sorted(old.keys() | self.keys()):
             scenario, _, method, metric = key
             if key in old and key in self:
@@ -156,8 +205,8 @@ class Losses(dict):
             elif key in old:
                 numbers = ("lost" if key[:2] in scenarios else "gone",)
             else:
-                # Nothing of a new scenario or method is kept yet; a hole in the rest is not new.
-                numbers = ("unkept" if key[:3] in kept else "new",)
+                # A metric that is missing among others of a known scenario and method is not new.
+                numbers = ("incomplete" if key[:3] in known else "new",)
             changes.append(Change(scenario, method, metric, *numbers))
         return changes
 
@@ -168,19 +217,32 @@ def _measure(job):
     pairs = []
     for number in range(N_REPLICATES):
         counts = stable_poisson(setting.expected.counts, f"{scenario.name} gate", number)
-        cube = setting.estimate(setting.expected.with_counts(counts))
+        cube = setting.reconstruct(setting.expected.with_counts(counts))
         pairs.append(CubePair(setting.true, cube, setting.perfect.rate_error))
     losses = {}
     for name, metric in CUBE_METRICS.items():
-        values = [metric(pair) for pair in pairs]
-        values = [v.value if name == "lost_information" else abs(v.pull) for v in values]
+        measured = [metric(pair) for pair in pairs]
+        values = [v.value if name == "lost_information" else abs(v.pull) for v in measured]
         if np.all(np.isfinite(values)):
             losses[scenario.name, scenario.digest, method, name] = [float(v) for v in values]
     return losses
 
 
-def stable_poisson(expected, name, number):
-    """Poisson counts that depend on nothing but their expectation and these names."""
+def stable_poisson(expected: np.ndarray, name: str, number: int) -> np.ndarray:
+    """Poisson counts that depend only on their expectation and on a name and number.
+
+    Parameters
+    ----------
+    expected : ndarray
+        Expected counts.
+    name, number : str, int
+        Seed of the draw.
+
+    Returns
+    -------
+    counts : ndarray of int, shape of ``expected``
+        The same with any release of numpy.
+    """
     bits = np.random.PCG64(np.random.SeedSequence(SEED, spawn_key=(crc32(name.encode()), number)))
     uniform = (bits.random_raw(expected.size) >> np.uint64(11)) * 2.0**-53
     uniform = uniform.reshape(expected.shape)
@@ -192,7 +254,7 @@ def stable_poisson(expected, name, number):
 
 
 def _difference(metric, old, new, k):
-    """Status and numbers of a `Change`, at k errors of the paired differences."""
+    """Status and numbers of a `Change`; the limit is k errors of the mean paired difference."""
     difference = new - old
     size, error = difference.mean(), difference.std(ddof=1) / np.sqrt(difference.size)
     margin = MARGIN_Q * old.mean() if metric == "lost_information" else MARGIN_PULL
@@ -204,14 +266,14 @@ def _difference(metric, old, new, k):
     return status, size, error, old.mean(), new.mean()
 
 
-def main(folder="reports/baseline"):
-    """Renew the baseline and print what changed."""
+def main(folder: Path | str = "reports/baseline") -> None:
+    """Renew the baseline and print the changes."""
     with workers(label="baseline") as executor:
         new = Losses.measure(executor)
     try:
         lines = new.changes_since(Losses.read(folder)).lines
     except (FileNotFoundError, ValueError) as error:
-        lines = [f"nothing to compare with: {error}"]
+        lines = [f"no comparison with an earlier baseline: {error}"]
     click.echo("\n".join(lines))
     new.write(folder)
     click.echo(f"{folder}: {len(new)} losses of {N_REPLICATES} replicates")

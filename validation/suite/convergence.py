@@ -1,13 +1,16 @@
-"""Convergence: how the loss of a method falls with exposure, and how much is enough."""
+"""Convergence: the loss of a method against exposure, and the exposure for a given accuracy."""
 
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.optimize import nnls
 
 from simbg.axes import edition2015_axes
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.seeds import named_rng
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
@@ -15,7 +18,7 @@ from simbg.validation.suite.replicates import Setting
 
 __all__ = ["Convergence"]
 
-# h, of livetime.
+# Livetime, h.
 EXPOSURES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 N_REPLICATES = 4
 
@@ -27,38 +30,54 @@ class Convergence:
     Parameters
     ----------
     scenario, method : str
+        The names.
     hours : tuple of float
-        Livetime.
+        Livetime, h.
     events : tuple of float
-        Expected counts.
+        Expected counts at each livetime.
     loss, loss_error : tuple of float
-        E[Q] and its error, Q = Σ (λ̂ − λ)² / λ.
+        Mean of Q = Σ (m − λ)² / λ and its standard error, for predicted counts m and true ones λ.
     """
 
-    # Relative accuracies for which hours are stated.
-    TARGETS: ClassVar = (0.05, 0.02, 0.01)
+    # Relative accuracies for which the livetime is reported.
+    TARGETS: ClassVar[tuple[float, ...]] = (0.05, 0.02, 0.01)
 
     scenario: str
     method: str
-    hours: tuple
-    events: tuple
-    loss: tuple
-    loss_error: tuple
+    hours: tuple[float, ...]
+    events: tuple[float, ...]
+    loss: tuple[float, ...]
+    loss_error: tuple[float, ...]
 
     @classmethod
-    def of(cls, experiment, name, method, executor=None, exposures=EXPOSURES):
-        """Loss at each exposure, from a few replicates each; over energies they are many bins.
+    def of(
+        cls,
+        experiment: Experiment,
+        name: str,
+        method: Any,
+        executor: Executor | None = None,
+        exposures: Sequence[float] = EXPOSURES,
+    ) -> Self:
+        """Measure the loss at each exposure, with four replicates each.
 
         Parameters
         ----------
         experiment : Experiment
-            The mix of zeniths of its runs is kept; the axes are those of 100 runs and more.
+            Its runs define the mix of zenith angles; the axes are those of 2015 for 100 runs or
+            more.
         name : str
-            Of the method.
-        method : object with ``estimate`` and ``threshold_bin``
+            Name of the method.
+        method : object
+            A method with ``estimate`` and, optionally, ``threshold_bin``.
         executor : concurrent.futures.Executor, optional
+            Runs exposures in parallel.
         exposures : sequence of float
-            h
+            Livetimes, h.
+
+        Returns
+        -------
+        convergence : Convergence
+            The same for any executor.
         """
         hours = np.sum(experiment.runs["LIVETIME"]) / 3600
         setting = Setting.of(experiment, method, edition2015_axes())
@@ -67,33 +86,44 @@ class Convergence:
         return cls(experiment.scenario.name, name, tuple(exposures), *map(tuple, rows.T.tolist()))
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> np.ndarray:
         """Relative rms error of the rate, weighted with the true counts: √(Q / N)."""
         return np.sqrt(np.array(self.loss) / self.events)
 
     @property
-    def exponent(self):
-        """d ln accuracy / d ln hours, fitted: −1/2 for noise alone, 0 at a floor."""
+    def exponent(self) -> float:
+        """Fitted d ln accuracy / d ln hours: −1/2 for noise alone, 0 for bias alone."""
         return float(np.polyfit(np.log(self.hours), np.log(self.accuracy), 1)[0])
 
     @property
-    def fit(self):
-        """p_eff and b of E[Q] = p_eff + b N: noise cost and floor per event, both ≥ 0.
+    def fit(self) -> tuple[float, float]:
+        """Noise cost p_eff and bias floor b of E[Q] = p_eff + b N, both not negative.
 
-        Least squares of relative deviations. A method that changes with exposure,
-        as 2015's number of passes does, has effective values over the range.
+        Notes
+        -----
+        Non-negative least squares of the relative deviations. A method that changes with
+        exposure, as the number of smoothing passes of 2015 does, has effective values.
         """
         loss = np.array(self.loss)
         design = np.stack([np.ones_like(loss), np.array(self.events)], axis=1) / loss[:, None]
-        # Columns of like size: a floor per event is many orders below a number of parameters.
+        # The columns are scaled, since b is many orders of magnitude smaller than p_eff.
         scale = np.linalg.norm(design, axis=0)
         solution, _ = nnls(design / scale, np.ones_like(loss))
-        return tuple((solution / scale).tolist())
+        cost, floor = (solution / scale).tolist()
+        return cost, floor
 
-    def hours_for(self, accuracy):
-        """Hours of livetime for this relative accuracy; infinite below the floor.
+    def hours_for(self, accuracy: float) -> float:
+        """Livetime for a relative accuracy, from the fit p_eff / N + b = accuracy².
 
-        From the fit p_eff / N + b = accuracy².
+        Parameters
+        ----------
+        accuracy : float
+            Relative rms error.
+
+        Returns
+        -------
+        hours : float
+            h; infinite if the bias alone is larger.
         """
         cost, floor = self.fit
         gain = (accuracy**2 - floor) * (self.events[0] / self.hours[0])

@@ -1,14 +1,14 @@
-"""What is accurate enough: the limit of each metric, and the status of each result.
+"""Criteria: the limit of each metric, and the status of each result.
 
-A metric holds if it lies within max(k standard errors, stated bias) of its ideal
-value, with k such that the false-alarm rates of all criteria of a run add up to
-`BUDGET`. The smallest defect that a criterion finds, with 95 % power, is k + 1.64
-standard errors. A known failure is data: it must fail, by as much as the method
-gives from noise-free counts, and that bias must be the committed one
-(`simbg.validation.suite.known_failures`).
+A criterion holds if the value is within max(k standard errors, negligible bias) of the ideal
+value. k is such that the false-alarm rates of all criteria of a run add up to `BUDGET`. The
+smallest defect that a criterion detects with a probability of 95 % is k + 1.64 standard errors. A
+known failure must fail by the amount that the method gives for noise-free counts, and this
+calculated bias must be the committed one (`simbg.validation.suite.known_failures`).
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from simbg.validation.metrics.metric import BUDGET
@@ -16,36 +16,42 @@ from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.known_failures import KNOWN, SMOOTHERS
+from simbg.validation.suite.results import Result
 
 __all__ = ["judge"]
 
-POWER_SIGMA = 1.645  # 95 %, one side
-# Biases of norm, indices and width that are too small to matter to anybody: a hundredth of
-# CTAO's 1 % background systematic.
-STATED_BIAS = 1e-4
-# A known failure this many σ beyond the limit must show; nearer it may hide in the noise.
+POWER_SIGMA = 1.645  # one-sided 95 % quantile
+# Negligible bias of norm, indices and width: a hundredth of the 1 % systematic error of the
+# background that CTAO plans with.
+NEGLIGIBLE_BIAS = 1e-4
+# A known failure must be seen if it is this many σ beyond the limit; noise may hide a smaller one.
 MUST_SHOW = 5.0
-IGNORED = "the effect that is ignored here moves it; the directed metrics say by how much"
+IGNORED = "changed by the effect that this scenario ignores; see the metrics of bias"
 CORRELATED = "neighbouring bins are correlated; see replicate_pull_width"
-SAME_COUNTS = "the counts are those of histogram, where they are tested"
+SAME_COUNTS = "its counts are those of histogram, where they are tested"
 
 
-def judge(results, budget=BUDGET, drift=None):
+def judge(
+    results: Sequence[Result],
+    budget: float = BUDGET,
+    changed_biases: Mapping[tuple[str, str, str], str] | None = None,
+) -> list[Result]:
     """Give each result its limit, false-alarm rate, smallest defect, status and reason.
 
     Parameters
     ----------
     results : sequence of Result
-        As measured, of one run of the suite.
+        All results of one run of the suite, as measured.
     budget : float
-        Probability that a run in which nothing is wrong ends with a failure.
-    drift : dict, optional
-        (scenario, method, metric) → why a known failure is not what it was; see
-        `simbg.validation.suite.known_failures.drift`.
+        Probability that any criterion fails though nothing is wrong.
+    changed_biases : mapping, optional
+        (scenario, method, metric) → how a calculated bias changed; see
+        `simbg.validation.suite.known_failures.changed_biases`.
 
     Returns
     -------
     results : list of Result
+        In the same order.
     """
     reasons = [_why_not(result) for result in results]
     rate = budget / max(1, reasons.count(None))
@@ -53,12 +59,12 @@ def judge(results, budget=BUDGET, drift=None):
         _judge(result, rate) if reason is None else replace(result, reason=reason)
         for result, reason in zip(results, reasons, strict=True)
     ]
-    return [_drifted(result, drift or {}) for result in judged]
+    return [_with_changed_bias(result, changed_biases or {}) for result in judged]
 
 
-def _drifted(result, drift):
-    """A known failure that is another than it was is a failure, whatever it looks like."""
-    reason = drift.get((result.scenario, result.method, result.metric))
+def _with_changed_bias(result, changed_biases):
+    """A result fails if its calculated bias is no longer the committed one."""
+    reason = changed_biases.get((result.scenario, result.method, result.metric))
     return replace(result, status=Status.FAIL, reason=reason) if reason else result
 
 
@@ -70,20 +76,20 @@ def _why_not(result):
     if result.ignored and not metric.shows_bias:
         return IGNORED
     if metric.kind == "quality":
-        return "a measure of quality; no limit"
+        return "a quality, which has no limit"
     if result.method in SMOOTHERS and metric.function:
         if metric.kind in ("source", "errors"):
             return CORRELATED
         if metric.kind == "counts":
             return SAME_COUNTS
-    return None if math.isfinite(result.error) else "nothing to measure"
+    return None if math.isfinite(result.error) else "not measurable with these counts"
 
 
 def _judge(result, rate):
-    limit = max(sigmas(rate) * result.error, STATED_BIAS * METRICS[result.metric].relative)
+    limit = max(sigmas(rate) * result.error, NEGLIGIBLE_BIAS * METRICS[result.metric].relative)
     smallest = limit + POWER_SIGMA * result.error
     result = replace(result, limit=limit, smallest=smallest, false_alarm_rate=rate)
-    # What is ignored moves every method, whatever else does.
+    # The effect that a scenario ignores changes the results of all methods.
     reasons = result.ignored, KNOWN.get((result.method, result.metric))
     status, reason = _status(result, "; ".join(reason for reason in reasons if reason))
     return replace(result, status=status, reason=reason)
@@ -93,10 +99,10 @@ def _status(result, known):
     """Status and its reason; ``known`` says why the result may fail."""
     if abs(result.value - result.ideal) <= result.limit:
         if result.must_fail:
-            return Status.FAIL, f"does not show that {result.ignored}"
+            return Status.FAIL, f"holds, although it must fail because {result.ignored}"
         must_show = result.limit + MUST_SHOW * result.error
         if known and abs(result.predicted - result.ideal) > must_show:
-            return Status.FAIL, f"a known failure is gone: {known}"
+            return Status.FAIL, f"holds, although a failure is calculated: {known}"
         return Status.OK, ""
     if known and abs(result.value - result.predicted) <= result.limit:
         return Status.KNOWN, known

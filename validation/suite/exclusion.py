@@ -1,62 +1,75 @@
-"""Exclusion response: what a source leaves in the background, by its mask and its flux."""
+"""Exclusion response: bias of the background by a source, against the radius of its mask."""
 
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 import numpy as np
 
 from simbg.axes import edition2015_axes
 from simbg.simulation.experiment import Experiment
+from simbg.simulation.scenario import Scenario
 from simbg.sky.regions import circle
 
 __all__ = ["ExclusionResponse"]
 
-# deg; the point spread function is 0.08 wide.
+# Radii of the mask, deg; the point spread function has σ = 0.08 deg.
 RADII = (0.0, 0.08, 0.12, 0.16, 0.2, 0.24, 0.3, 0.4)
 CRAB = 3.8e-11  # cm-2 s-1 TeV-1 at 1 TeV
-# The sector: pixels that this circle round the source passes through, deg.
+# Radius of a circle around the source, deg. The pixels that it crosses are the sector.
 SECTOR = 0.4
 N_OBS = 8
 
 
 @dataclass(frozen=True)
 class ExclusionResponse:
-    """Relative bias of the rate for a source of one Crab; it goes with the flux.
+    """Relative bias of the rate by a source of one Crab; it is proportional to the flux.
 
     Parameters
     ----------
     radii : tuple of float
-        deg, of the mask; 0 is none.
+        Radii of the mask, deg; 0 is no mask.
     total, sector : tuple of float
-        Of all events, and of those in pixels that the source passes through.
+        Relative bias in all bins, and in the pixels that the source crosses.
     psf : float
-        deg
+        σ of the point spread function, deg.
     fluxes : tuple of float
-        Crab nebulae, for which biases are shown.
+        Fluxes for which the bias is shown, in Crab.
     """
 
-    radii: tuple
-    total: tuple
-    sector: tuple
+    radii: tuple[float, ...]
+    total: tuple[float, ...]
+    sector: tuple[float, ...]
     psf: float
-    fluxes: tuple = (0.1, 1.0, 10.0)
+    fluxes: tuple[float, ...] = (0.1, 1.0, 10.0)
 
     @classmethod
-    def of(cls, scenario, seed, executor=None, radii=RADII):
-        """Biases by exact expectations, without noise: with the source less without it.
+    def of(
+        cls,
+        scenario: Scenario,
+        seed: int,
+        executor: Executor | None = None,
+        radii: Sequence[float] = RADII,
+    ) -> Self:
+        """Calculate the biases from expected counts with and without the source.
 
         Parameters
         ----------
         scenario : Scenario
-            With a target: a point source of one Crab is put there, and nothing else.
+            With a target, where a point source of one Crab replaces all sources.
         seed : int
-            Of its runs.
+            Seed of its runs.
         executor : concurrent.futures.Executor, optional
+            Calculates radii in parallel.
         radii : sequence of float
+            Radii of the mask, deg.
 
         Returns
         -------
         response : ExclusionResponse
+            Without noise.
         """
         source = replace(scenario.sources[0], flux=CRAB, extension=0.0)
         shining = Experiment.of(replace(scenario, sources=(source,)), seed, N_OBS)
@@ -65,22 +78,37 @@ class ExclusionResponse:
         sector = seen < seen.max(axis=(1, 2), keepdims=True)
         job = partial(_biases, shining, axes, sector)
         biases = list((executor.map if executor else map)(job, radii))
-        return cls(tuple(radii), *map(tuple, zip(*biases, strict=True)), source.psf)
+        total, sector_bias = zip(*biases, strict=True)
+        return cls(tuple(radii), total, sector_bias, source.psf)
 
-    def adequate(self, flux=1.0, limit=0.002):
-        """Smallest radius at which both biases are below ``limit``; NaN if there is none."""
+    def adequate(self, flux: float = 1.0, limit: float = 0.002) -> float:
+        """Smallest radius at which both biases are below a limit.
+
+        Parameters
+        ----------
+        flux : float
+            Flux of the source, Crab.
+        limit : float
+            Largest relative bias.
+
+        Returns
+        -------
+        radius : float
+            deg; NaN if no radius is large enough.
+        """
         good = np.maximum(self.total, self.sector) * flux < limit
         return min(np.array(self.radii)[good].tolist(), default=np.nan)
 
 
 def _masked(experiment, radius):
-    """The experiment with one mask round its target, deg; 0 is none."""
-    regions = (circle(*experiment.scenario.target, radius),) if radius else ()
+    """The experiment with one mask around its target, deg; 0 is no mask."""
+    ra, dec = experiment.scenario.target
+    regions = (circle(ra, dec, radius),) if radius else ()
     return replace(experiment, scenario=replace(experiment.scenario, regions=regions))
 
 
 def _biases(shining, axes, sector, radius):
-    """Bias in total and in the sector, of the rates, weighted with the true counts."""
+    """Relative bias of the rate in total and in the sector, weighted with the true counts."""
     shining = _masked(shining, radius)
     with_source, without = shining.expected(axes).counts, shining.background(axes).counts
     excess = with_source - without

@@ -1,17 +1,21 @@
-"""One scenario × method: the cube, what is measured of it, and the outcome."""
+"""One method in one scenario: its cube, its measurements, and the outcome."""
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from simbg.axes import edition2015_axes
 from simbg.errors import in_one_line
 from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.registry import find_method
 from simbg.simulation.experiment import Experiment
+from simbg.simulation.scenario import Scenario
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
@@ -25,57 +29,70 @@ from simbg.validation.suite.routes import InMemory, Isolated, ThroughStore, rout
 __all__ = ["Outcome", "run_scenario"]
 
 N_REPLICATES = 20
-# Of all events, what the axes of a method must hold: most of them.
-LEAST = 0.5
+# Least fraction of all events that the axes of a method must hold.
+LEAST_FRACTION = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """One method in one scenario.
+    """Outcome of one method in one scenario.
 
     Parameters
     ----------
     scenario : Scenario
+        The scenario.
     method : str
-        Its name in the results.
+        Name of the method in the results.
     cubes : CubePair or None
-        The cube and the true one; None if there is no cube.
+        True and reconstructed cube; None if there is no cube.
     results : tuple of Result
+        One for each metric, or the error.
     convergence : Convergence, optional
+        Loss against exposure.
     score : object, optional
-        What the ``score`` of `run_scenario` made of it.
+        Return value of the ``score`` of `run_scenario`.
     """
 
-    scenario: object
+    scenario: Scenario
     method: str
     cubes: CubePair | None
     results: tuple[Result, ...]
-    convergence: object = None
-    score: object = None
+    convergence: Convergence | None = None
+    score: Any = None
 
 
 def run_scenario(
-    scenario, methods, seed, executor=None, with_convergence=False, replicates=0, score=None
-):
-    """Simulate a scenario, rebuild it with each method, and measure what they made.
+    scenario: Scenario,
+    methods: Iterable[str | Candidate],
+    seed: int,
+    executor: Executor | None = None,
+    with_convergence: bool = False,
+    replicates: int = 0,
+    score: Callable[..., Any] | None = None,
+) -> list[Outcome]:
+    """Simulate a scenario, reconstruct it with each method, and measure the cubes.
 
     Parameters
     ----------
     scenario : Scenario
-    methods : sequence of str or Candidate
+        The scenario.
+    methods : iterable of str or Candidate
+        Names of methods, or candidates.
     seed : int
+        Seed of the runs and events.
     executor : concurrent.futures.Executor, optional
+        Runs parts in parallel.
     with_convergence : bool
-        Whether losses against exposure are measured, too.
+        Whether the loss is measured against exposure as well.
     replicates : int
-        Stores that every method rebuilds in a process of its own, for ``score``.
+        Number of stores that every method reconstructs in a process of its own, for ``score``.
     score : callable, optional
         See `simbg.validation.leaderboard.score.Score.of`.
 
     Returns
     -------
     outcomes : list of Outcome
-        Whatever a method raises is a result.
+        One for each method. An exception of a method becomes a result with the status "error".
     """
     experiment = Experiment.of(scenario, seed)
     candidates = [Candidate.of(method) for method in methods]
@@ -92,24 +109,24 @@ def run_scenario(
 
 @dataclass(frozen=True, eq=False)
 class _Runner:
-    """What the methods of one scenario share: the routes, what is exact, and what was counted."""
+    """Runs the methods of one scenario, and keeps the expectations and counts that they share."""
 
     experiment: Experiment
     ours: InMemory | ThroughStore
     isolated: Isolated
     executor: Executor | None
     score: Callable | None
-    settings: dict = field(default_factory=dict)
-    run_counts: dict = field(default_factory=dict)
+    settings: dict[tuple, Setting] = field(default_factory=dict)
+    run_counts: dict[tuple, np.ndarray] = field(default_factory=dict)
 
     @property
-    def scenario(self):
+    def scenario(self) -> Scenario:
         return self.experiment.scenario
 
-    def run(self, candidate, with_convergence):
-        """The outcome of a method, whatever it raises."""
+    def run(self, candidate: Candidate, with_convergence: bool) -> Outcome:
+        """The outcome of a method; an exception becomes a result."""
         try:
-            attempt = (self.ours if candidate.ours else self.isolated).rebuild(candidate)
+            attempt = (self.ours if candidate.ours else self.isolated).reconstruct(candidate)
             if not attempt.reason:
                 return self._measured(candidate, attempt, with_convergence)
             reason = attempt.reason
@@ -119,9 +136,11 @@ class _Runner:
         score = self.score and self.score(self.experiment, candidate, attempts, reason=reason)
         return self._failed(candidate.name, reason, score)
 
-    def run_models_of_runs(self):
-        """The outcome of a model a run, as `simbg reconstruct --per-run` writes them."""
+    def run_models_of_runs(self) -> Outcome:
+        """The outcome of the models of single runs that `simbg reconstruct --per-run` writes."""
         try:
+            if not isinstance(self.ours, ThroughStore):
+                raise TypeError(f"scenario {self.scenario.name}: it has no store")
             models, runs = self.ours.models_of_runs(), self._unseen_runs()
             values = run_values([RunCounts.of(run, *models[run.obs_id]) for run in runs])
         except (Exception, SystemExit) as error:
@@ -130,7 +149,7 @@ class _Runner:
         return Outcome(self.scenario, Candidate.PER_RUN, None, results)
 
     def _failed(self, name, reason, score=None):
-        failure = Result(metric="run", status=Status.ERROR, reason=reason, **self._about(name))
+        failure = Result(metric="run", status=Status.ERROR, reason=reason, **self._identity(name))
         return Outcome(self.scenario, name, None, (failure,), None, score)
 
     def _measured(self, candidate, attempt, with_convergence):
@@ -156,20 +175,21 @@ class _Runner:
                 convergence = Convergence.of(self.experiment, name, method, self.executor)
         attempts = self.isolated.attempts[candidate]
         if self.score and (len(attempts) > 1 or candidate.kind == "files"):
-            # Few large bins cost little and see nothing: cubes over other axes are held to these.
+            # A few large bins would have little noise but no detail. Therefore cubes over other
+            # axes are compared in common bins.
             common = None if cube.axes.same_as(common_axes) else self._setting(None, common_axes)
             score = self.score(self.experiment, candidate, attempts, setting, common)
         results = self._results(name, values, predicted)
         return Outcome(self.scenario, name, cubes, results, convergence, score)
 
     def _pairs(self, method, setting, cube):
-        """The truth at this exposure with the rebuilt cube, and with that of noise-free counts."""
+        """The truth with the reconstructed cube, and with that of noise-free counts."""
         check_rates(cube, setting.true)
         counted = self._counted(cube.axes, getattr(method, "threshold_bin", "drop"))
         runs = setting.expected.run_counts, counted
         if setting.estimate is None:
             return CubePair(setting.true, cube, None, *runs), None
-        if cube.rate_error is None:  # 2015's files have none: it follows from the counts.
+        if cube.rate_error is None:  # files of 2015 have no errors; they follow from the counts
             own = replace(setting.expected, counts=cube.counts, livetime=cube.livetime)
             cube = replace(cube, rate_error=setting.estimate(own).rate_error)
         error = setting.perfect.rate_error
@@ -186,16 +206,16 @@ class _Runner:
         return replace(self.settings[key], estimate=getattr(method, "estimate", None))
 
     def _counted(self, axes, threshold_bin):
-        """Events of each run above threshold, inside the axes and outside of the regions."""
+        """Events of each run above the threshold, inside the axes and outside excluded regions."""
         key = *_edges(axes), threshold_bin == "drop"
         if key not in self.run_counts:
             runs = self.ours.observations()
             stack = stack_observations(runs, axes, threshold_bin, self.executor)
-            self.run_counts[key] = stack.run_counts
+            self.run_counts[key] = np.asarray(stack.run_counts)
         return self.run_counts[key]
 
     def _results(self, method, values, predicted):
-        """A result a metric: its value, and what is predicted of it."""
+        """A result for each metric, with its value and its predicted bias."""
         return tuple(
             Result(
                 metric=name,
@@ -203,23 +223,23 @@ class _Runner:
                 predicted=predicted.get(name, math.nan),
                 source=METRICS[name].source,
                 must_fail=name in self.scenario.must_fail,
-                **self._about(method),
+                **self._identity(method),
             )
             for name, value in values.items()
         )
 
-    def _about(self, method):
+    def _identity(self, method):
         scenario, seed = self.scenario, self.experiment.seed
-        about = {"scenario": scenario.name, "digest": scenario.digest, "method": method}
-        return about | {"seed": seed, "ignored": scenario.ignored}
+        names = {"scenario": scenario.name, "digest": scenario.digest, "method": method}
+        return names | {"seed": seed, "ignored": scenario.ignored}
 
 
 def _check_coverage(setting, common):
-    """Refuse a cube of a corner: it is judged over its own bins, and holds there easily."""
-    share = setting.true.counts.sum() / common.true.counts.sum()
-    if not share >= LEAST:
-        text = f"got a cube over {share:.1%} of the events that 2015's axes hold"
-        raise ValueError(f"{text}, expected {LEAST:.0%} or more")
+    """Refuse a cube over a small part of the field, where a method can be accurate more easily."""
+    fraction = setting.true.counts.sum() / common.true.counts.sum()
+    if not fraction >= LEAST_FRACTION:
+        text = f"got a cube over {fraction:.1%} of the events in the axes of 2015"
+        raise ValueError(f"{text}, expected {LEAST_FRACTION:.0%} or more")
 
 
 def _edges(axes):

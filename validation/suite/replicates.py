@@ -1,18 +1,22 @@
-"""Replicates: many draws of counts from exact expectations, each rebuilt and measured.
+"""Replicates: many draws of counts from exact expectations, each reconstructed and measured.
 
-This is the fast path. It leaves out the events, which change nothing: given the
-expectation of each bin, counts of bins are independent Poisson numbers, and a
-test holds the two paths together.
+Replicates draw counts and no events, which is fast. Given the expected counts, the counts of bins
+are independent Poisson numbers; a test compares this with simulated events.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any, Self
 
 import numpy as np
 
-from simbg.axes import edition2015_axes
+from simbg.axes import Axes, edition2015_axes
+from simbg.cube import BackgroundCube
 from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.histogram import Histogram
+from simbg.simulation.experiment import Experiment
 from simbg.simulation.seeds import named_rng
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import MetricValue
@@ -21,67 +25,130 @@ from simbg.validation.metrics.registry import METRICS
 
 __all__ = ["Setting"]
 
-# Replicates a piece of work.
+# Replicates in one job of the executor.
 BATCH = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A method in a scenario, ready for replicates.
+    """A method in a scenario, prepared for replicates.
 
     Parameters
     ----------
     name : str
-        Seeds the draws: the same for all methods, so they see the same counts.
+        Name of the scenario, which seeds the draws. All methods get the same counts.
     estimate : callable or None
-        StackedCounts → BackgroundCube.
+        Function of `StackedCounts` that returns a `BackgroundCube`; None if the method has none.
     expected : StackedCounts
-        Expected counts at the method's exposure.
+        Expected counts at the exposure of the method.
     claimed : StackedCounts
-        The background alone at the exposure that the method claims.
+        Expected counts of the background alone at this exposure.
     """
 
     name: str
-    estimate: object
+    estimate: Callable[[StackedCounts], BackgroundCube] | None
     expected: StackedCounts
     claimed: StackedCounts
 
     @classmethod
-    def of(cls, experiment, method, axes=None):
-        """The setting of a method in an experiment; ``estimate`` is None where it has none."""
+    def of(cls, experiment: Experiment, method: Any, axes: Axes | None = None) -> Self:
+        """The setting of a method in an experiment.
+
+        Parameters
+        ----------
+        experiment : Experiment
+            Gives the expected counts.
+        method : object or None
+            Its ``estimate`` and ``threshold_bin`` are used, if it has them.
+        axes : Axes, optional
+            By default those of 2015 for as many runs.
+
+        Returns
+        -------
+        setting : Setting
+            With the exact expectations.
+        """
         axes = axes or edition2015_axes(len(experiment.runs))
         bin_rule = getattr(method, "threshold_bin", "drop")
         stacks = experiment.expected(axes, bin_rule), experiment.background(axes, bin_rule)
         return cls(experiment.scenario.name, getattr(method, "estimate", None), *stacks)
 
-    def times(self, factor):
-        """The setting with exposures times ``factor``."""
+    def times(self, factor: float) -> "Setting":
+        """The setting with all exposures multiplied by ``factor``."""
         stacks = self.expected.times(factor), self.claimed.times(factor)
         return Setting(self.name, self.estimate, *stacks)
 
     @cached_property
-    def true(self):
-        """The true cube."""
+    def true(self) -> BackgroundCube:
+        """The true cube, with its expected counts."""
         return Histogram().estimate(self.claimed)
 
     @cached_property
-    def perfect(self):
-        """The method's cube of noise-free counts."""
-        return self.estimate(self.expected)
+    def perfect(self) -> BackgroundCube:
+        """The cube that the method makes of noise-free counts."""
+        return self.reconstruct(self.expected)
 
-    def draw(self, rng):
-        """Poisson counts of every bin as a stack and, given their sum, of every run."""
+    def reconstruct(self, stack: StackedCounts) -> BackgroundCube:
+        """The cube that the method makes of a stack.
+
+        Parameters
+        ----------
+        stack : StackedCounts
+            Over the axes of the setting.
+
+        Returns
+        -------
+        cube : BackgroundCube
+            By the function ``estimate``.
+
+        Raises
+        ------
+        TypeError
+            If the method has none.
+        """
+        if self.estimate is None:
+            raise TypeError(f"{self.name}: the method has no function estimate")
+        return self.estimate(stack)
+
+    def draw(self, rng: np.random.Generator) -> tuple[StackedCounts, np.ndarray]:
+        """Draw Poisson counts.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of random numbers.
+
+        Returns
+        -------
+        stack : StackedCounts
+            Counts of every bin.
+        run_counts : ndarray of int, shape (n_obs,)
+            Counts of every run, given the sum of all.
+        """
         counts = rng.poisson(self.expected.counts)
-        share = self.expected.run_counts / self.expected.run_counts.sum()
-        return self.expected.with_counts(counts), rng.multinomial(counts.sum(), share)
+        run_counts = np.asarray(self.expected.run_counts)
+        return self.expected.with_counts(counts), rng.multinomial(
+            counts.sum(), run_counts / run_counts.sum()
+        )
 
-    def replicate(self, n_replicates, seed, executor=None):
-        """Draw counts, rebuild and measure ``n_replicates`` times.
+    def replicate(
+        self, n_replicates: int, seed: int, executor: Executor | None = None
+    ) -> dict[str, MetricValue]:
+        """Draw counts, reconstruct and measure ``n_replicates`` times.
+
+        Parameters
+        ----------
+        n_replicates : int
+            Number of draws.
+        seed : int
+            Seed of the draws.
+        executor : concurrent.futures.Executor, optional
+            Runs replicates in parallel.
 
         Returns
         -------
         values : dict of str to MetricValue
-            Of all replicates together; the same for any executor.
+            Metrics of all replicates together; the same for any executor.
         """
         batches = [range(n_replicates)[i : i + BATCH] for i in range(0, n_replicates, BATCH)]
         job = partial(_batch, self, seed)
@@ -89,16 +156,27 @@ class Setting:
         return _summary(self, {key: np.array([row[key] for row in rows]) for key in rows[0]})
 
 
-def heldout_deviance(predicted, counts):
-    """How badly a cube predicts counts that it was not made from; needs no truth.
+def heldout_deviance(predicted: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """Deviance of independent counts from a cube. It needs no truth.
 
-    Its mean is that of the truth's own deviance plus twice the Kullback–Leibler distance.
-    Bins where the cube predicts nothing would make it infinite: they are left out, and the
-    share of the counts in them is told apart.
+    Parameters
+    ----------
+    predicted : ndarray
+        Counts that the cube predicts.
+    counts : ndarray, shape of ``predicted``
+        Counts that were not used for the cube.
 
     Returns
     -------
-    deviance, missed : float
+    deviance : float
+        Poisson deviance of the bins where the cube predicts counts.
+    missed : float
+        Fraction of the counts in bins where the cube predicts none.
+
+    Notes
+    -----
+    The mean is that of the deviance from the truth plus twice the Kullback–Leibler divergence. Bins
+    where the cube predicts no counts would make it infinite and are counted in ``missed``.
     """
     filled = predicted > 0
     missed = counts[~filled].sum() / max(counts.sum(), 1)
@@ -112,9 +190,9 @@ def _batch(setting, seed, numbers):
 def _one(setting, rng):
     """Numbers of one replicate."""
     stack, other = (setting.draw(rng)[0] for _ in range(2))
-    pair = CubePair(setting.true, setting.estimate(stack))
+    pair = CubePair(setting.true, setting.reconstruct(stack))
     perfect = CubePair(setting.true, setting.perfect)
-    variance, stated = perfect.stated_variance, pair.stated_variance
+    variance, stated = np.asarray(perfect.stated_variance), np.asarray(pair.stated_variance)
     used = (pair.expected >= 1) & (variance > 0)
     square = (pair.predicted - perfect.predicted)[used] ** 2 / variance[used]
     lost, missed = heldout_deviance(pair.predicted, other.counts)
@@ -130,14 +208,14 @@ def _one(setting, rng):
 
 def _summary(setting, extra):
     floor = METRICS["lost_information"](CubePair(setting.true, setting.perfect)).value
-    # What a replicate's cube states against how far it is from the method's expectation.
+    # Squared deviation from the expectation of the method over the stated variance.
     width = MetricValue.of_replicates(extra["square"] / extra["stated"].mean(), 1.0)
     mean = {key: values.mean() for key, values in extra.items()}
     n = extra["q"].size
     error = {k: v.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan for k, v in extra.items()}
     p_eff, perfect = mean["q"] - floor, METRICS["noise_cost"].ideal
     values = {
-        # √ of a mean square, to first order in its error.
+        # The square root of a mean square, to first order in its error.
         "replicate_pull_width": (0.5 + width.value / 2, width.error / 2),
         "noise_cost": (p_eff, error["q"]),
         "bias_floor": (floor,),

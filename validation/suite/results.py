@@ -1,9 +1,12 @@
-"""The result of one metric: flat, and describing itself. Report and gate read nothing else."""
+"""The result of one metric, with all that reports and the baseline need."""
 
 import json
 import math
 import platform
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import astropy
 import numpy as np
@@ -19,39 +22,53 @@ __all__ = ["Result", "versions"]
 SCHEMA = 2
 
 
-def versions():
-    """Versions of what decides a result."""
+def versions() -> dict[str, str]:
+    """Versions of the packages that determine a result."""
     packages = {package.__name__: package.__version__ for package in (np, scipy, astropy)}
     return {"simbg": __version__, **packages, "python": platform.python_version()}
 
 
 @dataclass(frozen=True)
 class Result:
-    """One metric of one method in one scenario.
+    """Result of one metric of one method in one scenario.
 
     Parameters
     ----------
     scenario, digest : str
-        And the digest of all that decides its outcome.
+        Name of the scenario, and the digest of its parameters.
     method, metric, unit : str
+        Names of the method and the metric, and the unit of the values.
     value, error, ideal : float
-        NaN where there is none.
+        The value, its standard error, and that of a perfect cube; NaN if there is none.
     predicted : float
-        What the method gives from noise-free counts: its calculated bias.
+        The value that the method gives for noise-free counts: its calculated bias.
     limit : float
-        Largest deviation from the ideal that is accepted.
+        Largest accepted deviation from the ideal value.
     smallest : float
-        Smallest defect that is found with a power of 95 %, in the unit of the value.
+        Smallest defect that is detected with a probability of 95 %, in the unit of the value.
     false_alarm_rate : float
+        Probability that the criterion fails though nothing is wrong.
     status : Status or str
+        Whether the criterion holds.
     reason : str
+        Reason of the status.
     source : str
-        Where the formula comes from.
+        Reference of the formula.
     seed : int
+        Seed of the simulation.
     ignored : str
-        What the scenario lets every method ignore, so that it fails as is calculated.
+        The effect that the scenario lets every method ignore, so that a failure is calculated.
     must_fail : bool
-        Whether this metric must then say so.
+        Whether this metric must then fail.
+    schema : int
+        Version of the format.
+    versions : dict of str to str
+        Versions of the packages.
+
+    Raises
+    ------
+    ValueError
+        If there is no such status.
     """
 
     scenario: str
@@ -73,48 +90,64 @@ class Result:
     ignored: str = ""
     must_fail: bool = False
     schema: int = SCHEMA
-    versions: dict = field(default_factory=versions)
+    versions: dict[str, str] = field(default_factory=versions)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.status not in list(Status):
             raise ValueError(f"status: got {self.status!r}, expected one of {', '.join(Status)}")
         object.__setattr__(self, "status", Status(self.status))
 
     @staticmethod
-    def write(path, results):
-        """Write results as JSON lines, replacing what was there in one step."""
+    def write(path: Path | str, results: "Iterable[Result]") -> None:
+        """Write results as JSON lines, replacing an earlier file in one step.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        results : iterable of Result
+            One line each.
+        """
         write_records(path, map(asdict, results))
 
     @classmethod
-    def read(cls, path):
-        """Read what `write` wrote: list of Result.
+    def read(cls, path: Path | str) -> list[Self]:
+        """Read the results that `write` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        results : list of Result
+            In the order of the file.
 
         Raises
         ------
         ValueError
-            In one line: where the file is not of this schema, and how.
+            If a line is not a result of this schema.
         """
         results = []
         for number, record in read_records(path, SCHEMA):
+            fields: dict[str, Any] = {k: math.nan if v is None else v for k, v in record.items()}
             try:
-                results.append(cls(**{k: math.nan if v is None else v for k, v in record.items()}))
+                results.append(cls(**fields))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
         return results
 
 
-def write_records(path, records):
-    """Write objects as JSON lines, replacing what was there in one step."""
+def write_records(path: Path | str, records: Iterable[Any]) -> None:
+    """Write objects as JSON lines, replacing an earlier file in one step."""
     lines = [json.dumps(finite_or_none(record), allow_nan=False) + "\n" for record in records]
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text("".join(lines))
 
 
-def read_records(path, schema):
-    """Line numbers and objects of a file of JSON lines, each of which names its schema.
-
-    Those of earlier schemas are read, too.
-    """
+def read_records(path: Path | str, schema: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and objects of a file of JSON lines with this schema or an earlier one."""
     with open(path, encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             try:

@@ -1,35 +1,57 @@
-"""How the cube of a method is had: in memory, through a store, or in a process of its own."""
+"""Routes to the cube of a method: in memory, through a store, or in a process of its own."""
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 from astropy.table import Table
 
+from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.runs import open_store
 from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
+from simbg.observations.observation import Observation
 from simbg.reconstruction.contract import reconstruct
 from simbg.reconstruction.registry import find_method
 from simbg.simulation.experiment import Experiment
+from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 
 __all__ = []
 
-# Scenarios whose events reach our methods as a data store on disk, and its scheme.
+# Scenarios that our methods read from a data store on disk, and its scheme.
 SCHEMES = {"realistic": "gadf", "night": "hess"}
-# One scenario through GADF's file, the other through 2015's, which has no errors.
+# One scenario uses files of GADF, the other those of 2015, which have no errors.
 KINDS = {"gadf": "gadf", "hess": "table"}
 ONE_GROUP = Groups((0, 90), (-90, 270))
-# A model a run: groups of a fifth of the runs, interpolated, with a norm of its own.
+# Models of single runs are interpolated between groups of a fifth of the runs.
 RUN_GROUPS = 5
 
 
-def route_of_ours(experiment, folder, executor=None):
-    """The route of our own methods in a scenario."""
+def route_of_ours(
+    experiment: Experiment, folder: Path, executor: Executor | None = None
+) -> "InMemory | ThroughStore":
+    """The route of our own methods in a scenario.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The scenario and its seed.
+    folder : Path
+        Gets the store, if there is one.
+    executor : concurrent.futures.Executor, optional
+        Simulates runs in parallel.
+
+    Returns
+    -------
+    route : InMemory or ThroughStore
+        With ``observations()`` and ``reconstruct(candidate)``.
+    """
     scenario = experiment.scenario
     scheme = "gadf" if scenario.per_run else SCHEMES.get(scenario.name)
     if scheme is None:
@@ -40,16 +62,24 @@ def route_of_ours(experiment, folder, executor=None):
 
 @dataclass(frozen=True)
 class InMemory:
-    """Our methods on observations that are simulated whenever they are asked for."""
+    """Our methods on observations in memory, which are simulated for each call.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Simulates the observations.
+    executor : concurrent.futures.Executor or None
+        Runs parts in parallel.
+    """
 
     experiment: Experiment
     executor: Executor | None
 
-    def observations(self):
-        """The observations that methods see."""
+    def observations(self) -> Sequence[Observation]:
+        """The observations that methods get."""
         return self.experiment.observations()
 
-    def rebuild(self, candidate):
+    def reconstruct(self, candidate: Candidate) -> Attempt:
         """The `Attempt` of a candidate."""
         method = find_method(candidate.name)
         return Attempt(reconstruct(method, self.observations(), executor=self.executor))
@@ -57,24 +87,34 @@ class InMemory:
 
 @dataclass(frozen=True)
 class ThroughStore:
-    """Our methods as a user has them: a store, `simbg reconstruct`, and the files it writes."""
+    """Our methods as a user runs them: a store, `simbg reconstruct`, and the files that it writes.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the store ``store``, and gets the models.
+    scheme : {"gadf", "hess"}
+        Scheme of the store.
+    executor : concurrent.futures.Executor or None
+        Runs parts in parallel.
+    """
 
     folder: Path
     scheme: str
     executor: Executor | None
 
-    def observations(self):
-        """The observations that methods see."""
+    def observations(self) -> Sequence[Observation]:
+        """The observations that methods get."""
         store = open_store(self.folder / "store")
         return store.observations(store.table)
 
-    def rebuild(self, candidate):
+    def reconstruct(self, candidate: Candidate) -> Attempt:
         """The `Attempt` of a candidate."""
         out = self._models(candidate.name, candidate.name)
         return Attempt(read_cube(out / f"bg_cube_model_group0_{KINDS[self.scheme]}.fits.gz"))
 
-    def models_of_runs(self):
-        """Cube, per livetime, and relative variance of the norm of each run: dict by OBS_ID."""
+    def models_of_runs(self) -> dict[int, tuple[BackgroundCube, float]]:
+        """Cube, per livetime, and relative variance of the norm of each run, by its OBS_ID."""
         least = len(self.observations()) // RUN_GROUPS
         out = self._models("per-run", "histogram", group_by=f"runs:{least}")
         return {
@@ -88,36 +128,51 @@ class ThroughStore:
     def _models(self, folder, method, **grouping):
         out = self.folder / f"models-{folder}"
         selection = Selection(exclude=("none",), groups=ONE_GROUP, **grouping)
-        options = {"executor": self.executor, "per_run": bool(grouping)}
+        options: dict[str, Any] = {"executor": self.executor, "per_run": bool(grouping)}
         reconstruct_store(self.folder / "store", out, self.scheme, method, selection, **options)
         return out
 
 
 @dataclass(frozen=True)
 class Isolated:
-    """Any method on GADF stores, each in a process of its own; or finished files.
+    """Any method on GADF stores, in a process of its own for each store; or finished files.
 
     Parameters
     ----------
     attempts : dict
-        Candidate → list of Attempt, one a replicate; a folder of finished files has one.
+        Candidate → list of `Attempt`, one for each replicate. A folder of finished files has one.
     """
 
-    attempts: dict
+    attempts: dict[Candidate, list[Attempt]]
 
     @classmethod
-    def of(cls, experiment, candidates, replicates, folder, executor=None):
-        """Write the stores that methods need, and let each rebuild them.
+    def of(
+        cls,
+        experiment: Experiment,
+        candidates: Sequence[Candidate],
+        replicates: int,
+        folder: Path,
+        executor: Executor | None = None,
+    ) -> Self:
+        """Write the stores that methods need, and let each method reconstruct them.
 
         Parameters
         ----------
         experiment : Experiment
+            The scenario and its seed.
         candidates : sequence of Candidate
+            The methods.
         replicates : int
-            Stores for all methods; those that are not ours get one in any case.
+            Number of stores for all methods. Methods that are not ours get at least one.
         folder : Path
-            Where the stores are written.
+            Gets the stores.
         executor : concurrent.futures.Executor, optional
+            Runs attempts in parallel.
+
+        Returns
+        -------
+        isolated : Isolated
+            All attempts.
         """
         number = {c: max(replicates, int(not c.ours)) for c in candidates}
         number |= {c: 1 for c in candidates if c.kind == "files"}
@@ -129,11 +184,11 @@ class Isolated:
         done = iter((executor.map if executor else map)(job, jobs))
         return cls({c: [next(done) for _ in range(number[c])] for c in candidates})
 
-    def rebuild(self, candidate):
+    def reconstruct(self, candidate: Candidate) -> Attempt:
         """The `Attempt` of a candidate at the first store."""
         return self.attempts[candidate][0]
 
 
 def _isolated(scenario, folder, job):
     candidate, number = job
-    return candidate.rebuild(folder / f"isolated-{number}", scenario)
+    return candidate.reconstruct(folder / f"isolated-{number}", scenario)

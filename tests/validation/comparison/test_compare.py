@@ -134,7 +134,7 @@ def test_unknown_normalisation_and_other_axes():
     with pytest.raises(ValueError, match="normalize: got 'area'"):
         compare(true_cube(), true_cube(), "area")
     other = Axes(AXES.energy, AXES.fov_lon, AXES.fov_lat + 5.9)
-    with pytest.raises(ValueError, match="range in common"):
+    with pytest.raises(ValueError, match="common range"):
         compare(true_cube(), true_cube(axes=other))
 
 
@@ -257,7 +257,7 @@ def test_clocks_are_converted():
 
 def test_clocks_without_dead_time():
     a, b = true_cube(), replace(true_cube(), clock="ontime")
-    with pytest.raises(ValueError, match=r"livetime.*ontime.*dead time"):
+    with pytest.raises(ValueError, match=r"livetime.*ontime"):
         compare(a, b)
 
 

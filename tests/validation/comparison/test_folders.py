@@ -65,5 +65,5 @@ def test_folder_and_file(folders, tmp_path):
         compare_paths(folders / "a", file)
     (found,) = compare_paths(file, file)
     assert found.agree
-    with pytest.raises(FileNotFoundError, match="no bg_cube_model"):
+    with pytest.raises(FileNotFoundError, match="bg_cube_model"):
         compare_paths(tmp_path, folders / "a")

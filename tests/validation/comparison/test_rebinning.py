@@ -247,10 +247,10 @@ def test_a_swap_of_axes_is_named_before_bins_are_changed():
 
 REFUSED = {
     "alignment": (replace(B, align="RADEC"), "(ALTAZ and RADEC|RADEC and ALTAZ)"),
-    "no energy in common": (replace(B, energy=1000 * B.energy), "range in common"),
-    "touching": (replace(B, fov_lon=B.fov_lon + 6), "range in common"),
-    "no whole bin": (Axes([1.0, 2000.0], B.fov_lon, B.fov_lat), "range in common"),
-    "units": (replace(A, energy=1e3 * A.energy), "(A|B) seems to have energies in GeV"),
+    "no energy in common": (replace(B, energy=1000 * B.energy), "common range"),
+    "touching": (replace(B, fov_lon=B.fov_lon + 6), "common range"),
+    "no whole bin": (Axes([1.0, 2000.0], B.fov_lon, B.fov_lat), "common range"),
+    "units": (replace(A, energy=1e3 * A.energy), "energies of (A|B) seem to be in GeV"),
 }
 
 

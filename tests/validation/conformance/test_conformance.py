@@ -22,7 +22,7 @@ from simbg.reconstruction.edition2015 import Default, Michi
 from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.registry import find_method
 from simbg.validation.conformance.checks import CHECKS
-from simbg.validation.conformance.findings import conformance, judge
+from simbg.validation.conformance.findings import check_attempts, conformance
 from simbg.validation.conformance.stores import AXES, VARIANTS, expected_counts, write_variant
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
@@ -61,7 +61,7 @@ class Stores:
             made = {name: spoilt(method, one) for name, one in self.histogram.items()}
         else:
             made = {name: rebuilt(method, runs) for name, runs in self.runs.items()}
-        return {finding.name: finding for finding in judge(made, self.seed)}
+        return {finding.name: finding for finding in check_attempts(made, self.seed)}
 
 
 def rebuilt(method, runs, axes=AXES):
@@ -169,10 +169,10 @@ def test_a_command_may_choose_its_axes(stores):
     """But the same for all stores."""
     axes = replace(AXES, energy=AXES.energy[:-1])
     made = {name: rebuilt(Histogram(), runs, axes) for name, runs in stores.runs.items()}
-    findings = {finding.name: finding for finding in judge(made, stores.seed, "command")}
+    findings = {finding.name: finding for finding in check_attempts(made, stores.seed, "command")}
     assert (failed(findings), notes(findings)) == (set(), {"axes"})
     made = stores.histogram | {"reversed": made["reversed"]}
-    findings = {finding.name: finding for finding in judge(made, stores.seed)}
+    findings = {finding.name: finding for finding in check_attempts(made, stores.seed)}
     assert failed(findings) == {"order"}
 
 
@@ -336,17 +336,17 @@ CHECKED = {
     ),
     "livetime for ontime": (
         taken_for("livetime", "ontime"),
-        {"clock": "is per livetime, and it says per ontime"},
+        {"clock": "is per livetime, but the cube states per ontime"},
     ),
     "ontime for livetime": (
         taken_for("ontime", "livetime"),
-        {"clock": "is per ontime, and it says per livetime"},
+        {"clock": "is per ontime, but the cube states per livetime"},
     ),
     "per square root of the livetime": (
         lambda cube: replace(cube, rate=cube.rate * np.sqrt(cube.livetime.max() / 2700)),
         {"clock": "1.414"},
     ),
-    "dead time twice": (twice, {"clock": "dead time taken twice"}),
+    "dead time twice": (twice, {"clock": "twice for the dead time"}),
     "ontime stated for livetime": (
         lambda cube: replace(cube, livetime=cube.ontime),
         {"exposure": "s of livetime"},
@@ -371,7 +371,7 @@ CHECKED = {
     ),
     "no unit": (
         rates(lambda rate, axes: 7 * rate),
-        {"unit": "no unit"},
+        {"unit": "no known unit"},
     ),
     "a norm": (rates(lambda rate, axes: 1.2 * rate), {"norm": "is 1."}),
     # What happens to runs.
@@ -390,18 +390,18 @@ CHECKED = {
     ),
     "masks ignored": (
         Odd(without_masks),
-        {"masks": "events behind", "turning masks": "events behind"},
+        {"masks": "masked events are counted", "turning masks": "masked events are counted"},
     ),
     "masked exposure ignored": (
         Odd(without_masks, counts_alone),
         {"masks": "exposed", "turning masks": "exposed"},
     ),
-    "masks that do not turn": (Odd(first_gti), {"turning masks": "where it is not"}),
+    "masks that do not turn": (Odd(first_gti), {"turning masks": "wrong position"}),
     "0 in hidden bins": (
         lambda cube: replace(cube, rate=np.where(cube.livetime > 0, cube.rate, 0.0)),
         {
-            "masks": "20 hidden bins",
-            "turning masks": "20 hidden bins",
+            "masks": "20 masked bins",
+            "turning masks": "20 masked bins",
             "no runs": "rates",
         },
     ),
@@ -455,8 +455,8 @@ def test_a_command_that_does_not_look(tmp_path, capsys):
     assert {name for name, f in found.items() if f["status"] == "fail"} == {
         *("field", "few events", "no runs", "broken file")
     }
-    assert "200 events" in found["field"]["text"]
-    assert "20 hidden bins have a rate" in found["masks"]["text"]
+    assert "200 more events" in found["field"]["text"]
+    assert "20 masked bins have a rate" in found["masks"]["text"]
     assert "4 of 20 checks failed" in lines[-1]
     assert str(out / "conformance.json") in lines[-1]
 
@@ -476,7 +476,7 @@ def test_a_command_that_hangs(tmp_path, capsys):
 
 def test_a_method_that_writes_to_its_store():
     plain = Attempt(None, "wrote to its input: data/simbg_obs_000001.fits.gz")
-    findings = {finding.name: finding for finding in judge({"plain": plain}, 0)}
+    findings = {finding.name: finding for finding in check_attempts({"plain": plain}, 0)}
     assert set(findings) == {"runs", "blind", "input"}
     assert failed(findings) == {"input"}
     assert plain.reason in findings["input"].text
@@ -484,10 +484,13 @@ def test_a_method_that_writes_to_its_store():
 
 def test_later_stores_are_watched_too(stores):
     """And a crash is no refusal."""
-    crash, peek = "was ended by SIGSEGV", "peeked: it opens /answer, outside of its store"
+    crash, peek = (
+        "was ended by SIGSEGV",
+        "forbidden access: it opens /answer, outside its store",
+    )
     broken = {"no runs": crash, "masks": crash, "gaps": peek, "less alive": "KeyError: 3"}
     made = stores.histogram | {name: Attempt(None, reason) for name, reason in broken.items()}
-    findings = {finding.name: finding for finding in judge(made, stores.seed)}
+    findings = {finding.name: finding for finding in check_attempts(made, stores.seed)}
     assert failed(findings) == {*broken, "blind", "clock", "unit", "norm", "shape"} - {"less alive"}
     assert findings["blind"].text == f"{peek} (store: gaps)"
     assert findings["clock"].text == "KeyError: 3"
@@ -496,7 +499,7 @@ def test_later_stores_are_watched_too(stores):
 @pytest.mark.parametrize("name", ["Raises", "OtherAxes", "WrongShape", "NotANumber"])
 def test_no_cube_of_the_plain_store(stores, name):
     plain = rebuilt(getattr(odd_methods, name)(), stores.runs["plain"])
-    findings = {finding.name: finding for finding in judge({"plain": plain}, stores.seed)}
+    findings = {finding.name: finding for finding in check_attempts({"plain": plain}, stores.seed)}
     assert set(findings) == {"runs", "blind", "input"}
     assert failed(findings) == {"runs"}
     assert findings["runs"].text == plain.reason
@@ -520,5 +523,5 @@ def test_what_is_no_method(tmp_path, capsys, words, message):
 
 
 def test_finished_files_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"got the files of .*, expected a method or command"):
+    with pytest.raises(ValueError, match=r"got the files of .*"):
         conformance(Candidate.files(tmp_path))

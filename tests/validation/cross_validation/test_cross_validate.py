@@ -94,8 +94,8 @@ def test_runs_without_events_are_counted_and_not_judged(flat, tmp_path, caplog):
     assert result.left_out == (2, 5)
     assert len(result.runs) == 14
     assert result.summary["n_left_out"] == 2
-    assert "without events or a model | 2 |" in result.text
-    assert "run 5 is not judged" in caplog.text
+    assert "without events or prediction | 2 |" in result.text
+    assert "run 5 is not used" in caplog.text
 
 
 def test_incomplete_runs_are_skipped_if_asked(flat, tmp_path, capsys):
@@ -108,7 +108,7 @@ def test_incomplete_runs_are_skipped_if_asked(flat, tmp_path, capsys):
         with pytest.raises(SystemExit) as end:
             main([*words, *more])
         assert end.value.code == code
-    assert "| runs skipped, as they could not be read | 1 |" in capsys.readouterr().out
+    assert "could not be read | 1 |" in capsys.readouterr().out
 
 
 def test_few_pixels_do_not_alarm(flat):

@@ -178,7 +178,7 @@ def test_command_line(tmp_path, cube, monkeypatch, capsys):
     assert run("there/a$x_$<b>.fits.gz", "--overwrite")[0] == 0
     code, _, err = run("there/a$x_$<b>.fits.gz", "--out", "b.jpg")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "got a name in '.jpg', expected .png or .pdf" in err
+    assert "got the ending '.jpg', expected .png or .pdf" in err
     assert run("nothing.fits")[0] == 2
     assert sorted(os.listdir()) == ["a$x_$<b>.png", "there"]
 

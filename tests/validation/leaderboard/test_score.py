@@ -251,7 +251,7 @@ def test_bins_without_a_rate_cannot_hide():
         rate = np.where(EXPECTED > 20, TRUE.rate, bad)
         cubes = [Attempt(TRUE), Attempt(TRUE), Attempt(replace(TRUE, rate=rate))]
         one = Score.of(EXPERIMENT, METHOD, cubes, SETTING)
-        assert one.reason.startswith(f"store 2: got {np.sum(EXPECTED <= 20)} rates of {N_BINS}")
+        assert one.reason.startswith(f"store 2: got {np.sum(EXPECTED <= 20)} of {N_BINS} rates")
         assert math.isnan(one.accuracy)
 
 

@@ -80,14 +80,14 @@ def test_missing_library_is_named_in_one_line(monkeypatch, tmp_path, name, missi
         ([], "got stores no observations, expected"),
         (
             [observation("a"), observation("a", excluded=(circle(1, 2, 0.3),))],
-            "got runs with different regions, expected the same for all",
+            "got runs with different excluded regions",
         ),
         (
             [observation("a", excluded=(Rectangle(1, 2, 0.3, 0.3),))],
-            "got Rectangle to exclude, expected circles and ellipses",
+            "got Rectangle as",
         ),
-        ([observation("a", excluded=(circle(1, 2, 0.3, 0.1),))], "got an annulus to exclude"),
-        ([observation("a", excluded=(Polygon((0, 1, 1), (0, 0, 1)),))], "got Polygon to exclude"),
+        ([observation("a", excluded=(circle(1, 2, 0.3, 0.1),))], "got an annulus"),
+        ([observation("a", excluded=(Polygon((0, 1, 1), (0, 0, 1)),))], "got Polygon"),
     ],
 )
 def test_refused_observations(observations, message):
@@ -106,7 +106,7 @@ def test_refused_observations(observations, message):
 )
 def test_axes_that_are_on_no_lattice_are_refused(lon, lat):
     for method in (Grid3D(), Zenith()):
-        with pytest.raises(ValueError, match="expected pixels all of one width, square, with an"):
+        with pytest.raises(ValueError, match="expected square pixels of one width with an"):
             method.reconstruct([observation("a")], Axes(AXES.energy, lon, lat))
 
 

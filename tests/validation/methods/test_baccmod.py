@@ -21,7 +21,7 @@ from simbg.reconstruction.contract import check_cube
 from simbg.simulation.scenario import HESS_SITE, Scenario
 from simbg.simulation.schedule import rows_of
 from simbg.sky.regions import circle
-from simbg.validation.conformance.findings import judge
+from simbg.validation.conformance.findings import check_attempts
 from simbg.validation.conformance.stores import AXES, VARIANTS, write_variant
 from simbg.validation.methods.adapters.baccmod import Grid3D, Radial, Zenith
 from simbg.validation.methods.isolation import Attempt
@@ -350,10 +350,10 @@ def test_steps_in_time_are_as_long_as_asked_for(tmp_path):
 
 TRIED = ("plain", "less alive", "strays", "thresholds", "turning masks")
 WHY = {
-    "clock": "the clock is wrong: the rate is per livetime, and it says per ontime",
-    "good time": "the rate is 2.000 of the plain one's",
-    "thresholds": "a run is taken for exposed below its threshold",
-    "turning masks": "it is taken for where it is not",
+    "clock": "the rate is per livetime, but the cube states per ontime",
+    "good time": "the rate is 2.000 of",
+    "thresholds": "exposed below its threshold",
+    "turning masks": "wrong position",
 }
 
 
@@ -374,7 +374,7 @@ def test_what_the_conformance_suite_finds(trials, method):
         name: Attempt(check_cube(method.reconstruct(runs, AXES), AXES), "", 0.0, 0.0)
         for name, runs in trials.items()
     }
-    failed = {f.name: f.text for f in judge(made, 0) if f.status == "fail"}
+    failed = {f.name: f.text for f in check_attempts(made, 0) if f.status == "fail"}
     # Rings are too wide for a mask to be seen turning.
     expected = WHY if method.name != "baccmod-radial" else {k: WHY[k] for k in list(WHY)[:3]}
     assert set(failed) == set(expected)
@@ -382,4 +382,6 @@ def test_what_the_conformance_suite_finds(trials, method):
         assert text in failed[name]
     # By the clock that it has it is right.
     made = {name: replace(m, cube=replace(m.cube, clock="livetime")) for name, m in made.items()}
-    assert {f.name for f in judge(made, 0) if f.status == "fail"} == set(expected) - {"clock"}
+    assert {f.name for f in check_attempts(made, 0) if f.status == "fail"} == set(expected) - {
+        "clock"
+    }

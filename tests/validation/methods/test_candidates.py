@@ -245,7 +245,7 @@ def test_bad_candidates_are_one_line(tmp_path, capsys, monkeypatch, command, wor
 def test_a_folder_may_not_be_called_as_a_method_of_ours(tmp_path):
     """Its failures would count as those that are known of ours."""
     (tmp_path / "michi").mkdir()
-    with pytest.raises(ValueError, match="got 'michi', which is ours, expected another name"):
+    with pytest.raises(ValueError, match="got 'michi'"):
         Candidate.files(tmp_path / "michi")
 
 
@@ -253,9 +253,9 @@ def test_finished_files(tmp_path, cube):
     """Either name; what cannot be read is a reason that names it."""
     candidate = Candidate.files(tmp_path)
     write_cube(tmp_path / "tiny.fits.gz", cube)
-    assert_allclose(candidate.rebuild(None, TINY).cube.rate, cube.per("ontime").rate)
+    assert_allclose(candidate.reconstruct(None, TINY).cube.rate, cube.per("ontime").rate)
     (tmp_path / "tiny.fits").write_text("no")
-    done = candidate.rebuild(None, TINY)
+    done = candidate.reconstruct(None, TINY)
     assert done.cube is None
     assert f"{tmp_path}/tiny.fits" in done.reason
 
@@ -266,7 +266,7 @@ def test_radial_models_are_judged_inside_of_their_last_ring(tmp_path, monkeypatc
     import mytool
 
     mytool.write_bkg_2d(tmp_path / "tiny.fits", np.ones((12, mytool.OFFSET.size - 1)))
-    cube = Candidate.files(tmp_path).rebuild(None, TINY).cube
+    cube = Candidate.files(tmp_path).reconstruct(None, TINY).cube
     assert cube.axes.fov_lon[-1] == 6 / np.sqrt(2)
     assert_allclose(cube.rate, 1, rtol=1e-12)
     # Control: the square around the rings is dark in its corners.

@@ -43,10 +43,10 @@ def test_exposure_of_a_cube_that_does_not_say_it():
     [
         (replace(TRUE, livetime=None), "without livetime"),
         (replace(TRUE, livetime=0 * LIVETIME), "without livetime"),
-        (replace(TRUE, livetime=2 * LIVETIME), "got 3000 s of livetime"),
-        (replace(TRUE, rate=-TRUE.rate), "got 224 rates of 224"),
-        (replace(TRUE, rate=1e200 * TRUE.rate), "negative or no number"),
-        (replace(TRUE, rate=np.where(AXES.offset > 3, np.nan, TRUE.rate)), "no number"),
+        (replace(TRUE, livetime=2 * LIVETIME), "3000 s"),
+        (replace(TRUE, rate=-TRUE.rate), "got 224 of 224 rates"),
+        (replace(TRUE, rate=1e200 * TRUE.rate), "got 224 of 224 rates"),
+        (replace(TRUE, rate=np.where(AXES.offset > 3, np.nan, TRUE.rate)), "got 32 of 224 rates"),
     ],
     ids=["none", "zero", "too long", "negative", "beyond reason", "holes"],
 )

@@ -108,7 +108,7 @@ def test_stale_figures_go_and_foreign_files_stay(suite, pictures, tmp_path):
 
 def test_no_figures_at_all(suite, tmp_path):
     """A run in which every method ends in an error has a page, too."""
-    only = replace(suite, outcomes=suite.outcomes[2:3], changes=None, kept=True)
+    only = replace(suite, outcomes=suite.outcomes[2:3], changes=None, baseline_holds=True)
     write_reports(tmp_path, only, render(only))
     page = Page(tmp_path / "index.html")
     assert f"{Status.FAIL.mark} {only.text}" in page.text

@@ -12,14 +12,14 @@ from simbg.simulation.library import SCENARIOS
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.suite import known_failures as known
 from simbg.validation.suite.criteria import judge
-from simbg.validation.suite.known_failures import drift, known_metrics
+from simbg.validation.suite.known_failures import changed_biases, known_metrics
 from simbg.validation.suite.results import Result
 
 NIGHT = SCENARIOS["night"]
 
 
 def test_every_known_failure_is_kept_and_none_has_drifted():
-    assert drift(SCENARIOS.values(), METHODS) == {}
+    assert changed_biases(SCENARIOS.values(), METHODS) == {}
     expected = {
         f"{s.name} {s.digest} {method} {metric}"
         for s in SCENARIOS.values()
@@ -47,15 +47,15 @@ def test_known_failures_have_reasons(scenario):
 
 def test_one_pass_more_is_no_known_failure(monkeypatch):
     monkeypatch.setattr(edition2015, "n_passes", lambda counts: 6)
-    found = drift([NIGHT], ["default"])
+    found = changed_biases([NIGHT], ["default"])
     assert ("night", "default", "width") in found
-    assert "was kept" in found["night", "default", "width"]
+    assert "is committed" in found["night", "default", "width"]
 
 
 def test_no_smoothing_at_all_is_a_known_failure_that_is_gone(monkeypatch):
     """With the fault mended every criterion may hold, and the suite must say so all the same."""
     monkeypatch.setattr(edition2015, "smooth", lambda cube, axes, passes: np.asarray(cube, float))
-    found = drift([NIGHT], ["default"])
+    found = changed_biases([NIGHT], ["default"])
     assert ("night", "default", "width") in found
 
 
@@ -65,12 +65,12 @@ def test_dead_time_forgotten_is_not_excused_by_flat_solid_angles(monkeypatch):
 
     right = edition2015.Default.estimate
     monkeypatch.setattr(edition2015.Default, "estimate", forgetful)
-    found = drift([NIGHT], ["default"])
+    found = changed_biases([NIGHT], ["default"])
     assert ("night", "default", "norm") in found
 
 
 def test_edited_scenario_has_no_known_failures():
-    found = drift([replace(NIGHT, n_obs=3)], ["michi"])
+    found = changed_biases([replace(NIGHT, n_obs=3)], ["michi"])
     assert found.keys() == {("night", "michi", name) for name in known_metrics(NIGHT, "michi")}
     assert all("regenerate" in text for text in found.values())
 
@@ -80,7 +80,7 @@ def test_drift_fails_whatever_the_value(value):
     """Within its limit or beyond it: what is not the known failure is a failure."""
     result = Result("night", "0", "default", "width", value, 0.005, 1.0, predicted=1.1)
     changed = {("night", "default", "width"): "its calculated bias is 1.2, and 1.1 was kept"}
-    (judged,) = judge([result], drift=changed)
+    (judged,) = judge([result], changed_biases=changed)
     assert judged.status == "fail"
     assert judged.reason == changed["night", "default", "width"]
 

@@ -49,5 +49,5 @@ def test_verdict_begins_with_what_is_wrong():
         return suite.ok, suite.text
 
     assert of("ok", "info") == (True, "1 of 1 criteria hold")
-    bad = "1 criterion fails, 2 errors; 1 of 3 criteria hold, 1 fail as is known and calculated"
+    bad = "1 criterion fails, 2 errors; 1 of 3 criteria hold, 1 fail by the calculated amount"
     assert of("ok", "known", "fail", "error", "error") == (False, bad)

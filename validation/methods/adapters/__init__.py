@@ -1,3 +1,3 @@
-"""Adapters, a module for each library whose methods are validated beside ours."""
+"""Adapters: one module for each library whose methods are validated."""
 
 __all__ = []

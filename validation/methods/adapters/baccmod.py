@@ -1,81 +1,101 @@
-"""Adapters of BAccMod (github.com/mdebony/BAccMod): its models of a GADF store, as cubes."""
+"""Adapters of BAccMod (github.com/mdebony/BAccMod), whose models of a GADF store become cubes."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from astropy import units as u
 from astropy.utils import iers
 
+from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.region_files import to_sky_region
+from simbg.observations.observation import Observation
 from simbg.sky.regions import Ellipse
 
 __all__ = ["Grid3D", "Radial", "Zenith"]
 
 RATE_UNIT = "s-1 MeV-1 sr-1"
-EVEN = 1e-6  # how far from the lattice an edge may be, in pixels
+EVEN = 1e-6  # largest distance of an edge from a regular grid, in pixels
 N_POINTS = 8  # along each side of a pixel, over which a radial rate is averaged
-# Masks follow the field's turn in steps of as many pixels, on a grid in time. By default that is
-# 0.5 and 0.1 s, and it counts π times too many. Bins that masks touch differ by 0.2 % rms at two
-# runs of the scenario `source`, and by 0.06 % of `near-zenith`, where it takes 10 times as long.
+# Masks follow the rotation of the field in steps of this many pixels, on a grid in time. BAccMod's
+# defaults are 0.5 pixels and 0.1 s, and it makes π times too many steps. In bins with masks the
+# results differ by 0.2 % rms for two runs of the scenario `source`, and by 0.06 % for
+# `near-zenith`, where the defaults take 10 times as long.
 STEPS = {"max_fraction_pixel_rotation_fov": 5.0, "time_resolution": 10 * u.s}
-# Departures from GADF; each line is shown by a test in tests/validation/methods/test_baccmod.py.
-CLOCK = {"norm": "its rate is per livetime, where GADF's is per observation time"}
+# Departures from GADF; tests/validation/methods/test_baccmod.py has a test of each.
+CLOCK = {"norm": "the rate is per livetime; in GADF it is per observation time"}
 COMMON = {
-    "threshold": "energy thresholds are ignored: all runs are taken for exposed at all energies",
-    "gti": "events outside of the GTIs count, and masks are placed by the first GTI alone",
+    "threshold": "energy thresholds are ignored: all runs count as exposed at all energies",
+    "gti": "events outside the GTIs are counted, and only the first GTI places masks",
     "regions": "only circles and ellipses can be excluded",
-    "errors": "it gives no counts and no errors",
-    "steps": "masks follow the field's turn in steps ten times as long as its default",
+    "errors": "it states no counts and no errors",
+    "steps": "masks follow the rotation of the field in steps of ten times the default",
 }
 GRID = {
-    "solid angle": "pixels are flat, too large by 1 / cos(fov_lat), which is 0.24 % at 4 deg",
-    "edges": "events are counted between edges that are rounded to 0.001 deg",
+    "solid angle": "pixels are taken as flat: too large by 1 / cos(fov_lat), 0.24 % at 4 deg",
+    "edges": "events are counted between edges rounded to 0.001 deg",
     **COMMON,
 }
 ZENITH = {
     **GRID,
-    "sparse bins": "lines through two bins of zenith are cut at 0: too large where events are few",
-    "masks": "what the runs of one bin of zenith never see is unknown in the models of all runs",
-    "meridian": "with azimuth split, models of runs that cross it are labelled RADEC",
+    "sparse bins": "interpolation in zenith cuts negative rates: too large with few events",
+    "masks": "a pixel that is masked in all runs of one zenith bin is unknown in all models",
+    "meridian": "with bins of azimuth, models of runs that cross an edge are labelled RADEC",
 }
 RADIAL = {
-    "gradient": "it is radial: no gradient and nothing else that depends on direction is in it",
-    "rings": "a ring is the sum of the pixels centred in it, off by up to 0.6 % of its area",
-    "aeff": "it needs an effective area, which the counts do not depend on",
-    "drift": "a run of OBS_MODE DRIFT is exposure without events",
+    "gradient": "it is radial: it has no gradient and no other dependence on direction",
+    "rings": "the area of a ring is a sum of whole pixels, wrong by up to 0.6 %",
+    "aeff": "it needs an effective area, although the counts do not depend on it",
+    "drift": "a run of OBS_MODE DRIFT adds exposure but no events",
     **COMMON,
 }
 
 
 @dataclass(frozen=True)
 class _Adapter:
-    """One of BAccMod's creators of models.
+    """A class of BAccMod that creates models.
 
     Parameters
     ----------
     settings : mapping
-        Options of the creator where its defaults are not wanted; {} for its defaults.
+        Options of the class that differ from its defaults; {} for the defaults.
     clock : {"ontime", "livetime"}
-        What a second of its rate is taken for. GADF says ontime.
+        The time to which the rate is taken to refer. GADF says ontime.
     name : str
+        Name of the method.
     """
 
-    settings: Mapping = field(default_factory=lambda: STEPS)
+    settings: Mapping[str, Any] = field(default_factory=lambda: STEPS)
     clock: str = "ontime"
     name: str = ""
 
+    kind: ClassVar[str]
+    departures: ClassVar[dict[str, str]]
+
     @property
-    def known(self):
-        """Departures from GADF: topic or metric, and why."""
+    def known(self) -> dict[str, str]:
+        """Departures from GADF: topic or metric → description."""
         return (CLOCK if self.clock == "ontime" else {}) | self.departures
 
-    def reconstruct(self, observations, axes):
+    def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
         """Rate over ``axes``.
+
+        Parameters
+        ----------
+        observations : sequence of Observation
+            Runs of one GADF store.
+        axes : Axes
+            Aligned with ALTAZ.
+
+        Returns
+        -------
+        cube : BackgroundCube
+            Without counts and errors.
 
         Raises
         ------
@@ -83,7 +103,7 @@ class _Adapter:
             If BAccMod or gammapy is missing.
         ValueError
             If BAccMod cannot do this: observations without a store, of several stores or with
-            different regions, regions other than circles and ellipses, or such axes.
+            different regions, regions other than circles and ellipses, or unsuitable axes.
         """
         offsets = self.offsets(axes)
         if axes.align != "ALTAZ":
@@ -113,19 +133,26 @@ class _Adapter:
         meta = {"METHOD": self.name, "N_OBS": len(ids)}
         return BackgroundCube(axes, rate, **exposure, clock=self.clock, meta=meta)
 
+    def offsets(self, axes: Axes) -> np.ndarray:
+        """Edges of the bins of offset, deg."""
+        raise NotImplementedError
+
+    def _rate(self, creator, runs, axes):
+        raise NotImplementedError
+
     def _store(self, observations):
-        """The one store of the observations, and their regions."""
+        """The one store of the observations, and their excluded regions."""
         stores = {o.store and Path(o.store) for o in observations}
         if len(stores) != 1 or None in stores:
             got = ", ".join(sorted(map(str, stores))) or "no observations"
             self._refuse(f"stores {got}", "observations of one GADF store")
         first, *others = {o.excluded for o in observations}
         if others:
-            self._refuse("runs with different regions", "the same for all")
+            self._refuse("runs with different excluded regions", "the same for all runs")
         for region in first:
             if not isinstance(region, Ellipse) or region.inner_width:
                 got = "an annulus" if isinstance(region, Ellipse) else type(region).__name__
-                self._refuse(f"{got} to exclude", "circles and ellipses")
+                self._refuse(f"{got} as an excluded region", "circles and ellipses")
         return stores.pop(), first
 
     def _refuse(self, got, expected):
@@ -134,20 +161,26 @@ class _Adapter:
 
 @dataclass(frozen=True)
 class Grid3D(_Adapter):
-    """Its grid over energy, fov_lon and fov_lat: one model of all runs."""
+    """BAccMod's grid of energy, fov_lon and fov_lat: one model of all runs.
+
+    Parameters
+    ----------
+    settings, clock, name
+        See BAccMod and `simbg.cube.BackgroundCube`.
+    """
 
     name: str = "baccmod-grid3d"
 
     kind, departures = "Grid3D", GRID
 
-    def offsets(self, axes):
-        """Offsets (deg) of the square grid, in even steps from 0, that holds the axes."""
+    def offsets(self, axes: Axes) -> np.ndarray:
+        """Edges of the offsets of the smallest square grid that holds the axes, deg, from 0 on."""
         step = np.diff(axes.fov_lon)[0]
         edges = np.concatenate([axes.fov_lon, axes.fov_lat]) / step
         widths = np.concatenate([np.diff(axes.fov_lon), np.diff(axes.fov_lat)]) / step
         if np.abs(widths - 1).max() > EVEN or np.abs(edges - np.rint(edges)).max() > EVEN:
             got = f"fov_lon {axes.fov_lon} and fov_lat {axes.fov_lat}"
-            self._refuse(got, "pixels all of one width, square, with an edge at 0 deg")
+            self._refuse(got, "square pixels of one width with an edge at 0 deg")
         return step * np.arange(np.rint(np.abs(edges).max()) + 1)
 
     def _rate(self, creator, runs, axes):
@@ -156,10 +189,15 @@ class Grid3D(_Adapter):
 
 @dataclass(frozen=True)
 class Zenith(Grid3D):
-    """Its grids in bins of cos(zenith), interpolated to each run; their mean over the ontime.
+    """BAccMod's grids in bins of cos(zenith), interpolated for each run, averaged over the ontime.
 
-    The models of runs are not fitted to their events, as BAccMod does by default: where a model
-    has empty bins the fit ends at 0.
+    The models of runs are not normalised to their events, as BAccMod does by default: the fit of
+    the norm ends at 0 where a model has empty bins.
+
+    Parameters
+    ----------
+    settings, clock, name
+        See `Grid3D`.
     """
 
     name: str = "baccmod-zenith"
@@ -177,19 +215,23 @@ class Zenith(Grid3D):
 
 @dataclass(frozen=True)
 class Radial(_Adapter):
-    """Its rings of offset: one model of all runs.
+    """BAccMod's rings of offset: one model of all runs.
 
-    Rings are as wide as the smaller side of a pixel and reach to the farthest corner. The rate
-    of a pixel is the mean over its solid angle, of rings as gammapy's makers of maps evaluate
-    them: the logarithm of the rate is linear between their middles, and all but 0 where one of
-    two is empty.
+    Rings are as wide as the smaller side of a pixel and reach to the farthest corner. The rate of
+    a pixel is the mean over its solid angle of the rate of the rings, interpolated as in the map
+    makers of gammapy: the logarithm of the rate is linear between the middles of the rings.
+
+    Parameters
+    ----------
+    settings, clock, name
+        See `Grid3D`.
     """
 
     name: str = "baccmod-radial"
 
     kind, departures = "Radial", RADIAL
 
-    def offsets(self, axes):
+    def offsets(self, axes: Axes) -> np.ndarray:
         """Edges of the rings, deg."""
         width = min(np.diff(axes.fov_lon).min(), np.diff(axes.fov_lat).min())
         far = [np.radians(np.abs(edges).max()) for edges in (axes.fov_lon, axes.fov_lat)]
@@ -199,13 +241,26 @@ class Radial(_Adapter):
     def _rate(self, creator, runs, axes):
         return self.average(creator.create_acceptance_model(runs), axes)
 
-    def average(self, model, axes):
-        """A `gammapy.irf.Background2D` over axes; where it is not known it stays NaN."""
+    def average(self, model: Any, axes: Axes) -> np.ndarray:
+        """Mean rate of a radial model in each bin.
+
+        Parameters
+        ----------
+        model : gammapy.irf.Background2D
+            The rate against energy and offset.
+        axes : Axes
+            Bins of the mean.
+
+        Returns
+        -------
+        rate : ndarray, shape of the axes
+            s-1 MeV-1 sr-1; NaN where the model is not known.
+        """
         from gammapy.irf import Background2D
 
-        # As its makers of maps do: no extrapolation beyond the middles of the first and last ring.
+        # As in its map makers: no extrapolation beyond the middles of the first and last ring.
         padded = model.pad(1, mode="edge", axis_name="offset")
-        # It evaluates NaN as 0.
+        # By default gammapy replaces NaN by 0.
         how = Background2D.default_interp_kwargs | {"fill_value": np.nan}
         model = Background2D(axes=padded.axes, data=padded.quantity, interp_kwargs=how)
         part = (np.arange(N_POINTS) + 0.5) / N_POINTS
@@ -225,7 +280,7 @@ GRID3D_LIVETIME = Grid3D(clock="livetime", name="baccmod-grid3d-livetime")
 
 
 def _crop(model, axes):
-    """The rate of a `gammapy.irf.Background3D` over the axes that its grid holds."""
+    """The part of the rate of a `gammapy.irf.Background3D` that the axes cover."""
     cut = [slice(None)]
     for name, edges in (("fov_lon", axes.fov_lon), ("fov_lat", axes.fov_lat)):
         grid = model.axes[name].edges.to_value("deg")
@@ -236,7 +291,7 @@ def _crop(model, axes):
 
 @contextmanager
 def _quiet():
-    """Their warnings are about their own imports and headers."""
+    """Context without the warnings of BAccMod and gammapy about their own imports and headers."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield

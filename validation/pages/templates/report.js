@@ -1,4 +1,4 @@
-// Tables are sorted by a click on a heading, and by the keyboard.
+// A click on a heading, or its key, sorts a table.
 for (const table of document.querySelectorAll("table.sortable")) {
   table.querySelectorAll("th").forEach((head, column) => head.addEventListener("click", () => {
     const up = head.getAttribute("aria-sort") !== "ascending";
@@ -9,7 +9,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       if (cell(a).dataset.key === undefined)
         return (up ? 1 : -1) * cell(a).textContent.localeCompare(cell(b).textContent);
       const [p, q] = [a, b].map(row => number(cell(row).dataset.key));
-      // What is not known comes last, whichever way.
+      // Unknown numbers are last in both directions.
       if (isNaN(p) || isNaN(q)) return isNaN(p) - isNaN(q);
       return p === q ? 0 : (p < q) === up ? -1 : 1;
     };
@@ -17,7 +17,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     table.tBodies[0].append(...rows);
   }));
 }
-// Paper shows all.
+// A printed page shows all details.
 const closed = [];
 addEventListener("beforeprint", () => {
   for (const part of document.querySelectorAll("details:not([open])")) {
