@@ -23,8 +23,8 @@ TROUBLE = 2
 SHARED: dict[str, dict[str, Any]] = {
     "command": {
         "metavar": "TEMPLATE",
-        "help": "Program that reads the GADF store {store} and DS9 file {regions}, and writes "
-        "{output}, a BKG_3D or BKG_2D.",
+        "help": "Program that reads the GADF store {store} and DS9 file {regions}, writes "
+        "{output}, BKG_3D or BKG_2D.",
     },
     "exclude": {
         "multiple": True,

@@ -30,7 +30,7 @@ OPTIONS = (
     shared_option(
         "method",
         multiple=True,
-        help="NAME or MODULE:OBJECT; default: all of simbg.",
+        help="NAME or MODULE:OBJECT; default: simbg's.",
     ),
     shared_option("command", multiple=True),
     click.option(
@@ -38,7 +38,7 @@ OPTIONS = (
         multiple=True,
         type=click.Path(),
         metavar="DIR",
-        help="Folder of finished files, SCENARIO.fits[.gz]. Repeatable.",
+        help="Folder of finished SCENARIO.fits[.gz]. Repeatable.",
     ),
     shared_option("timeout"),
     shared_option("scenario", multiple=True, help="Only this scenario; default: all."),
