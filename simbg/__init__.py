@@ -35,6 +35,7 @@ deg and s. Results are bare numbers in TeV, deg, s and s-1 MeV-1 sr-1; arrays ha
 (energy, fov_lon, fov_lat).
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,8 @@ def __getattr__(name: str) -> Any:
     else:
         modules = [module for module, names in PLACES.items() if name in names]
         if not modules:
-            raise AttributeError(f"module 'simbg' has no attribute {name!r}")
+            text = f"module 'simbg' has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=sys.modules[__name__])
         value = getattr(import_module(f"simbg.{modules[0]}"), name)
     globals()[name] = value
     return value

@@ -77,6 +77,8 @@ class BackgroundCube:
         convert_fields(self, "cube: ")
         for name in ("rate", "rate_error", "counts", "livetime", "ontime"):
             value = getattr(self, name)
+            if isinstance(value, list | tuple):
+                object.__setattr__(self, name, np.array(value, float))
             if value is not None and np.shape(value) != self.axes.shape:
                 raise ValueError(
                     f"{name} of the cube: got shape {np.shape(value)}, expected {self.axes.shape}"
@@ -229,7 +231,8 @@ class BackgroundCube:
             return self
         if self.livetime is None or self.ontime is None:
             raise ValueError(
-                f"rate per {clock}: the cube has no livetime and ontime to convert with"
+                f"rate per {clock}: the cube has no livetime and ontime, expected both to convert "
+                f"its rate per {self.clock}"
             )
         have, want = getattr(self, self.clock), getattr(self, clock)
         factor = np.divide(have, want, out=np.ones(self.axes.shape), where=want > 0)

@@ -108,6 +108,8 @@ def reconstruct(
     from simbg.reconstruction.registry import find_method
 
     found = find_method(method)
+    if not (axes is None or isinstance(axes, Axes)):
+        raise ValueError(f"axes: got a {type(axes).__name__}, expected simbg.Axes")
     return contract.reconstruct(found, _observations(observations), axes, executor)
 
 

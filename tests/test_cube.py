@@ -160,3 +160,9 @@ def test_plot_is_a_figure(cube, tmp_path):
     figure = cube.plot("some cube")
     assert len(figure.axes) > 4
     figure.savefig(tmp_path / "cube.png")
+
+
+def test_lists_become_arrays(axes):
+    cube = BackgroundCube(axes, np.ones(axes.shape).tolist())
+    assert type(cube.rate) is np.ndarray
+    assert cube.rate.dtype == float

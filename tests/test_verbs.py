@@ -50,8 +50,10 @@ def test_no_verb_has_the_name_of_a_package():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="nothing"):
-        simbg.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="open_stor") as error:
+        simbg.open_stor  # noqa: B018
+    # With these Python itself suggests a name.
+    assert (error.value.name, error.value.obj) == ("open_stor", simbg)
 
 
 def test_a_store_is_a_sequence_of_observations(night, store):
@@ -151,6 +153,7 @@ MISTAKES = {
         "support.odd_methods:NoSuch",
     ),
     "validate where": (lambda night: simbg.validate("histogram", ["night", "nihgt"]), "nihgt"),
+    "no axes": (lambda night: simbg.reconstruct(night, (1, 2)), "axes: got a tuple"),
     "no observations": (lambda night: simbg.reconstruct([]), "got none"),
     "no observation": (lambda night: simbg.reconstruct([np.ones(3)]), "got a ndarray"),
     "one observation": (lambda night: simbg.reconstruct(3), "got a int"),

@@ -69,7 +69,7 @@ def new_file(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
             f"{path}: got a path that is not a regular file, expected a file name"
         )
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; use --overwrite to replace it")
+        raise FileExistsError(f"{path} exists; use --overwrite (overwrite=True) to replace it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such directory, expected one for {path.name}")
     # The ending of the name stays the same, since it selects the format. The name is chosen before
@@ -289,7 +289,9 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
 
 def _check_replaceable(path, overwrite, patterns):
     if not overwrite:
-        raise FileExistsError(f"{path} exists; use --overwrite to replace its content")
+        raise FileExistsError(
+            f"{path} exists; use --overwrite (overwrite=True) to replace its content"
+        )
     for file in sorted(p for p in path.rglob("*") if p.is_symlink() or not p.is_dir()):
         name = file.relative_to(path).as_posix()
         if not any(re.fullmatch(pattern, name) for pattern in patterns):
