@@ -99,10 +99,12 @@ def adapters(session):
 
 @nox.session
 def lint(session):
-    """Check style and formatting."""
-    session.install("ruff==0.17.6")  # another release would have other rules
+    """Check style, formatting and types."""
+    # Other releases have other rules. Types of other libraries are not used: see pyproject.toml.
+    session.install("ruff==0.17.6", "mypy==2.4.1", "numpy==2.4.6")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
 
 
 @nox.session

@@ -65,11 +65,6 @@ PAGES = [
 SESSIONS = re.findall(r"@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text())
 
 
-# Modules whose parameters are not yet all described and typed.
-NOT_YET = ("simbg.validation.commands", "simbg.validation.pages.terminal")
-DESCRIBED = [name for name in sorted(read_sources()) if not name.startswith(NOT_YET)]
-
-
 def blocks_of_pages():
     """Of each kind: (page, code) of python blocks, (page, line) of shell blocks and of --help."""
     found = {"python": [], "sh": []}
@@ -292,7 +287,7 @@ def unannotated(text):
                 yield name
 
 
-@pytest.mark.parametrize("module", DESCRIBED)
+@pytest.mark.parametrize("module", sorted(read_sources()))
 def test_parameters_are_described_and_typed(module):
     text = read_sources()[module]
     assert list(undescribed(text)) == []

@@ -51,10 +51,12 @@ def conformance(
     simbg conformance my_package.my_module:MyMethod
     simbg conformance --command "mytool {store} {output}"
     """
-    if (method is None) == (command is None):
+    if method and not command:
+        candidate = Candidate(method, timeout=timeout)
+    elif command and not method:
+        candidate = Candidate.command(command, timeout)
+    else:
         raise click.UsageError("conformance: expected METHOD or --command, and not both")
-    candidate = Candidate(method, timeout=timeout) if method else None
-    candidate = candidate or Candidate.command(command, timeout)
     candidate.check()
     check_report(out, [FILE], overwrite)
     with workers(jobs, "conformance", unit=" stores", quiet=quiet) as executor:

@@ -158,12 +158,12 @@ def _run(scenarios, candidates, seed, stores, old, executor):
     )
     masked = next((scenario for scenario in scenarios if scenario.name == "source"), None)
     response = ExclusionResponse.of(masked, seed, executor) if masked else None
-    kept, changes = True, None
+    changes = None
     if old is not None:
         announce(executor, "baseline")
         changes = Losses.measure(executor).changes_since(old)
-        kept, changes = changes.good, changes.lines
-    return Suite(outcomes, seed, changes, kept, response, stores)
+    good, lines = (True, None) if changes is None else (changes.good, changes.lines)
+    return Suite(outcomes, seed, lines, good, response, stores)
 
 
 def _lines(suite):

@@ -1,34 +1,39 @@
-"""What `simbg validate` says at the end: a table, or one JSON document."""
+"""The output of `simbg validate` on a terminal: a table, or one JSON document."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from simbg.validation.metrics.status import Status
+from simbg.validation.suite.results import Result
+from simbg.validation.suite.suite import Suite
 
 __all__ = ["result_document", "result_table"]
 
 
-def result_table(results):
-    """A row a scenario and a column a method, with the worst status; lines to be echoed.
+def result_table(results: Sequence[Result]) -> list[str]:
+    """A table with the worst status of each scenario (rows) and method (columns).
 
     Parameters
     ----------
     results : sequence of Result
+        Results of the suite.
 
     Returns
     -------
-    lines : list of str
-        With colours, which `click.echo` takes away where they do not belong.
+    list of str
+        Lines for `click.echo`, which removes the colours where they are not supported.
     """
     scenarios = list(dict.fromkeys(result.scenario for result in results))
     methods = list(dict.fromkeys(result.method for result in results))
-    found = {}
+    statuses: dict[tuple[str, str], list[Status]] = {}
     for result in results:
-        found.setdefault((result.scenario, result.method), []).append(result.status)
-    rows = [[("scenario", {}), *((method, {}) for method in methods)]]
-    rows += [[(s, {}), *(_cell(found.get((s, m), [])) for m in methods)] for s in scenarios]
+        statuses.setdefault((result.scenario, result.method), []).append(result.status)
+    head: list[tuple[str, dict]] = [("scenario", {}), *((method, {}) for method in methods)]
+    rows = [[(s, {}), *(_cell(statuses.get((s, m), [])) for m in methods)] for s in scenarios]
+    rows.insert(0, head)
     widths = [max(len(text) for text, _ in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -46,14 +51,20 @@ def _cell(statuses):
     return worst.cell(statuses.count(worst)), worst.style
 
 
-def result_document(out, suite):
+def result_document(out: Path | str, suite: Suite) -> str:
     """All results as one JSON document.
 
     Parameters
     ----------
-    out : Path
-        Folder with the ``results.jsonl`` that was written; the records are those.
+    out : path-like
+        Folder with the ``results.jsonl`` of the suite, whose records are used.
     suite : Suite
+        The suite, for its verdict and its changes.
+
+    Returns
+    -------
+    str
+        The document.
     """
     lines = (Path(out) / "results.jsonl").read_text(encoding="utf-8").splitlines()
     document = {
