@@ -280,7 +280,7 @@ class Axes:
         histogram = bh.Histogram(*axes, storage=bh.storage.Int64())
         for start in range(0, len(columns[0]), CHUNK):
             values = [column[start : start + CHUNK] for column in columns]
-            values[0] = values[0].astype(float)
+            values[0] = np.asarray(values[0], float)
             if energy_min is not None:
                 keep = values[0] >= energy_min
                 values = [value[keep] for value in values]
