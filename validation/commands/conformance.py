@@ -64,7 +64,7 @@ def conformance(
     path = Path(out, FILE)
     write_findings(path, candidate.name, seed, findings)
     for finding in findings:
-        say(f"{finding.status:4s} {finding.name}: {finding.about}: {finding.text}")
+        say(f"{finding.status:4s} {finding.name}: {finding.promise}: {finding.text}")
     failed = sum(finding.status == Status.FAIL for finding in findings)
     say(f"{failed or 'none'} of {len(findings)} checks failed: {path}")
     return 1 if failed else 0

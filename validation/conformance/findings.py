@@ -31,7 +31,7 @@ class Finding:
 
     Parameters
     ----------
-    name, about : str
+    name, promise : str
         Name of the check, and its promise.
     status : Status or str
         "ok", "fail" or "note", which is information and not a failure.
@@ -40,7 +40,7 @@ class Finding:
     """
 
     name: str
-    about: str
+    promise: str
     status: Status
     text: str
 
@@ -133,6 +133,9 @@ def write_findings(path: Path | str, method: str, seed: int, findings: Iterable[
         The outcomes.
     """
     content: dict[str, Any] = {"simbg": __version__, "method": method, "seed": seed}
-    content["findings"] = [asdict(finding) for finding in findings]
+    content["findings"] = [
+        {"about" if name == "promise" else name: value for name, value in asdict(finding).items()}
+        for finding in findings
+    ]
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -131,7 +131,7 @@ class Rank:
         added as if they were independent. Since methods see the same events, the result is
         rather too large.
         """
-        from scipy import stats  # here, since it takes as long to load as all of astropy
+        from scipy import stats  # imported here, since it is as slow to load as astropy
 
         variances = [rank.error**2 for rank in ranks]
         freedom = _freedom(variances, [rank.freedom for rank in ranks])

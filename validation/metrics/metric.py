@@ -65,7 +65,7 @@ class MetricValue:
         mean, error = values.mean(), values.std(ddof=1) / np.sqrt(values.size)
         if not error > 0:
             return cls(float(mean), math.nan, ideal)
-        from scipy import stats  # here, since it takes as long to load as all of astropy
+        from scipy import stats  # imported here, since it is as slow to load as astropy
 
         t = (mean - ideal) / error
         z = float(-special.ndtri_exp(stats.t.logsf(abs(t), values.size - 1)))

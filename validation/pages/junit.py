@@ -42,7 +42,7 @@ def write_junit(path: Path, suite: Suite) -> None:
 def write_self_check_junit(path: Path, check: SelfCheck) -> None:
     """Write a test for each defect, and one for the clean runs."""
     root = Element("testsuites", name="simbg self-check")
-    cases = [_check("self-check.defects", d.name, d.found, d.text) for d in check.detections]
+    cases = [_check("self-check.defects", d.name, d.detected, d.text) for d in check.detections]
     cases.append(_check("self-check", "clean runs", check.clean.consistent, check.clean.text))
     _add_suite(root, "self-check", cases)
     _write(path, root)

@@ -13,6 +13,9 @@ from simbg.validation.self_check.detection import SelfCheck
 
 __all__ = ["write_self_check"]
 
+# Keys of records that differ from the names of the fields.
+KEYS = {"description": "about", "detected": "found"}
+
 
 def write_self_check(folder: Path, check: SelfCheck, seed: int) -> None:
     """Write the page and the files of a self-check.
@@ -29,7 +32,7 @@ def write_self_check(folder: Path, check: SelfCheck, seed: int) -> None:
     picture = draw_self_check(check)
     write_pictures(folder, Pictures({"self-check": [picture]}, {}))
     write_self_check_junit(folder / "junit.xml", check)
-    records = (finite_or_none(asdict(detection)) for detection in check.detections)
+    records = (_record(detection) for detection in check.detections)
     with new_file(folder / "selfcheck.jsonl", overwrite=True) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
     write_page(
@@ -40,3 +43,8 @@ def write_self_check(folder: Path, check: SelfCheck, seed: int) -> None:
         seed=seed,
         status=Status.OK if check.ok else Status.FAIL,
     )
+
+
+def _record(detection):
+    fields = asdict(detection).items()
+    return finite_or_none({KEYS.get(name, name): value for name, value in fields})

@@ -39,13 +39,13 @@ class Detection:
 
     Parameters
     ----------
-    name, about, unit : str
+    name, description, unit : str
         Name, description and unit of the defect.
     events : float
         Expected events of the field.
     full : float
         Full size of the defect.
-    found : bool
+    detected : bool
         Whether it is detected at its full size.
     pulls : tuple of float
         Mean pull of each of `PROBES` at the full size.
@@ -60,11 +60,11 @@ class Detection:
     """
 
     name: str
-    about: str
+    description: str
     unit: str
     events: float
     full: float
-    found: bool
+    detected: bool
     pulls: tuple[float, ...]
     smallest: float
     first: str
@@ -84,7 +84,7 @@ class Detection:
         if math.isfinite(self.smallest):
             size = f"smallest {self.smallest:.3g}"
         bound = f" = {self.ratio:.2f} × Cramér–Rao bound" if math.isfinite(self.ratio) else ""
-        word = "detected" if self.found else "MISSED  "
+        word = "detected" if self.detected else "MISSED  "
         defect = f"{word} {self.name:20s} {self.full:.3g} {self.unit}"
         return f"{defect}: {size}{bound}, by {self.first or '–'}"
 
@@ -165,7 +165,7 @@ class CleanRuns:
 
         Too few false alarms are a fault as well.
         """
-        from scipy import stats  # here, since it takes as long to load as all of astropy
+        from scipy import stats  # imported here, since it is as slow to load as astropy
 
         counts = np.sum(self.pvalues < 0.05, axis=0).tolist()
         cases = {"alarms": (self.alarms, BUDGET)}
@@ -208,12 +208,12 @@ class SelfCheck(NamedTuple):
     @property
     def ok(self) -> bool:
         """Whether every defect is detected at its full size, and clean runs are consistent."""
-        return all(detection.found for detection in self.detections) and self.clean.consistent
+        return all(detection.detected for detection in self.detections) and self.clean.consistent
 
     @property
     def text(self) -> str:
         """The result in one line."""
-        n_detected = sum(detection.found for detection in self.detections)
+        n_detected = sum(detection.detected for detection in self.detections)
         text = f"{n_detected} of {len(self.detections)} defects detected; "
         return text + f"{self.clean.alarms} false alarms in {self.clean.n} clean runs"
 

@@ -194,7 +194,7 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
         changes : Changes
             One for each key of either.
         """
-        from scipy import stats  # here, since it takes as long to load as all of astropy
+        from scipy import stats  # imported here, since it is as slow to load as astropy
 
         k = stats.t.isf(BUDGET / max(1, len(self)), N_REPLICATES - 1)
         scenarios, known, changes = {key[:2] for key in self}, {key[:3] for key in old}, Changes()

@@ -125,7 +125,7 @@ def run_suite(
 
 
 def _lines(outcomes):
-    """All results with a criterion of one outcome; of several, the number and those that fail."""
+    """Results with a criterion of one outcome; for several only their number and the failures."""
     for outcome in outcomes:
         tested = [result for result in outcome.results if result.status != Status.INFO]
         counts = Counter(result.status for result in tested)

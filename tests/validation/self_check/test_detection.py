@@ -27,7 +27,7 @@ def checked():
 def test_detection(checked):
     """The power curve falls, the smallest size is the last that was found, and has a metric."""
     (found,), _ = checked
-    assert found.found
+    assert found.detected
     assert found.first == "lat_gradient"
     assert list(found.sizes) == sorted(found.sizes, reverse=True)
     assert found.power[0] == 1
@@ -40,7 +40,7 @@ def test_detection(checked):
 def test_detection_of_what_cannot_be_found():
     """A defect of no size: not found, no smallest size, no metric."""
     found = Detection.of(8, replace(DEFECTS["norm"], full=1e-6), QUICK)
-    assert not found.found
+    assert not found.detected
     assert np.isnan(found.smallest)
     assert found.first == ""
 
