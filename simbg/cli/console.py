@@ -167,8 +167,8 @@ def run(command: click.Command, name: str) -> Callable:
             click.echo(f"{name}: {_one_line(error)}", err=True)
             code = TROUBLE
         except (KeyboardInterrupt, click.Abort) as error:
-            # click makes an Abort of an interrupt.
-            said = (error.__cause__ or error).args
+            # click raises Abort for an interrupt; its lowest version names no cause.
+            said = ((isinstance(error, click.Abort) and error.__context__) or error).args
             kept = said[0] if said else "nothing was left half-written"
             click.echo(f"{name}: interrupted; {kept}", err=True)
             code = INTERRUPTED
