@@ -1,0 +1,181 @@
+"""The basis: functions of energy times functions of the field of view, from stiff to loose."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simbg.axes import Axes
+
+__all__ = ["Basis"]
+
+# Functions of the logarithm of energy, segments of their splines, order of their differences.
+N_ENERGY, SEGMENTS_ENERGY, ORDER_ENERGY = 10, 16, 3
+# The same for functions of the offset; degree of the polynomials that have a direction.
+N_RADIAL, SEGMENTS_RADIAL, ORDER_RADIAL = 10, 26, 3
+DEGREE = 8
+# Roughness of the first function beyond (ln E)², where that has 1.
+BEYOND_SQUARE = 10.0
+# Functions that bins tell apart by less than this, relative to their size, are one.
+INDEPENDENT = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Functions whose sum is the logarithm of the rate, at the centres of bins.
+
+    ln rate = constant + Σ_ki θ_ki Φ_k(fov_lon, fov_lat) E_i(ln E). All functions have a mean
+    square of 1 over the bins; those of energy are orthogonal, and so are those of the field
+    within a kind and to 1 and r².
+
+    Parameters
+    ----------
+    energy : ndarray, shape (n_energy, n_i)
+        E_i: 1, ln E, (ln E)² and splines.
+    energy_roughness : ndarray, shape (n_i,)
+        Relative penalty of each: 0, 0, 1 and more.
+    space : ndarray, shape (n_pixels, n_k)
+        Φ_k: 1, r², splines in the offset r from the centre of the field; polynomials with a
+        direction.
+    space_roughness : ndarray, shape (n_k,)
+        Relative penalty within the kind.
+    kind : ndarray of str, shape (n_k,)
+        "constant", "square", "radial", "linear" (polynomials of degree 1) or "angular".
+
+    Notes
+    -----
+    A gaussian in the field of view times a power law with a curvature lies in the functions
+    that cost nothing or little. Splines are cubic B-splines with a penalty on differences of
+    their coefficients (Eilers & Marx 1996, Statist. Sci. 11, 89), in the basis where that
+    penalty is diagonal (Demmler & Reinsch 1975, Numer. Math. 24, 375): with differences D
+    and splines B at the bins, the eigenvectors of B (D'D)⁻ B' orthogonal to the polynomials
+    that D does not see; their roughness is 1 / eigenvalue. Functions of r are even splines
+    over −R to R, R the farthest pixel. The polynomials are r^(m + 2n) cos mφ and sin mφ,
+    m ≥ 1, made orthogonal from degree m + 2n = 1 up, with a roughness (degree / 2)⁶.
+    A tensor product is evaluated direction by direction (Currie, Durban & Eilers 2006,
+    J. R. Statist. Soc. B 68, 259).
+    """
+
+    energy: np.ndarray
+    energy_roughness: np.ndarray
+    space: np.ndarray
+    space_roughness: np.ndarray
+    kind: np.ndarray
+
+    @classmethod
+    def of(cls, axes: Axes) -> "Basis":
+        """The basis of some axes; few bins have fewer functions."""
+        edges = axes.fov_lon, axes.fov_lat
+        centers = axes.fov_lon_center, axes.fov_lat_center
+        x, y = (c - 0.5 * (e[0] + e[-1]) for c, e in zip(centers, edges, strict=True))
+        x, y = (a.ravel() for a in np.meshgrid(x, y, indexing="ij"))
+        farthest = np.hypot(x, y).max() or 1.0
+        radial, radial_roughness = _radial(np.hypot(x, y) / farthest)
+        angular, degree = _angular(x / farthest, y / farthest, radial[:, :2])
+        kind = ["constant", "square", *["radial"] * N_RADIAL][: radial.shape[1]]
+        kind += ["linear" if n == 1 else "angular" for n in degree]
+        return cls(
+            *_energy(np.log(axes.energy_center)),
+            np.hstack([radial, angular]),
+            np.concatenate([radial_roughness, (degree / 2.0) ** 6]),
+            np.array(kind),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_k, n_i)"""
+        return self.space.shape[1], self.energy.shape[1]
+
+    def log_rate(self, theta: np.ndarray) -> np.ndarray:
+        """Σ θ_ki Φ_k E_i, shape (n_energy, n_pixels)."""
+        return (self.energy @ theta.reshape(self.shape).T) @ self.space.T
+
+    def project(self, values: np.ndarray) -> np.ndarray:
+        """Σ over bins of values Φ_k E_i, shape (n_k n_i,)."""
+        return ((values @ self.space).T @ self.energy).ravel()
+
+    def gram(self, weight: np.ndarray) -> np.ndarray:
+        """Σ over bins of weight Φ_k E_i Φ_l E_j, shape (n_k n_i, n_k n_i)."""
+        n_k, n_i = self.shape
+        images = np.empty((len(weight), n_k * n_k))
+        for image, row in zip(images, weight, strict=True):
+            image[:] = (self.space.T @ (row[:, None] * self.space)).ravel()
+        pairs = (self.energy[:, :, None] * self.energy[:, None, :]).reshape(len(weight), -1)
+        gram = (images.T @ pairs).reshape(n_k, n_k, n_i, n_i)
+        return gram.transpose(0, 2, 1, 3).reshape(n_k * n_i, n_k * n_i)
+
+    def variance(self, covariance: np.ndarray) -> np.ndarray:
+        """Variance of `log_rate` for a covariance of θ, shape (n_energy, n_pixels)."""
+        n_k, n_i = self.shape
+        by_energy = covariance.reshape(n_k, n_i, n_k, n_i).transpose(0, 2, 1, 3).reshape(-1, n_i**2)
+        pairs = (self.energy[:, :, None] * self.energy[:, None, :]).reshape(-1, n_i**2)
+        images = (pairs @ by_energy.T).reshape(-1, n_k, n_k)
+        rows = [np.einsum("pk,pk->p", self.space @ image, self.space) for image in images]
+        return np.maximum(np.array(rows), 0.0)
+
+
+def _energy(x):
+    """E_i and their roughness."""
+    u = 2 * (x - x[0]) / (np.ptp(x) or 1.0) - 1
+    powers = np.vander(u, min(ORDER_ENERGY, u.size), increasing=True)
+    low, degree = _orthonormal(powers, np.arange(powers.shape[1]))
+    splines, roughness = _demmler_reinsch(u, SEGMENTS_ENERGY, ORDER_ENERGY, low, N_ENERGY)
+    return np.hstack([low, splines]), np.append(1.0 * (degree == 2), BEYOND_SQUARE * roughness)
+
+
+def _radial(r):
+    """1, r² and splines in r, and their roughness."""
+    low, degree = _orthonormal(np.column_stack([np.ones(r.size), r**2]), np.arange(2))
+    splines, roughness = _demmler_reinsch(r, SEGMENTS_RADIAL, ORDER_RADIAL, low, N_RADIAL, True)
+    return np.hstack([low, splines]), np.append(0.0 * degree, roughness)
+
+
+def _angular(x, y, given):
+    """Polynomials with a direction, orthogonal to ``given``, and their degree."""
+    r, phi, columns, degrees = np.hypot(x, y), np.arctan2(y, x), [], []
+    for degree in range(1, DEGREE + 1):
+        for m in range(degree, 0, -2):
+            columns += [r**degree * np.cos(m * phi), r**degree * np.sin(m * phi)]
+            degrees += [degree, degree]
+    return _orthonormal(np.column_stack(columns), np.array(degrees), given)
+
+
+def _orthonormal(columns, labels, given=None):
+    """Columns made orthogonal to those before, with mean square 1, and the labels of these."""
+    n = len(columns)
+    done = np.empty((n, 0)) if given is None else given
+    first, kept = done.shape[1], []
+    for column, label in zip(columns.T, labels, strict=True):
+        size = np.sqrt(np.mean(column**2))
+        for _ in range(2):
+            column = column - done @ (done.T @ column) / n
+        left = np.sqrt(np.mean(column**2))
+        if left > INDEPENDENT * size:
+            done = np.column_stack([done, column / left])
+            kept.append(label)
+    return done[:, first:], np.array(kept, dtype=int)
+
+
+def _demmler_reinsch(x, segments, order, polynomials, most, even=False):
+    """Splines over −1 to 1 beyond polynomials, and their roughness from 1 up."""
+    step = 2.0 / segments
+    centers = -1.0 + step * np.arange(-1, segments + 2)
+    splines = _cubic((x[:, None] - centers) / step)
+    if even:
+        splines = 0.5 * (splines + splines[:, ::-1])
+    root = splines @ np.linalg.pinv(np.diff(np.eye(centers.size), order, axis=0))
+    for _ in range(2):
+        root -= polynomials @ (polynomials.T @ root) / x.size
+    value, vector = np.linalg.eigh(root.T @ root / x.size)
+    value, vector = value[::-1], vector[:, ::-1]
+    number = min(most - polynomials.shape[1], x.size - polynomials.shape[1])
+    number = min(number, np.count_nonzero(value > INDEPENDENT**2)) if number > 0 else 0
+    functions = root @ vector[:, :number] / np.sqrt(value[:number])
+    # An eigenvector has no sign: its largest value is made positive.
+    largest = functions[np.abs(functions).argmax(axis=0), np.arange(number)]
+    return functions * np.sign(largest), value[:1] / value[:number]
+
+
+def _cubic(t):
+    """The cubic B-spline of even knots, at t steps from its centre."""
+    t = np.abs(t)
+    return np.where(t < 1, 4 - 6 * t**2 + 3 * t**3, np.clip(2 - t, 0, None) ** 3) / 6
