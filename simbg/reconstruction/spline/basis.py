@@ -73,8 +73,10 @@ class Basis:
         angular, degree = _angular(x / farthest, y / farthest, radial[:, :2])
         kind = ["constant", "square", *["radial"] * N_RADIAL][: radial.shape[1]]
         kind += ["linear" if n == 1 else "angular" for n in degree]
+        energy, energy_roughness = _energy(np.log(axes.energy_center))
         return cls(
-            *_energy(np.log(axes.energy_center)),
+            energy,
+            energy_roughness,
             np.hstack([radial, angular]),
             np.concatenate([radial_roughness, (degree / 2.0) ** 6]),
             np.array(kind),

@@ -145,7 +145,7 @@ def fit(
 class _Poisson:
     """Counts, and the counts that the mean rate predicts."""
 
-    basis: object
+    basis: Basis
     counts: np.ndarray
     flat: np.ndarray
     constant: float

@@ -126,8 +126,8 @@ class Spline:
         meta |= {"N_EFF": round(fitted.n_effective, 1), "N_ITER": fitted.n_iterations}
         meta |= {"CONVERGE": fitted.converged, "N_EXTRAP": int(extrapolated.sum())}
         error = rate * errors.of_log_rate.reshape(axes.shape)
-        exposures = {"livetime": stack.livetime, "ontime": stack.ontime}
-        cube = BackgroundCube(axes, rate, error, stack.counts, **exposures, meta=meta)
+        times = stack.livetime, stack.ontime
+        cube = BackgroundCube(axes, rate, error, stack.counts, *times, meta=meta)
         if not fitted.converged:
             warnings.warn(
                 f"method spline: not converged after {fitted.n_iterations} iterations with "
