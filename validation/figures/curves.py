@@ -144,7 +144,7 @@ def draw_spectra(
     figure: Figure,
     box: tuple[float, ...],
     curves: Mapping[str, Curve],
-    names: Sequence[str],
+    reference: str,
     title: str,
     spread: np.ndarray | None = None,
     laws: bool = False,
@@ -159,8 +159,8 @@ def draw_spectra(
         Left, bottom, width and height, inches.
     curves : mapping of str to Curve
         Spectra by name.
-    names : tuple of str
-        Name of the reference, and common name of the others.
+    reference : str
+        Name of the reference.
     title : str
         Title of the spectra.
     spread : ndarray, optional
@@ -172,7 +172,7 @@ def draw_spectra(
     ratio = style.add_axes(figure, left, bottom, width, 0.22 * height)
     top = style.add_axes(figure, left, bottom + 0.245 * height, width, 0.755 * height, sharex=ratio)
     first = next(iter(curves.values()))
-    look = {"baseline": None, "color": style.INK, "lw": 1.2, "label": names[0]}
+    look = {"baseline": None, "color": style.INK, "lw": 1.2, "label": reference}
     top.stairs(first.reference, first.edges, **look)
     for number, (name, curve) in enumerate(curves.items()):
         draw_points(top, curve, number, name)
@@ -184,7 +184,7 @@ def draw_spectra(
     top.tick_params(labelbottom=False)
     top.set(ylabel=style.RATE, title=title)
     top.legend()
-    ratio.set(xlabel="energy / TeV", ylabel=f"{names[1]} / {names[0]}", xlim=first.edges[[0, -1]])
+    ratio.set(xlabel="energy / TeV", ylabel=f"ratio to {reference}", xlim=first.edges[[0, -1]])
 
 
 def draw_ratios(axes: Any, curves: Iterable[Curve], spread: np.ndarray | None = None) -> None:

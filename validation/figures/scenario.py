@@ -94,9 +94,11 @@ def _spectrum_figure(pairs, position, laws):
         true, reconstructed, spread = (values[:, 0] for values in _mean_rates(pair, masks))
         spectra[method] = curves.Curve(pair.true.axes.energy, reconstructed, reference=true)
         spreads.append(spread)
-    figure, names = style.new_figure(4.4, 4.7), ("true", "reconstructed")
+    figure = style.new_figure(4.4, 4.7)
     box = 0.85, 0.5, 3.4, 3.9
-    curves.draw_spectra(figure, box, spectra, names, curves.circle_text(position), spreads[0], laws)
+    curves.draw_spectra(
+        figure, box, spectra, "true", curves.circle_text(position), spreads[0], laws
+    )
     return figure
 
 

@@ -50,7 +50,7 @@ def response_figure(response: Any) -> Figure:
     """Bias of the rate against the radius of the mask of a source, for some fluxes."""
     figure, axes = style.small_figure()
     for number, flux in enumerate(response.fluxes):
-        biases = {"pixels near it": (response.sector, "-"), "all pixels": (response.total, ":")}
+        biases = {"near the source": (response.sector, "-"), "all pixels": (response.total, ":")}
         for name, (bias, line) in biases.items():
             look = style.points(number) | {"ls": line, "label": f"{flux:g} Crab, {name}"}
             axes.plot(response.radii, flux * np.array(bias), **look)

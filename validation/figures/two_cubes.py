@@ -54,7 +54,7 @@ def compare_figure(
         shown = np.where(reference[:, n] > 0, reference[:, n], np.nan)
         curve = curves.Curve(a.axes.energy, rate[:, n], errors[:, n], shown)
         box = 0.85 + 3.35 * n, 0.5, 2.5, 2.9
-        curves.draw_spectra(figure, box, {labels[1]: curve}, labels, text, laws=True)
+        curves.draw_spectra(figure, box, {labels[1]: curve}, labels[0], text, laws=True)
     return figure
 
 
