@@ -77,7 +77,7 @@ class Candidate:
         Parameters
         ----------
         template : str
-            The command, with {output} and usually {store}; see
+            The command, with {store} and {output}; see
             `simbg.validation.methods.isolation.run_command`.
         timeout : float
             Largest time for each store, s.
@@ -90,7 +90,8 @@ class Candidate:
         Raises
         ------
         ValueError
-            If the template is not a valid shell command, has no {output}, or starts with a brace.
+            If the template is not a valid shell command, has no {store} or {output}, or starts
+            with a brace.
         """
         try:
             words = shlex.split(template)

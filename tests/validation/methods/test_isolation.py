@@ -165,7 +165,9 @@ time.sleep(600)
 def test_time_out_ends_all_that_was_started(store, tmp_path):
     (tmp_path / "hangs.py").write_text(STARTS_AND_HANGS)
     start = time.monotonic()
-    command = Candidate.command(f"{sys.executable} {tmp_path}/hangs.py {{output}}", timeout=3)
+    command = Candidate.command(
+        f"{sys.executable} {tmp_path}/hangs.py {{output}} {{store}}", timeout=3
+    )
     done = command.reconstruct(store, NIGHT)
     # It and what it started sleep for 600 s.
     assert time.monotonic() - start < 60
@@ -188,7 +190,9 @@ def processes_with(word):
 def test_memory_is_that_of_the_process(store):
     """100 MB that it takes show, and those of this process do not."""
     mine = np.ones(30_000_000)
-    templates = (f"{sys.executable} -c '{code}' {{output}}" for code in ("1", 'b"x" * 100_000_000'))
+    templates = (
+        f"{sys.executable} -c '{code}' {{output}} {{store}}" for code in ("1", 'b"x" * 100_000_000')
+    )
     plain, hungry = (Candidate.command(t).reconstruct(store, NIGHT).megabytes for t in templates)
     assert mine.nbytes == 2.4e8
     assert plain < 100
@@ -197,7 +201,9 @@ def test_memory_is_that_of_the_process(store):
 
 def test_command_writes_a_file(store, tmp_path, cube):
     write_cube(tmp_path / "model.fits", cube)
-    done = Candidate.command(f"cp {tmp_path}/model.fits {{output}}").reconstruct(store, NIGHT)
+    done = Candidate.command(f"sh -c 'cp {tmp_path}/model.fits {{output}}' {{store}}").reconstruct(
+        store, NIGHT
+    )
     assert done.reason == ""
     assert_allclose(done.cube.rate, cube.per("ontime").rate, rtol=1e-12)
 
@@ -206,16 +212,16 @@ COMMANDS = {
     "no_such_command {store} {output}": "cannot be started: FileNotFoundError",
     "true {store} {output}": "wrote no cube: FileNotFoundError",
     "cp {store}/obs-index.fits.gz {output}": "wrote no cube: ValueError",
-    "false {output}": "ended with exit code 1",
-    "sh -c 'echo hm >&2; kill -9 $$' {output}": "was ended by SIGKILL: hm",
+    "false {output} {store}": "ended with exit code 1",
+    "sh -c 'echo hm >&2; kill -9 $$' {output} {store}": "was ended by SIGKILL: hm",
     "touch {store}/more {output}": "wrote to its input: more",
     "sh -c 'ln -s /dev/zero {store}/zero' {output}": "wrote to its input: zero",
     "sh -c 'rm -r {store}' {output}": "wrote to its input: the store",
-    "sh -c 'rm -r ../$(basename $PWD)' {output}": "wrote to its input: the store",
+    "sh -c 'rm -r ../$(basename $PWD)' {output} {store}": "wrote to its input: the store",
     # A signal that has no name.
-    "sh -c 'kill -40 $$' {output}": "was ended by signal 40",
+    "sh -c 'kill -40 $$' {output} {store}": "was ended by signal 40",
     # More than anybody reads, and then it ends.
-    "sh -c 'yes | head -c 1000000 >&2; echo last words >&2; exit 3' {output}": (
+    "sh -c 'yes | head -c 1000000 >&2; echo last words >&2; exit 3' {output} {store}": (
         "ended with exit code 3: last words"
     ),
 }
@@ -230,4 +236,6 @@ def test_commands_that_fail(store, template):
 
 def test_template_with_other_names(store):
     with pytest.raises(ValueError, match=r"command: got .*'stor'"):
-        Candidate.command(f"{sys.executable} {{stor}} {{output}}").reconstruct(store, NIGHT)
+        Candidate.command(f"{sys.executable} {{stor}} {{store}} {{output}}").reconstruct(
+            store, NIGHT
+        )
