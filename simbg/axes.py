@@ -5,6 +5,7 @@ in TeV and angles in deg; volumes are in MeV sr, so that counts ÷ livetime ÷
 volume is a rate in s-1 MeV-1 sr-1.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +20,16 @@ from simbg.quantities import bare_coordinates, in_unit
 
 __all__ = ["MEV_PER_TEV", "Axes", "edition2015_axes"]
 
+log = logging.getLogger(__name__)
+
 MEV_PER_TEV = 1e6
 ENERGY_MAX_2015 = 80.0  # TeV
 # Events a fill takes at a time: their logarithms stay in the cache of one core.
 CHUNK = 1 << 16
 # Edges this close to an even spacing (in bins) are even: arithmetic instead of a search.
 EVEN = 1e-9
+# A lowest energy from here on, TeV, may be meant in GeV.
+SUSPICIOUS = 100.0
 UNITS = {"energy": "TeV", "fov_lon": "deg", "fov_lat": "deg"}
 
 
@@ -79,6 +84,11 @@ class Axes:
             object.__setattr__(self, name, edges)
         if not (self.energy[0] > 0 and np.isfinite(self.energy[-1])):
             raise ValueError(f"energy edges: got {self.energy}, expected finite TeV above 0")
+        if self.energy[0] >= SUSPICIOUS:
+            log.warning(
+                "axes: got %g TeV as lowest energy; plain numbers are TeV: use Quantities for GeV",
+                self.energy[0],
+            )
         if np.abs(self.fov_lat).max() > 90 or np.abs(self.fov_lon).max() > 180:
             raise ValueError("field-of-view edges: expected deg within ±180 (lon) and ±90 (lat)")
         if self.align not in ("ALTAZ", "RADEC"):

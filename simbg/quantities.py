@@ -13,7 +13,7 @@ def in_unit(value: Any, unit: str, what: str) -> Any:
     ----------
     value : float, array_like, Quantity or str
         A Quantity, a sequence of Quantities, or a text such as "100 GeV" is converted. Bare numbers
-        are assumed to be in the unit, and are returned unchanged.
+        are assumed to be in the unit, and are returned unchanged; a text may be a bare number.
     unit : str
         The unit of the result; empty for pure numbers.
     what : str
@@ -47,10 +47,13 @@ def in_unit(value: Any, unit: str, what: str) -> Any:
     try:
         if not all(marked):
             raise ValueError("some numbers have a unit and some do not")
-        numbers = [_plain(u.Quantity(part).to_value(unit)) for part in parts]
+        # A text without a unit is a bare number.
+        quantities = [u.Quantity(part, unit if isinstance(part, str) else None) for part in parts]
+        numbers = [_plain(quantity.to_value(unit)) for quantity in quantities]
     except (TypeError, ValueError) as error:
         got = "an array" if getattr(value, "ndim", 0) else str(value)
-        raise ValueError(f"{what}: got {got} ({error}), expected {unit or 'no unit'}") from None
+        reason = str(error).partition(" If this ")[0]  # astropy continues with advice
+        raise ValueError(f"{what}: got {got} ({reason}), expected {unit or 'no unit'}") from None
     if is_sequence:
         return type(value)(numbers)
     return numbers[0]

@@ -4,6 +4,7 @@ Each imports what it needs when it is called. So a method may call `reconstruct`
 modules that know the truth, and the library does not need the validation suite.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from simbg.validation.suite.suite import Suite
 
 __all__ = ["compare", "reconstruct", "simulate", "validate"]
+
+log = logging.getLogger(__name__)
 
 
 def simulate(
@@ -89,7 +92,8 @@ def reconstruct(
     Returns
     -------
     cube : BackgroundCube
-        The rate with counts and exposure, and with errors if the method computes them.
+        The rate with counts and exposure, and with errors if the method computes them. If no event
+        lies inside the axes, a warning says so.
 
     Raises
     ------
@@ -110,7 +114,18 @@ def reconstruct(
     found = find_method(method)
     if not (axes is None or isinstance(axes, Axes)):
         raise ValueError(f"axes: got a {type(axes).__name__}, expected simbg.Axes")
-    return contract.reconstruct(found, _observations(observations), axes, executor)
+    runs = _observations(observations)
+    cube = contract.reconstruct(found, runs, axes, executor)
+    if cube.counts is not None and not cube.counts.any():
+        low, *_, high = cube.axes.energy
+        energy = runs[0].load().energy
+        got = f"{min(energy):.3g} to {max(energy):.3g} TeV" if len(energy) else "no events"
+        log.warning(
+            "no event above the thresholds lies inside the axes (%.3g to %.3g TeV); run %s has %s; "
+            "plain numbers are TeV: use Quantities for GeV",
+            *(low, high, runs[0].obs_id, got),
+        )
+    return cube
 
 
 def compare(

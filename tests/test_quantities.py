@@ -26,6 +26,7 @@ from simbg.truth.sources import GammaSource
         (0.1 * u.TeV, "1000 GeV"),
         np.array([0.1, 1]) * u.TeV,
         [0.1, 1],
+        ["0.1", "1"],
     ],
 )
 def test_all_ways_to_say_the_same(value):

@@ -140,6 +140,20 @@ def test_validate_a_method_in_a_scenario():
     assert len(repr(two).splitlines()) < 10
 
 
+def test_energies_in_the_wrong_unit_are_noticed(night, caplog):
+    axes = simbg.Axes.regular((90, 50_000, 4), (3, 6))  # meant as GeV
+    assert not caplog.messages
+    simbg.reconstruct(night, axes)
+    (message,) = caplog.messages
+    energy = night.observations()[0].load().energy
+    assert f"{energy.max():.3g} TeV" in message
+    caplog.clear()
+    simbg.reconstruct(night, simbg.Axes.regular((0.1, 50, 4), (3, 6)))
+    assert not caplog.messages
+    simbg.Axes.regular((100, 50_000, 4), (3, 6))
+    assert len(caplog.messages) == 1
+
+
 MISTAKES = {
     "scenario": (lambda night: simbg.simulate("nigth"), "'nigth'.*night.*mean 'night'"),
     "scenario of a number": (lambda night: simbg.simulate(3), "scenario: got 3"),

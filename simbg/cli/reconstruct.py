@@ -17,7 +17,7 @@ __all__ = []
         "Runs": "scheme obs_ids exclude sources margin skip_incomplete test",
         "Models": "method group_by energy_threshold per_run",
     },
-    exit_codes="0 models written",
+    exit_codes="0 models written, 1 all of them without events",
 )
 @click.argument("indir", type=click.Path())
 @click.argument("outdir", type=click.Path())
@@ -44,7 +44,11 @@ __all__ = []
     help="With --sources mask: radius in deg around a point; 2 x its size is added.",
 )
 @shared_option("group-by", default="2015")
-@click.option("--energy-threshold", type=float, help="In TeV, for all runs; default: their own.")
+@click.option(
+    "--energy-threshold",
+    metavar="ENERGY",
+    help="Such as 300GeV, or in TeV, for all runs; default: their own.",
+)
 @click.option("--per-run", is_flag=True, help="Also write a model for each run, and an index.")
 @shared_option("skip-incomplete")
 @click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
@@ -60,7 +64,7 @@ def reconstruct(
     jobs: int | None,
     overwrite: bool,
     **selection: Any,
-) -> None:
+) -> int:
     """Make background models from a data store.
 
     Reads the runs of INDIR and writes a model for each group of runs to OUTDIR.
@@ -80,13 +84,13 @@ def reconstruct(
     ids = None if obs_ids is None else _read_ids(obs_ids)
     arguments = indir, outdir, scheme, method, Selection(obs_ids=ids, **selection), overwrite
     hint = "; --sources mask uses them"
-    reconstruct_and_report(jobs, *arguments, per_run=per_run, hint=hint)
+    return reconstruct_and_report(jobs, *arguments, per_run=per_run, hint=hint)
 
 
 def reconstruct_and_report(
     jobs: int | None, *arguments: Any, hint: str = "", **options: Any
-) -> None:
-    """Make the models of a store, see `reconstruct_store`; print a line a group, and a summary."""
+) -> int:
+    """Make the models of a store, see `reconstruct_store`; print them; return the exit code."""
     from simbg.models.pipeline import reconstruct_store
     from simbg.parallel import workers
 
@@ -99,6 +103,7 @@ def reconstruct_and_report(
             f"{group.livetime / 3600:7.1f} h{masked}"
         )
     click.echo(summary.text + (hint if summary.n_near else ""))
+    return int(not any(group.n_events for group in summary.groups))
 
 
 def _read_ids(path):

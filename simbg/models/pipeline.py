@@ -173,7 +173,9 @@ def _write_group(folder, group, cube, runs):
     cube = replace(cube, meta={**cube.meta, "GROUP_ID": group})
     for kind in ("table", "image", "gadf"):
         write_cube(folder / f"bg_cube_model_group{group}_{kind}.fits.gz", cube, kind)
-    n_events = 0 if cube.counts is None else int(np.sum(cube.counts))
+    # A method may return a cube without counts; those that its rate predicts are then its number.
+    predicted = cube.event_rate * getattr(cube, cube.clock)
+    n_events = int(np.nansum(predicted if cube.counts is None else cube.counts))
     if not n_events:
         log.warning("group %d: no events above the threshold and inside the axes", group)
     livetime = sum(obs.livetime for obs in runs)

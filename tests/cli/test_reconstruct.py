@@ -87,7 +87,7 @@ def test_runs_without_events_to_count_are_exposure(place, run, scheme, method, w
     (place / "ids.txt").write_text("2")
     arguments = ["--exclude", "none", "--obs-ids", place / "ids.txt", "--method", method]
     code, out, err = run("reconstruct", place / scheme, "out", *arguments)
-    assert code == 0
+    assert code == 1  # written, but empty
     assert err.startswith("WARNING group 21: no event")
     assert err.count("\n") == 1
     assert re.search(r"1 runs +0 events", out)
@@ -111,9 +111,16 @@ def test_threshold_above_all_energies(place, run, method):
     edit_table(place / "gadf" / OBS, lambda t: t["SAFE_ENERGY_LO"].fill(150.0))
     arguments = ["--exclude", "none", "--method", method]
     code, out, err = run("reconstruct", place / "gadf", "out", *arguments)
-    assert code == 0
+    assert code == 1
     assert "no event" in err
     assert "0 events" in out
+
+
+@pytest.mark.parametrize(("threshold", "code"), [("300GeV", 0), ("0.3", 0), ("300", 1), ("1m", 2)])
+def test_energy_threshold_in_any_unit(place, run, threshold, code):
+    arguments = ["--exclude", "none", "--energy-threshold", threshold]
+    got, _, err = run("reconstruct", place / "gadf", "out", *arguments)
+    assert got == code, err
 
 
 def test_summary_of_the_runs(place, run, tmp_path):
