@@ -1,8 +1,8 @@
 """The method `spline`: a penalised-likelihood reconstruction of a background cube.
 
 `basis` has the functions, `penalty` what they cost, `fit` finds coefficients and strengths,
-`errors` their covariance, and `method` makes a cube of it: `Spline`, which a user names
-``simbg.reconstruction.spline:Spline``.
+`errors` their covariance, `sharp` finds what is not smooth, and `method` makes a cube of it:
+`Spline`, which a user names ``simbg.reconstruction.spline:Spline``.
 """
 
 from pkgutil import resolve_name

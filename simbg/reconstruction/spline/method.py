@@ -16,9 +16,13 @@ from simbg.reconstruction.spline.basis import Basis
 from simbg.reconstruction.spline.errors import RateErrors
 from simbg.reconstruction.spline.fit import Fit, fit
 from simbg.reconstruction.spline.penalty import Penalty
+from simbg.reconstruction.spline.sharp import Factor, sharp_factor
 
 __all__ = ["Spline"]
 
+# Rounds of the search for sharp features, each followed by a fit of the smooth rate; the last is
+# the one that changes the prediction by less than SETTLED, in 2 ln L.
+ROUNDS, SETTLED = 4, 1.0
 # Index of a power law that stands for the spectrum inside of a bin.
 TYPICAL_INDEX = 2.7
 
@@ -33,6 +37,8 @@ class SplineModel:
         Rates and standard errors of all bins, exposed or not.
     extrapolated : ndarray of bool, full shape
         Bins without exposure: their rate is a prediction of the others.
+    factor : Factor
+        Sharp features: what the smooth rate is multiplied with.
     errors : RateErrors
         The covariance of the logarithm of the rate.
     fit : Fit
@@ -41,6 +47,7 @@ class SplineModel:
 
     cube: BackgroundCube
     extrapolated: np.ndarray
+    factor: Factor
     errors: RateErrors
     fit: Fit
 
@@ -65,11 +72,13 @@ class Spline:
     """A smooth rate by penalised likelihood: near the smallest error that any method can have.
 
     ln rate is a sum of smooth functions of energy and of the field of view; how smooth each is
-    follows from the counts (see `simbg.reconstruction.spline.fit`). Bins that no run exposes
-    are predicted, with an error that grows with the distance to what is known. The exposure of
-    a bin that holds an energy threshold is as in `histogram`. Where a fit has not converged
-    there is a warning, and ``meta`` of the cube says what was found: N_EFF effective
-    parameters, N_ITER iterations, CONVERGE, and N_EXTRAP bins that are extrapolated.
+    follows from the counts (`simbg.reconstruction.spline.fit`). Where counts jump from bin to
+    bin, as at a dead part of the camera, the smooth rate is multiplied with a factor
+    (`simbg.reconstruction.spline.sharp`). Bins that no run exposes are predicted, with an error
+    that grows with the distance to what is known. The exposure of a bin that holds an energy
+    threshold is as in `histogram`. ``meta`` of the cube says what was found: N_EFF effective
+    parameters, N_ITER iterations, CONVERGE, N_SHARP bins with a sharp factor, and N_EXTRAP bins
+    that are extrapolated. A fit that has not converged gives a warning.
 
     Parameters
     ----------
@@ -118,13 +127,14 @@ class Spline:
         counts = np.where(exposure > 0, stack.counts.reshape(shape), 0).astype(float)
         basis = Basis.of(axes)
         penalty = Penalty.of(basis)
-        fitted = fit(basis, penalty, counts, exposure)
-        errors = RateErrors.of(basis, penalty, fitted, np.zeros_like(exposure))
-        rate = fitted.rate(basis).reshape(axes.shape) * level
+        fitted, factor = _fit_with_features(basis, penalty, counts, exposure, axes.shape)
+        errors = RateErrors.of(basis, penalty, fitted, factor.variance.reshape(shape))
+        rate = fitted.rate(basis).reshape(axes.shape) * level * factor.factor
         extrapolated = ~(stack.livetime > 0)
         meta = {"METHOD": self.name, "N_OBS": stack.n_obs, "N_EVENTS": stack.n_selected}
         meta |= {"N_EFF": round(fitted.n_effective, 1), "N_ITER": fitted.n_iterations}
         meta |= {"CONVERGE": fitted.converged, "N_EXTRAP": int(extrapolated.sum())}
+        meta["N_SHARP"] = factor.n_sharp
         error = rate * errors.of_log_rate.reshape(axes.shape)
         times = stack.livetime, stack.ontime
         cube = BackgroundCube(axes, rate, error, stack.counts, *times, meta=meta)
@@ -134,7 +144,27 @@ class Spline:
                 f"{counts.sum():.0f} events: do not trust its rates",
                 stacklevel=2,
             )
-        return SplineModel(cube, extrapolated, errors, fitted)
+        return SplineModel(cube, extrapolated, factor, errors, fitted)
+
+
+def _fit_with_features(basis, penalty, counts, exposure, shape):
+    """The smooth fit, and the factor of sharp features, in turns."""
+    fitted, last = fit(basis, penalty, counts, exposure), None
+    for _ in range(ROUNDS):
+        smooth = exposure * fitted.rate(basis)
+        factor = sharp_factor(counts.reshape(shape), smooth.reshape(shape))
+        if last is None and not factor.found:
+            break
+        multiplier = factor.factor.reshape(counts.shape)
+        # The first fit took sharp features for smooth ones: its strengths are of no use.
+        fitted = fit(
+            basis, penalty, counts, exposure * multiplier, None if last is None else fitted
+        )
+        rate = fitted.rate(basis) * multiplier
+        if last is not None and np.sum(exposure * rate * np.log(rate / last) ** 2) < SETTLED:
+            break
+        last = rate
+    return fitted, factor
 
 
 def _check(stack):
