@@ -39,7 +39,8 @@ class Basis:
     space_roughness : ndarray, shape (n_k,)
         Relative penalty within the kind.
     kind : ndarray of str, shape (n_k,)
-        "constant", "square", "radial", "linear" (polynomials of degree 1) or "angular".
+        "constant", "square", "radial", "linear" and "elliptic" (polynomials of degree 1 and 2),
+        "angular" (of higher degrees).
 
     Notes
     -----
@@ -72,7 +73,7 @@ class Basis:
         radial, radial_roughness = _radial(np.hypot(x, y) / farthest)
         angular, degree = _angular(x / farthest, y / farthest, radial[:, :2])
         kind = ["constant", "square", *["radial"] * N_RADIAL][: radial.shape[1]]
-        kind += ["linear" if n == 1 else "angular" for n in degree]
+        kind += [{1: "linear", 2: "elliptic"}.get(n, "angular") for n in degree.tolist()]
         energy, energy_roughness = _energy(np.log(axes.energy_center))
         return cls(
             energy,

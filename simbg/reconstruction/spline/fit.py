@@ -12,9 +12,10 @@ __all__ = ["fit", "scores"]
 
 # Iterations; those of a typical cube are 10 to 25.
 MOST = 60
-# The fit has converged where an iteration changes the prediction by less than this, in 2 ln L:
-# a fiftieth of what one parameter costs. Strengths of hats are tied from the first value on.
-CONVERGED, NEARLY = 0.02, 0.2
+# The fit has converged where an iteration changes the prediction by less than CONVERGED, in
+# 2 ln L: a fiftieth of what one parameter costs. Strengths change from ROUGHLY on, and those of
+# hats are tied from NEARLY on.
+CONVERGED, NEARLY, ROUGHLY = 0.02, 0.2, 20.0
 # ln λ: where it starts, its range, the largest step, and how steps grow while their sign stays.
 START, RANGE, STEP, GROW = 3.0, (-8.0, 20.0), 4.0, 1.5
 # Prior of ln λ: it costs STIFF nats where the leading deviation is of order 1, and WIDE is the
@@ -120,6 +121,8 @@ def fit(
         gram = basis.gram(rate)
         covariance = _inverse(gram + _dense(precision))
         theta, moved = state.step(theta, rate, precision, covariance)
+        if moved > ROUGHLY and n_iterations < MOST:
+            continue
         gradient, information = scores(penalty, prior_covariance, derivative, covariance, theta)
         gradient, information = _with_prior(penalty, strength, gradient, information, tied)
         if moved < CONVERGED and tied:

@@ -57,8 +57,10 @@ class Penalty:
     -----
     B_k = (F + Σ_j λ_j scale_jk M_j)⁻¹ + e₀ e₀' / (λ_c scale_ck), the second part for radial and
     angular functions alone. The spectrum and r² are free but for their roughness in energy;
-    the linear functions have a strength for their level, their slope and their roughness. A
-    radial or angular shape may be the same at all energies, or change: then its strength is
+    the linear and the elliptic functions have a strength for their level, their slope and their
+    roughness, so that a gaussian that is off the centre, or wider along one direction, and a
+    gradient cost a parameter each. A radial or angular shape may be the same at all energies,
+    or change: then its strength is
     M_b = Σ_e hat_b(e) E(e) E(e)' / n for three hats in ln E, so that it may be stiff at low
     energies, where the camera is well known, and loose at high ones.
     """
@@ -77,8 +79,10 @@ class Penalty:
         terms = [
             *_terms(basis, "constant", {"rough": rough}),
             *_terms(basis, "square", {"slope": sum(low[1:]), "rough": rough}),
-            *_terms(basis, "linear", {"level": low[0], "slope": sum(low[1:]), "rough": rough}),
         ]
+        for kind in ("linear", "elliptic"):
+            matrices = {"level": low[0], "slope": sum(low[1:]), "rough": rough}
+            terms += _terms(basis, kind, matrices)
         for kind in ("radial", "angular"):
             matrices = {"rough": rough, "common": None if n_i > 1 else 0 * rough}
             terms += _terms(basis, kind, matrices | {f"hat {b}": m for b, m in enumerate(hats)})

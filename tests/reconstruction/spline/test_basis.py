@@ -14,7 +14,7 @@ SHAPES = [(20, 30, 24), (1, 1, 1), (1, 6, 5), (2, 3, 3), (3, 1, 5), (9, 1, 1)]
 def test_functions_are_orthogonal(shape):
     basis = Basis.of(field_axes(*shape))
     radial = np.isin(basis.kind, ("constant", "square", "radial"))
-    others = np.isin(basis.kind, ("constant", "square", "linear", "angular"))
+    others = np.isin(basis.kind, ("constant", "square", "linear", "elliptic", "angular"))
     for functions in (basis.energy, basis.space[:, radial], basis.space[:, others]):
         gram = functions.T @ functions / len(functions)
         assert_allclose(gram, np.eye(len(gram)), atol=1e-9)
