@@ -12,10 +12,9 @@ __all__ = ["fit", "scores"]
 
 # Iterations; those of a typical cube are 10 to 25.
 MOST = 60
-# The fit has converged where an iteration changes the prediction by less than CONVERGED, in
-# 2 ln L: a fiftieth of what one parameter costs. Strengths change from ROUGHLY on, and those of
-# hats are tied from NEARLY on.
-CONVERGED, NEARLY, ROUGHLY = 0.02, 0.2, 20.0
+# The fit has converged where a Newton step gains less than CONVERGED, in 2 ln L: a twentieth of
+# what one parameter costs. Strengths change from ROUGHLY on, those of hats are tied from NEARLY.
+CONVERGED, NEARLY, ROUGHLY = 0.05, 0.3, 20.0
 # ln λ: where it starts, its range, the largest step, and how steps grow while their sign stays.
 START, RANGE, STEP, GROW = 3.0, (-8.0, 20.0), 4.0, 1.5
 # Prior of ln λ: it costs STIFF nats where the leading deviation is of order 1, and WIDE is the
@@ -113,21 +112,21 @@ def fit(
     strength = np.full(n_terms, START) if start is None else start.strength
     theta = state.first_guess(penalty.at(strength)[0]) if start is None else start.theta
     largest, last, tied = np.full(n_terms, STEP), np.zeros(n_terms), start is not None
-    n_iterations, moved = 0, np.inf
+    n_iterations = 0
     while n_iterations < MOST:
         n_iterations += 1
         precision, prior_covariance, derivative = penalty.at(strength)
         rate = state.rate(theta)
         gram = basis.gram(rate)
         covariance = _inverse(gram + _dense(precision))
-        theta, moved = state.step(theta, rate, precision, covariance)
-        if moved > ROUGHLY and n_iterations < MOST:
+        theta, gain = state.step(theta, rate, precision, covariance)
+        if gain > ROUGHLY and n_iterations < MOST:
             continue
         gradient, information = scores(penalty, prior_covariance, derivative, covariance, theta)
         gradient, information = _with_prior(penalty, strength, gradient, information, tied)
-        if moved < CONVERGED and tied:
+        if gain < CONVERGED and tied:
             break
-        tied |= moved < NEARLY
+        tied |= gain < NEARLY
         change = np.linalg.solve(information, gradient)
         largest = np.where(change * last < 0, largest / 2, np.minimum(STEP, GROW * largest))
         last = change = np.clip(change, -largest, largest)
@@ -140,7 +139,7 @@ def fit(
         -pull.reshape(n_terms, theta.size) @ covariance,
         gram,
         n_iterations,
-        bool(moved < CONVERGED),
+        bool(gain < CONVERGED),
     )
 
 
@@ -166,7 +165,7 @@ class _Poisson:
         log_rate = np.log((counts + 0.5) / (flat + 0.5))[:, None]
         rate = self.flat * np.exp(log_rate)
         covariance = _inverse(self.basis.gram(rate) + _dense(precision))
-        return covariance @ self.basis.project(rate * log_rate + self.counts - rate)
+        return covariance @ self.basis.project(rate * log_rate)
 
     def rate(self, theta):
         """Predicted counts."""
@@ -178,16 +177,17 @@ class _Poisson:
         return np.sum(self.counts * log_rate - rate) - 0.5 * theta @ _apply(precision, theta)
 
     def step(self, theta, rate, precision, covariance):
-        """θ after a Newton step, and Σ μ (Δ ln μ)² of it."""
+        """θ after a Newton step, and what a whole step should gain, in 2 ln L."""
         slope = self.basis.project(self.counts - rate) - _apply(precision, theta)
         change, least = covariance @ slope, self.objective(theta, rate, precision)
+        gain = float(slope @ change)
         least -= 1e-12 * abs(least)
         for _ in range(30):
             new = self.rate(theta + change)
             if self.objective(theta + change, new, precision) >= least:
                 break
             change = change / 2
-        return theta + change, float(np.sum(new * self.basis.log_rate(change) ** 2))
+        return theta + change, gain
 
 
 def _log_rate(basis, theta):

@@ -16,7 +16,7 @@ from simbg.reconstruction.spline.basis import Basis
 from simbg.reconstruction.spline.errors import RateErrors
 from simbg.reconstruction.spline.fit import Fit, fit
 from simbg.reconstruction.spline.penalty import Penalty
-from simbg.reconstruction.spline.sharp import Factor, sharp_factor
+from simbg.reconstruction.spline.sharp import Factor, no_factor, sharp_factor
 
 __all__ = ["Spline"]
 
@@ -153,8 +153,8 @@ def _fit_with_features(basis, penalty, counts, exposure, shape):
     for _ in range(ROUNDS):
         smooth = exposure * fitted.rate(basis)
         factor = sharp_factor(counts.reshape(shape), smooth.reshape(shape))
-        if last is None and not factor.found:
-            break
+        if last is None and not (factor.found and fitted.converged):
+            return fitted, no_factor(shape)
         multiplier = factor.factor.reshape(counts.shape)
         # The first fit took sharp features for smooth ones: its strengths are of no use.
         fitted = fit(

@@ -69,13 +69,18 @@ def sharp_factor(counts: np.ndarray, rate: np.ndarray) -> Factor:
     pixel is the product over its splits of the mean posterior share over q. Where all of a
     tree says less for features than `EVIDENCE`, the factor is exactly 1.
     """
-    total = Factor(np.ones(rate.shape), np.zeros(rate.shape))
+    total = no_factor(rate.shape)
     for axes in ((1, 2), (0,), ()):
         n = counts.sum(axis=axes, keepdims=True)
         mu = (rate * total.factor).sum(axis=axes, keepdims=True)
         part = _one_tree(n, mu, axis=0) if axes == (1, 2) else _image_trees(n, mu)
         total = Factor(total.factor * part.factor, total.variance + part.variance)
     return total
+
+
+def no_factor(shape: tuple[int, ...]) -> Factor:
+    """The factor of smooth counts."""
+    return Factor(np.ones(shape), np.zeros(shape))
 
 
 def _one_tree(n, mu, axis):
@@ -94,7 +99,7 @@ def _mean(trees):
     """The mean factor of some trees; 1 without evidence."""
     factor, variance, evidence = (np.array(x) for x in zip(*trees, strict=True))
     if evidence.max() < EVIDENCE:
-        return Factor(np.ones(factor.shape[1:]), np.zeros(factor.shape[1:]))
+        return no_factor(factor.shape[1:])
     mean = factor.mean(axis=0)
     return Factor(mean, variance.mean(axis=0) + factor.var(axis=0) / mean**2)
 

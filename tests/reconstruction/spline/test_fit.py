@@ -28,7 +28,7 @@ def test_coefficients_are_stationary():
     pull = (precision @ fitted.theta.reshape(*BASIS.shape, 1)).ravel()
     slope = BASIS.project(counts - rate) - pull
     # What another Newton step would gain, in units of 2 ln L.
-    assert slope @ fitted.covariance @ slope < 0.02
+    assert slope @ fitted.covariance @ slope < 0.05
     assert fitted.converged
     assert_allclose(rate.sum(), counts.sum(), rtol=1e-3)
 
