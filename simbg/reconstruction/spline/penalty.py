@@ -73,15 +73,15 @@ class Penalty:
     def of(cls, basis: Basis) -> "Penalty":
         """The penalty of a basis."""
         n_i = basis.shape[1]
-        low = [np.diag(row) for row in np.eye(n_i)[:2]]
+        level, slope = (np.diag(1.0 * (np.arange(n_i) == i)) for i in (0, 1))
         rough = np.diag(basis.energy_roughness)
         hats = list(_hats(basis.energy))
         terms = [
             *_terms(basis, "constant", {"rough": rough}),
-            *_terms(basis, "square", {"slope": sum(low[1:]), "rough": rough}),
+            *_terms(basis, "square", {"slope": slope, "rough": rough}),
         ]
         for kind in ("linear", "elliptic"):
-            matrices = {"level": low[0], "slope": sum(low[1:]), "rough": rough}
+            matrices = {"level": level, "slope": slope, "rough": rough}
             terms += _terms(basis, kind, matrices)
         for kind in ("radial", "angular"):
             matrices = {"rough": rough, "common": None if n_i > 1 else 0 * rough}

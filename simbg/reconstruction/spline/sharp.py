@@ -139,7 +139,7 @@ def _split(n, mu):
     gain = gammaln(n + prior).sum(axis=0) - gammaln(prior).sum(axis=0)
     gain += gammaln(EVENTS) - gammaln(total + EVENTS) - (n * np.log(shares)).sum(axis=0)
     gain = np.where(real, gain, 0.0)
-    pi, most = 0.1, max(np.count_nonzero(real), 1)
+    pi, most = 0.1, max(int(np.count_nonzero(real)), 1)
     for _ in range(STEPS):
         differs = _weight(gain, pi) * real
         pi = np.clip(differs.sum() / most, 1 / (1 + most), 0.5)
