@@ -35,7 +35,7 @@ LAZY = {
 }
 # Of the suite: what each package may import of the others.
 SUITE = (
-    {"simbg.validation.metrics"},
+    {"simbg.validation.metrics", "simbg.validation.questions"},
     {
         "simbg.validation.comparison",
         "simbg.validation.figures",
@@ -50,7 +50,9 @@ SUITE = (
 )
 # What the reconstruction of a cube and its models never reach, by any way round.
 BLIND = ("simbg.reconstruction", "simbg.models")
-LIBRARY_ONLY = ("simbg.validation.metrics", "simbg.validation.figures", "simbg.validation.pages")
+LIBRARY_ONLY = tuple(
+    f"simbg.validation.{name}" for name in ("metrics", "questions", "figures", "pages")
+)
 
 
 def imports_of(name, sources):

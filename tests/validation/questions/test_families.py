@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from support.draws import AXES, expected_counts
+
+from simbg.axes import Axes
+from simbg.validation.questions.families import make_families
+from simbg.validation.questions.replicates import Replicates
+
+
+@pytest.fixture(scope="module")
+def families():
+    expected = expected_counts(events=3e6)
+    livetime = np.full(AXES.shape, 1e4)
+    livetime[:, 2, 1:3] = 5e3
+    counts = np.array([expected] * 4)
+    found = make_families(Replicates(AXES, expected, counts, livetime=livetime))
+    return {family.title: family for family in found}
+
+
+def test_directions_of_a_family_are_orthonormal(families):
+    assert len(families) == 9
+    for title, family in families.items():
+        product = (family.matrix @ family.matrix.T).toarray()
+        if title == "point sources":
+            product = np.diag(np.diag(product))
+        assert_allclose(product, np.eye(len(product)), atol=1e-10)
+
+
+def test_all_directions_together_are_complete(families):
+    """Where each bin has enough counts, nothing is orthogonal to all of them."""
+    matrix = families["bins"].matrix
+    assert np.linalg.matrix_rank(matrix.toarray()) == np.prod(AXES.shape)
+
+
+def test_smooth_directions_are_what_they_are_called(families):
+    """A pattern has a component along its direction, and none along those before it."""
+    family, root = families["shape"], np.sqrt(expected_counts(events=3e6).ravel())
+    x = AXES.fov_lon_center[:, None] + np.zeros(AXES.shape)
+    patterns = {
+        "norm": np.ones(AXES.shape),
+        "gradient along fov_lon": x,
+        "gradient along fov_lat": AXES.fov_lat_center + np.zeros(AXES.shape),
+        "width": AXES.offset**2 + np.zeros(AXES.shape),
+        "quadrupole along the diagonals": x * AXES.fov_lat_center,
+    }
+    names = [family.name(k) for k in range(len(family.support))]
+    for name, pattern in patterns.items():
+        along = family.matrix @ (pattern.ravel() * root)
+        k = names.index(name)
+        assert along[k] > 0
+        assert_allclose(along[k + 1 :], 0, atol=1e-8 * np.linalg.norm(pattern.ravel() * root))
+
+
+def test_directions_with_few_counts_are_left_out():
+    few, many = (
+        make_families(Replicates(AXES, counts, np.array([counts] * 4)))
+        for counts in (expected_counts(events=1e3), expected_counts(events=1e6))
+    )
+    assert sum(f.support.size for f in few) < sum(f.support.size for f in many)
+
+
+def test_source_fills_neighbours_of_fine_pixels():
+    axes = Axes([1.0, 10.0], np.linspace(-0.5, 0.5, 11), np.linspace(-0.4, 0.4, 9))
+    expected = np.full(axes.shape, 1e4)
+    *_, sources = make_families(Replicates(axes, expected, np.array([expected] * 4)))
+    image = sources.matrix[[3 * 8 + 4]].toarray().reshape(10, 8)
+    assert np.unravel_index(image.argmax(), image.shape) == (3, 4)
+    assert_allclose(image[4, 4] / image[3, 4], np.exp(-0.5), rtol=1e-9)
+    assert "-0.15 deg, fov_lat +0.05" in sources.name(3 * 8 + 4)

@@ -1,0 +1,105 @@
+"""Arrival: the counts that an analysis with gammapy predicts from a cube, over the true ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+from simbg.validation.questions.gammapy_rule import fill_missing, integrated_rate
+
+__all__ = ["measure_arrival"]
+
+# Rings of the map, of equal width.
+N_RINGS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """Predicted over true counts of a map, for each energy of the map and each ring.
+
+    Parameters
+    ----------
+    energy : ndarray, shape (n_energy + 1,)
+        Edges of the energy axis of the map, TeV.
+    radius : ndarray, shape (n_rings + 1,)
+        Edges of the rings around the centre of the field, deg.
+    expected : ndarray, shape (n_energy, n_rings)
+        True counts.
+    binning : ndarray, shape (n_energy, n_rings)
+        Counts that the true cube predicts, over the true ones: what the bins and the rule cost.
+    method : ndarray, shape (R, n_energy, n_rings)
+        Counts that each cube of the method predicts, over those of the true cube: what the method
+        adds. NaN where the true cube predicts none.
+    """
+
+    energy: np.ndarray
+    radius: np.ndarray
+    expected: np.ndarray
+    binning: np.ndarray
+    method: np.ndarray
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """Predicted over true counts of the mean cube, shape (n_energy, n_rings)."""
+        return self.binning * self.method.mean(axis=0)
+
+    @property
+    def method_error(self) -> np.ndarray:
+        """Standard error of the mean of `method`; NaN for one cube."""
+        number = len(self.method)
+        if number < 2:
+            return np.full(self.expected.shape, np.nan)
+        return self.method.std(axis=0, ddof=1) / np.sqrt(number)
+
+
+def measure_arrival(
+    cubes: Sequence[BackgroundCube],
+    true: BackgroundCube,
+    expected: np.ndarray,
+    map_axes: Axes,
+    ontime: float,
+    interpolate_missing: bool = True,
+) -> Arrival:
+    """Pass cubes and the true cube through gammapy's rule.
+
+    Parameters
+    ----------
+    cubes : sequence of BackgroundCube
+        One for each replicate.
+    true : BackgroundCube
+        The true rate in the same bins.
+    expected : ndarray, shape of map_axes
+        True counts of each bin of the map, from exact integrals.
+    map_axes : Axes
+        Energy bins and pixels of the map. gammapy evaluates a cube at the edges of these energies
+        and at the centres of these pixels.
+    ontime : float
+        Observation time of the map, s.
+    interpolate_missing : bool
+        Whether empty bins are interpolated along the energy first, as in `MapDatasetMaker`.
+
+    Notes
+    -----
+    n_pred = ontime · Ω · ∫ rate dE, by the rule of `integrated_rate`, summed over rings.
+    """
+    offset = map_axes.offset
+    radius = np.linspace(0, offset.max() * (1 + 1e-9), N_RINGS + 1)
+    ring = np.digitize(offset, radius) - 1
+    lon, lat = map_axes.fov_lon_center[:, None], map_axes.fov_lat_center
+
+    def in_rings(values):
+        return np.stack([values[:, ring == k].sum(axis=1) for k in range(N_RINGS)], axis=1)
+
+    def predicted(cube):
+        cube = cube.per("ontime")
+        rate = fill_missing(cube.rate) if interpolate_missing else cube.rate
+        rates = integrated_rate(rate, cube.axes, map_axes.energy, lon, lat)
+        return in_rings(rates * map_axes.solid_angle * ontime)
+
+    counts, ideal = in_rings(np.asarray(expected, float)), predicted(true)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        method = np.array([predicted(cube) / ideal for cube in cubes])
+        binning = ideal / counts
+    return Arrival(map_axes.energy, radius, counts, binning, method)

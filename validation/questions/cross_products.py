@@ -1,0 +1,222 @@
+"""Products of the deviations of different replicates: the size of the bias, free of noise.
+
+Deviations are d_r = (μ̂_r − λ)/√λ of replicate r, a vector over bins with mean b (the bias) and
+covariance C (the noise). Only independence of the replicates is assumed.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import optimize, special
+
+__all__ = ["CrossProducts"]
+
+# A bias smaller than these standard errors has no direction whose noise could be measured.
+CLEAR = 3.0
+# A beta distribution of this order is a normal distribution to the precision of the variance.
+NORMAL = 1e8
+# Replicates that differ by less, in squares, have no noise: sums of 1e5 numbers are this precise.
+ROUNDING = 1e-20
+
+
+@dataclass(frozen=True, eq=False)
+class CrossProducts:
+    """The estimate of |b|² = Σ bias²/λ, with its error, tests and limits.
+
+    Parameters
+    ----------
+    gram : ndarray, shape (R, R)
+        Scalar products d_r · d_s.
+
+    Notes
+    -----
+    T = Σ_{r≠s} d_r·d_s / (R (R − 1)) has the mean |b|² for any noise. Its variance is
+    4 x/R + 2 y/(R (R − 1)), x = bᵀCb, y = tr C² (Hoeffding 1948, doi:10.1214/aoms/1177730196). The
+    products decompose into T + e_r + e_s + residual; y is the mean square of the residuals, with
+    R (R − 3)/2 degrees of freedom, and x the variance of the e_r less what the residuals add.
+
+    The test of |b|² ≤ τ changes the sign of replicates at random: without bias each d_r is as
+    likely as −d_r. Let A be the gram matrix less τ. The statistic W = Σ A_rs/(R Σ A_rr) has the
+    mean 1/R. Σ_{r≠s} A_rs has over all signs the mean 0, the variance 2 tr A² and the third
+    moment 8 tr A³ (without the diagonal of A). The noise along a bias of size √τ adds
+    4 (bᵀCb)_τ R (R − 1)² to the variance. The distribution of W is approximated by a beta
+    distribution of mean 1/R (Pitman 1937, doi:10.2307/2984124) with this variance and skewness.
+    For noise of equal variance in ν directions it has the parameters ν/2 and ν (R − 1)/2
+    (Dempster 1958, doi:10.1214/aoms/1177706437); ν = 1 is Student's t, and the largest skewness.
+    """
+
+    gram: np.ndarray
+
+    @classmethod
+    def of(cls, deviations: np.ndarray) -> "CrossProducts":
+        """The products of deviations.
+
+        Parameters
+        ----------
+        deviations : ndarray, shape (R, n)
+            d_r in any orthonormal directions.
+        """
+        return cls(deviations @ deviations.T)
+
+    @property
+    def number(self) -> int:
+        """Number of replicates, R."""
+        return len(self.gram)
+
+    @cached_property
+    def square(self) -> float:
+        """T, the estimate of |b|²; it may be negative."""
+        n = self.number
+        return float((self.gram.sum() - np.trace(self.gram)) / (n * (n - 1)))
+
+    @cached_property
+    def noise(self) -> float:
+        """Estimate of tr C, the sum of the variances."""
+        return max(float(np.trace(self.gram)) / self.number - self.square, 0.0)
+
+    @property
+    def directions(self) -> float:
+        """Number of directions that the noise has, ν = (tr C)²/tr C², at least 1."""
+        pair = self._parts[1]
+        return max(1.0, self.noise**2 / pair) if pair > 0 else 1.0
+
+    @cached_property
+    def _parts(self) -> tuple[float, float]:
+        """Estimates of x = bᵀCb and of y = tr C²."""
+        n = self.number
+        sums = self.gram.sum(axis=1) - np.diag(self.gram)
+        effect = (sums / (n - 1) - self.square) * (n - 1) / (n - 2)
+        rest = self.gram - self.square - effect[:, None] - effect
+        np.fill_diagonal(rest, 0.0)
+        pair = float(np.sum(rest**2)) / (n * (n - 3))
+        return max(float(effect.var(ddof=1)) - pair / (n - 2), 0.0), pair
+
+    @property
+    def error(self) -> float:
+        """Standard error of `square`."""
+        along, pair = self._parts
+        return float(np.sqrt(self._variance(along, pair, self.number)))
+
+    def pvalue(self, square: float = 0.0) -> float:
+        """Probability of a larger `square` than this one, if |b|² is at most ``square``.
+
+        Parameters
+        ----------
+        square : float
+            τ, the largest |b|² of the null hypothesis.
+        """
+        return self._tail(square, upper=True)
+
+    def upper(self, confidence: float = 0.95) -> float:
+        """One-sided upper limit of |b|², not below that of an estimate of 0.
+
+        Parameters
+        ----------
+        confidence : float
+            Probability that a limit is above the true value.
+        """
+        # An estimate below 0 is a fluctuation, and excludes no more than 0 does.
+        likely = self if self.square >= 0 else CrossProducts(self.gram - self.square)
+        return likely._limit(1 - confidence, upper=True)
+
+    def lower(self, confidence: float = 0.95) -> float:
+        """One-sided lower limit of |b|², 0 if no bias is significant.
+
+        Parameters
+        ----------
+        confidence : float
+            Probability that a limit is below the true value.
+        """
+        return self._limit(1 - confidence, upper=False)
+
+    def replicates_to_decide(self, square: float, false_alarm: float, missed: float) -> int:
+        """Number of replicates that separate |b|² = ``square`` from four times of it.
+
+        Parameters
+        ----------
+        square : float
+            τ, what is required; a method that misses by twice has 4 τ.
+        false_alarm : float
+            Probability that a method with τ is found biased.
+        missed : float
+            Probability that a method with 4 τ is not found biased.
+        """
+        pair = self._parts[1]
+        quantiles = -special.ndtri(false_alarm), -special.ndtri(missed)
+
+        def decided(number):
+            widths = (
+                np.sqrt(self._variance(self._along(size), pair, number))
+                for size in (square, 4 * square)
+            )
+            return sum(q * w for q, w in zip(quantiles, widths, strict=True)) <= 3 * square
+
+        low, high = 1, 4
+        while not decided(high):
+            low, high = high, 2 * high
+            if high > 1e9:
+                return high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if decided(middle) else (middle, high)
+        return high
+
+    @staticmethod
+    def _variance(along, pair, number):
+        return 4 * along / number + 2 * pair / (number * (number - 1))
+
+    def _along(self, size):
+        """bᵀCb for |b|² = ``size``: as measured if the bias is clear, else of typical noise."""
+        along, pair = self._parts
+        typical = pair / self.noise if self.noise > 0 else 0.0
+        clear = self.square > CLEAR * np.sqrt(self._variance(0.0, pair, self.number))
+        return size * max(typical, along / self.square if clear else 0.0)
+
+    def _tail(self, size, upper):
+        if self.noise <= ROUNDING * abs(self.square):
+            return float((self.square <= size) == upper)
+        shifted, n = self.gram - size, self.number
+        pairs = shifted - np.diag(np.diag(shifted))
+        square = pairs @ pairs
+        variance = 2 * float(np.trace(square)) + 4 * self._along(size) * (n - 1) ** 2 * n
+        # Few directions make the distribution as skew as it is: not more than one direction does.
+        skewness = 8 * float(np.sum(square * pairs)) / variance**1.5
+        order = max(_order(skewness, n), n / 2)
+        if order > NORMAL:
+            z = float(pairs.sum() / np.sqrt(variance))
+            return float(special.ndtr(-z if upper else z))
+        total = np.sqrt(variance * (order + 1) / (n - 1))
+        value = float(np.clip((pairs.sum() + total) / (n * total), 0.0, 1.0))
+        tail = special.betaincc if upper else special.betainc
+        return float(tail(order / n, order * (1 - 1 / n), value))
+
+    def _limit(self, probability, upper):
+        """The |b|² at which the tail on the other side has this probability."""
+
+        def excess(size):
+            return self._tail(size, upper=not upper) - probability
+
+        estimate = max(self.square, 0.0)
+        if self.noise <= ROUNDING * abs(self.square):
+            return estimate
+        if not upper:
+            if excess(0.0) >= 0:
+                return 0.0
+            return float(optimize.brentq(excess, 0.0, estimate, rtol=1e-6))
+        high = estimate + max(self.error, 1e-12)
+        while excess(high) > 0:
+            high = 2 * high
+        return float(optimize.brentq(excess, estimate, high, rtol=1e-6))
+
+
+def _order(skewness, number):
+    """The order s = a + b of a beta distribution of mean 1/R with this skewness.
+
+    The skewness is 2 (R − 2) √(s + 1)/((s + 2) √(R − 1)).
+    """
+    ratio = skewness * np.sqrt(number - 1) / (2 * (number - 2))
+    if ratio <= 0:
+        return np.inf
+    # ratio = √u/(u + 1), u = s + 1 ≥ 1.
+    return ((1 + np.sqrt(max(1 - 4 * ratio**2, 0.0))) / (2 * ratio)) ** 2 - 1

@@ -1,0 +1,276 @@
+"""Directions: the bias along named patterns, with the error from replicates and trials counted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from simbg.validation.questions.families import Family, make_families
+from simbg.validation.questions.replicates import Replicates
+
+__all__ = ["combined", "find_biases", "measure_directions"]
+
+# Relative biases below this are those of rounding.
+EXACT = 1e-9
+# Patterns that one message names.
+MOST_FINDINGS = 5
+# Beyond this deviate a test is clear, and the correction for skewness does not grow any more.
+FAR = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class FamilyTest:
+    """The bias along each direction of a family.
+
+    Parameters
+    ----------
+    family : Family
+        The directions.
+    amplitude : ndarray, shape (n_directions,)
+        Mean over replicates of u · (μ̂ − λ)/√λ: in standard deviations of one draw of raw counts.
+    error : ndarray, shape (n_directions,)
+        Its standard error.
+    log_pvalue : ndarray, shape (n_directions,)
+        ln of the two-sided p-value of each direction.
+
+    Notes
+    -----
+    With s_k² the variance over replicates (d = R − 1 degrees of freedom), the error is s̃_k/√R,
+    s̃_k² = (d₀ s₀² + d s_k²)/(d₀ + d). The prior d₀, s₀² follows from the scatter of the ln s_k² of
+    the family (Smyth 2004, doi:10.2202/1544-6115.1027): directions with the same noise share
+    their variances, and others keep their own. The pull has Student's t distribution with d₀ + d
+    degrees of freedom. Its skewness is corrected to first order for Poisson counts: by
+    −κ (z² − 1)/6 for a known variance (Cornish–Fisher) and +κ (2 z² + 1)/6 for a measured one
+    (Hall 1992, doi:10.1007/978-1-4612-4384-7), in proportion to d₀ and d; κ = √(s̃²/R) Σ u³/√λ.
+    """
+
+    family: Family
+    amplitude: np.ndarray
+    error: np.ndarray
+    log_pvalue: np.ndarray
+
+    @property
+    def relative(self) -> np.ndarray:
+        """Amplitudes as rms relative biases of the bins of each direction."""
+        return self.amplitude / np.sqrt(self.family.support)
+
+    @property
+    def log_best(self) -> float:
+        """ln of the p-value of the family: the smallest of its n p-values, 1 − (1 − p)ⁿ."""
+        return sidak(float(self.log_pvalue.min()), self.log_pvalue.size)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A bias along a named direction.
+
+    Parameters
+    ----------
+    name : str
+        The pattern, in words.
+    family : str
+        Title of its family.
+    relative, error : float
+        The rms relative bias in its bins, with its sign, and its standard error.
+    pvalue : float
+        With all trials counted.
+    share : float
+        Of Σ bias²/λ, as far as this direction explains it.
+    """
+
+    name: str
+    family: str
+    relative: float
+    error: float
+    pvalue: float
+    share: float
+
+    def __str__(self) -> str:
+        size = f"{self.relative:+.2%} ± {self.error:.2%}"
+        return f"{self.name}: {size} (p = {self.pvalue:.1g})"
+
+
+def measure_directions(
+    replicates: Replicates, require: float = 0.0, families: list[Family] | None = None
+) -> list[FamilyTest]:
+    """Test all named directions.
+
+    Parameters
+    ----------
+    replicates : Replicates
+        Of a method.
+    require : float
+        The largest relative bias that is allowed in the bins of a direction, rms.
+    families : list of Family, optional
+        Those of `make_families` for the same bins, if they are there already.
+
+    Returns
+    -------
+    tests : list of FamilyTest
+        One for each family.
+
+    Examples
+    --------
+    >>> from simbg.axes import Axes
+    >>> axes = Axes.regular(energy=(0.1, 10, 2), fov=(2, 4))
+    >>> expected, rng = np.full(axes.shape, 100.0), np.random.default_rng(1)
+    >>> draws = 1.05 * rng.poisson(expected, (20, *axes.shape))
+    >>> shape, *_ = measure_directions(Replicates(axes, expected, draws))
+    >>> shape.family.name(0), bool(abs(shape.relative[0] - 0.05) < 3 * shape.error[0])
+    ('norm', True)
+    """
+    families = make_families(replicates) if families is None else families
+    return _measure(replicates.deviations, families, require)
+
+
+def combined(tests: list[FamilyTest]) -> float:
+    """The p-value of all families together.
+
+    Parameters
+    ----------
+    tests : list of FamilyTest
+        Of `measure_directions`.
+
+    Notes
+    -----
+    The smallest of 1 − (1 − p_f)^(1/w_f), with w_f the share of family f: uniform without bias,
+    if the families are independent, and above that if they are correlated.
+    """
+    whole = sum(test.family.share for test in tests)
+    return float(np.exp(min(sidak(t.log_best, whole / t.family.share) for t in tests)))
+
+
+def find_biases(
+    replicates: Replicates,
+    require: float = 0.0,
+    false_alarm: float = 1e-3,
+    families: list[Family] | None = None,
+) -> list[Finding]:
+    """Name the biases, the clearest first; each is removed before the next is looked for.
+
+    Parameters
+    ----------
+    replicates : Replicates
+        Of a method.
+    require : float
+        The largest relative bias that is allowed in the bins of a direction, rms.
+    false_alarm : float
+        Probability that a bias is named although none is larger than required.
+    families : list of Family, optional
+        Those of `make_families` for the same bins, if they are there already.
+
+    Returns
+    -------
+    findings : list of Finding
+        At most five.
+    """
+    families = make_families(replicates) if families is None else families
+    deviations, found = replicates.deviations, []
+    mean = deviations.mean(axis=0)
+    whole = max(float(mean @ mean), 1e-300)
+    shares = sum(family.share for family in families)
+    for _ in range(MOST_FINDINGS):
+        tests = _measure(deviations, families, require)
+        pvalues = [
+            sidak(float(t.log_pvalue.min()), t.log_pvalue.size * shares / t.family.share)
+            for t in tests
+        ]
+        if not min(pvalues) < np.log(false_alarm):
+            break
+        # Of several that are clear, the one that explains most; the first families are simpler.
+        clear = [t for t, p in zip(tests, pvalues, strict=True) if p < np.log(false_alarm)]
+        best = max(clear, key=lambda t: np.abs(t.amplitude[_clear(t, false_alarm, shares)]).max())
+        k = int(np.argmax(np.where(_clear(best, false_alarm, shares), np.abs(best.amplitude), -1)))
+        log_p = sidak(float(best.log_pvalue[k]), best.log_pvalue.size * shares / best.family.share)
+        size = np.sqrt(best.family.support[k])
+        found.append(
+            Finding(
+                best.family.name(k),
+                best.family.title,
+                float(best.amplitude[k] / size),
+                float(best.error[k] / size),
+                float(np.exp(log_p)),
+                float(best.amplitude[k] ** 2 / whole),
+            )
+        )
+        unit = best.family.matrix[[k]].toarray()[0]
+        deviations = deviations - np.outer(deviations @ unit, unit)
+    return found
+
+
+def _clear(test, false_alarm, shares):
+    trials = test.log_pvalue.size * shares / test.family.share
+    return test.log_pvalue < np.log(false_alarm / trials)
+
+
+def _measure(deviations, families, require):
+    number = len(deviations)
+    tests = []
+    for family in families:
+        along = family.matrix @ deviations.T
+        amplitude = along.mean(axis=1)
+        variance, prior = _moderated(along.var(axis=1, ddof=1), number - 1)
+        error = np.sqrt(variance / number)
+        allowed = max(require, EXACT) * np.sqrt(family.support)
+        skew = np.sign(amplitude) * family.skewness * error
+        known = 1.0 if np.isinf(prior) else prior / (prior + number - 1)
+        size, freedom = np.abs(amplitude), prior + number - 1
+        log_p = np.logaddexp(
+            *(_log_tail(size + s * allowed, error, freedom, skew, known) for s in (-1, 1))
+        )
+        tests.append(FamilyTest(family, amplitude, error, np.minimum(log_p, 0.0)))
+    return tests
+
+
+def _log_tail(excess, error, freedom, skew, known):
+    """ln of the probability of a pull above ``excess/error``, from t and the skewness."""
+    t = np.divide(excess, error, out=np.where(excess > 0, np.inf, -np.inf), where=error > 0)
+    if np.isinf(freedom):
+        z = t
+    else:
+        with np.errstate(divide="ignore"):
+            z = np.sign(t) * -special.ndtri(special.stdtr(freedom, -np.abs(t)))
+    near = np.minimum(np.abs(z), FAR) ** 2
+    z = z - skew * (known * (near - 1) - (1 - known) * (2 * near + 1)) / 6
+    return special.log_ndtr(-z)
+
+
+def _moderated(variance, freedom):
+    """Variances of a family and the d₀ of their prior; Smyth's estimates by moments of ln s²."""
+    if variance.size < 3 or not np.all(variance > 0):
+        return variance, 0.0
+    logs = np.log(variance) - special.digamma(freedom / 2) + np.log(freedom / 2)
+    excess = logs.var(ddof=1) - special.polygamma(1, freedom / 2)
+    if excess <= 0:
+        return np.full_like(variance, np.exp(logs.mean())), np.inf
+    prior = 2 * _inverse_trigamma(excess)
+    center = np.exp(logs.mean() + special.digamma(prior / 2) - np.log(prior / 2))
+    return (prior * center + freedom * variance) / (prior + freedom), prior
+
+
+def _inverse_trigamma(value):
+    """x with ψ′(x) = ``value``, by Newton's method for 1/ψ′, as Smyth has it."""
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = special.polygamma(1, x)
+        step = trigamma * (1 - trigamma / value) / special.polygamma(2, x)
+        x += step
+        if abs(step) < 1e-8 * x:
+            break
+    return float(x)
+
+
+def sidak(log_p: float, trials: float) -> float:
+    """ln of the p-value of the smallest of several p-values, 1 − (1 − p)ⁿ.
+
+    Parameters
+    ----------
+    log_p : float
+        ln of the smallest one.
+    trials : float
+        n, their number.
+    """
+    if log_p + np.log(trials) < -30:
+        return log_p + float(np.log(trials))
+    inside = -np.expm1(trials * np.log1p(-np.exp(min(log_p, -1e-15))))
+    return float(np.log(max(inside, 1e-300)))

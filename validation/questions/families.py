@@ -1,0 +1,252 @@
+"""Families of directions in which a cube may be biased, each a named, normalised pattern."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from simbg.validation.questions.bias import band_name, energy_bands
+from simbg.validation.questions.replicates import Replicates
+
+__all__ = ["make_families"]
+
+# A direction is tested if the mean of all replicates of raw counts has at most this skewness: for
+# a single bin that expects λ counts, R λ ≥ 100.
+MOST_SKEW = 0.1
+# Degree of the polynomials of the field, for all energies and for each band.
+DEGREES = {"shape": 2, "shape by energy": 4}
+# Width of the images of point sources in deg, and the height at which they end.
+PSF, LEAST = 0.1, 1e-3
+# A bin of an image with so much less than the largest exposure holds the border of a mask.
+TOUCHED = 1e-3
+# Share of the false-alarm rate.
+SHARES = {
+    "shape": 8,
+    "shape by energy": 4,
+    "energies": 1,
+    "rows": 1,
+    "columns": 1,
+    "pixels": 1,
+    "bins": 1,
+    "mask borders": 1,
+    "point sources": 2,
+}
+NAMES = {
+    (0, 0): "norm",
+    (1, 1): "gradient along fov_lon",
+    (1, -1): "gradient along fov_lat",
+    (2, 0): "width",
+    (2, 2): "quadrupole along the axes",
+    (2, -2): "quadrupole along the diagonals",
+    (4, 0): "ring",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Directions of one kind.
+
+    Parameters
+    ----------
+    title : str
+        What they are.
+    share : float
+        Of the false-alarm rate, in proportion to the shares of other families.
+    matrix : scipy.sparse.csr_array, shape (n_directions, n_used)
+        Unit vectors u over the used bins, u ∝ h √λ for a bias λ → λ (1 + ε h).
+    support : ndarray, shape (n_directions,)
+        Σ λ of the bins in which h is not 0.
+    skewness : ndarray, shape (n_directions,)
+        Of one draw of raw counts, Σ u³/√λ.
+    name : callable
+        Number of a direction → its name.
+    """
+
+    title: str
+    share: float
+    matrix: sparse.csr_array
+    support: np.ndarray
+    skewness: np.ndarray
+    name: Callable[[int], str]
+
+
+def make_families(replicates: Replicates) -> list[Family]:
+    """All families for some bins: smooth directions first, then local ones.
+
+    Parameters
+    ----------
+    replicates : Replicates
+        Its bins, and its number: directions with too few counts are left out.
+
+    Notes
+    -----
+    The directions of one family are orthonormal in the Fisher metric, Σ u_k u_l = δ_kl, but those
+    of point sources. The smooth ones are products of polynomials of the field, r^n cos mφ and
+    r^n sin mφ, and of powers of ln E, made orthonormal in the order of their degree. Single bins
+    complete the set; bins with few counts are tested all together (`measure_bias`).
+    """
+    field = _Field(replicates)
+    families = [
+        *field.shapes(),
+        field.cells("energies", field.energy, lambda k: f"energy bin {field.energies(k)}"),
+        field.cells("rows", field.lat, lambda k: f"row of pixels at {field.at_lat(k)}"),
+        field.cells("columns", field.lon, lambda k: f"column of pixels at {field.at_lon(k)}"),
+        field.cells("pixels", field.pixel, lambda k: f"pixel at {field.at(k)}"),
+        field.cells(
+            "bins", field.bin, lambda k: f"bin at {field.at(k % field.n_pixels)}, {field.e(k)}"
+        ),
+        *field.borders(),
+        field.sources(),
+    ]
+    return [family for family in families if family.support.size]
+
+
+class _Field:
+    """Places and weights of the used bins, and the families over them."""
+
+    def __init__(self, replicates):
+        self.axes, self.weight = replicates.axes, replicates.weight
+        self.energy, self.lon, self.lat = np.nonzero(replicates.used)
+        self.n_pixels = int(np.prod(self.axes.shape[1:]))
+        self.pixel = self.lon * self.axes.shape[2] + self.lat
+        self.bin = self.energy * self.n_pixels + self.pixel
+        self.livetime, self.used = replicates.livetime, replicates.used
+        self.most_skew = MOST_SKEW * np.sqrt(replicates.number)
+
+    def family(self, title, matrix, support, name):
+        """The directions that have enough counts."""
+        skewness = (matrix**3) @ self.weight**-0.5
+        kept = np.flatnonzero(np.abs(skewness) <= self.most_skew)
+        columns = matrix[kept], support[kept], skewness[kept]
+        return Family(title, SHARES[title], *columns, lambda k: name(int(kept[k])))
+
+    def energies(self, k):
+        return f"{self.axes.energy[k]:.3g} to {self.axes.energy[k + 1]:.3g} TeV"
+
+    def e(self, k):
+        return self.energies(k // self.n_pixels)
+
+    def at_lon(self, k):
+        return f"fov_lon {self.axes.fov_lon_center[k]:+.2f} deg"
+
+    def at_lat(self, k):
+        return f"fov_lat {self.axes.fov_lat_center[k]:+.2f} deg"
+
+    def at(self, k):
+        lon, lat = divmod(int(k), self.axes.shape[2])
+        return f"{self.at_lon(lon)}, {self.at_lat(lat)}"
+
+    def cells(self, title, cell, name):
+        """Disjoint sums of bins; ``cell`` is the number of each bin's cell, −1 for none."""
+        used = np.flatnonzero(cell >= 0)
+        found, row = np.unique(cell[used], return_inverse=True)
+        total = np.bincount(row, self.weight[used])
+        values = np.sqrt(self.weight[used] / total[row])
+        shape = (found.size, self.weight.size)
+        matrix = sparse.csr_array((values, (row, used)), shape=shape)
+        return self.family(title, matrix, total, lambda k: name(int(found[k])))
+
+    def shapes(self):
+        """The smooth families: of all energies together, and of bands of energy."""
+        log_energy = np.log(self.axes.energy_center)[self.energy]
+        log_energy = log_energy - np.average(log_energy, weights=self.weight)
+        names, patterns = map(list, zip(*self._polynomials(DEGREES["shape"]), strict=True))
+        extra = [
+            ("index", -log_energy),
+            ("curvature of the spectrum", log_energy**2),
+            ("change of the width with energy", patterns[names.index("width")] * log_energy),
+            ("ring", patterns[names.index("width")] ** 2),
+        ]
+        names += [name for name, _ in extra]
+        patterns += [pattern for _, pattern in extra]
+        everywhere = np.arange(self.weight.size)
+        yield self._smooth("shape", [(everywhere, names, patterns)])
+        parts = []
+        for band in energy_bands(self.axes):
+            inside = np.flatnonzero((self.energy >= band.start) & (self.energy < band.stop))
+            polynomials = list(self._polynomials(DEGREES["shape by energy"]))
+            names = [f"{name}, {band_name(self.axes, band)}" for name, _ in polynomials]
+            parts.append((inside, names, [pattern[inside] for _, pattern in polynomials]))
+        yield self._smooth("shape by energy", parts)
+
+    def _polynomials(self, degree):
+        """(name, r^n cos mφ or r^n sin mφ) up to a degree."""
+        half = max(np.abs(self.axes.fov_lon).max(), np.abs(self.axes.fov_lat).max())
+        place = (
+            self.axes.fov_lon_center[self.lon] + 1j * self.axes.fov_lat_center[self.lat]
+        ) / half
+        for n in range(degree + 1):
+            for m in range(n % 2, n + 1, 2):
+                wave = np.abs(place) ** (n - m) * place**m
+                for sign, pattern in ((1, wave.real), (-1, wave.imag)):
+                    if m or sign > 0:
+                        lobes = f"r^{n} {'cos' if sign > 0 else 'sin'} {m}φ"
+                        yield NAMES.get((n, sign * m), lobes), pattern
+
+    def _smooth(self, title, parts):
+        """Patterns made orthonormal, in their order, in each part of the bins."""
+        values, columns, names, support = [], [], [], []
+        for bins, labels, patterns in parts:
+            root = np.sqrt(self.weight[bins])
+            basis, upper = np.linalg.qr(np.array(patterns).T * root[:, None])
+            # A pattern that follows from those before it has no direction of its own.
+            own = np.abs(np.diag(upper)) > 1e-6 * np.linalg.norm(upper, axis=0)
+            sign = np.where(np.diag(upper) < 0, -1.0, 1.0)
+            for k in np.flatnonzero(own):
+                values.append(basis[:, k] * sign[k])
+                columns.append(bins)
+                names.append(labels[k])
+                support.append(self.weight[bins].sum())
+        start = np.cumsum([0, *(len(bins) for bins in columns)])
+        matrix = sparse.csr_array(
+            (np.concatenate(values), np.concatenate(columns), start),
+            shape=(len(names), self.weight.size),
+        )
+        return self.family(title, matrix, np.array(support), names.__getitem__)
+
+    def borders(self):
+        """Bins through which the border of a mask passes, of each band of energy."""
+        if self.livetime is None:
+            return
+        time = np.asarray(self.livetime, float)
+        touched = time < time.max(axis=(1, 2), keepdims=True) * (1 - TOUCHED)
+        touched = touched[self.used]
+        if touched.any() and not touched.all():
+            bands = energy_bands(self.axes)
+            number = np.searchsorted([band.stop for band in bands], self.energy, "right")
+            yield self.cells(
+                "mask borders",
+                np.where(touched, number, -1),
+                lambda k: f"borders of masks, {band_name(self.axes, bands[k])}",
+            )
+
+    def sources(self):
+        """A point source in each pixel, the same at all energies, as matched filter of the image.
+
+        In an image of mean counts λ a source of the shape f has the direction h = f/λ.
+        """
+        image = np.bincount(self.pixel, self.weight, self.n_pixels)
+        filled = np.where(image > 0, image, np.inf)
+        near = [
+            _neighbours(centers) for centers in (self.axes.fov_lon_center, self.axes.fov_lat_center)
+        ]
+        kernel = sparse.kron(*near) @ sparse.diags_array(filled**-0.5)
+        found = np.flatnonzero(image > 0)
+        size = np.sqrt((kernel**2).sum(axis=1))[found]
+        kernel = sparse.diags_array(1 / size) @ sparse.csr_array(kernel)[found]
+        own = np.sqrt(self.weight / image[self.pixel])
+        places = self.pixel, np.arange(self.weight.size)
+        images = sparse.csr_array((own, places), shape=(self.n_pixels, self.weight.size))
+        return self.family(
+            "point sources",
+            sparse.csr_array(kernel @ images),
+            (kernel > 0) @ image,
+            lambda k: f"point source at {self.at(found[k])}",
+        )
+
+
+def _neighbours(centers):
+    """A normal distribution around each centre, as far as it matters."""
+    values = np.exp(-0.5 * ((centers[:, None] - centers) / PSF) ** 2)
+    return sparse.csr_array(np.where(values > LEAST, values, 0.0))

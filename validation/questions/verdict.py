@@ -1,0 +1,160 @@
+"""The verdict on the bias of a method: unbiased, biased or undecided."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from simbg.validation.questions.bias import Bias, measure_bias
+from simbg.validation.questions.directions import (
+    Finding,
+    combined,
+    find_biases,
+    measure_directions,
+    sidak,
+)
+from simbg.validation.questions.families import Family, make_families
+from simbg.validation.questions.replicates import Replicates
+
+__all__ = ["Decision", "judge_bias"]
+
+# The rms relative bias that CTAO plans with.
+REQUIRE = 0.01
+FALSE_ALARM, POWER = 1e-3, 0.95
+# Share of the false-alarm rate: of all bins, and of the other parts and of all directions.
+SHARE_ALL, SHARE_PARTS, SHARE_DIRECTIONS = 0.25, 0.25, 0.5
+# Relative biases below this are those of rounding.
+LEAST = 1e-9
+# Replicates that nobody makes.
+MANY = 1_000_000
+
+
+class Decision(StrEnum):
+    """The word of a verdict."""
+
+    UNBIASED = "unbiased"
+    BIASED = "biased"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What replicates say about the bias of a method.
+
+    Parameters
+    ----------
+    decision : Decision
+        The word.
+    require : float
+        The largest rms relative bias that is allowed.
+    false_alarm : float
+        Probability that a method that meets the requirement is called biased; at most.
+    power : float
+        Probability that a method with twice the bias in all bins is not called unbiased; at least.
+    pvalue : float
+        Of the requirement, over all parts and directions.
+    biases : list of Bias
+        All bins, bands of energy, and the image.
+    findings : list of Finding
+        The biases with a name, the clearest first.
+    more : int
+        Number of further replicates that would decide; 0 unless undecided.
+    """
+
+    decision: Decision
+    require: float
+    false_alarm: float
+    power: float
+    pvalue: float
+    biases: list[Bias]
+    findings: list[Finding]
+    more: int
+
+    @property
+    def worst(self) -> str:
+        """What is wrong, in words; empty unless biased."""
+        if self.decision is not Decision.BIASED:
+            return ""
+        if self.findings:
+            return "; ".join(map(str, self.findings))
+        part = min(self.biases, key=lambda bias: bias.pvalue(max(self.require, LEAST)))
+        return f"{part.name}: {part.rms:.2%} rms, in no named direction"
+
+    def __str__(self) -> str:
+        whole = self.biases[0]
+        text = f"{self.decision.value}: {whole.rms:.2%} rms, below {whole.upper(self.power):.2%} "
+        text += f"({self.power:.0%} confidence); required: {self.require:.2g}"
+        text += f"; {self.worst}" if self.worst else ""
+        if not self.more:
+            return text
+        return (
+            f"{text}; {self.more if self.more < MANY else 'very many'} more replicates would decide"
+        )
+
+
+def judge_bias(
+    replicates: Replicates,
+    require: float = REQUIRE,
+    false_alarm: float = FALSE_ALARM,
+    power: float = POWER,
+    families: list[Family] | None = None,
+) -> Verdict:
+    """Decide whether a method meets a requirement.
+
+    Parameters
+    ----------
+    replicates : Replicates
+        Of a method.
+    require : float
+        The largest rms relative bias that is allowed: in all bins, in each band of energy, in the
+        image, and in the bins of each named direction.
+    false_alarm : float
+        Probability that a method that meets the requirement is called biased.
+    power : float
+        Probability that a method which misses it by twice, in all bins, is not called unbiased.
+    families : list of Family, optional
+        Those of `make_families` for the same bins, if they are there already.
+
+    Notes
+    -----
+    *Biased*: the p-value of the requirement is below the false-alarm rate. A quarter of this rate
+    belongs to all bins, a quarter to the parts, and one half to the directions (Šidák 1967,
+    doi:10.1080/01621459.1967.10482935). *Unbiased*: not biased, and the upper limit of the rms of
+    all bins, at the confidence of the power, is below twice the requirement. *Undecided* otherwise.
+
+    Examples
+    --------
+    >>> from simbg.axes import Axes
+    >>> axes = Axes.regular(energy=(0.1, 10, 2), fov=(2, 4))
+    >>> expected, rng = np.full(axes.shape, 1e4), np.random.default_rng(1)
+    >>> draws = rng.poisson(expected, (20, *axes.shape))
+    >>> judge_bias(Replicates(axes, expected, draws)).decision.value
+    'unbiased'
+    >>> judge_bias(Replicates(axes, expected, 1.05 * draws)).findings[0].name
+    'norm'
+    """
+    families = make_families(replicates) if families is None else families
+    biases = measure_bias(replicates)
+    least = max(require, LEAST)
+    whole, *parts = (np.log(max(bias.pvalue(least), 1e-300)) for bias in biases)
+    directions = combined(measure_directions(replicates, require, families))
+    tests = (
+        sidak(whole, 1 / SHARE_ALL),
+        sidak(min(parts), len(parts) / SHARE_PARTS),
+        sidak(np.log(max(directions, 1e-300)), 1 / SHARE_DIRECTIONS),
+    )
+    pvalue = float(np.exp(min(tests)))
+    decision, more = Decision.UNDECIDED, 0
+    if pvalue < false_alarm:
+        decision = Decision.BIASED
+    elif biases[0].upper(power) < 2 * least:
+        decision = Decision.UNBIASED
+    else:
+        needed = biases[0].products.replicates_to_decide(
+            least**2 * biases[0].total, SHARE_ALL * false_alarm, 1 - power
+        )
+        more = max(needed - replicates.number, 1)
+    findings = []
+    if decision is Decision.BIASED:
+        findings = find_biases(replicates, require, SHARE_DIRECTIONS * false_alarm, families)
+    return Verdict(decision, require, false_alarm, power, pvalue, biases, findings, more)
