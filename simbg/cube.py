@@ -1,6 +1,6 @@
 """A background cube: the rate over energy, fov_lon and fov_lat, and what it was made from."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackgroundCube"]
 
+ARRAYS = "rate", "rate_error", "counts", "livetime", "ontime"
 CLOCKS = ("livetime", "ontime")
 RATE_UNIT = "s-1 MeV-1 sr-1"
 
@@ -25,6 +26,9 @@ class BackgroundCube:
 
     Every array has the shape of ``axes``: (n_energy, n_fov_lon, n_fov_lat). Arrays are given as
     Quantities of any unit, or as bare numbers in the unit below; in a cube they are bare numbers.
+    ``cube.to_gammapy().quantity`` is the rate as a Quantity, per second of ontime. ``cube[2:5]`` is
+    the cube of three energy bins. Arrays are not copied: treat them as read-only, and use
+    `dataclasses.replace` for a cube with other arrays.
 
     Parameters
     ----------
@@ -75,7 +79,7 @@ class BackgroundCube:
 
     def __post_init__(self) -> None:
         convert_fields(self, "cube: ")
-        for name in ("rate", "rate_error", "counts", "livetime", "ontime"):
+        for name in ARRAYS:
             value = getattr(self, name)
             if isinstance(value, list | tuple):
                 object.__setattr__(self, name, np.array(value, float))
@@ -85,6 +89,26 @@ class BackgroundCube:
                 )
         if self.clock not in CLOCKS:
             raise ValueError(f"clock: got {self.clock!r}, expected one of {CLOCKS}")
+
+    def __getitem__(self, bins: slice) -> "BackgroundCube":
+        """The cube of some energy bins, such as ``cube[2:5]``."""
+        start, stop, step = (
+            bins.indices(self.axes.shape[0]) if isinstance(bins, slice) else (0,) * 3
+        )
+        if not (start < stop and step == 1):
+            raise ValueError(
+                f"cube[...]: got {bins}, expected a slice of one or more of its "
+                f"{self.axes.shape[0]} energy bins, such as cube[2:5]"
+            )
+        axes = replace(self.axes, energy=self.axes.energy[start : stop + 1])
+        arrays = {
+            name: values[start:stop]
+            for name in ARRAYS
+            if (values := getattr(self, name)) is not None
+        }
+        return replace(self, axes=axes, **arrays)
+
+    __iter__ = None  # else Python would try cube[0], cube[1], ...
 
     def __repr__(self) -> str:
         axes = repr(self.axes).removeprefix("<Axes ").removesuffix(">")
@@ -139,28 +163,38 @@ class BackgroundCube:
 
         write_cube(path, self, format, overwrite=overwrite)
 
-    def plot(self, title: str = "") -> "Figure":
+    def plot(
+        self, path: Path | str | None = None, *, title: str = "", overwrite: bool = False
+    ) -> "Figure":
         """Draw the cube: images at four energies, spectra, and radial profiles.
 
         Parameters
         ----------
+        path : path-like, optional
+            A PNG or PDF file to write, by its ending.
         title : str
             Above the figure.
+        overwrite : bool
+            Whether to replace an existing file.
 
         Returns
         -------
         figure : matplotlib.figure.Figure
-            ``cube.plot().savefig("cube.png")`` makes a file.
+            A notebook shows it. It is not a figure of pyplot, so ``plt.show()`` does not: in a
+            script, give a path.
 
         Examples
         --------
         >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
-        >>> type(BackgroundCube(axes, np.ones(axes.shape)).plot("flat")).__name__
+        >>> type(BackgroundCube(axes, np.ones(axes.shape)).plot(title="flat")).__name__
         'Figure'
         """
-        from simbg.validation.figures.one_cube import cube_figure
+        from simbg.validation.figures.one_cube import cube_figure, save_figure
 
-        return cube_figure(self, title)
+        figure = cube_figure(self, title)
+        if path is not None:
+            save_figure(figure, path, overwrite)
+        return figure
 
     def to_gammapy(self) -> "Background3D":
         """The cube as a `gammapy.irf.Background3D`, per observation time as GADF has it.
@@ -177,6 +211,28 @@ class BackgroundCube:
         from simbg.io.bkg_3d import to_gammapy
 
         return to_gammapy(self)
+
+    def same_as(self, other: "BackgroundCube", rtol: float = 1e-9) -> bool:
+        """Whether two cubes have the same axes and clock, and arrays that agree.
+
+        Cubes are different for ``==`` unless they are one object. `meta` is not compared.
+
+        Parameters
+        ----------
+        other : BackgroundCube
+            The cube to compare with.
+        rtol : float
+            Largest relative difference of edges and values.
+        """
+        return (
+            self.axes.same_as(other.axes, rtol)
+            and self.clock == other.clock
+            and all(
+                (a is None) == (b is None)
+                and (a is None or np.allclose(a, b, rtol, atol=0, equal_nan=True))
+                for a, b in ((getattr(self, n), getattr(other, n)) for n in ARRAYS)
+            )
+        )
 
     def slice_by_energy(self, energy_min: Any = None, energy_max: Any = None) -> "BackgroundCube":
         """The part of the cube whose energy bins lie completely between two energies.
@@ -198,14 +254,7 @@ class BackgroundCube:
         >>> cube.slice_by_energy("1 TeV", "100 TeV").axes.shape
         (2, 3, 4)
         """
-        bins = self.axes.slice_by_energy(energy_min, energy_max)
-        axes = replace(self.axes, energy=self.axes.energy[bins.start : bins.stop + 1])
-        arrays = {
-            f.name: getattr(self, f.name)[bins]
-            for f in fields(self)
-            if "unit" in f.metadata and getattr(self, f.name) is not None
-        }
-        return replace(self, axes=axes, **arrays)
+        return self[self.axes.slice_by_energy(energy_min, energy_max)]
 
     def per(self, clock: str) -> "BackgroundCube":
         """The same cube with its rate per second of another clock.
@@ -245,13 +294,21 @@ class BackgroundCube:
         return self.rate * self.axes.volume
 
     @property
+    def _known(self):
+        """Energies of which the rate of a bin is known, (n_energy,)."""
+        return ~np.isnan(self.rate).all(axis=(1, 2))
+
+    @property
     def spectrum(self) -> np.ndarray:
-        """Rate integrated over the field of view and each energy bin, in s-1, (n_energy,)."""
-        return np.nansum(self.event_rate, axis=(1, 2))
+        """Rate integrated over the field of view and each energy bin, in s-1, (n_energy,).
+
+        Bins with a rate of NaN are left out; the value is NaN at an energy that has no other bins.
+        """
+        return np.where(self._known, np.nansum(self.event_rate, axis=(1, 2)), np.nan)
 
     @property
     def spectrum_error(self) -> np.ndarray:
-        """Standard error of `spectrum`, in s-1, (n_energy,); NaN if the cube has no errors.
+        """Standard error of `spectrum`, in s-1, (n_energy,); NaN where it is NaN or has no errors.
 
         Notes
         -----
@@ -266,14 +323,15 @@ class BackgroundCube:
         """
         if self.rate_error is None:
             return np.full(self.axes.shape[0], np.nan)
-        return np.sqrt(np.nansum((self.rate_error * self.axes.volume) ** 2, axis=(1, 2)))
+        variance = np.nansum((self.rate_error * self.axes.volume) ** 2, axis=(1, 2))
+        return np.where(self._known, np.sqrt(variance), np.nan)
 
     @property
     def image(self) -> np.ndarray:
-        """Rate integrated over energy and each pixel, in s-1, (n_fov_lon, n_fov_lat)."""
+        """Rate integrated over energy and each pixel, in s-1; bins of NaN are left out."""
         return np.nansum(self.event_rate, axis=0)
 
     @property
     def total(self) -> float:
-        """Rate integrated over the whole cube, in s-1."""
+        """Rate integrated over the whole cube, in s-1; bins of NaN are left out, as if 0."""
         return float(np.nansum(self.event_rate))

@@ -81,7 +81,8 @@ def test_projections_leave_out_what_was_not_exposed(cube):
     rate = cube.rate.copy()
     rate[1], rate[2, 3, 4] = np.nan, np.nan
     hole = replace(cube, rate=rate)
-    assert hole.spectrum[1] == 0
+    assert_array_equal(np.isnan(hole.spectrum), [False, True, False, False])
+    assert_array_equal(np.isnan(hole.spectrum_error), [False, True, False, False])
     assert hole.total == pytest.approx(np.nansum(rate * cube.axes.volume), rel=1e-13)
     assert hole.image.shape == (6, 8)
     assert np.all(np.isfinite(hole.image))
@@ -138,6 +139,31 @@ def test_slice_by_energy(cube):
     assert bare.counts is None
 
 
+def test_slice_by_number(cube):
+    expected = cube.slice_by_energy(cube.axes.energy[1], cube.axes.energy[3])
+    for part in (cube[1:3], cube[-3:-1]):
+        assert part.same_as(expected)
+    assert cube[:].same_as(cube)
+    for wrong in (0, slice(3, 3), slice(0, 4, 2)):
+        with pytest.raises(ValueError, match="cube"):
+            cube[wrong]
+    with pytest.raises(TypeError):
+        iter(cube)
+
+
+@pytest.mark.parametrize("name", ["rate", "rate_error", "counts", "livetime", "ontime"])
+def test_same_as(cube, name):
+    values = getattr(cube, name).copy()
+    values[0, 0, 0] = np.nan
+    hole = replace(cube, **{name: values})
+    assert cube.same_as(replace(cube, **{name: getattr(cube, name) * (1 + 1e-12)}))
+    assert hole.same_as(replace(hole, **{name: values.copy()}))
+    for other in (hole, replace(cube, **{name: getattr(cube, name) * (1 + 1e-6)})):
+        assert not cube.same_as(other)
+    assert not cube.same_as(cube.per("ontime"))
+    assert not cube.same_as(replace(cube, rate_error=None))
+
+
 def test_cube_shows_in_a_few_words(cube):
     text = repr(replace(cube, meta={"METHOD": "mine"}))
     assert len(text) < 300
@@ -157,9 +183,14 @@ def test_read_and_write(tmp_path, cube, format):
 
 
 def test_plot_is_a_figure(cube, tmp_path):
-    figure = cube.plot("some cube")
+    figure = cube.plot(title="some cube")
     assert len(figure.axes) > 4
-    figure.savefig(tmp_path / "cube.png")
+    cube.plot(tmp_path / "cube.pdf")
+    assert (tmp_path / "cube.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(FileExistsError, match=r"cube\.pdf"):
+        cube.plot(tmp_path / "cube.pdf")
+    with pytest.raises(ValueError, match=r"cube\.gif"):
+        cube.plot(tmp_path / "cube.gif")
 
 
 def test_lists_become_arrays(axes):

@@ -20,7 +20,9 @@ class Histogram:
     """The maximum-likelihood estimate of each bin by itself: unbiased, but with the largest noise.
 
     The bin that contains a run's energy threshold has the exposure of its part above the threshold,
-    from the spectrum of the bins above it. Bins without exposure are NaN.
+    from the spectrum of the bins above it. So the rate above the threshold is taken for the whole
+    bin, and its error as well: it does not include the uncertainty of this spectrum. Bins without
+    exposure are NaN.
 
     Parameters
     ----------

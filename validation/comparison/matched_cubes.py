@@ -143,7 +143,9 @@ def scale_factor(a: BackgroundCube, b: BackgroundCube, normalize: str) -> np.nda
     if normalize == "none":
         return np.ones(())
     total_a, total_b = (
-        cube.spectrum[:, None, None] if normalize == "image" else np.array(cube.total)
+        np.nan_to_num(cube.spectrum)[:, None, None]
+        if normalize == "image"
+        else np.array(cube.total)
         for cube in (a, b)
     )
     return np.divide(total_b, total_a, out=np.ones_like(total_a), where=total_a > 0)

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
-from simbg.io.safe_files import new_file
+from simbg.io.safe_files import expanded, new_file
 from simbg.validation.figures import curves, images, style
 
-__all__ = ["cube_figure", "plot_file"]
+__all__ = ["cube_figure", "plot_file", "save_figure"]
 
 
 def plot_file(path: Path | str, out: Path | str | None = None, overwrite: bool = False) -> Path:
@@ -38,12 +38,23 @@ def plot_file(path: Path | str, out: Path | str | None = None, overwrite: bool =
     """
     name = Path(path).name
     picture = Path(name.removesuffix(".gz")).with_suffix(".png") if out is None else Path(out)
-    if (kind := picture.suffix.lower()) not in (".png", ".pdf"):
-        raise ValueError(f"{picture}: got the ending {picture.suffix!r}, expected .png or .pdf")
-    figure = cube_figure(read_model(path), name)
-    with new_file(picture, overwrite) as temporary:
-        temporary.write_bytes(style.encode(figure, kind[1:]))
+    _check_ending(picture)  # before the file is read
+    save_figure(cube_figure(read_model(path), name), picture, overwrite)
     return picture
+
+
+def save_figure(figure: Figure, path: Path | str, overwrite: bool = False) -> None:
+    """Write a figure as PNG or PDF, by the ending of ``path``."""
+    path = expanded(path)
+    kind = _check_ending(path)
+    with new_file(path, overwrite) as temporary:
+        temporary.write_bytes(style.encode(figure, kind))
+
+
+def _check_ending(path):
+    if (kind := path.suffix.lower()) not in (".png", ".pdf"):
+        raise ValueError(f"{path}: got the ending {path.suffix!r}, expected .png or .pdf")
+    return kind[1:]
 
 
 @style.styled
