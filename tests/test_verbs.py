@@ -68,6 +68,57 @@ def test_a_store_is_a_sequence_of_observations(night, store):
     assert [run.obs_id for run in last] == [3]
 
 
+def test_some_runs_of_a_store(store):
+    def ids(runs):
+        return [run.obs_id for run in runs]
+
+    assert ids(store) == [1, 2, 3]
+    assert ids(store[:2]) == [1, 2]
+    assert ids(store[-1:]) == [3]
+    assert (store[0].obs_id, store[-1].obs_id) == (1, 3)
+    assert ids(store.observations([3, 1])) == [3, 1]
+    assert ids(store.observations(store.table[1:])) == [2, 3]
+    for number in (2, np.int64(2)):
+        assert ids(simbg.Selection(exclude="none", obs_ids=number).observations(store)) == [2]
+    with pytest.raises(IndexError, match="3"):
+        store[3]
+    with pytest.raises(ValueError, match="no run 4"):
+        store.observations([1, 4])
+
+
+def test_paths_as_in_a_shell(night, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(store.path.parent))
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    assert len(simbg.open_store("~/store")) == 3
+    cube = simbg.reconstruct(night)
+    cube.write("$PLACE/cube.fits")
+    assert simbg.compare("${PLACE}/cube.fits", tmp_path / "cube.fits").agree
+    assert simbg.BackgroundCube.read("$PLACE/cube.fits").axes.same_as(cube.axes)
+    cube.plot("$PLACE/cube.png")
+    night.write("$PLACE/again")
+    assert {path.name for path in tmp_path.iterdir()} == {"cube.fits", "cube.png", "again"}
+    (tmp_path / "my.reg").write_text("icrs\ncircle(0, 0, 1)\n")
+    for exclude in ("$PLACE/my.reg", ("none", "$PLACE/my.reg")):
+        assert len(simbg.Selection(exclude=exclude, sources="mask").observations(store)) == 3
+
+
+def test_what_is_no_store_is_named(night, tmp_path):
+    store = tmp_path / "store"
+    night.write(store)
+    (tmp_path / "empty").mkdir()
+
+    def said(path):
+        with pytest.raises((FileNotFoundError, ValueError)) as error:
+            simbg.open_store(path)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    names = "nothing", "empty", "store/data", "store/obs-index.fits.gz", "."
+    texts = [said(tmp_path / name) for name in names] + [said(3)]
+    assert len({text.split(":")[-1] for text in texts}) == 5
+    assert [f"{store} is" in text for text in texts] == [False, False, True, True, True, False]
+
+
 def test_reconstruct_takes_observations_in_any_way(night, store):
     axes = simbg.Axes.regular(("100 GeV", "50 TeV", 5), (3, 10))
     expected = Histogram().reconstruct(store.observations(), axes)

@@ -28,7 +28,7 @@ __all__ = []
     help="Scheme of the data store.",
 )
 @shared_option("method", default=DEFAULT_METHOD, help="histogram, default, michi or module:Object.")
-@click.option("--obs-ids", type=click.Path(), help="A text file of run numbers; only these runs.")
+@click.option("--obs-ids", help="Only these runs: 20136,20137, or a text file of numbers.")
 @shared_option("exclude")
 @click.option(
     "--sources",
@@ -106,11 +106,14 @@ def reconstruct_and_report(
     return int(not any(group.n_events for group in summary.groups))
 
 
-def _read_ids(path):
+def _read_ids(given):
+    """Numbers of runs: with commas, or in a file."""
+    is_list = given.replace(",", "").isdecimal() and not Path(given).exists()
     try:
-        ids = tuple(int(word) for word in Path(path).read_text().split())
+        text = given if is_list else Path(given).read_text()
+        ids = tuple(int(word) for word in text.replace(",", " ").split())
     except ValueError as error:
-        raise ValueError(f"{path}: expected run numbers ({error})") from error
+        raise ValueError(f"{given}: expected run numbers ({error})") from error
     if not ids:
-        raise ValueError(f"{path}: got no run number, expected 1 or more")
+        raise ValueError(f"{given}: got no run number, expected 1 or more")
     return ids

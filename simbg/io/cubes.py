@@ -10,7 +10,7 @@ from simbg.cube import BackgroundCube
 from simbg.io.bkg_2d import read_bkg_2d
 from simbg.io.bkg_3d import bkg_3d_hdus, read_bkg_3d
 from simbg.io.cube_2015 import image_hdus, read_image, read_table, table_hdus
-from simbg.io.safe_files import open_fits, write_fits
+from simbg.io.safe_files import expanded, open_fits, write_fits
 from simbg.io.tables import find_rate
 
 __all__ = ["read_cube", "read_model", "write_cube"]
@@ -60,7 +60,7 @@ def write_cube(
     """
     if format not in FORMATS:
         raise ValueError(f"format: got {format!r}, expected one of {sorted(FORMATS)}")
-    write_fits(path, FORMATS[format](cube, energy_unit), overwrite)
+    write_fits(expanded(path), FORMATS[format](cube, energy_unit), overwrite)
 
 
 def read_cube(path: Path | str) -> BackgroundCube:
@@ -103,7 +103,7 @@ def read_model(path: Path | str, inside: bool = False) -> BackgroundCube:
 
 
 def _read(path, read_radial):
-    with open_fits(path) as file:
+    with open_fits(expanded(path)) as file:
         if found := find_rate(file):
             is_radial = "THETA_LO" in found[0].columns.names
             return read_radial(*found) if is_radial else read_bkg_3d(file, *found)

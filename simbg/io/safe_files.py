@@ -21,6 +21,7 @@ from simbg.parallel import heed_interrupts
 __all__ = [
     "check_apart",
     "check_directory",
+    "expanded",
     "finite_or_none",
     "is_ours",
     "new_directory",
@@ -39,6 +40,11 @@ DAMAGE = (
     "There may be extra bytes",
     "Unexpected extra padding",
 )
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with ``~`` and ``$NAME`` replaced, as a shell does."""
+    return Path(os.path.expandvars(os.path.expanduser(path)))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from astropy.table import Table
 
 from simbg.io.gadf_reader import GadfStore
 from simbg.io.hess2015 import HessStore
+from simbg.io.safe_files import expanded
 from simbg.models.known_sources import known_sources
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
@@ -75,7 +77,7 @@ def open_store(path: Path | str, scheme: str = "auto") -> Store:
     Parameters
     ----------
     path : path-like
-        Folder of the store.
+        Folder of the store; ``~`` and ``$NAME`` are replaced as in a shell.
     scheme : {"auto", "gadf", "hess"}
         Format of the store; upper and lower case are equivalent. "auto" uses the files in the
         folder.
@@ -89,9 +91,9 @@ def open_store(path: Path | str, scheme: str = "auto") -> Store:
     Raises
     ------
     ValueError
-        If the scheme is unknown.
+        If the scheme is unknown, or ``path`` is not a path.
     FileNotFoundError
-        If there is no such store in the folder.
+        If there is no such folder, or no store in it; it names one that is near.
 
     Examples
     --------
@@ -105,7 +107,9 @@ def open_store(path: Path | str, scheme: str = "auto") -> Store:
     >>> len(store), len(chosen)
     (2, 1)
     """
-    folder, scheme = Path(path), scheme.lower()
+    if not isinstance(path, str | PathLike):
+        raise ValueError(f"open_store: got a {type(path).__name__}, expected the path of a folder")
+    folder, scheme = expanded(path), scheme.lower()
     if scheme not in ("auto", *SCHEMES):
         raise ValueError(f"scheme: got {scheme!r}, expected auto, gadf or hess")
     schemes = SCHEMES if scheme == "auto" else {scheme: SCHEMES[scheme]}
@@ -113,7 +117,16 @@ def open_store(path: Path | str, scheme: str = "auto") -> Store:
         if any((folder / name).is_file() for name in names):
             return store(folder)
     expected = " or ".join(names[0] for _, names in schemes.values())
-    raise FileNotFoundError(f"{path}: got no data store in this folder, expected {expected}")
+    got = "no such folder"
+    if folder.is_file():
+        got = "got a file, expected the folder of a data store"
+    elif folder.is_dir():
+        got = f"got no data store in this folder, expected {expected}"
+    # The file of the index itself, its folder, or one level up or down.
+    near = [folder.parent, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
+    indices = [name for _, names in schemes.values() for name in names]
+    found = [place for place in near if any((place / name).is_file() for name in indices)]
+    raise FileNotFoundError(f"{path}: {got}" + (f"; {found[0]} is a data store" if found else ""))
 
 
 def runs_of(store: Store, selection: "Selection") -> Runs:

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 from simbg.io.region_files import read_regions
+from simbg.io.safe_files import expanded
 from simbg.models.known_sources import known_sources
 from simbg.models.runs import runs_of
 from simbg.observations.groups import Groups
@@ -28,7 +30,7 @@ class Selection:
 
     Parameters
     ----------
-    obs_ids : tuple of int, optional
+    obs_ids : int, or tuple of int, optional
         Use these runs only.
     exclude : path-like, or tuple of these
         Additional sources and regions, see `simbg.models.known_sources.known_sources`.
@@ -82,8 +84,10 @@ class Selection:
     skip_incomplete: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.exclude, str | Path):
-            object.__setattr__(self, "exclude", (self.exclude,))
+        if isinstance(self.obs_ids, Integral):
+            object.__setattr__(self, "obs_ids", (self.obs_ids,))
+        files = self.exclude if isinstance(self.exclude, list | tuple) else (self.exclude,)
+        object.__setattr__(self, "exclude", tuple(str(expanded(path)) for path in files))
         convert_fields(self, "selection: ")
         if self.sources not in ("drop", "mask"):
             raise ValueError(f"sources: got {self.sources!r}, expected 'drop' or 'mask'")

@@ -1,9 +1,9 @@
 """The base class of data stores: a sequence of observations."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from astropy.table import Table
 
@@ -44,20 +44,47 @@ class Store(ABC):
     def __iter__(self) -> Iterator[Observation]:
         return iter(self.observations())
 
-    def observations(self, table: Table | None = None) -> list[Observation]:
+    @overload
+    def __getitem__(self, which: int) -> Observation: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Observation]: ...
+    def __getitem__(self, which):
+        """The observation in a row of `table`, or those of a slice; see `observations` for ids."""
+        if isinstance(which, slice):
+            return self.observations(self.table[which])
+        if not -len(self) <= which < len(self):
+            raise IndexError(
+                f"store[{which}]: expected a row from 0 to {len(self) - 1}; "
+                f"for a number of a run, store.observations([{which}])"
+            )
+        return self.observations(self.table[[which]])[0]
+
+    def observations(self, which: Table | Iterable[int] | None = None) -> list[Observation]:
         """Observations of the store; their events are read when they are needed.
 
         Parameters
         ----------
-        table : Table, optional
-            Some rows of `table`, by default all.
+        which : Table or sequence of int, optional
+            Some rows of `table`, or numbers of runs (OBS_ID); by default all.
 
         Returns
         -------
         list of Observation
-            One observation for each row.
+            One observation for each row or number.
+
+        Raises
+        ------
+        ValueError
+            If the store has no run with one of the numbers.
         """
-        rows = self.table if table is None else table
+        rows = self.table if which is None else which
+        if not isinstance(rows, Table):
+            ids = self.table["OBS_ID"].tolist()
+            if missing := [obs_id for obs_id in rows if obs_id not in ids]:
+                raise ValueError(
+                    f"{self.path}: got no run {missing[0]}, expected runs of its table"
+                )
+            rows = self.table[[ids.index(obs_id) for obs_id in rows]]
         return [self._observation(dict(zip(row.colnames, row, strict=True))) for row in rows]
 
     @property

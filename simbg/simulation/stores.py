@@ -8,7 +8,7 @@ from typing import Any
 from simbg.io.gadf_writer import GadfWriter
 from simbg.io.hess2015 import HessWriter
 from simbg.io.region_files import write_regions
-from simbg.io.safe_files import new_directory
+from simbg.io.safe_files import expanded, new_directory
 from simbg.simulation.events import simulate_run
 from simbg.simulation.schedule import rows_of
 
@@ -29,7 +29,7 @@ def write_store(
     if scheme not in WRITERS:
         raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(WRITERS)}")
     scenario, runs = experiment.scenario, experiment.runs
-    with new_directory(outdir, overwrite, (*WRITERS[scheme].FILES, REGIONS)) as folder:
+    with new_directory(expanded(outdir), overwrite, (*WRITERS[scheme].FILES, REGIONS)) as folder:
         writer = WRITERS[scheme](folder, scenario.site)
         simulate = partial(simulate_run, scenario, experiment.seed, experiment.replicate)
         job = partial(_write_run, writer, simulate)

@@ -3,9 +3,11 @@
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from support.command_lines import SCENARIO, left
 from support.stores import edit_table
 
@@ -22,6 +24,15 @@ def test_bad_list_of_runs(place, run, content):
     assert (code, len(err.splitlines())) == (2, 1)
     assert re.search(r"ids\.txt: .*expected", err)
     assert left() == []
+
+
+@pytest.mark.parametrize("given", ["3,1", "3", "ids.txt"])
+def test_list_of_runs(place, run, given):
+    Path("ids.txt").write_text("3\n1 \n")
+    code, *_ = run("reconstruct", place / "gadf", "out", "--exclude", "none", "--obs-ids", given)
+    assert code == 0
+    runs = Table.read("out/bg_observation_table.fits.gz")["OBS_ID"].tolist()
+    assert runs == ([3] if given == "3" else [1, 3])
 
 
 @pytest.mark.parametrize("content", ["circle(1,2", "nonsense(1,2,3)", "fk5\ncircle(a,b,c)"])
