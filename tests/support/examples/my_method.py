@@ -1,5 +1,7 @@
 """A method that uses simbg's own parts: they apply thresholds, dead times and masks."""
 
+import numpy as np
+
 from simbg import BackgroundCube, stack_observations
 
 
@@ -8,7 +10,6 @@ class MyMethod:
 
     def reconstruct(self, observations, axes):
         stack = stack_observations(observations, axes)
-        rate = stack.counts / (stack.livetime * axes.volume)
-        return BackgroundCube(
-            axes, rate, counts=stack.counts, livetime=stack.livetime, ontime=stack.ontime
-        )
+        livetime = np.where(stack.livetime > 0, stack.livetime, np.nan)  # no exposure: no rate
+        rate, error = (n / (livetime * axes.volume) for n in (stack.counts, np.sqrt(stack.counts)))
+        return BackgroundCube(axes, rate, error, stack.counts, stack.livetime, stack.ontime)
