@@ -22,6 +22,8 @@ __all__ = ["to_gammapy"]
 # Version of the format of SUPPLEMENT, its keyword FORMAT; a file without it is of version 1.
 VERSION = 1
 
+# Keywords that are read back, in files of simbg.
+META = "METHOD", "N_OBS", "N_EVENTS", "GROUP_ID", "OBS_ID", "ZENITH"
 # Column, attribute and unit of what our files hold besides the rate.
 SUPPLEMENT = (
     ("BKG_ERR", "rate_error", tables.RATE_UNIT),
@@ -93,7 +95,9 @@ def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> Backg
     axes = tables.read_axes(hdu, str(hdu.header.get("FOVALIGN", "ALTAZ")).strip().upper())
     lengths = dict(zip(("ENERG", "DETX", "DETY"), axes.shape, strict=True))
     rate = tables.read_rate(hdu, column, lengths)
-    cube = BackgroundCube(axes, rate, clock="ontime")
+    ours = str(hdu.header.get("CREATOR", "")).startswith("simbg")
+    meta = {key: hdu.header[key] for key in META if ours and key in hdu.header}
+    cube = BackgroundCube(axes, rate, clock="ontime", meta=meta)
     if "SUPPLEMENT" not in file:
         return cube
     hdu = file["SUPPLEMENT"]

@@ -27,6 +27,12 @@ def background3d():
         return pytest.importorskip("gammapy.irf").Background3D
 
 
+def test_what_made_a_cube_is_read_back(cube, tmp_path):
+    meta = {"METHOD": "mine", "N_OBS": 3, "GROUP_ID": 27}
+    replace(cube, meta={**meta, "OTHER": 1}).write(tmp_path / "cube.fits")
+    assert BackgroundCube.read(tmp_path / "cube.fits").meta == meta
+
+
 @pytest.mark.gammapy
 def test_gammapy_reads_axes_unit_and_alignment(tmp_path, cube, background3d):
     write_cube(tmp_path / "cube.fits.gz", cube)
