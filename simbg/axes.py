@@ -16,9 +16,10 @@ import boost_histogram as bh
 import numpy as np
 from numpy.typing import ArrayLike
 
+from simbg.errors import in_brief
 from simbg.quantities import bare_coordinates, in_unit
 
-__all__ = ["MEV_PER_TEV", "Axes", "edition2015_axes"]
+__all__ = ["MEV_PER_TEV", "Axes", "check_axes", "edition2015_axes"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Axes:
     """Bin edges of a background cube in one field-of-view frame.
 
     `Axes.regular` makes evenly spaced ones. Edges are given as Quantities of any unit, or as bare
-    numbers in TeV and deg; in an `Axes` they are bare numbers.
+    numbers in TeV and deg, or as a `MapAxis` of gammapy; in an `Axes` they are bare numbers.
 
     Parameters
     ----------
@@ -76,21 +77,29 @@ class Axes:
 
     def __post_init__(self) -> None:
         for name, unit in UNITS.items():
-            edges = np.array(in_unit(getattr(self, name), unit, f"{name} edges"), dtype=float)
+            given = getattr(self, name)
+            given = getattr(given, "edges", given)  # a MapAxis of gammapy has edges
+            edges = np.array(in_unit(given, unit, f"{name} edges"), dtype=float)
             if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
-                got = np.array2string(edges, threshold=8, max_line_width=1000).replace("\n", "")
-                raise ValueError(f"{name} edges: got {got}, expected 2 or more, increasing")
+                raise ValueError(
+                    f"{name} edges: got {in_brief(edges)}, expected 2 or more, increasing"
+                )
             edges.flags.writeable = False
             object.__setattr__(self, name, edges)
         if not (self.energy[0] > 0 and np.isfinite(self.energy[-1])):
-            raise ValueError(f"energy edges: got {self.energy}, expected finite TeV above 0")
+            got = in_brief(self.energy)
+            raise ValueError(f"energy edges: got {got}, expected finite TeV above 0")
         if self.energy[0] >= SUSPICIOUS:
             log.warning(
                 "axes: got %g TeV as lowest energy; plain numbers are TeV: use Quantities for GeV",
                 self.energy[0],
             )
         if np.abs(self.fov_lat).max() > 90 or np.abs(self.fov_lon).max() > 180:
-            raise ValueError("field-of-view edges: expected deg within ±180 (lon) and ±90 (lat)")
+            (*_, lon), (*_, lat) = (np.sort(np.abs(e)) for e in (self.fov_lon, self.fov_lat))
+            raise ValueError(
+                f"field-of-view edges: got up to {lon:g} deg (lon) and {lat:g} deg (lat), expected "
+                "deg within ±180 (lon) and ±90 (lat)"
+            )
         if self.align not in ("ALTAZ", "RADEC"):
             raise ValueError(f"alignment: got {self.align!r}, expected 'ALTAZ' or 'RADEC'")
 
@@ -101,7 +110,7 @@ class Axes:
         Parameters
         ----------
         energy : (min, max, number of bins)
-            The energies are Quantities, or bare numbers in TeV.
+            The energies are Quantities, or bare numbers in TeV. Or a `MapAxis` of gammapy.
         fov : (half width, number of bins), or a pair of these
             Of both angles, or of fov_lon and of fov_lat. The widths are Quantities, or bare
             numbers in deg.
@@ -118,12 +127,15 @@ class Axes:
         """
         try:
             pairs: Any = fov if isinstance(fov[0], list | tuple) else (fov, fov)
-            (low, high, n_energy), ((lon, n_lon), (lat, n_lat)) = energy, pairs
+            # The edges of a MapAxis of gammapy are used as they are.
+            edges = getattr(energy, "edges", None)
+            low, high, n_energy = energy if edges is None else (*edges[[0, -1]], len(edges) - 1)
+            (lon, n_lon), (lat, n_lat) = pairs
             numbers = [index(n) + 1 for n in (n_energy, n_lon, n_lat)]
         except (TypeError, ValueError):
             raise ValueError(
-                f"regular axes: got energy {energy} and fov {fov}, expected (min, max, number of "
-                "bins) and (half width, number of bins)"
+                f"regular axes: got energy {in_brief(energy)} and fov {in_brief(fov)}, expected "
+                "(min, max, number of bins) and (half width, number of bins)"
             ) from None
         low, high = (in_unit(value, "TeV", "energy") for value in (low, high))
         if not 0 < low < high:
@@ -132,7 +144,13 @@ class Axes:
         fov_lon, fov_lat = (
             np.linspace(-w, w, n) for w, n in zip((lon, lat), numbers[1:], strict=True)
         )
-        return cls(np.geomspace(low, high, numbers[0]), fov_lon, fov_lat, align)
+        if edges is None:
+            edges = np.geomspace(low, high, numbers[0])
+        return cls(edges, fov_lon, fov_lat, align)
+
+    def __reduce__(self) -> tuple:
+        """A copy, also in another process, is made anew, so that its edges are read-only."""
+        return type(self), (*self.edges, self.align)
 
     def __repr__(self) -> str:
         bins = " × ".join(map(str, self.shape))
@@ -236,7 +254,7 @@ class Axes:
         return MEV_PER_TEV * np.diff(self.energy)[:, None, None] * self.flat_solid_angle
 
     def same_as(self, other: "Axes", rtol: float = 1e-9) -> bool:
-        """Whether both have the same edges and alignment.
+        """Whether both have the same edges and alignment; ``==`` is true for one object only.
 
         Parameters
         ----------
@@ -300,6 +318,12 @@ class Axes:
                     values[0] = np.log(values[0])
             histogram.fill(*(np.asarray(value, float) for value in values))
         return histogram.values().astype(np.int64)
+
+
+def check_axes(axes: Any) -> None:
+    """Raise a ValueError if ``axes`` is not an `Axes`."""
+    if not isinstance(axes, Axes):
+        raise ValueError(f"axes: got a {type(axes).__name__}, expected simbg.Axes")
 
 
 def edition2015_axes(n_obs: int = 100, energy_min: Any = 0.1) -> Axes:

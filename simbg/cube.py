@@ -88,7 +88,7 @@ class BackgroundCube:
                     f"{name} of the cube: got shape {np.shape(value)}, expected {self.axes.shape}"
                 )
         if self.clock not in CLOCKS:
-            raise ValueError(f"clock: got {self.clock!r}, expected one of {CLOCKS}")
+            raise ValueError(f"clock: got {self.clock!r}, expected one of {', '.join(CLOCKS)}")
 
     def __getitem__(self, bins: slice) -> "BackgroundCube":
         """The cube of some energy bins, such as ``cube[2:5]``."""
@@ -124,6 +124,12 @@ class BackgroundCube:
         ----------
         path : path-like
             FITS, compressed or not.
+
+        Returns
+        -------
+        cube : BackgroundCube
+            A BKG_3D is per second of ontime: ``cube.per("livetime")`` converts it, if the file has
+            both times, as those of simbg have.
 
         Raises
         ------
@@ -275,7 +281,7 @@ class BackgroundCube:
         differ from run to run.
         """
         if clock not in CLOCKS:
-            raise ValueError(f"clock: got {clock!r}, expected one of {CLOCKS}")
+            raise ValueError(f"clock: got {clock!r}, expected one of {', '.join(CLOCKS)}")
         if clock == self.clock:
             return self
         if self.livetime is None or self.ontime is None:

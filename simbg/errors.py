@@ -3,9 +3,50 @@
 from collections.abc import Iterable
 from dataclasses import field, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["bounded", "check_fields", "check_version", "in_one_line", "unknown_name"]
+__all__ = [
+    "Names",
+    "bounded",
+    "check_fields",
+    "check_version",
+    "in_brief",
+    "in_one_line",
+    "unknown_name",
+]
+
+Value = TypeVar("Value")
+
+
+class Names(dict[str, Value]):
+    """A dict whose KeyError suggests a name.
+
+    Parameters
+    ----------
+    kind : str
+        What the names are names of.
+    values : dict or iterable of pairs
+        The items.
+    """
+
+    def __init__(self, kind: str, values: Any) -> None:
+        super().__init__(values)
+        self.kind = kind
+
+    def __missing__(self, name: str) -> Value:
+        raise KeyError(str(unknown_name(self.kind, name, self)))
+
+
+def in_brief(value: Any) -> str:
+    """A value in one short line: the start and the end of a long one.
+
+    Examples
+    --------
+    >>> in_brief(list(range(100)))
+    '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9 ... 93, 94, 95, 96, 97, 98, 99]'
+    """
+    text = " ".join(str(value).split())
+    return text if len(text) <= 120 else f"{text[:30].rstrip(', ')} ... {text[-30:].lstrip(', ')}"
 
 
 def in_one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simbg.axes import Axes
+from simbg.axes import Axes, check_axes
 from simbg.cube import BackgroundCube
 from simbg.observations.observation import Observation
 from simbg.reconstruction import DEFAULT_METHOD
@@ -112,8 +112,9 @@ def reconstruct(
     from simbg.reconstruction.registry import find_method
 
     found = find_method(method)
-    if not (axes is None or isinstance(axes, Axes)):
-        raise ValueError(f"axes: got a {type(axes).__name__}, expected simbg.Axes")
+    if axes is not None:
+        check_axes(axes)
+    _check_executor(executor)
     runs = _observations(observations)
     cube = contract.reconstruct(found, runs, axes, executor)
     if cube.counts is not None and not cube.counts.any():
@@ -154,6 +155,12 @@ def compare(
     ------
     ValueError
         If the cubes have no bins in common, or the normalization is unknown.
+
+    Notes
+    -----
+    Differences beyond the noise of counts are significant. Without counts, and in bins that are
+    interpolated, a measure may also deviate by a margin of 0.5 %: of its ideal value if it is a
+    ratio, such as the norm or the width, and 0.005 in its own unit otherwise.
 
     Examples
     --------
@@ -212,10 +219,16 @@ def validate(
     from simbg.validation.suite.suite import Suite, run_suite
 
     chosen = [find_scenario(scenario) for scenario in _several(scenarios)]
+    _check_executor(executor)
     candidates = [Candidate(name_of(one)) for one in _several(method)]
     for candidate in candidates:
         candidate.check()
     return Suite(tuple(run_suite(chosen, candidates, seed, executor)), seed)
+
+
+def _check_executor(executor):
+    if not (executor is None or hasattr(executor, "map")):
+        raise ValueError(f"executor: got {executor!r}, expected a concurrent.futures.Executor")
 
 
 def _cube(given: Any) -> BackgroundCube:
@@ -239,11 +252,13 @@ def _observations(given: Any) -> list[Observation]:
     if hasattr(given, "observations"):
         given = given.observations()
     found = list(given) if isinstance(given, Iterable) else [given]
-    wrong = [type(one).__name__ for one in found if not isinstance(one, Observation)]
+    wrong = [type(one) for one in found if not isinstance(one, Observation)]
     if wrong or not found:
-        got = f"a {wrong[0]}" if wrong else "none"
+        got, hint = f"a {wrong[0].__name__}" if wrong else "none", ""
+        if wrong and wrong[0].__module__.startswith("gammapy"):
+            got, hint = f"{got} of gammapy", "; simbg.open_store(path) reads the same data store"
         raise ValueError(
             f"observations: got {got}, expected one or more simbg.Observation, or a store or "
-            "experiment that has them"
+            f"experiment that has them{hint}"
         )
     return found

@@ -1,6 +1,8 @@
 """Bins: their edges, volumes, and what falls into them."""
 
+import copy
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -238,7 +240,24 @@ def test_edges_are_copies_that_nobody_changes():
 def test_axes_travel_to_other_processes():
     axes = edition2015_axes(50)
     assert axes.volume.shape == axes.shape
-    assert pickle.loads(pickle.dumps(axes)).same_as(axes)
+    for copied in (pickle.loads(pickle.dumps(axes)), copy.copy(axes), copy.deepcopy(axes)):
+        assert all(map(np.array_equal, copied.edges, axes.edges))
+        assert not any(edges.flags.writeable for edges in copied.edges)
+
+
+@dataclass
+class MapAxis:
+    """What gammapy's has."""
+
+    edges: u.Quantity
+
+
+def test_axes_of_gammapy():
+    energy, angle = MapAxis([100, 300, 5000] * u.GeV), MapAxis([-1, 0.2, 1] * u.deg)
+    axes = Axes(energy, angle, angle)
+    assert_allclose(axes.energy, [0.1, 0.3, 5], rtol=1e-15)
+    assert_array_equal(axes.fov_lon, [-1, 0.2, 1])
+    assert_array_equal(Axes.regular(energy, (3, 6)).energy, axes.energy)
 
 
 def test_regular_axes():

@@ -205,6 +205,25 @@ def test_energies_in_the_wrong_unit_are_noticed(night, caplog):
     assert len(caplog.messages) == 1
 
 
+def of_main(kind):
+    """A class as one that is defined in a script."""
+    return type(kind.__name__, (kind,), {"__module__": "__main__"})
+
+
+def test_a_wrong_name_of_a_dict_has_a_suggestion():
+    for names, wrong, right in ((simbg.SCENARIOS, "nigth", "night"), (simbg.METHODS, "x", "michi")):
+        with pytest.raises(KeyError, match=right):
+            names[wrong]
+        assert names.get(wrong) is None
+        assert wrong not in names
+
+
+def test_observations_of_gammapy_are_named():
+    theirs = type("Observation", (), {"__module__": "gammapy.data.observations"})()
+    with pytest.raises(ValueError, match=r"gammapy.*open_store"):
+        simbg.reconstruct([theirs])
+
+
 MISTAKES = {
     "scenario": (lambda night: simbg.simulate("nigth"), "'nigth'.*night.*mean 'night'"),
     "scenario of a number": (lambda night: simbg.simulate(3), "scenario: got 3"),
@@ -224,6 +243,17 @@ MISTAKES = {
     "one observation": (lambda night: simbg.reconstruct(3), "got a int"),
     "path": (lambda night: simbg.reconstruct("store"), "'store'.*open_store"),
     "no cube": (lambda night: simbg.compare(night, night.true_cube()), "got a Experiment"),
+    "axes of a truth": (lambda night: night.true_cube((1, 2)), "axes: got a tuple"),
+    "executor": (lambda night: simbg.reconstruct(night, executor=2), "executor: got 2"),
+    "executor of a suite": (
+        lambda night: simbg.validate("histogram", executor=2),
+        "executor: got 2",
+    ),
+    "seed": (lambda night: simbg.simulate("night", seed=-1), "seed: got -1"),
+    "seed of a suite": (lambda night: simbg.validate("histogram", seed=-1), "seed: got -1"),
+    "method of a script": (lambda night: simbg.validate(of_main(Histogram)), "my_method:Histogram"),
+    "long edges": (lambda night: simbg.Axes(np.ones(999), [0, 1], [0, 1]), "energy edges: got"),
+    "wide field": (lambda night: simbg.Axes([1, 2], [0, 181], [0, 1]), "got .*181"),
     "normalize": (lambda night: simbg.compare(*[night.true_cube()] * 2, "all"), "'all'"),
 }
 
@@ -239,4 +269,5 @@ def test_mistakes_end_at_once_in_one_line(night, name):
 def test_what_simbg_shows_is_short(night):
     for value in (night, night.scenario, night.observations()[0], night.true_cube()):
         assert len(repr(value)) < 300
+    assert len(night) == 3
     assert set(simbg.SCENARIOS) <= set(repr(simbg.SCENARIOS).split())

@@ -17,7 +17,7 @@ __all__ = []
         "Runs": "scheme obs_ids exclude sources margin skip_incomplete test",
         "Models": "method group_by energy_threshold per_run",
     },
-    exit_codes="0 models written, 1 all of them without events",
+    exit_codes="0 models written, 1 all are empty",
 )
 @click.argument("indir", type=click.Path())
 @click.argument("outdir", type=click.Path())
@@ -28,7 +28,7 @@ __all__ = []
     help="Scheme of the data store.",
 )
 @shared_option("method", default=DEFAULT_METHOD, help="histogram, default, michi or module:Object.")
-@click.option("--obs-ids", help="Only these runs: 20136,20137, or a text file of numbers.")
+@click.option("--obs-ids", metavar="IDS", help="Only these runs: 20136,20137, or a text file.")
 @shared_option("exclude")
 @click.option(
     "--sources",
@@ -46,8 +46,8 @@ __all__ = []
 @shared_option("group-by", default="2015")
 @click.option(
     "--energy-threshold",
-    metavar="ENERGY",
-    help="Such as 300GeV, or in TeV, for all runs; default: their own.",
+    metavar="E",
+    help="For all runs: 300GeV, or in TeV; default: their own.",
 )
 @click.option("--per-run", is_flag=True, help="Also write a model for each run, and an index.")
 @shared_option("skip-incomplete")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from simbg import __version__
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.errors import in_brief
 from simbg.io import tables
 from simbg.io.safe_files import write_fits
 from simbg.quantities import in_unit
@@ -108,7 +109,7 @@ def read_bkg_2d(hdu: fits.BinTableHDU, column: str, inside: bool = False) -> Bac
     """
     energy, offset = tables.read_edges(hdu, "ENERG", "TeV"), tables.read_edges(hdu, "THETA", "deg")
     if offset[0] < 0 or not np.all(np.diff(offset) > 0):
-        raise ValueError(f"THETA edges: got {offset}, expected deg from 0, increasing")
+        raise ValueError(f"THETA edges: got {in_brief(offset)}, expected deg from 0, increasing")
     lengths = {"ENERG": energy.size - 1, "THETA": offset.size - 1}
     rate = np.nan_to_num(tables.read_rate(hdu, column, lengths))
     # On the sphere the corners of a square are nearer than on a plane.

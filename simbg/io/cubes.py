@@ -59,7 +59,7 @@ def write_cube(
     ('ontime', 1e-06)
     """
     if format not in FORMATS:
-        raise ValueError(f"format: got {format!r}, expected one of {sorted(FORMATS)}")
+        raise ValueError(f"format: got {format!r}, expected one of {', '.join(sorted(FORMATS))}")
     write_fits(expanded(path), FORMATS[format](cube, energy_unit), overwrite)
 
 
@@ -83,7 +83,10 @@ def read_cube(path: Path | str) -> BackgroundCube:
     """
 
     def refuse(hdu, column):
-        raise ValueError(f"{path}: got a BKG_2D, expected a cube; simbg truth --from makes one")
+        raise ValueError(
+            f"{path}: got a BKG_2D, expected a cube; simbg.CubeTruth.read (simbg truth --from) "
+            "reads it"
+        )
 
     return _read(path, refuse)
 

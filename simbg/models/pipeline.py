@@ -149,7 +149,7 @@ def reconstruct_store(
         if store.scheme == "hess" and (selection.sources == "mask" or per_run):
             raise ValueError(
                 f"{indir}: got a store in the scheme of 2015, which has no sky positions, expected "
-                "a GADF store for --sources mask and --per-run"
+                "a GADF store for --sources mask (sources='mask') and --per-run (per_run=True)"
             )
         runs = runs_of(store, selection)
         _write_tables(folder, runs)

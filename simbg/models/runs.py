@@ -188,8 +188,8 @@ def _chosen(store, selection):
         if unlisted := sorted(store.run_ids - set(ids)):
             raise ValueError(
                 f"{path}: got events of run {unlisted[0]} ({len(unlisted)} in total), which is "
-                f"not "
-                "in the observation table, expected all runs in it; select runs with --obs-ids"
+                "not in the observation table, expected all runs in it; select runs with "
+                "--obs-ids (obs_ids=...)"
             )
     else:
         if missing := sorted(set(selection.obs_ids) - set(ids)):
@@ -231,8 +231,8 @@ def _far(store, table, pointings, selection):
     if (near >= 0).all():
         raise ValueError(
             f"{store.path}: got {len(table)} runs, all near known sources, expected 1 or more "
-            "far from them; use --sources mask to keep such runs and mask the sources, or "
-            "--exclude none to ignore the catalogue"
+            "far from them; use --sources mask (sources='mask') to keep such runs and mask the "
+            "sources, or --exclude none (exclude='none') to ignore the catalogue"
         )
     return near < 0, dict(Counter(sources.name[near[near >= 0]].tolist()).most_common())
 

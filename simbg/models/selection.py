@@ -95,8 +95,8 @@ class Selection:
             raise ValueError(f"margin of masks: got {self.margin} deg, expected 0 to 30")
         if not re.fullmatch(GROUP_BY, self.group_by) or (self.test and self.group_by != "2015"):
             raise ValueError(
-                f"--group-by: got {self.group_by!r}, expected livetime:HOURS, runs:N or 2015 "
-                "(with --test: 2015)"
+                f"group_by (--group-by): got {self.group_by!r}, expected livetime:HOURS, runs:N "
+                "or 2015 (with test=True, --test: 2015)"
             )
         if self.energy_threshold is not None and not self.energy_threshold > 0:
             raise ValueError(

@@ -1,11 +1,12 @@
 """Methods by name: those of simbg, of installed packages, and objects of any module."""
 
+import os
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
-from simbg.errors import in_one_line, unknown_name
+from simbg.errors import Names, in_one_line, unknown_name
 from simbg.reconstruction.contract import Reconstructor
 from simbg.reconstruction.edition2015 import Default, Michi
 from simbg.reconstruction.histogram import Histogram
@@ -13,7 +14,7 @@ from simbg.reconstruction.histogram import Histogram
 __all__ = ["METHODS", "find_method", "method_names", "name_of"]
 
 GROUP = "simbg.reconstructors"
-METHODS: dict[str, Any] = {"histogram": Histogram, "default": Default, "michi": Michi}
+METHODS: Names[Any] = Names("method", {"histogram": Histogram, "default": Default, "michi": Michi})
 
 
 def find_method(method: str | type | Reconstructor) -> Reconstructor:
@@ -48,7 +49,9 @@ def find_method(method: str | type | Reconstructor) -> Reconstructor:
         target = _load(method) if isinstance(method, str) else method
         instance = target() if isinstance(target, type) else target
     except (Exception, SystemExit) as error:
-        raise ValueError(f"method {method!r} cannot be loaded: {in_one_line(error)}") from error
+        hint = _where_modules_are() if isinstance(error, ModuleNotFoundError) else ""
+        text = f"method {method!r} cannot be loaded: {in_one_line(error)}{hint}"
+        raise ValueError(text) from error
     if not isinstance(instance, Reconstructor):
         got = type(instance).__name__
         raise ValueError(
@@ -83,14 +86,27 @@ def name_of(method: str | type) -> str:
     if isinstance(method, type):
         names = [name for name, target in METHODS.items() if target is method]
         name = names[0] if names else f"{method.__module__}:{method.__qualname__}"
+        if method.__module__ == "__main__":
+            raise ValueError(
+                f"method: got {method.__qualname__} of this script or notebook, expected a class "
+                "that a new process can import; save it in my_method.py and give "
+                f"'my_method:{method.__qualname__}'"
+            )
     elif isinstance(method, str):
         name = method
     else:
         raise ValueError(f"method: got {method!r}, expected a name, module:Object, or a class")
     _check_name(name)
     if ":" in name and not _can_be_imported(name.partition(":")[0]):
-        raise ValueError(f"method: got {name!r}, expected a module that a new process can import")
+        raise ValueError(
+            f"method: got {name!r}, expected a module that can be imported{_where_modules_are()}"
+        )
     return name
+
+
+def _where_modules_are():
+    """The next step for a module that is not found."""
+    return f"; in {os.getcwd()} nothing is found without PYTHONPATH=. or the folder of its file"
 
 
 def _check_name(name):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from simbg.axes import Axes, edition2015_axes
+from simbg.axes import Axes, check_axes, edition2015_axes
 from simbg.cube import BackgroundCube
 from simbg.observations.exposure import StackedCounts
 from simbg.observations.observation import Observation
@@ -71,6 +71,9 @@ class Experiment:
 
     def __repr__(self) -> str:
         return f"<Experiment {self.scenario.name}: {len(self.runs)} runs, seed {self.seed}>"
+
+    def __len__(self) -> int:
+        return len(self.runs)
 
     @classmethod
     def of(cls, scenario: Scenario, seed: int, n_obs: int | None = None) -> "Experiment":
@@ -158,6 +161,7 @@ class Experiment:
             Its ``counts`` are the expected ones.
         """
         axes = edition2015_axes(len(self.runs)) if axes is None else axes
+        check_axes(axes)
         stack = self.background(axes)
         rate = stack.counts / np.where(stack.livetime > 0, stack.livetime, np.nan) / axes.volume
         return BackgroundCube(axes, rate, None, stack.counts, stack.livetime, stack.ontime)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from simbg.errors import unknown_name
+from simbg.errors import Names, unknown_name
 from simbg.simulation.scenario import Scenario
 from simbg.sky.regions import circle
 from simbg.truth.gaussian import GaussianTruth
@@ -180,7 +180,7 @@ ALL = (
 )
 
 
-class Library(dict):
+class Library(Names[Any]):
     """Scenarios by name; its repr has one line for each scenario.
 
     Examples
@@ -193,7 +193,7 @@ class Library(dict):
         return "\n".join(f"{name:18s} {scenario.title}" for name, scenario in self.items())
 
 
-SCENARIOS = Library((scenario.name, scenario) for scenario in ALL)
+SCENARIOS = Library("scenario", ((scenario.name, scenario) for scenario in ALL))
 
 
 def find_scenario(scenario: str | Scenario) -> Scenario:

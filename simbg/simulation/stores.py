@@ -27,7 +27,7 @@ def write_store(
     Parameters, result and errors are those of `simbg.simulation.experiment.Experiment.write`.
     """
     if scheme not in WRITERS:
-        raise ValueError(f"scheme: got {scheme!r}, expected one of {sorted(WRITERS)}")
+        raise ValueError(f"scheme: got {scheme!r}, expected one of {', '.join(WRITERS)}")
     scenario, runs = experiment.scenario, experiment.runs
     with new_directory(expanded(outdir), overwrite, (*WRITERS[scheme].FILES, REGIONS)) as folder:
         writer = WRITERS[scheme](folder, scenario.site)

@@ -74,7 +74,7 @@ def compare(
         If the axes have no common range (Incomparable), or if the normalisation is unknown.
     """
     if normalize not in SHAPES:
-        raise ValueError(f"normalize: got {normalize!r}, expected one of {tuple(SHAPES)}")
+        raise ValueError(f"normalize: got {normalize!r}, expected one of {', '.join(SHAPES)}")
     compare_matched = partial(_compare_same_axes, name=name, normalize=normalize)
     if not a.axes.same_as(b.axes):
         if without_fault := find_fault(a, b, compare_matched, None):
