@@ -5,6 +5,8 @@ in TeV and angles in deg; volumes are in MeV sr, so that counts ÷ livetime ÷
 volume is a rate in s-1 MeV-1 sr-1.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,7 +106,7 @@ class Axes:
             raise ValueError(f"alignment: got {self.align!r}, expected 'ALTAZ' or 'RADEC'")
 
     @classmethod
-    def regular(cls, energy: Sequence[Any], fov: Sequence[Any], align: str = "ALTAZ") -> "Axes":
+    def regular(cls, energy: Sequence[Any], fov: Sequence[Any], align: str = "ALTAZ") -> Axes:
         """Axes whose bins are even: energies in their logarithm, angles symmetric about 0.
 
         Parameters
@@ -253,7 +255,7 @@ class Axes:
         """As `volume`, with `flat_solid_angle`."""
         return MEV_PER_TEV * np.diff(self.energy)[:, None, None] * self.flat_solid_angle
 
-    def same_as(self, other: "Axes", rtol: float = 1e-9) -> bool:
+    def same_as(self, other: Axes, rtol: float = 1e-9) -> bool:
         """Whether both have the same edges and alignment; ``==`` is true for one object only.
 
         Parameters

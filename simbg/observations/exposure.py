@@ -1,5 +1,7 @@
 """Sums over observations: counts and exposure of each bin."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Groups of observations in altitude and azimuth: those of 2015, or of a minimum exposure."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -51,7 +53,7 @@ class Groups:
         kind: str,
         minimum: float,
         azimuth_edges: tuple[float, ...] = (-90, 270),
-    ) -> "Groups":
+    ) -> Groups:
         """Groups in altitude with at least a minimum exposure each.
 
         Parameters

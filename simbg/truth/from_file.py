@@ -4,6 +4,8 @@ The rate between the values of a cube must be assumed. The interpolation that is
 the average of every bin and has closed forms, so that integrals and events are exact.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -81,7 +83,7 @@ class CubeTruth(Truth):
         object.__setattr__(self, "average", rate)
 
     @classmethod
-    def from_cube(cls, cube: BackgroundCube) -> "CubeTruth":
+    def from_cube(cls, cube: BackgroundCube) -> CubeTruth:
         """The truth with the rate of a cube.
 
         Parameters
@@ -99,7 +101,7 @@ class CubeTruth(Truth):
         return cls(cube.axes, cube.per("livetime").rate if both else cube.rate)
 
     @classmethod
-    def read(cls, path: Path | str) -> "CubeTruth":
+    def read(cls, path: Path | str) -> CubeTruth:
         """The truth with the rate of a file that `simbg.io.cubes.read_model` reads."""
         return cls.from_cube(read_model(path))
 

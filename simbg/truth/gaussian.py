@@ -1,5 +1,7 @@
 """A gaussian truth: a power law in energy, and an acceptance whose width changes with energy."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

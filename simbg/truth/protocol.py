@@ -1,5 +1,7 @@
 """The Truth protocol: a density, its exact integrals over bins, and events drawn from it."""
 
+from __future__ import annotations
+
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np

@@ -5,6 +5,8 @@ form, but the rate is smooth: integrals are Gauss–Legendre sums, and events ar
 gaussian truth, thinned.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise

@@ -1,5 +1,7 @@
 """Gamma-ray sources of a simulation: number, energies and directions of their events."""
 
+from __future__ import annotations
+
 from dataclasses import MISSING, dataclass
 
 import numpy as np
