@@ -106,7 +106,7 @@ def name_of(method: str | type) -> str:
 
 def _where_modules_are():
     """The next step for a module that is not found."""
-    return f"; in {os.getcwd()} nothing is found without PYTHONPATH=. or the folder of its file"
+    return f"; set PYTHONPATH to the folder of its file ('.' if that is {os.getcwd()})"
 
 
 def _check_name(name):
