@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 MEV_PER_TEV = 1e6
 ENERGY_MAX_2015 = 80.0  # TeV
-# Events a fill takes at a time: their logarithms stay in the cache of one core.
+# Number of events that `fill` processes at once: their logarithms fit in the cache of one core.
 CHUNK = 1 << 16
-# Edges this close to an even spacing (in bins) are even: arithmetic instead of a search.
+# Largest deviation from even spacing, in bins, for which the bin of an event is calculated.
 EVEN = 1e-9
 # A lowest energy from here on, TeV, may be meant in GeV.
 SUSPICIOUS = 100.0
@@ -40,8 +40,8 @@ UNITS = {"energy": "TeV", "fov_lon": "deg", "fov_lat": "deg"}
 class Axes:
     """Bin edges of a background cube in one field-of-view frame.
 
-    `Axes.regular` makes evenly spaced ones. Edges are given as Quantities of any unit, or as bare
-    numbers in TeV and deg, or as a `MapAxis` of gammapy; in an `Axes` they are bare numbers.
+    `Axes.regular` makes evenly spaced axes. Edges are given as Quantities of any unit, as bare
+    numbers in TeV and deg, or as a `MapAxis` of gammapy. The attributes of `Axes` are bare numbers.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ class Axes:
         Edges, increasing. ``fov_lon`` increases with decreasing azimuth
         (ALTAZ) or right ascension (RADEC), ``fov_lat`` with altitude or declination.
     align : {"ALTAZ", "RADEC"}
-        What the field of view is aligned with.
+        The frame that the field of view is aligned with.
 
     Raises
     ------
     ValueError
-        If edges are too few, not finite, not increasing, or outside the sphere, or have a unit
-        that is neither of energy nor of angle.
+        If there are fewer than two edges, if edges are not finite, not increasing or not on the
+        sphere, or if their unit is wrong.
 
     Examples
     --------
@@ -107,17 +107,17 @@ class Axes:
 
     @classmethod
     def regular(cls, energy: Sequence[Any], fov: Sequence[Any], align: str = "ALTAZ") -> Axes:
-        """Axes whose bins are even: energies in their logarithm, angles symmetric about 0.
+        """Evenly spaced axes: bins of equal width in ln E, and in angles symmetric about 0.
 
         Parameters
         ----------
         energy : (min, max, number of bins)
             The energies are Quantities, or bare numbers in TeV. Or a `MapAxis` of gammapy.
         fov : (half width, number of bins), or a pair of these
-            Of both angles, or of fov_lon and of fov_lat. The widths are Quantities, or bare
-            numbers in deg.
+            One pair is used for both angles; two pairs are for fov_lon and fov_lat. The widths
+            are Quantities, or bare numbers in deg.
         align : {"ALTAZ", "RADEC"}
-            What the field of view is aligned with.
+            The frame that the field of view is aligned with.
 
         Examples
         --------
@@ -178,12 +178,12 @@ class Axes:
         Returns
         -------
         slice
-            Of the energy bins.
+            The slice of the energy bins.
 
         Raises
         ------
         ValueError
-            If no bin lies between the two.
+            If no bin lies between the two energies.
 
         Examples
         --------
@@ -198,7 +198,7 @@ class Axes:
                 ("energy_max", energy_max, np.inf),
             )
         )
-        # An edge that is meant is met: its last digits may be those of another unit.
+        # A tolerance, because the conversion of a unit changes the last digits of an edge.
         inside = (self.energy[:-1] >= low * (1 - EVEN)) & (self.energy[1:] <= high * (1 + EVEN))
         found = np.flatnonzero(inside)
         if not found.size:
@@ -242,7 +242,7 @@ class Axes:
 
     @property
     def flat_solid_angle(self) -> np.ndarray:
-        """Δlon · Δlat in sr, as the 2015 tool took it: too large by 1 / cos(lat)."""
+        """Δlon · Δlat in sr, as computed by the 2015 tool: too large by 1 / cos(lat)."""
         return np.deg2rad(np.diff(self.fov_lon))[:, None] * np.deg2rad(np.diff(self.fov_lat))
 
     @cached_property
@@ -275,18 +275,18 @@ class Axes:
     def fill(
         self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, energy_min: Any = None
     ) -> np.ndarray:
-        """Count events in bins; a bin holds its lower edge and not its upper.
+        """Count events in bins. A bin includes its lower edge, but not its upper edge.
 
-        Where edges are evenly spaced (energies: in ln E) the bin is calculated and not
-        searched for: what lies within 1e-9 of a bin from an inner edge may be counted on
-        either side of it. The outermost edges are exact.
+        If edges are evenly spaced (energies: in ln E), the bin of an event is calculated and not
+        searched for. Therefore an event within 1e-9 of a bin width from an inner edge may be
+        counted on the other side of this edge. The outermost edges are exact.
 
         Parameters
         ----------
         energy, fov_lon, fov_lat : ndarray or Quantity, shape (n_events,)
             Bare numbers are in TeV and deg. Events outside the axes are left out.
         energy_min : float or Quantity, optional
-            Events below it (TeV) are left out, too.
+            Events below this energy (TeV) are left out, too.
 
         Returns
         -------
@@ -315,7 +315,7 @@ class Axes:
                 keep = values[0] >= energy_min
                 values = [value[keep] for value in values]
             if log_axis:
-                # An energy of zero or below is outside as any other.
+                # Energies of zero or below are outside of the axes.
                 with np.errstate(divide="ignore", invalid="ignore"):
                     values[0] = np.log(values[0])
             histogram.fill(*(np.asarray(value, float) for value in values))
@@ -329,18 +329,18 @@ def check_axes(axes: Any) -> None:
 
 
 def edition2015_axes(n_obs: int = 100, energy_min: Any = 0.1) -> Axes:
-    """The binning of the 2015 tool, which coarsens below 100 observations.
+    """The binning of the 2015 tool, which has fewer bins below 100 observations.
 
-    20 × 60 × 60 bins over 0.1–80 TeV and ±0.07 rad; below 100 observations
-    m = int(n_obs / 10) − 10 is added to the number of energy bins and 4m to
-    each spatial number.
+    20 × 60 × 60 bins over 0.1–80 TeV and ±0.07 rad. Below 100 observations, m = 10 −
+    int(n_obs / 10) is subtracted from the number of energy bins, and 4m from the number of bins
+    in each angle.
 
     Parameters
     ----------
     n_obs : int
         Number of observations that will be stacked.
     energy_min : float or Quantity
-        Lowest energy; a bare number is in TeV (`michi` takes the lowest threshold of the group).
+        Lowest energy; a bare number is in TeV. `michi` uses the lowest threshold of the group.
 
     Examples
     --------
@@ -366,7 +366,7 @@ def _axis(edges):
 
 
 def _even(edges):
-    """A regular axis where the edges are evenly spaced, else None."""
+    """A regular axis if the edges are evenly spaced, else None."""
     step = (edges[-1] - edges[0]) / (edges.size - 1)
     ideal = edges[0] + step * np.arange(edges.size)
     if np.abs(edges - ideal).max() > EVEN * step:

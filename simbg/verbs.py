@@ -1,7 +1,8 @@
 """The functions of ``import simbg``: simulate, reconstruct, compare, validate.
 
-Each imports what it needs when it is called. So a method may call `reconstruct` without loading
-modules that know the truth, and the library does not need the validation suite.
+Each function imports the modules that it needs when it is called. Therefore a method can call
+`reconstruct` without loading modules that know the truth, and the library does not need the
+validation suite.
 """
 
 import logging
@@ -38,7 +39,7 @@ def simulate(
     scenario : str or Scenario
         A name in `simbg.SCENARIOS`, or a scenario of your own.
     seed : int
-        Of the runs and of their events.
+        Seed of the runs and of their events.
     n_obs : int, optional
         Number of observations; default: the scenario's.
 
@@ -51,7 +52,7 @@ def simulate(
     Raises
     ------
     ValueError
-        If no scenario has the name.
+        If no scenario has this name.
 
     Examples
     --------
@@ -81,11 +82,11 @@ def reconstruct(
     observations : sequence of Observation, Store or Experiment
         The observations of one cube.
     axes : Axes, optional
-        Default: the axes that the method prefers, or those of 2015, which depend on the number of
-        observations: see `simbg.edition2015_axes`.
+        Default: the axes that the method prefers. If it has none, the axes of 2015, which depend
+        on the number of observations (`simbg.edition2015_axes`).
     method : str, class or Reconstructor
-        A name in `simbg.METHODS`, that of an installed method, ``module:Object``, or a method
-        itself.
+        A name in `simbg.METHODS`, the name of an installed method, ``module:Object``, or the
+        method itself.
     executor : concurrent.futures.Executor, optional
         Reads observations in parallel; the result is the same.
 
@@ -98,7 +99,7 @@ def reconstruct(
     Raises
     ------
     ValueError
-        If there are no observations, no method has the name, or the method fails.
+        If there are no observations, if no method has this name, or if the method fails.
 
     Examples
     --------
@@ -143,12 +144,13 @@ def compare(
     b : BackgroundCube or path-like
         The cube that is compared with it.
     normalize : {"none", "cube", "image"}
-        Scale a to the integral of b: not, as a whole, or each energy's image.
+        How a is scaled to b: not at all, to the same integral of the cube, or to the same integral
+        of each energy image.
 
     Returns
     -------
     comparison : Comparison
-        Printed, it is the verdict and a table of measures. ``agree`` is the verdict as a bool;
+        `print` shows the verdict and a table of measures. ``agree`` is the verdict as a bool;
         ``measures`` contains the numbers.
 
     Raises
@@ -192,20 +194,20 @@ def validate(
     scenarios : str or Scenario, or a sequence of these
         Names in `simbg.SCENARIOS`, or scenarios of your own.
     seed : int
-        Of the simulations.
+        Seed of the simulations.
     executor : concurrent.futures.Executor, optional
         Runs simulations in parallel; the results are the same.
 
     Returns
     -------
     suite : Suite
-        Printed, it is the verdict and a table of results. ``ok`` is the verdict as a bool;
+        `print` shows the verdict and a table of results. ``ok`` is the verdict as a bool;
         ``results`` contains the values.
 
     Raises
     ------
     ValueError
-        If no method or scenario has the name.
+        If no method or scenario has this name.
 
     Examples
     --------
@@ -232,7 +234,7 @@ def _check_executor(executor):
 
 
 def _cube(given: Any) -> BackgroundCube:
-    """A cube, or that of a file."""
+    """The given cube, or the cube in a file."""
     if isinstance(given, str | Path):
         return BackgroundCube.read(given)
     if not isinstance(given, BackgroundCube):

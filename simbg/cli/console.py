@@ -1,7 +1,7 @@
-"""What all command lines share: options, help in groups, exit codes, and errors in one line.
+"""Options, help, exit codes and error messages of all commands.
 
-Exit codes are those of ``diff``: 0 agree or all criteria hold, 1 they differ or
-accuracy is lost, 2 trouble.
+The exit codes are those of ``diff``. 0: the cubes agree, or all criteria hold. 1: the cubes
+differ, or a criterion fails. 2: there was an error.
 """
 
 import logging
@@ -23,24 +23,24 @@ TROUBLE = 2
 SHARED: dict[str, dict[str, Any]] = {
     "command": {
         "metavar": "TEMPLATE",
-        "help": "Program that reads the GADF store {store} and DS9 file {regions}, writes "
-        "{output}, BKG_3D or BKG_2D.",
+        "help": "Program that reads the GADF store {store} and the DS9 file {regions}, and writes "
+        "{output}, a BKG_3D or BKG_2D file.",
     },
     "exclude": {
         "multiple": True,
         "metavar": "FILE",
-        "help": "Regions (DS9) or table of sources besides the known ones; 'none': without the "
-        "catalogue of known ones.",
+        "help": "DS9 regions or table of additional sources. 'none': do not use the known sources.",
     },
     "from": {"type": click.Path(), "metavar": "BKG"},
     "group-by": {
         "metavar": "KIND:LEAST",
-        "help": "Zenith groups of livetime:HOURS or runs:NUMBER or more; or 2015, its groups.",
+        "help": "2015: groups in altitude and azimuth, as in 2015. livetime:HOURS, runs:NUMBER: "
+        "groups in zenith angle, with at least this livetime or number.",
     },
     "jobs": {
         "type": click.IntRange(1),
         "metavar": "N",
-        "help": "Number of processes; default: one per core.",
+        "help": "Number of processes. Default: one per core.",
     },
     "json": {"is_flag": True, "help": "Print one JSON document."},
     "method": {"shell_complete": complete_method, "metavar": "NAME"},
@@ -62,14 +62,14 @@ SHARED: dict[str, dict[str, Any]] = {
         "type": click.FloatRange(0, min_open=True),
         "default": 600.0,
         "metavar": "SECONDS",
-        "help": "Limit for one store.",
+        "help": "Time limit for one store.",
     },
     "skip-incomplete": {"is_flag": True, "help": "Leave out runs that cannot be read."},
 }
-# Names of options that are names of Python.
+# Options whose name is also a name in Python, and the names of their parameters.
 PARAMETERS = {"from": "from_", "json": "json_"}
-INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
-# Of a command and of those in it.
+INTERRUPTED = 130  # 128 + SIGINT, as in a shell
+# Settings of click for a command and its subcommands.
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 
 
@@ -108,7 +108,7 @@ class Command(click.Command):
 
 
 def shared_option(name: str, **settings: Any) -> Callable:
-    """The option ``--name`` as other commands have it, see `SHARED`, with more settings."""
+    """The option ``--name`` of several commands (see `SHARED`), with more settings."""
     words = [f"--{name}", *filter(None, [PARAMETERS.get(name)])]
     settings = SHARED[name] | settings
     if settings.get("multiple"):
@@ -124,7 +124,7 @@ def refuse(parameter: str, reason: str) -> None:
     parameter : str
         Name of the parameter.
     reason : str
-        Why it has no effect; the message is the option and this.
+        Why the option has no effect. The message is the option followed by this reason.
 
     Raises
     ------
@@ -138,15 +138,15 @@ def refuse(parameter: str, reason: str) -> None:
 
 
 def log_to_stderr(level: str) -> None:
-    """Log to standard error from a level on, given by name."""
+    """Log to standard error, from the level with this name upwards."""
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", force=True)
 
 
 def run(command: click.Command, name: str) -> Callable:
     """A console script: one line and exit code 2 for all errors of usage or input.
 
-    An interrupt can say which files it left by `KeyboardInterrupt(text)`. The attribute
-    ``command`` of the script is the click command.
+    A command that is interrupted can raise `KeyboardInterrupt(text)`; the text says which files
+    were written. The attribute ``command`` of the script is the click command.
     """
 
     command.context_settings |= SETTINGS
@@ -154,12 +154,12 @@ def run(command: click.Command, name: str) -> Callable:
     @wraps(command)
     def script(arguments=None):
         try:
-            # Colours on a terminal, unless it is asked to have none (https://no-color.org).
+            # Colours on a terminal, unless NO_COLOR is set (https://no-color.org).
             color = False if os.environ.get("NO_COLOR") else None
             code = command.main(arguments, name, standalone_mode=False, color=color)
         except click.ClickException as error:
             message = error.format_message()
-            # No argument at all: the message is the help.
+            # Without any argument, the message is the help.
             click.echo(message if "\n" in message else f"{name}: {message}", err=True)
             code = TROUBLE
         except (ValueError, OSError, BrokenExecutor) as error:

@@ -1,4 +1,4 @@
-"""2015's command, ``gammapy-make-bg-cube-models``."""
+"""The command of gammapy in 2015, ``gammapy-make-bg-cube-models``."""
 
 import click
 
@@ -12,20 +12,20 @@ __all__ = ["main"]
 @click.argument("indir", type=click.Path())
 @click.argument("scheme", type=click.Choice(["HESS", "GADF"], case_sensitive=False))
 @click.argument("outdir", type=click.Path())
-@click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
+@click.option("--test", is_flag=True, help="Quick test: at most 100 runs, 5 sources, 2 groups.")
 @shared_option("overwrite")
 @click.option(
     "--method",
     type=click.Choice(["default", "michi"]),
     default="default",
-    help="2015's methods; 'michi' smooths more.",
+    help="Method of 2015; 'michi' smooths more.",
 )
 @click.option(
     "-l",
     "--loglevel",
     type=click.Choice(["debug", "info", "warning", "error", "critical"]),
     default="info",
-    help="Log from this level on.",
+    help="Lowest level of the messages that are logged.",
 )
 def make_bg_cube_models(
     indir: str, scheme: str, outdir: str, test: bool, overwrite: bool, method: str, loglevel: str

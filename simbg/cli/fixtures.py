@@ -15,22 +15,22 @@ __all__ = []
     "--edition",
     type=click.Choice(["2015", "current"]),
     default="current",
-    help="The pair that was published in 2015, or one whose cubes have the same truth.",
+    help="2015: the pair of cubes published in 2015. current: a pair with the same truth.",
 )
 @shared_option("overwrite")
 def fixtures(outdir: str, edition: str, overwrite: bool) -> None:
     """Write reference files for the tests of other projects.
 
-    OUTDIR gets the files, and a README.md that describes them.
+    The files, and a README.md that describes them, are written to OUTDIR.
 
     \b
-    simbg fixtures out                  # both cubes have one truth; small files
-    simbg fixtures out --edition 2015   # the published pair, which differs
+    simbg fixtures out                  # cubes with the same truth
+    simbg fixtures out --edition 2015   # cubes that do not agree
     """
     from simbg.fixtures.editions import write_fixtures
     from simbg.parallel import workers
 
-    with workers(1):  # no interrupt is lost there
+    with workers(1):  # handles interrupts
         names = write_fixtures(outdir, edition, overwrite)
     for name in names:
         click.echo(Path(outdir) / name)

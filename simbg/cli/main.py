@@ -14,7 +14,7 @@ from simbg.errors import unknown_name
 __all__ = ["main"]
 
 ENTRY_POINTS = "simbg.commands"
-# The commands in the order of the work. The help shows these lines, and loads no command for them.
+# The commands in the order of their use. The help shows these lines without loading the commands.
 FLOW = {
     "Make": {
         "truth": "Write the true background cube of a model.",
@@ -29,9 +29,9 @@ FLOW = {
     "Validate": {
         "validate": "Test methods in simulated scenarios, and write a report.",
         "leaderboard": "Rank methods by accuracy.",
-        "conformance": "Check that a method keeps the contract.",
-        "cross-validate": "Test models of real runs on runs that they have not seen.",
-        "self-check": "Check that the suite finds planted defects.",
+        "conformance": "Check the interface of a method.",
+        "cross-validate": "Test models of real runs with runs not used for the models.",
+        "self-check": "Test whether the suite finds planted defects.",
         "challenge": "Make and score a blind challenge.",
     },
 }
@@ -47,7 +47,7 @@ class Commands(click.Group):
         return [*flow, *sorted(names.difference(flow))]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command of a name; one of an entry point is loaded when it is asked for."""
+        """The command with this name. The command of an entry point is loaded only here."""
         entries = entry_points(group=ENTRY_POINTS, name=name)
         return super().get_command(ctx, name) or next((entry.load() for entry in entries), None)
 
@@ -60,13 +60,13 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a line for each command, in sections; of other packages' commands the package."""
+        """Write a line for each command, in sections. Commands of other packages are named last."""
         names, shown = self.list_commands(ctx), {n for lines in FLOW.values() for n in lines}
         other = {
             e.name: f"From {e.dist.name}." if e.dist else ""
             for e in entry_points(group=ENTRY_POINTS)
         }
-        sections = {**FLOW, "Of other packages": {n: other[n] for n in names if n not in shown}}
+        sections = {**FLOW, "Other packages": {n: other[n] for n in names if n not in shown}}
         for title, lines in sections.items():
             if rows := [(name, text) for name, text in lines.items() if name in names]:
                 with formatter.section(title):

@@ -25,7 +25,7 @@ __all__ = []
     "--scheme",
     default="auto",
     type=click.Choice(["auto", "gadf", "hess"], case_sensitive=False),
-    help="Scheme of the data store.",
+    help="Format of the store.",
 )
 @shared_option("method", default=DEFAULT_METHOD, help="histogram, default, michi or module:Object.")
 @click.option("--obs-ids", metavar="IDS", help="Only these runs: 20136,20137, or a text file.")
@@ -34,24 +34,24 @@ __all__ = []
     "--sources",
     type=click.Choice(["drop", "mask"]),
     default="drop",
-    help="Drop runs near known sources, or mask regions around them and correct the exposure.",
+    help="Leave out runs near known sources, or mask regions around these sources.",
 )
 @click.option(
     "--mask-margin",
     "margin",
     type=float,
     default=0.4,
-    help="With --sources mask: radius in deg around a point; 2 x its size is added.",
+    help="Radius of a mask, deg. 2 x source size is added.",
 )
 @shared_option("group-by", default="2015")
 @click.option(
     "--energy-threshold",
     metavar="E",
-    help="For all runs: 300GeV, or in TeV; default: their own.",
+    help="Threshold of all runs: 300GeV, or 0.3 (in TeV).",
 )
-@click.option("--per-run", is_flag=True, help="Also write a model for each run, and an index.")
+@click.option("--per-run", is_flag=True, help="Also write a model for each run, with index files.")
 @shared_option("skip-incomplete")
-@click.option("--test", is_flag=True, help="A quick look: at most 100 runs, 5 sources, 2 groups.")
+@click.option("--test", is_flag=True, help="At most 100 runs, 5 sources and 2 groups.")
 @shared_option("jobs")
 @shared_option("overwrite")
 def reconstruct(
@@ -67,7 +67,7 @@ def reconstruct(
 ) -> int:
     """Make background models from a data store.
 
-    Reads the runs of INDIR and writes a model for each group of runs to OUTDIR.
+    The runs are read from INDIR. Models of groups of runs are written to OUTDIR.
 
     \b
     simbg reconstruct store models
@@ -78,7 +78,7 @@ def reconstruct(
     if selection["sources"] == "drop":
         refuse("margin", "has no effect without --sources mask")
     if selection["test"]:
-        refuse("group_by", "has no effect with --test, which has groups of its own")
+        refuse("group_by", "has no effect with --test, which defines the groups")
     from simbg.models.selection import Selection
 
     ids = None if obs_ids is None else _read_ids(obs_ids)
@@ -90,7 +90,7 @@ def reconstruct(
 def reconstruct_and_report(
     jobs: int | None, *arguments: Any, hint: str = "", **options: Any
 ) -> int:
-    """Make the models of a store, see `reconstruct_store`; print them; return the exit code."""
+    """Call `reconstruct_store`, print its groups and a summary, and return the exit code."""
     from simbg.models.pipeline import reconstruct_store
     from simbg.parallel import workers
 

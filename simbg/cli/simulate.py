@@ -17,23 +17,21 @@ __all__ = []
     default="realistic",
     metavar="NAME",
     shell_complete=complete_scenario,
-    help="A scenario, or edition2015.",
+    help="Name of a scenario, or edition2015 for the model of 2015.",
 )
-@shared_option("from", help="Take the truth from this BKG_3D, BKG_2D or 2015 file.")
-@click.option(
-    "--zenith", type=click.FloatRange(0, 90), default=20.0, help="Zenith angle of the run, deg."
-)
+@shared_option("from", help="Background file whose rate is the truth: BKG_3D, BKG_2D or 2015.")
+@click.option("--zenith", type=click.FloatRange(0, 90), default=20.0, help="Zenith angle, deg.")
 @click.option(
     "--format",
     default="gadf",
     type=click.Choice(["gadf", "table", "image"]),
-    help="GADF's BKG_3D, or 2015's table or image.",
+    help="Format of OUT: BKG_3D of GADF, or table or image of 2015.",
 )
 @click.option(
     "--like",
     type=click.Path(),
     metavar="CUBE",
-    help="Take the axes of this cube; default: those of the file of --from, or 2015's.",
+    help="Use the axes of this cube. Default: those of the --from file, or those of 2015.",
 )
 @shared_option("overwrite")
 def truth(
@@ -47,7 +45,7 @@ def truth(
 ) -> None:
     """Write the true background cube of a model.
 
-    OUT is a FITS file; a name that ends with .gz is compressed.
+    OUT is the FITS file to write. It is compressed if its name ends with .gz.
 
     \b
     simbg truth true.fits.gz
@@ -80,7 +78,7 @@ def truth(
             raise unknown_name("model", model, [*SCENARIOS, "edition2015"])
         scenario = SCENARIOS[model]
         cube = scenario.truth.cube(axes or edition2015_axes(), zenith, livetime=1.0)
-        # GADF is per observation time: the dead time is that of the scenario's runs.
+        # GADF rates are per observation time. The dead time is that of the runs of the scenario.
         alive = 1 - float(np.mean(scenario.deadtime_fraction))
         cube = replace(cube, ontime=cube.livetime / alive)
     write_cube(out, cube, format, overwrite=overwrite)
@@ -91,14 +89,14 @@ def truth(
 )
 @click.argument("outdir", type=click.Path())
 @shared_option("scenario", default="realistic", help="The scenario to simulate.")
-@shared_option("from", help="Take the truth from this BKG_3D, BKG_2D or 2015 file.")
-@click.option("--runs", type=click.IntRange(1), help="Number of runs; default: the scenario's.")
+@shared_option("from", help="Background file whose rate is the truth: BKG_3D, BKG_2D or 2015.")
+@click.option("--runs", type=click.IntRange(1), help="Number of runs. Default: as in the scenario.")
 @shared_option("seed")
 @click.option(
     "--scheme",
     default="gadf",
     type=click.Choice(["gadf", "hess"]),
-    help="Scheme of the data store.",
+    help="Format of the data store: GADF, or H.E.S.S. files of 2015.",
 )
 @shared_option("overwrite")
 @shared_option("jobs")

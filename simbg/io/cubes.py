@@ -38,7 +38,7 @@ def write_cube(
         exposure; "table": 2015's COUNTS, LIVETIME and BACKGROUND; "image": 2015's image
         of the rate for DS9. The 2015 formats are per livetime.
     energy_unit : {"MeV", "TeV"}
-        Of the rate, in the 2015 formats.
+        Unit of energy in the rate, for the formats of 2015.
     overwrite : bool
         Replace a file that is there.
 
@@ -115,4 +115,6 @@ def _read(path, read_radial):
         if "EBOUNDS" in file:
             return read_image(file)
         names = [hdu.name for hdu in file]
-        raise ValueError(f"{path}: got HDUs {names}, expected a BKG_3D, or 2015's table or image")
+        raise ValueError(
+            f"{path}: got HDUs {names}, expected a BKG_3D, or a table or image of 2015"
+        )

@@ -26,19 +26,19 @@ from simbg.sky.pointing import Drift, Site, Tracking
 
 __all__ = ["GadfStore"]
 
-# Names in this scheme of the columns by which runs are selected and grouped.
+# Columns by which runs are selected and grouped, with their names in this format.
 NAMES = {name: name for name in ("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT")}
 UNITS = {
     **dict.fromkeys((*NAMES, "ZEN_PNT"), "deg"),
     **dict.fromkeys(("ONTIME", "LIVETIME"), "s"),
     "SAFE_ENERGY_LO": "TeV",
 }
-# Keywords of the start and stop of a run.
+# Keywords for the start and stop of a run.
 RUN = "TSTART", "TSTOP"
-# Tolerances, s, since files round times: overlap of GTIs or excess over the run; events outside of
+# Tolerances for rounded times, s: of GTIs that overlap or exceed the run, and of events outside of
 # a GTI.
 SLACK, SLACK_EVENT = 1.0, 1e-3
-# Tolerated separation of the pointings in index and header, deg: 0.1 of a point source's width.
+# Tolerated separation of the pointings in index and header, deg: 0.1 × the width of a point source.
 SAME_DIRECTION = 0.01
 
 
@@ -132,7 +132,7 @@ class GadfStore(Store):
         if (obs_id, "events") not in self.hdus:
             raise ValueError(
                 f"{self._index('hdu')}: got no events HDU of run {obs_id}, "
-                "which is in obs-index, expected one"
+                "expected one, because the run is in obs-index"
             )
         return self.hdus[obs_id, "events"]
 
@@ -190,7 +190,7 @@ def _read_gti(hdu, events):
     """Good time intervals, s since the events' time reference, (n, 2), checked and in order."""
     read = partial(tables.column, hdu, unit="s", default_unit=hdu.header.get("TIMEUNIT", "s"))
     gti = np.stack([read("START"), read("STOP")], axis=1)
-    if "MJDREFI" in hdu.header:  # without it, the reference is that of the events
+    if "MJDREFI" in hdu.header:  # otherwise the reference is that of the events
         gti += (_zero(hdu.header) - _zero(events)).to_value("s")
     gti = gti[np.argsort(gti[:, 0])]
     if not gti.size or np.any(gti[:, 0] >= gti[:, 1]):
@@ -218,7 +218,7 @@ def _check_ontime(gti, ontime):
 
 
 def _check_direction(pointing, ra, dec):
-    """Check that header and index have the same pointing: both are used."""
+    """Check that header and index have the same pointing, because both are used."""
     separation = np.degrees(angular_separation(*np.radians([pointing.ra, pointing.dec, ra, dec])))
     if separation > SAME_DIRECTION:
         raise ValueError(
@@ -253,6 +253,6 @@ def _zero(header):
         raise ValueError(f"got TIMESYS {scale.upper()}, expected TT, UTC or TAI")
     days = (tables.keyword(header, key) for key in ("MJDREFI", "MJDREFF"))
     time = Time(*days, format="mjd", scale=scale)
-    if scale == "utc":  # not `time.tt`, which would look for newer leap seconds, on the network
+    if scale == "utc":  # `time.tt` would search for leap seconds on the network
         time = Time(*erfa.taitt(*erfa.utctai(time.jd1, time.jd2)), format="jd", scale="tt")
     return time

@@ -2,8 +2,7 @@
 
 A background model is made from observations without sources. The rule of 2015 drops a pointing
 within 3 deg + 2 × (largest radius) of a source. The known sources are those of gamma-cat if it is
-in
-``$GAMMAPY_DATA``, or a small table that is part of simbg; the user's files are added.
+in ``$GAMMAPY_DATA``, otherwise those of a small table in simbg. Files of the user are added.
 """
 
 import logging
@@ -91,9 +90,9 @@ class Sources:
         Returns
         -------
         ndarray of int, shape of `ra` and `dec`
-            Index of the source, or -1 if no source is near. If several are, the one whose circle
-            extends farthest beyond the pointing. A pointing exactly at the limit is near, up to
-            rounding.
+            Index of the source, or -1 if no source is near. If several sources are near, the
+            source whose circle extends farthest beyond the pointing. A pointing exactly at the
+            limit counts as near, except for rounding.
 
         Raises
         ------
@@ -138,8 +137,8 @@ def known_sources(
         Folder with ``catalogs/gammacat/gammacat.fits.gz``, by default ``$GAMMAPY_DATA``. If the
         file does not exist, ``simbg/models/tev_sources.ecsv`` is used.
     max_sources : int, optional
-        Use only this number of sources of the catalogue, the first ones; 2015's ``--test``
-        uses 5.
+        Use only the first sources of the catalogue, up to this number. The option ``--test`` of
+        2015 uses 5.
 
     Returns
     -------

@@ -188,8 +188,8 @@ def _border(regions, center, reach, sweep):
     half = np.tan(np.radians(reach))
     if np.degrees(np.arctan(np.sqrt(2) * half)) + sweep > 85:
         raise ValueError(
-            f"pointing: got a motion of {2 * sweep:.0f} deg on the sky, expected less; use smaller "
-            "axes or shorter good time intervals"
+            f"pointing: got a motion of {2 * sweep:.0f} deg on the sky, which is too large; use "
+            "smaller axes or shorter good time intervals"
         )
     regions = list(regions)
     circles = np.array([(*region.center, region.radius) for region in regions]).reshape(-1, 3).T

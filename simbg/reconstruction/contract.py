@@ -175,7 +175,9 @@ def check_cube(returned: Any, axes: Axes) -> BackgroundCube:
         raise ValueError("method returned a cube without a finite rate, expected one or more")
     errors = cube.rate_error
     if np.isinf(cube.rate).any() or (errors is not None and np.any(errors < 0)):
-        raise ValueError("method returned infinite rates or negative errors, expected neither")
+        raise ValueError(
+            "method returned infinite rates or negative errors, expected finite ones, 0 or more"
+        )
     return cube
 
 

@@ -1,7 +1,7 @@
-"""`default` and `michi`: the two methods of gammapy in 2015, with their original errors.
+"""`default` and `michi`: the two methods of gammapy in 2015, with the faults that they had.
 
 As in 2015, the bin that contains a run's threshold gets the whole livetime, solid angles are those
-of a plane, images are reflected at their borders, and empty bins get a level of 1e-10.
+of a plane, images are reflected at their borders, and empty bins get a constant rate of 1e-10.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ LEVEL = 1e-10
 
 @dataclass(frozen=True)
 class Default:
-    """2015's `default`: smooth the counts, then ÷ livetime ÷ volume; level per TeV.
+    """`default` of 2015: smoothed counts / livetime / volume; empty bins: 1e-10 per TeV.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Default:
 
 @dataclass(frozen=True)
 class Michi:
-    """2015's `michi` (Mayer 2015): ÷ livetime, then smooth, then ÷ volume; level per MeV.
+    """`michi` of 2015 (Mayer): smoothed (counts / livetime) / volume; empty bins: 1e-10 per MeV.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Michi:
     threshold_bin = "whole"
 
     def default_axes(self, observations: Sequence[Observation]) -> Axes:
-        """2015's binning, from the lowest threshold of the observations, or 0.1 TeV if it is 0."""
+        """The binning of 2015, from the lowest threshold of the observations (if 0: 0.1 TeV)."""
         thresholds = [obs.energy_threshold for obs in observations]
         return edition2015_axes(len(thresholds), energy_min=min(thresholds) or 0.1)
 
@@ -95,9 +95,10 @@ class Michi:
 
 
 def _smoothed_livetime(stack, passes):
-    """Livetime of the smoothed counts: the livetime itself where it is the same in an image.
+    """Livetime by which smoothed counts are divided.
 
-    With excluded regions, which 2015 did not have, it differs and is smoothed as the counts are.
+    In an image with one livetime it is this livetime. With excluded regions, which did not exist
+    in 2015, the livetime differs between pixels, and is smoothed in the same way as the counts.
     """
     images = stack.livetime
     same = (images == images[:, :1, :1]).all(axis=(1, 2), keepdims=True)
@@ -162,8 +163,8 @@ def smoothing_variance(variance: np.ndarray, passes: int) -> np.ndarray:
 
     Notes
     -----
-    S is the linear operator by which `smooth` multiplies an image: over pixels of equal area the
-    reflecting kernel preserves sums, so the norm is 1/25 per convolution.
+    S is the matrix by which `smooth` multiplies an image. With pixels of equal area and
+    reflection at the borders, the kernel preserves sums: its norm is 1/25 per convolution.
     """
     shape = variance.shape
     squared = _squared_operator(shape[1:], passes)
@@ -188,7 +189,7 @@ def _squared_operator(shape, passes):
 
 
 def _cube(method, stack, rate, error, level):
-    """The cube, with rates below the level (or NaN) set to it; excluded pixels have no rate."""
+    """The cube. Rates below the level, or NaN, are set to the level; excluded pixels are NaN."""
     exposed = stack.livetime > 0
     excluded = ~exposed & exposed.any(axis=(1, 2), keepdims=True)
     rate = np.where(excluded, np.nan, np.where(rate >= level, rate, level))

@@ -23,8 +23,8 @@ SOURCES = (
     GammaSource("point", *TARGET, flux=4e-11, index=2.4),
     GammaSource("extended", 84.1, -39.3, flux=3e-11, index=2.2, extension=0.2),
 )
-# 2 % of the events of a point source are beyond 0.22 deg, and 0.4 % of those of the extended
-# source beyond 0.7 deg.
+# 2 % of the events of a point source are outside of 0.22 deg, and 0.4 % of the events of the
+# extended source are outside of 0.7 deg.
 MASKS = (circle(*TARGET, 0.4), circle(84.1, -39.3, 0.75))
 ANYWHERE: dict[str, Any] = {"truth": REALISTIC, "alt_range": (45.0, 90.0), "az_range": (0.0, 360.0)}
 ON_TARGET: dict[str, Any] = {"truth": REALISTIC, "sources": SOURCES, "regions": MASKS}
@@ -58,8 +58,8 @@ ALL = (
     Scenario(
         "threshold-bin",
         "A threshold inside a bin",
-        "20 runs with a threshold of 0.15 TeV: a part of a bin is exposed, which 2015 treated as"
-        " the whole bin.",
+        "20 runs with a threshold of 0.15 TeV, inside a bin: a part of this bin is exposed. The "
+        "method of 2015 assumes that the whole bin is exposed.",
         truth=REALISTIC,
         n_obs=20,
         energy_threshold=0.15,

@@ -20,7 +20,7 @@ __all__ = ["GaussianTruth"]
 
 # exp(−700) is near the smallest double; the slope of the tail beyond it does not matter.
 LAST_EXPONENT = 700.0
-# Events drawn at a time: their arrays stay in the cache of one core.
+# Number of events that are drawn at once: their arrays fit in the cache of one core.
 CHUNK = 1 << 15
 RAD_PER_DEG = np.pi / 180
 
@@ -254,7 +254,7 @@ class GaussianTruth(Truth):
         return axes.fov_lon - self.peak[0], axes.fov_lat - self.peak[1]
 
     def steepest(self, axes: Axes) -> float:
-        """Largest |d ln n / d ln E|: that in the farthest corner, where the width is smallest."""
+        """Largest |d ln n / d ln E|: in the farthest corner, where the width is smallest."""
         corner = sum(np.abs(edges).max() ** 2 for edges in self._from_peak(axes))
         exponent = corner / self.width(np.array(self.energy_range)).min() ** 2
         change = 2 + min(exponent, 2 * LAST_EXPONENT)
@@ -272,7 +272,7 @@ class GaussianTruth(Truth):
         if self.quadrant:
             edges = np.minimum(edges, 0.0)
         scaled = edges / self.width(energy)[..., None]
-        # In the upper half: the difference of two small tails, not of two numbers close to 1.
+        # In the upper half, the difference of two small tails is the more exact one.
         low, high = scaled[..., :-1], scaled[..., 1:]
         probability = np.where(low > 0, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
         return 2 * probability if self.quadrant else probability

@@ -107,7 +107,9 @@ def experiments_of(answer: Mapping[str, Any]) -> list[Experiment]:
         fields = enumerate(answer["fields"], 1)
         scenarios = [_scenario(f"field-{number}", field) for number, field in fields]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"answer: got invalid fields ({error!r}), expected drawn ones") from error
+        raise ValueError(
+            f"answer: got invalid fields ({error!r}), expected those of `simbg challenge make`"
+        ) from error
     return [Experiment(scenario, scenario.table(run_seed), event_seed) for scenario in scenarios]
 
 

@@ -173,7 +173,7 @@ def _open_seal(outdir, public):
         schema, sealed = seal["schema"], seal["sha256"]
         dict(seal["files"]), dict(seal["versions"])
     except (ValueError, KeyError, TypeError) as error:
-        text = f"{path}: got an invalid seal ({error!r}), expected that of a challenge"
+        text = f"{path}: got an invalid seal ({error!r}), expected one of `simbg challenge make`"
         raise ValueError(text) from error
     check_version(schema, SCHEMA, path, "schema")
     paths = outdir / "secret" / "answer.json", public / "answer.json"
@@ -193,14 +193,18 @@ def _check_stores(public, seal):
     existing, sealed = _digests(public), seal["files"]
     for name in sorted(existing.keys() | sealed.keys()):
         if existing.get(name) != sealed.get(name):
-            raise ValueError(f"{public / name}: got another file than the sealed one, or none")
+            raise ValueError(
+                f"{public / name}: got another file or no file, expected the sealed one"
+            )
 
 
 def _check_answer(public, seal, remade):
     """Refuse stores that the answer does not reproduce."""
     for name, _ in sorted(_digests(remade).items() ^ seal["files"].items()):
         if not _same(public / name, remade / name):
-            got = f"answer: got another {name} than the one sealed with {seal['versions']}"
+            got = (
+                f"answer: got another {name} than with the versions of the seal, {seal['versions']}"
+            )
             raise ValueError(f"{got}; the versions here are {_versions()}")
 
 

@@ -30,9 +30,9 @@ def challenge() -> None:
 @shared_option("jobs")
 @shared_option("overwrite")
 def make(outdir: str, fields: int, runs: int, jobs: int | None, overwrite: bool) -> None:
-    """Make stores of truths that nobody knows, and a sealed answer.
+    """Make data stores with secret truths, and a sealed answer.
 
-    OUTDIR/public is to be handed out; OUTDIR/secret holds the answer.
+    Give OUTDIR/public to the groups. OUTDIR/secret contains the answer.
 
     \b
     simbg challenge make blind
@@ -42,24 +42,27 @@ def make(outdir: str, fields: int, runs: int, jobs: int | None, overwrite: bool)
         answer = draw_answer(fields, runs)
         digest = make_challenge(outdir, answer, executor, overwrite)
     click.echo(f"{outdir}: {fields} stores; SHA-256 of the sealed answer: {digest}")
-    click.echo(f"hand out {Path(outdir, 'public')} only: {Path(outdir, 'secret')} has the answer")
+    public, secret = Path(outdir, "public"), Path(outdir, "secret")
+    click.echo(f"give only {public} to the groups; {secret} contains the answer")
 
 
-@challenge.command(cls=Command, exit_codes="0 the answer is the one that was sealed")
+@challenge.command(cls=Command, exit_codes="0 the answer agrees with the seal")
 @click.argument("outdir", type=click.Path())
 @click.option(
     "--models",
     multiple=True,
     type=click.Path(),
     metavar="DIR",
-    help="A group's folder of field-K.fits[.gz], with the name of the group. Repeatable.",
+    help="Folder with the models of a group, field-K.fits[.gz]. Its name is the name of the group. "
+    "Repeatable.",
 )
 @shared_option("jobs")
 @shared_option("overwrite")
 def score(outdir: str, models: Sequence[str], jobs: int | None, overwrite: bool) -> None:
     """Check and publish the sealed answer, and score models.
 
-    OUTDIR is that of `simbg challenge make`, or what was handed out, with the answer in it.
+    OUTDIR is the folder of `simbg challenge make`, or a copy of its public part that contains
+    the answer.
 
     \b
     simbg challenge score blind
@@ -67,9 +70,9 @@ def score(outdir: str, models: Sequence[str], jobs: int | None, overwrite: bool)
     """
     with workers(jobs, "challenge") as executor:
         scores = reveal_challenge(outdir, models, executor, overwrite)
-    click.echo(f"{outdir}: the answer is the one that was sealed, and makes these stores")
+    click.echo(f"{outdir}: the answer agrees with the seal, and reproduces the stores")
     if models:
-        click.echo("scores are in scores.md and scores.json, beside the stores")
+        click.echo("the scores are in scores.md and scores.json, in the folder of the stores")
     for line in scores["ranking"]:
         click.echo(f"{line['rank']:3d}. {line['group']}: accuracy {line['accuracy']:.4g}")
     for row in scores["scores"]:

@@ -23,10 +23,10 @@ __all__ = []
     "--normalize",
     type=click.Choice(["none", "cube", "image"]),
     default="none",
-    help="Scale A to B: not, by the integral of the cube, or by that of each energy.",
+    help="How A is scaled to B: not at all, by one factor, or by a factor for each energy.",
 )
 @shared_option(
-    "out", default=None, help="Write a page, index.html, and a figure of each pair to this folder."
+    "out", default=None, help="Write a page, index.html, with a figure of each pair to this folder."
 )
 @click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
 @shared_option("overwrite")
@@ -35,7 +35,7 @@ def compare(
 ) -> None:
     """Compare two cubes, or two folders of models.
 
-    A is the reference. Cubes with different bins are compared on common ones.
+    A is the reference. Cubes with different bins are converted to common bins.
 
     \b
     simbg compare true.fits.gz reco.fits.gz
@@ -68,13 +68,13 @@ def compare(
     "--out",
     type=click.Path(dir_okay=False),
     metavar="PICTURE",
-    help="Name in .png or .pdf; default: FILE.png in the current folder.",
+    help="Name that ends with .png or .pdf. Default: FILE.png in the current folder.",
 )
 @shared_option("overwrite")
 def plot(file: str, out: str | None, overwrite: bool) -> None:
     """Draw a background file: images, spectra, radial profiles.
 
-    FILE is a BKG_3D, a BKG_2D, or 2015's table or image.
+    FILE is a BKG_3D or BKG_2D of GADF, or a table or image of 2015.
 
     \b
     simbg plot models/bg_cube_model_group27_gadf.fits.gz

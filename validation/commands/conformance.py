@@ -1,4 +1,4 @@
-"""Whether a method keeps the contract: ``simbg conformance``."""
+"""Check of the interface of a method: ``simbg conformance``."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ FILE = "conformance.json"
 @click.command(
     cls=Command,
     groups={"Method": "command timeout seed", "Report": "out overwrite quiet"},
-    exit_codes="0 it keeps the contract, 1 a check fails",
+    exit_codes="0 no check fails, 1 a check fails",
 )
 @click.argument("method", required=False)
 @shared_option("command")
@@ -41,10 +41,11 @@ def conformance(
     overwrite: bool,
     quiet: bool,
 ) -> int:
-    """Check that a method keeps the contract.
+    """Check the interface of a method.
 
-    METHOD is a name or MODULE:OBJECT; or give a program with --command. It reconstructs small
-    stores, in processes of its own, and each promise of the contract is checked.
+    METHOD is a name or MODULE:OBJECT. For a program, use --command instead. The method
+    reconstructs small stores in separate processes. The checks are listed in
+    validation/METHODS.md, section "The contract".
 
     \b
     simbg conformance histogram
@@ -56,7 +57,7 @@ def conformance(
     elif command and not method:
         candidate = Candidate.command(command, timeout)
     else:
-        raise click.UsageError("conformance: expected METHOD or --command, and not both")
+        raise click.UsageError("conformance: expected either METHOD or --command")
     candidate.check()
     check_report(out, [FILE], overwrite)
     with workers(jobs, "conformance", unit=" stores", quiet=quiet) as executor:

@@ -1,4 +1,4 @@
-"""Models of real runs, tested on other runs: ``simbg cross-validate``."""
+"""Test of models of real runs with other runs: ``simbg cross-validate``."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ __all__ = []
     "method",
     multiple=True,
     default=[DEFAULT_METHOD],
-    help="NAME or MODULE:OBJECT.",
+    help="Name of a method, or MODULE:OBJECT.",
 )
 @shared_option("exclude")
 @shared_option("group-by", default="runs:10")
@@ -54,11 +54,11 @@ def cross_validate(
     json_: bool,
     **choices: Any,
 ) -> int:
-    """Test models of real runs on runs that they have not seen.
+    """Test models of real runs with runs not used for the models.
 
-    Makes models of four fifths of the runs of STORE, a GADF store, and predicts the counts of
-    the others that have no known source; five times, so that each run is predicted once. Known
-    sources are masked. No truth is needed.
+    STORE is a GADF store. Its runs are divided into five parts. Models made from four parts
+    predict the counts of the runs of the fifth part that are far from known sources. This is
+    repeated for each part. Known sources are masked. The truth is not needed.
 
     \b
     simbg cross-validate $GAMMAPY_DATA/hess-dl3-dr1

@@ -1,4 +1,4 @@
-"""Methods ranked: ``simbg leaderboard``."""
+"""Ranks of methods: ``simbg leaderboard``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = []
 @click.command(
     cls=Command,
     groups={**suite.GROUPS, "Report": "stores out overwrite quiet json_"},
-    exit_codes="0 all criteria hold, 1 one fails or a method cannot run",
+    exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )
 @suite.suite_options
 @click.option(
@@ -23,7 +23,7 @@ __all__ = []
     type=click.IntRange(2),
     metavar="N",
     default=3,
-    help="Stores of each scenario; with 3, ranks have errors.",
+    help="Number of stores of each scenario. Errors of the ranks need 3 or more.",
 )
 @shared_option("out", default="reports/leaderboard")
 @shared_option("overwrite")
@@ -45,8 +45,8 @@ def leaderboard(
 ) -> int:
     """Rank methods by accuracy.
 
-    Each method reconstructs the same stores, in a process of its own. The report is that of
-    `simbg validate`, with the ranks.
+    Each method reconstructs the same stores, in a separate process. The report is that of
+    `simbg validate` with additional tables of ranks.
 
     \b
     simbg leaderboard

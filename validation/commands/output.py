@@ -18,14 +18,14 @@ PICTURES = (r"[^/]+\.(png|pdf)",)
 
 
 def say(line: str) -> None:
-    """Print a line, unless the user asked for JSON or for nothing."""
+    """Print a line, unless the user chose --json or --quiet."""
     params = click.get_current_context().params
     if not (params["quiet"] or params.get("json_")):
         click.echo(line)
 
 
 def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
-    """Refuse a report folder in which a report would replace files of something else.
+    """Refuse a report folder if a report would replace files that simbg did not write.
 
     Parameters
     ----------
@@ -40,22 +40,22 @@ def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
     Raises
     ------
     OSError
-        If simbg did not write what is there, or the folder cannot be made.
+        If simbg did not write the existing files, or the folder cannot be made.
     """
     for name in (name for name in names if "." not in name):
         check_directory(Path(out, name), True, PICTURES)
     there = [path for name in names if (path := Path(out, name)).is_file()]
     if there and not overwrite and not (there[0].name == names[0] and is_ours(there[0])):
         raise FileExistsError(
-            f"{there[0]} was not written by simbg; --overwrite replaces it, --out names another "
-            "folder"
+            f"{there[0]} was not written by simbg; use --overwrite to replace it, or --out for "
+            "another folder"
         )
     Path(out).mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def new_report(out: str) -> Iterator[Path]:
-    """A temporary folder whose content is moved into a report folder if all goes well."""
+    """A temporary folder. Its content is moved to a report folder if there is no error."""
     with tempfile.TemporaryDirectory(prefix=".simbg-", dir=out) as temporary:
         yield (folder := Path(temporary))
         for path in sorted(folder.iterdir()):
@@ -68,7 +68,7 @@ def new_report(out: str) -> Iterator[Path]:
 
 
 def names_files_kept(command: Callable[..., int]) -> Callable[..., int]:
-    """For a command that writes files into its folder ``out``: an interrupt says which it wrote."""
+    """Decorate a command: an interrupt names the files that it wrote to its folder ``out``."""
 
     @wraps(command)
     def wrapped(**options):
@@ -87,6 +87,6 @@ def names_files_kept(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _files(folder):
-    """The files in a folder: relative name, and when and as what each was written."""
+    """The files in a folder: relative name → inode and time of the last change."""
     found = [(path, path.stat()) for path in folder.rglob("*") if path.is_file()]
     return {(path.relative_to(folder).as_posix(), s.st_mtime_ns, s.st_ino) for path, s in found}

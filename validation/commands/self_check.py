@@ -1,4 +1,4 @@
-"""Whether the suite finds defects: ``simbg self-check``."""
+"""Test of the suite with planted defects: ``simbg self-check``."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ FILES = ("index.html", "selfcheck.jsonl", "junit.xml", "figures")
 @click.command(
     cls=Command,
     groups={"Report": "out overwrite quiet"},
-    exit_codes="0 defects found and false alarms as stated, 1 not",
+    exit_codes="0 all defects found and false alarms as expected, 1 otherwise",
 )
 @shared_option("seed")
 @shared_option("jobs")
@@ -27,10 +27,11 @@ FILES = ("index.html", "selfcheck.jsonl", "junit.xml", "figures")
 @shared_option("quiet")
 @names_files_kept
 def self_check(seed: int, jobs: int | None, out: str, overwrite: bool, quiet: bool) -> int:
-    """Check that the suite finds planted defects.
+    """Test whether the suite finds planted defects.
 
-    Plants each defect in a cube that is otherwise perfect, and reports which metric finds it, and
-    at which size; then counts false alarms in runs without a defect. Takes some minutes.
+    Each defect is planted in a cube that is otherwise perfect. The report states which metric
+    finds it, and the smallest size that is found. False alarms are counted in data sets without
+    a defect. The command takes some minutes.
 
     \b
     simbg self-check

@@ -1,4 +1,4 @@
-"""What ``simbg validate`` and ``simbg leaderboard`` share: their options, the run, its report."""
+"""The common part of ``simbg validate`` and ``simbg leaderboard``: options, run and report."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ OPTIONS = (
     shared_option(
         "method",
         multiple=True,
-        help="NAME or MODULE:OBJECT; default: simbg's.",
+        help="NAME or MODULE:OBJECT. Default: all of simbg.",
     ),
     shared_option("command", multiple=True),
     click.option(
@@ -38,11 +38,11 @@ OPTIONS = (
         multiple=True,
         type=click.Path(),
         metavar="DIR",
-        help="Folder of finished SCENARIO.fits[.gz]. Repeatable.",
+        help="Folder of models SCENARIO.fits[.gz]. Repeatable.",
     ),
     shared_option("timeout"),
-    shared_option("scenario", multiple=True, help="Only this scenario; default: all."),
-    shared_option("from", help="A scenario with the truth of this BKG_3D or BKG_2D."),
+    shared_option("scenario", multiple=True, help="Name of a scenario. Default: all scenarios."),
+    shared_option("from", help="BKG_3D or BKG_2D file: the truth of a scenario."),
     shared_option("seed"),
 )
 GROUPS = {
@@ -59,7 +59,7 @@ def suite_options(function: Callable) -> Callable:
 
 
 def choose_scenarios(names: Sequence[str], from_file: str | None = None) -> list[Scenario]:
-    """Those named, or all; the truth of a file comes first, and alone if none is named."""
+    """The named scenarios, or all. With ``from_file``: its scenario, then the named ones."""
     chosen = [find_scenario(name) for name in dict.fromkeys(names)]
     if from_file:
         return [Scenario.from_file(from_file), *chosen]
@@ -73,12 +73,12 @@ def choose_candidates(
     models: Sequence[str],
     timeout: float,
 ) -> list[Candidate]:
-    """The methods that a user named, in this order, or all of ours; no two have the same name.
+    """The methods that the user named, in this order; by default all methods of simbg.
 
     Raises
     ------
     ValueError, OSError
-        If one of them does not exist. Nothing is simulated before that.
+        If one of them does not exist, or two have the same name.
     """
     names = method or (() if command or models else METHODS)
     candidates = [Candidate(name, timeout=timeout) for name in names]
@@ -87,7 +87,9 @@ def choose_candidates(
     candidates = list(dict.fromkeys(candidates))
     names = [candidate.name for candidate in candidates]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"methods: got two called {min(twice)}, expected names that differ")
+        raise ValueError(
+            f"methods: got two methods with the name {min(twice)}, expected different names"
+        )
     for candidate in candidates:
         candidate.check(scenarios)
     return candidates
@@ -103,7 +105,7 @@ def run_and_report(
     baseline: str | None = None,
     stores: int = 0,
 ) -> int:
-    """Run the suite, write its report, print what is wrong; return the exit code.
+    """Run the suite, write its report, print failures and errors, and return the exit code.
 
     Parameters
     ----------
@@ -118,11 +120,11 @@ def run_and_report(
     jobs : int or None
         Number of processes; None for one per core.
     overwrite : bool
-        Whether to replace files of something else.
+        Whether to replace files that the suite did not write.
     baseline : path-like, optional
-        Folder of the losses to compare with.
+        Folder of the stored losses, which are compared with those of this run.
     stores : int
-        Number of stores of each scenario that rank the methods; 0: they are not ranked.
+        Number of stores of each scenario that are used to rank the methods; 0 for no ranks.
     """
     folders = [candidate.text for candidate in candidates if candidate.kind == "files"]
     check_apart(out, baseline, *folders, around=False)
@@ -167,7 +169,7 @@ def _run(scenarios, candidates, seed, stores, old, executor):
 
 
 def _lines(suite):
-    """What is wrong, line by line, and the table of all results."""
+    """Lines that describe the failures and errors, and the table of all results."""
     for result in suite.results:
         what = f"{result.status.word:14s} {result.scenario} {result.method}"
         if result.status == Status.ERROR:

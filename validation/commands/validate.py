@@ -15,7 +15,7 @@ __all__ = ["validate"]
 
 
 def list_suite(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Print the scenarios and methods, and end."""
+    """Print the scenarios and methods, and exit."""
     if value:
         for scenario in SCENARIOS.values():
             click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
@@ -26,14 +26,14 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
 @click.command(
     cls=Command,
     groups={**suite.GROUPS, "Report": "baseline out overwrite quiet json_"},
-    exit_codes="0 all criteria hold, 1 one fails or a method cannot run",
+    exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )
 @suite.suite_options
 @click.option(
     "--baseline",
     type=click.Path(),
     metavar="DIR",
-    help="Compare the accuracy with that stored here.",
+    help="Folder of stored accuracies to compare with.",
 )
 @shared_option("out", default="reports")
 @shared_option("overwrite")
@@ -46,7 +46,7 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     is_eager=True,
     expose_value=False,
     callback=list_suite,
-    help="List scenarios and methods, and exit.",
+    help="Print the names of scenarios and methods, and exit.",
 )
 @names_files_kept
 def validate(
@@ -63,7 +63,7 @@ def validate(
 ) -> int:
     """Test methods in simulated scenarios, and write a report.
 
-    A method sees simulated events only; its cube is compared with the truth.
+    A method gets simulated events only. Its cube is compared with the truth.
 
     \b
     simbg validate
@@ -76,5 +76,5 @@ def validate(
     scenarios = suite.choose_scenarios(scenario, from_)
     candidates = suite.choose_candidates(scenarios, method, command, models, timeout)
     if all(candidate.ours or candidate.kind == "files" for candidate in candidates):
-        refuse("timeout", "has no effect without a method or program that is not of simbg")
+        refuse("timeout", "has no effect if all methods are those of simbg")
     return suite.run_and_report(scenarios, candidates, seed, **report)

@@ -10,13 +10,13 @@ from simbg.validation.metrics.poisson import deviance
 
 __all__ = []
 
-# With counts a fault must explain this many σ: ten times what may remain.
+# With counts, a fault must explain a difference of this many σ: ten times the limit of agreement.
 EXPLAINED = 40.0
-# Without counts this fraction of the rms difference may remain. Approximate corrections (of bin
-# centres, from their neighbours) leave 1/140 or less. A norm of 5 %, which resembles the effect of
-# bin centres for three bins per decade, leaves 1/11.
+# Without counts, this fraction of the rms difference may remain after the correction. The
+# approximate correction of values at bin centres leaves 1/140 or less. A wrong norm of 5 %, which
+# resembles values at bin centres for three bins per decade, leaves 1/11.
 UNEXPLAINED = 1 / 30
-# Least difference in 2 ln L to an explanation by no fault: 3 σ.
+# A fault must be better than another explanation by this difference in 2 ln L: 3 σ.
 DECISIVE = 9.0
 # Deviance of a bin with counts and an expectation of 0.
 IMPOSSIBLE = 1e12
@@ -28,12 +28,12 @@ def explains(corrected: Any, original: Any) -> bool:
     Parameters
     ----------
     corrected, original : Comparison
-        Without and with the fault.
+        The comparison with the fault corrected, and the original one.
 
     Returns
     -------
     explains : bool
-        By the deviance of both.
+        Result of a comparison of their deviances.
     """
     after, before = _deviances(corrected, original)
     if corrected.statistical:
@@ -47,12 +47,12 @@ def is_likelier(comparison: Any, rival: Any) -> bool:
     Parameters
     ----------
     comparison, rival : Comparison
-        Of cubes without a fault, and with another correction.
+        Comparison with the fault corrected, and comparison with another correction.
 
     Returns
     -------
     likelier : bool
-        By the deviance of both.
+        Result of a comparison of their deviances.
     """
     if not rival.agree:
         return True
@@ -74,8 +74,8 @@ def _deviances(*comparisons):
 def _deviance(a, b):
     """Deviance of the counts of b from those of a in each bin; NaN where a cube has no rate.
 
-    Without counts a million events are assumed. If both were counted, the deviance is that of the
-    counts of both, given their sum.
+    Without counts, a million events are assumed. If both cubes have counts, the deviance is that
+    of both counts for their given sum.
     """
     if is_counted(a):
         a, b = b, a

@@ -119,7 +119,7 @@ def changed(
     Returns
     -------
     arrays : dict of str to ndarray
-        Of the arrays that the cube has.
+        The arrays that the cube has, changed.
     """
     arrays = {name: getattr(cube, name) for name in (*names, "livetime", "ontime")}
     return {name: change(values) for name, values in arrays.items() if values is not None}

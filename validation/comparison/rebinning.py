@@ -86,14 +86,14 @@ def common_binning(a: BackgroundCube, b: BackgroundCube) -> CommonBinning:
 
 def _common_axes(a, b):
     """The common axes, and whether all edges of both coincide there."""
-    different = f"binned differently: {a.shape} and {b.shape} bins, expected the same edges"
+    different = f"got different axes, {a.shape} and {b.shape} bins, expected the same edges"
     if units := edge_units(a, b):
         raise Incomparable(different + units)
     if a.align != b.align:
-        raise Incomparable(f"{different}, not {a.align} and {b.align}")
+        raise Incomparable(f"{different} and the same alignment, not {a.align} and {b.align}")
     parts = [_common_edges(*edges) for edges in zip(_edges(a), _edges(b), strict=True)]
     if any(coarser.size < 2 for _, coarser in parts):
-        raise Incomparable(f"{different}, or a common range")
+        raise Incomparable(f"{different}, or at least a common range")
     n_same, n_coarser = np.array([[edges.size - 1 for edges in part] for part in parts]).T
     exact = np.all(n_same >= np.maximum(np.minimum(MIN_BINS, n_coarser), MIN_FRACTION * n_coarser))
     energy, lon, lat = (part[0 if exact else 1] for part in parts)
@@ -161,8 +161,8 @@ def _interpolated(a, b, axes, text):
     """Both cubes over the axes, by interpolation."""
     for label, cube in (("A", a), ("B", b)):
         if negative := np.count_nonzero(cube.rate < 0):
-            got = f"binned differently, and {label} has {negative} negative rates"
-            raise Incomparable(f"{got}: expected the same edges, or none")
+            got = f"got different axes, and {negative} negative rates in {label}"
+            raise Incomparable(f"{got}, expected the same edges, or rates of 0 or more")
     counted, (a, b) = (is_counted(a), is_counted(b)), (_interpolate(cube, axes) for cube in (a, b))
     return CommonBinning(a, b, f"{text}, an approximation", counted)
 

@@ -22,12 +22,13 @@ from simbg.validation.conformance.stores import AXES, CLUMP, FEW, LIVE, N_CLUMP,
 
 __all__ = ["CHECKS"]
 
-# Accepted error of a norm beyond 5 standard errors: the effect of borders and of rings.
+# Accepted error of a norm, in addition to 5 standard errors: the effect of borders and of rings.
 NORM_MARGIN = 0.05
-# Accepted error of a rate near thresholds and masks beyond 5 standard errors: half of the effect
-# of the smallest fault, 1/3. The effect of smoothing is 1/20.
+# Accepted error of a rate near thresholds and masks, in addition to 5 standard errors. It is half
+# of the effect of the smallest fault, which is 1/3. The effect of smoothing is 1/20.
 MARGIN = 0.15
-# Accepted rms in partly masked pixels: twice the effect of smoothing, 1/4 of that of no mask.
+# Accepted rms in partly masked pixels: twice the effect of smoothing, and 1/4 of the effect of a
+# missing mask.
 MASKED_RMS = 0.10
 # Largest relative difference of a radial model at positions that flips and swaps exchange.
 RADIAL_DIFFERENCE = 0.25
@@ -46,12 +47,12 @@ class Check:
     name, promise : str
         The name, and the promise in words.
     store : str
-        The store whose cube is compared with that of the plain one.
+        The store whose cube is compared with the cube of the plain (unchanged) store.
     function : callable
         Function of (evidence, store) that returns a status and a text.
     needs : {"cube", "energy", "unit", ""}
-        Condition of the check: a cube of the store; also the right energies; also the right unit;
-        or none.
+        Condition of the check: a cube of the store; in addition the right energies; in addition
+        the right unit; or no condition.
     """
 
     name: str
@@ -157,7 +158,9 @@ def _energy(evidence, store):
     if not np.any(evidence.clump > 0):
         return "note", "not checked: additional events do not change the rate"
     low, high = evidence.plain.axes.energy[evidence.clump_bin :][:2]
-    where = "events of {:g} to {:g} TeV are at {:.3g} to {:.3g}".format(*CLUMP[0], low, high)
+    where = "events of {:g} to {:g} TeV are in the bin of {:.3g} to {:.3g} TeV".format(
+        *CLUMP[0], low, high
+    )
     if offset := evidence.energy_offset:
         return "fail", f"the energy is wrong by {offset:+d} bin: {where}"
     return "ok", where
@@ -203,8 +206,8 @@ def _norm(evidence, store):
 
 
 def _shape(evidence, store):
-    """Other differences from the truth; `simbg validate` measures their effect."""
-    # With the noise of the counts of the plain store.
+    """Differences from the truth that no other check finds."""
+    # The noise is that of the counts of the plain store.
     cube = replace(evidence.corrected[1], counts=np.round(evidence.expected().counts))
     compared = compare(replace(evidence.true_cube, rate_error=None), cube, normalize="cube")
     return "ok" if compared.agree else "note", compared.verdict
@@ -231,7 +234,7 @@ def _same(evidence, store):
 
 
 def _thresholds(evidence, store):
-    """Every other run has a threshold, with a part of its events left below."""
+    """Every second run has a threshold, and some of its events are below it."""
     energy, edge = evidence.plain.axes.energy[:, None, None], AXES.energy[2]
     above = evidence.ratio(store, energy[:-1] >= edge * (1 - 1e-6))
     status, text = _near(above, 0.0, "the rate above", margin=NORM_MARGIN)
@@ -285,9 +288,9 @@ def _refused(evidence, store):
 
 
 CHECKS = (
-    Check("runs", "it makes a cube of a plain store", "plain", _runs, ""),
-    Check("blind", "it opens only its store and its own files", "plain", _blind, ""),
-    Check("input", "it does not change its store", "plain", _input, ""),
+    Check("runs", "the method makes a cube of a store", "plain", _runs, ""),
+    Check("blind", "the method opens only its store and its own files", "plain", _blind, ""),
+    Check("input", "the method does not change its store", "plain", _input, ""),
     Check("axes", "the rate is over the given axes", "plain", _axes),
     Check("deterministic", "the same store gives the same cube", "again", _deterministic),
     Check("order", "another order of the runs gives the same cube", "reversed", _same),
@@ -322,7 +325,7 @@ CHECKS = (
         _masks,
         "energy",
     ),
-    Check("few events", "few events are no error", "few events", _few),
+    Check("few events", "few events do not cause an error", "few events", _few),
     Check("no runs", "a store without runs gives an error or no rate", "no runs", _refused, ""),
     Check("broken file", "a broken file gives an error", "broken file", _refused, ""),
 )

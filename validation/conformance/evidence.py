@@ -126,7 +126,7 @@ class Evidence:
         pixels = np.where(used, bins, 0.0).sum(axis=1)
         rate, plain, counts, variance = pixels[:, pixels[1] > 0]
         if not counts.size:
-            raise ValueError("got no rate in partly masked pixels, expected one")
+            raise ValueError("got no rate in any partly masked pixel, expected rates")
         total = np.sum(counts**2)
         square = np.sum((counts * (rate / plain - 1)) ** 2 - variance) / total
         error = np.sqrt(2 * np.sum(variance**2)) / total

@@ -29,7 +29,7 @@ class HeldOut:
     n_events, predicted : float
         Observed events, and events predicted without a norm of the run.
     norm, norm_error : float
-        Ratio of both, and its error from the counts only.
+        Observed / predicted events, and its error from the counts only.
     image_z, spectrum_z : float
         Standardised deviance of the image and of the spectrum, with the norm.
     significances : ndarray, shape (n_pixels,)
@@ -110,7 +110,7 @@ def _significances(rng, counts, expected, variance):
     Notes
     -----
     Φ⁻¹(U) / √(1 + v/λ), with the randomised probability U = F(n − 1) + u P(n) of the counts n,
-    where u is uniform. For a right model it is normal at any number of counts.
+    where u is uniform. For a correct model they are normal for any number of counts.
     """
     used = expected >= MIN_COUNTS
     counts, expected, variance = counts[used], expected[used], variance[used]

@@ -7,11 +7,11 @@ counts m of a cube, E[Σ d²/λ] is the sum of noise and bias, and E[Σ d d'/λ]
 bias alone, since their noise is independent. Therefore noise cost and bias floor follow from the
 cubes of any method.
 
-Errors are from a jackknife over replicates. Its variance is right on average for E[Q], and thus for
-accuracy and efficiency. For the floor it is on average never too small (Efron & Stein 1981,
-doi:10.1214/aos/1176345462): right if bias dominates; for an unbiased method too large by a factor
-of 4 with three replicates, and of 2 with many. The error of an unbiased method with three
-replicates is thus two times too large.
+Errors are from a jackknife over replicates. On average its variance is correct for E[Q], and
+therefore for accuracy and efficiency. For the floor it is on average never too small (Efron & Stein
+1981, doi:10.1214/aos/1176345462). It is correct if bias dominates. For an unbiased method it is too
+large by a factor of 4 with three replicates, and of 2 with many: with three replicates, the error
+is too large by a factor of 2.
 """
 
 import math
@@ -35,7 +35,7 @@ __all__ = ["Score"]
 
 # Relative accuracy for which the livetime is stated.
 TARGET = 0.01
-# A floor is significant if it is this many standard errors above 0.
+# A floor is significant if it exceeds 0 by this number of standard errors.
 SIGNIFICANT = 2.0
 
 
@@ -77,7 +77,7 @@ class Score:
     seconds, megabytes : float
         Mean time and largest memory of the process.
     known : dict of str to str, optional
-        Failures that the method itself declares.
+        Known failures that the method declares.
     stores : int
         Number of reconstructed stores.
     """
@@ -130,7 +130,7 @@ class Score:
             Exact expectations over the axes of the cubes; not needed with a reason.
         common : Setting, optional
             Exact expectations over the common axes of all methods, if those of the cubes differ.
-            Accuracy is measured in these, since a few large bins have little noise but no detail.
+            Accuracy is measured with these: a few large bins have little noise but no detail.
             Norm and index are measured in the axes of the cubes.
         reason : str
             Why the method has no valid cube.

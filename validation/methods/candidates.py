@@ -60,7 +60,9 @@ class Candidate:
             raise ValueError(f"methods: got the name {self.name!r}, expected printable characters")
         # A candidate with such a name would get the known failures of our method.
         if self.kind != "method" and self.name in (*METHODS, self.PER_RUN):
-            raise ValueError(f"methods: got {self.name!r}, a method of ours, expected another name")
+            raise ValueError(
+                f"methods: got {self.name!r}, a method of simbg, expected another name"
+            )
 
     @classmethod
     def of(cls, method: Self | str) -> Self:

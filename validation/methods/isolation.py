@@ -1,7 +1,7 @@
-"""Isolation: a method or a command reconstructs a copy of a store in a process of its own.
+"""Isolation: a method or a command reconstructs a copy of a store in a separate process.
 
-The method may crash, exceed its time, read other files or write to its input. Each of these ends
-in an `Attempt` with a reason, and the validation continues.
+The method may crash, exceed its time limit, read other files or write to its input. In each of
+these cases the `Attempt` contains a reason, and the validation continues.
 """
 
 import json
@@ -67,9 +67,9 @@ class Attempt:
     seconds, megabytes : float
         Wall time of the process, and the peak memory of the process or of its largest child.
     threshold_bin : str
-        How the method treats the bin that holds an energy threshold.
+        How the method treats the bin that contains an energy threshold.
     known : dict of str to str
-        Failures that the method itself declares: metric → reason.
+        Known failures that the method declares: metric → reason.
     """
 
     cube: BackgroundCube | None
@@ -80,13 +80,13 @@ class Attempt:
     known: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # Control characters and invalid file names would spoil a report.
+        # Control characters and invalid file names would damage a report.
         shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in self.reason)
         object.__setattr__(self, "reason", shown)
 
 
 def check_method(method: str) -> None:
-    """Load a method in a process of its own.
+    """Check that a method can be loaded, in a separate process.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def check_method(method: str) -> None:
     Raises
     ------
     ValueError
-        If it cannot be loaded. A method that takes more than 60 s is not refused.
+        If it cannot be loaded. A method that takes more than 60 s to load is accepted.
     """
     path = json.dumps([entry or os.getcwd() for entry in sys.path])
     words = [sys.executable, "-c", LOAD, method, path]
@@ -160,7 +160,8 @@ def run_method(
         try:
             return replace(attempt, **isolated_process.read_answer(place.folder))
         except Exception as error:
-            # Any error is possible: the method can change the answer, and the disk can be full.
+            # Any error is possible: the method can change the file of its result, and the disk can
+            # be full.
             return replace(attempt, reason=f"ended without a result: {in_one_line(error)}")
 
 
@@ -276,7 +277,7 @@ class Workplace:
             except subprocess.TimeoutExpired:
                 return Attempt(None, f"took more than {timeout:g} s", time.perf_counter() - start)
             finally:
-                # Processes that it started are ended as well.
+                # Processes that the method started are ended as well.
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

@@ -76,7 +76,7 @@ def deviance_z(counts: ArrayLike, expected: ArrayLike) -> float:
     Returns
     -------
     z : float
-        (ΣD − ΣE[D]) / √ΣVar[D]; infinite if a bin with expectation 0 holds counts.
+        (ΣD − ΣE[D]) / √ΣVar[D]; infinite if a bin with expectation 0 contains counts.
 
     Notes
     -----
@@ -93,7 +93,7 @@ def deviance_z(counts: ArrayLike, expected: ArrayLike) -> float:
 
 
 def two_sample_z(counts_a: ArrayLike, counts_b: ArrayLike, exposure_fraction: ArrayLike) -> float:
-    """Standardised difference of two sets of counts, neither of which is exact.
+    """Standardised difference of two sets of counts that both have Poisson noise.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def two_sample_z(counts_a: ArrayLike, counts_b: ArrayLike, exposure_fraction: Ar
     Returns
     -------
     z : float
-        Σ (χ² − 1) / √ΣVar[χ²] over the bins; infinite if a bin without exposure holds counts.
+        Σ (χ² − 1) / √ΣVar[χ²] over the bins; infinite if a bin without exposure contains counts.
 
     Notes
     -----

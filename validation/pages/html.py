@@ -1,4 +1,4 @@
-"""Pages from templates: one jinja environment, numbers as text, images as data."""
+"""Pages from jinja templates, with functions for numbers and for images inside a page."""
 
 import base64
 import hashlib
@@ -27,12 +27,12 @@ def data_uri(content: bytes, kind: str) -> str:
 
 
 def number(value: float, missing: str = "") -> str:
-    """Five digits; zero for rounding errors, ``missing`` for infinity and NaN."""
+    """A number with five digits. Rounding errors are 0; infinity and NaN are ``missing``."""
     return f"{value if abs(value) > 1e-12 else 0:.5g}" if math.isfinite(value) else missing
 
 
 def _hash(name):
-    """Hash of a script or style, which lets a page use only its own."""
+    """Hash of a script or style: a page uses only scripts and styles with a stated hash."""
     source = ENVIRONMENT.get_template(name).render()
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 

@@ -147,19 +147,23 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
         """
         path = Path(folder) / FILE
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such baseline; nox -s regenerate writes one")
+            raise FileNotFoundError(f"{path}: no such baseline; `nox -s regenerate` writes one")
         losses = cls()
         for number, record in read_records(path, SCHEMA):
             try:
                 values = np.array(record["losses"], float)
                 key = tuple(record[name] for name in KEY)
             except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {number}: got {error!r}, expected losses") from None
+                raise ValueError(
+                    f"{path}, line {number}: got {error!r}, expected a record of losses"
+                ) from None
             if values.shape != (N_REPLICATES,) or not np.all(np.isfinite(values)):
-                raise ValueError(f"{path}, line {number}: expected {N_REPLICATES} finite losses")
+                raise ValueError(
+                    f"{path}, line {number}: expected {N_REPLICATES} finite losses (replicates)"
+                )
             losses[(key[0], key[1], key[2], key[3])] = values.tolist()
         if not losses:
-            raise ValueError(f"{path}: got an empty file, expected losses")
+            raise ValueError(f"{path}: got an empty file, expected records of losses")
         return losses
 
     def write(self, folder: Path | str) -> None:

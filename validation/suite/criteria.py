@@ -2,9 +2,9 @@
 
 A criterion holds if the value is within max(k standard errors, negligible bias) of the ideal
 value. k is such that the false-alarm rates of all criteria of a run add up to `BUDGET`. The
-smallest defect that a criterion detects with a probability of 95 % is k + 1.64 standard errors. A
+smallest defect that a criterion detects with a probability of 95 % is k + 1.645 standard errors. A
 known failure must fail by the amount that the method gives for noise-free counts, and this
-calculated bias must be the committed one (`simbg.validation.suite.known_failures`).
+calculated bias must be the stored one (`simbg.validation.suite.known_failures`).
 """
 
 import math
@@ -24,11 +24,12 @@ POWER_SIGMA = 1.645  # one-sided 95 % quantile
 # Negligible bias of norm, indices and width: a hundredth of the 1 % systematic error of the
 # background that CTAO plans with.
 NEGLIGIBLE_BIAS = 1e-4
-# A known failure must be seen if it is this many σ beyond the limit; noise may hide a smaller one.
+# A known failure must fail if its calculated bias exceeds the limit by this number of σ. Noise may
+# hide a smaller one.
 MUST_SHOW = 5.0
-IGNORED = "changed by the effect that this scenario ignores; see the metrics of bias"
+IGNORED = "changed by the effect that this scenario ignores; see the bias metrics"
 CORRELATED = "neighbouring bins are correlated; see replicate_pull_width"
-SAME_COUNTS = "its counts are those of histogram, where they are tested"
+SAME_COUNTS = "its counts are those of histogram, and are tested there"
 
 
 def judge(
@@ -43,7 +44,7 @@ def judge(
     results : sequence of Result
         All results of one run of the suite, as measured.
     budget : float
-        Probability that any criterion fails though nothing is wrong.
+        Probability that any criterion fails although nothing is wrong.
     changed_biases : mapping, optional
         (scenario, method, metric) → how a calculated bias changed; see
         `simbg.validation.suite.known_failures.changed_biases`.
@@ -63,7 +64,7 @@ def judge(
 
 
 def _with_changed_bias(result, changed_biases):
-    """A result fails if its calculated bias is no longer the committed one."""
+    """A result fails if its calculated bias differs from the stored one."""
     reason = changed_biases.get((result.scenario, result.method, result.metric))
     return replace(result, status=Status.FAIL, reason=reason) if reason else result
 
@@ -76,7 +77,7 @@ def _why_not(result):
     if result.ignored and not metric.shows_bias:
         return IGNORED
     if metric.kind == "quality":
-        return "a quality, which has no limit"
+        return "this metric measures a quality, and has no limit"
     if result.method in SMOOTHERS and metric.function:
         if metric.kind in ("source", "errors"):
             return CORRELATED

@@ -1,4 +1,4 @@
-"""Routes to the cube of a method: in memory, through a store, or in a process of its own."""
+"""Routes to the cube of a method: in memory, through a store, or in a separate process."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -24,7 +24,7 @@ from simbg.validation.methods.isolation import Attempt
 
 __all__ = []
 
-# Scenarios that our methods read from a data store on disk, and its scheme.
+# Scenarios in which the methods of simbg read a data store on disk, and the format of the store.
 SCHEMES = {"realistic": "gadf", "night": "hess"}
 # One scenario uses files of GADF, the other those of 2015, which have no errors.
 KINDS = {"gadf": "gadf", "hess": "table"}
@@ -43,7 +43,7 @@ def route_of_ours(
     experiment : Experiment
         The scenario and its seed.
     folder : Path
-        Gets the store, if there is one.
+        Folder for the store, if there is one.
     executor : concurrent.futures.Executor, optional
         Simulates runs in parallel.
 
@@ -92,7 +92,7 @@ class ThroughStore:
     Parameters
     ----------
     folder : Path
-        Holds the store ``store``, and gets the models.
+        Folder that contains the store ``store``. The models are written to it.
     scheme : {"gadf", "hess"}
         Scheme of the store.
     executor : concurrent.futures.Executor or None
@@ -135,7 +135,7 @@ class ThroughStore:
 
 @dataclass(frozen=True)
 class Isolated:
-    """Any method on GADF stores, in a process of its own for each store; or finished files.
+    """Any method on GADF stores, in a separate process for each store; or finished files.
 
     Parameters
     ----------
@@ -163,9 +163,9 @@ class Isolated:
         candidates : sequence of Candidate
             The methods.
         replicates : int
-            Number of stores for all methods. Methods that are not ours get at least one.
+            Number of stores for all methods. Methods that are not part of simbg get at least one.
         folder : Path
-            Gets the stores.
+            Folder for the stores.
         executor : concurrent.futures.Executor, optional
             Runs attempts in parallel.
 

@@ -269,16 +269,19 @@ SPOILED = {
         ),
         r"answer: got invalid fields \(TypeError",
     ),
-    "event": (lambda b: edit_events(b / "public" / EVENTS, shift(1e-6)), "got another file than"),
+    "event": (lambda b: edit_events(b / "public" / EVENTS, shift(1e-6)), "got another file"),
     "event and seal": (
         lambda b: (edit_events(b / "public" / EVENTS, shift(1e-6)), reseal(b)),
         "answer: got another field-1/data/simbg_obs_000001",
     ),
-    "file that is gone": (lambda b: (b / "public" / EVENTS).unlink(), "got another file .*or none"),
-    "file more": (lambda b: (b / "public/field-1/hint").touch(), "got another file than"),
+    "file that is gone": (
+        lambda b: (b / "public" / EVENTS).unlink(),
+        "data/simbg_obs_000001.fits.gz: got",
+    ),
+    "file more": (lambda b: (b / "public/field-1/hint").touch(), "got another file"),
     "file more and seal": (
         lambda b: ((b / "public/field-1/hint").touch(), reseal(b)),
-        "answer: got another field-1/hint than the one sealed with .*numpy.*; the versions",
+        "answer: .*another field-1/hint .*numpy",
     ),
     "seal": (lambda b: (b / "public/seal.json").write_text("[]"), "got an invalid seal"),
     "seal without files": (
@@ -488,7 +491,7 @@ def test_from_challenge_to_scores(run, tmp_path, monkeypatch):
     assert code == 0
     digest = json.loads((tmp_path / "blind/public/seal.json").read_text())["sha256"]
     assert digest in out
-    assert "hand out blind/public only" in out
+    assert "only blind/public" in out
     # Groups see no more than this.
     for name, counts in (("alice", None), ("bob|2", "nothing")):
         (tmp_path / name).mkdir()

@@ -217,7 +217,10 @@ def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
         (("--command", "./nosuch {store} {output}"), "./nosuch"),
         (("--models", "nowhere"), "nowhere"),
         (("--models", "."), "tiny.fits[.gz]"),
-        (("--command", "a {store} {output}", "--command", "a {store} {output} b"), "called a"),
+        (
+            ("--command", "a {store} {output}", "--command", "a {store} {output} b"),
+            "the name a",
+        ),
         (("--command", "a {store} '{output}"), '"a {store} \'{output}"'),
         (("--command", "histogram {store} {output}"), "'histogram'"),
         (("--command", "per-run {store} {output}"), "'per-run'"),
