@@ -49,7 +49,7 @@ __all__ = []
     metavar="E",
     help="Threshold of all runs: 300GeV, or 0.3 (in TeV).",
 )
-@click.option("--per-run", is_flag=True, help="Also write a model for each run, with index files.")
+@click.option("--per-run", is_flag=True, help="Also write a model of each run, and an index.")
 @shared_option("skip-incomplete")
 @click.option("--test", is_flag=True, help="At most 100 runs, 5 sources and 2 groups.")
 @shared_option("jobs")
@@ -67,7 +67,7 @@ def reconstruct(
 ) -> int:
     """Make background models from a data store.
 
-    The runs are read from INDIR. Models of groups of runs are written to OUTDIR.
+    Runs are read from INDIR. Models of groups of runs are written to OUTDIR.
 
     \b
     simbg reconstruct store models

@@ -1,4 +1,4 @@
-"""GADF's BKG_3D, a rate over energy and two angles, with our SUPPLEMENT: reading and writing.
+"""Reading and writing of GADF's BKG_3D, with a table SUPPLEMENT that only simbg uses.
 
 The columns of both tables are (fov_lat, fov_lon, energy) and are transposed here.
 """
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["to_gammapy"]
 
-# Version of the format of SUPPLEMENT, its keyword FORMAT; a file without it is of version 1.
+# Version of the format of SUPPLEMENT (keyword FORMAT). Files without this keyword have version 1.
 VERSION = 1
 
 # Keywords that are read back, in files of simbg.
 META = "METHOD", "N_OBS", "N_EVENTS", "GROUP_ID", "OBS_ID", "ZENITH"
-# Column, attribute and unit of what our files hold besides the rate.
+# Column, attribute and unit of the other arrays in files of simbg.
 SUPPLEMENT = (
     ("BKG_ERR", "rate_error", tables.RATE_UNIT),
     ("COUNTS", "counts", ""),
@@ -34,7 +34,7 @@ SUPPLEMENT = (
 
 
 def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]:
-    """The HDUs of a file: the rate per observation time, and what BKG_3D has no place for.
+    """The HDUs of a file: BKG_3D with the rate per observation time, and SUPPLEMENT.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU
     """
     cube = cube.per("ontime")
     data = cube.rate
-    # Energies below all thresholds are 0; what masks hide is no rate that anybody may use.
+    # The rate is 0 below all thresholds, and NaN in bins that are always masked.
     known = np.isfinite(data).any(axis=(1, 2))
     if known.any():
         data = np.where((np.cumsum(known) > 0)[:, None, None], data, 0.0)
@@ -69,12 +69,12 @@ def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU
 
 
 def to_gammapy(cube: BackgroundCube) -> "Background3D":
-    """The cube as gammapy reads it from the BKG_3D of a file; see `BackgroundCube.to_gammapy`."""
+    """The cube as a gammapy object; see `BackgroundCube.to_gammapy`."""
     try:
         from gammapy.irf import Background3D
     except ImportError as error:
         raise ImportError(
-            f"to_gammapy: gammapy cannot be imported ({error}); pip install gammapy"
+            f"to_gammapy: gammapy cannot be imported ({error}); use `pip install gammapy`"
         ) from error
     hdus = fits.HDUList([fits.PrimaryHDU(), *bkg_3d_hdus(cube, "MeV")])
     return Background3D.from_hdulist(hdus, hdu="BACKGROUND")
@@ -107,6 +107,6 @@ def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> Backg
         for name, attribute, _ in SUPPLEMENT
         if name in hdu.columns.names
     }
-    # BKG_3D says 0 at energies of which nothing is known.
+    # In BKG_3D the rate is 0 at energies without exposure.
     known = (more["ontime"] > 0) | (rate != 0) if "ontime" in more else True
     return replace(cube, rate=np.where(known, rate, np.nan), **more)

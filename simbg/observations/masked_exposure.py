@@ -45,8 +45,7 @@ def unmasked_fraction(
     """Return the part of each pixel's exposure that lies outside of all regions.
 
     The error is 1e-3 or less; the largest error observed is 3e-4. In drift mode the border is
-    computed
-    again at each time instead of rotated, which takes about three times as long.
+    computed again at each time, not rotated; this takes about three times as long.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def unmasked_fraction(
         part = slice(first, first + step)
         starts, stops = np.split(field.at(nodes[part]), 2, axis=2)
         covered += covered_solid_angle(starts, stops, weights[part], *edges)
-    # The plane's x goes west, fov_lon east: the right of a side there is the left of a side here
+    # x of the plane increases to the west, fov_lon to the east: left and right of a side change
     unmasked = 1 + covered / axes.solid_angle
     unmasked[np.abs(unmasked) < EXACT] = 0
     unmasked[np.abs(unmasked - 1) < EXACT] = 1
@@ -199,7 +198,7 @@ def _border(regions, center, reach, sweep):
 
 
 def _timeline(gti, weight):
-    """Return times, and the exposure up to each as a fraction of all; it is linear in between."""
+    """Return times, and the fraction of the exposure before each; it is linear in between."""
     times = np.unique(np.append(np.linspace(gti.min(), gti.max(), N_MOTION + 1), gti))
     middle = (times[1:] + times[:-1]) / 2
     rate = ((gti[:, :1] < middle) & (middle < gti[:, 1:])).any(axis=0).astype(float)
@@ -213,7 +212,7 @@ def _timeline(gti, weight):
 
 
 def _nodes(times, exposure, motion):
-    """Return the times at which the border is computed, and each one's fraction of the exposure.
+    """Return the times at which the border is computed, and the fraction of the exposure of each.
 
     When a side of the border reaches or leaves a pixel, a step that moves it by d pixels and has
     the fraction f of the exposure gives an error of d f / 8 or less. Steps with equal d f are the

@@ -87,7 +87,7 @@ def score_model(group: str, folder: Path, experiment: Experiment) -> dict[str, A
     try:
         pair = _pair(read_model(path, inside=True), experiment)
     except Exception as error:
-        # Any error is possible in a foreign file, and must not stop the scoring of the others.
+        # Any error is possible in a file of a group. It must not stop the scoring of other files.
         reason = " ".join(f"{error}".split()) or type(error).__name__
         return row | {"status": "refused", "reason": reason.replace(f"{folder}/", "")}
     q, n_events = METRICS["lost_information"](pair).value, float(pair.expected.sum())
@@ -168,7 +168,7 @@ def ranking(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _limited(accuracy):
-    """The accuracy between 1e-15, since 0 has no logarithm, and that of a missing model."""
+    """The accuracy, limited to 1e-15 (0 has no logarithm) and the accuracy of a missing model."""
     return WORST if accuracy is None else min(max(accuracy, 1e-15), WORST)
 
 

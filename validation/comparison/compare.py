@@ -1,8 +1,8 @@
 """Comparison of two cubes, of which the first is the reference.
 
-If one of them has counts, every difference has a standard error and the verdict a false-alarm rate.
-Without counts nothing is random, and a fixed margin decides. Cubes with different bins are
-compared in common bins.
+If one of them has counts, every difference has a standard error, and the verdict has a false-alarm
+rate. Without counts there is no noise, and differences up to a fixed margin are accepted.
+Cubes with different bins are compared in common bins.
 """
 
 import math
@@ -29,7 +29,7 @@ __all__ = ["Comparison", "compare"]
 FALSE_ALARM_RATE = 1e-3
 # Margin without counts: half of the 1 % systematic error of the background that CTAO plans with.
 MARGIN = 0.005
-# Measures that a normalisation does not fix. Scaling each image fixes the spectrum.
+# Measures that are tested with each normalisation: scaling each image removes the spectrum.
 FIELD = "width", "fov_lon_mean", "fov_lat_mean"
 ALL = "index", "center_index", *FIELD
 SHAPES = {"none": ALL, "cube": ALL, "image": FIELD}
@@ -56,8 +56,8 @@ def compare(
     Parameters
     ----------
     a, b : BackgroundCube
-        The reference and the other cube. A cube with integer counts is taken for a measurement,
-        whose noise is taken into account. Cubes with different axes are brought to common bins.
+        The reference and the other cube. A cube with integer counts is treated as a measurement
+        with noise. Cubes with different axes are converted to common bins.
     normalize : {"none", "cube", "image"}
         Whether a is scaled to the integral of b: not at all, as a whole, or in each energy bin.
     name : str
@@ -121,7 +121,7 @@ class Comparison:
     name : str
         Name of the comparison in reports.
     reference, b : BackgroundCube
-        The cubes in the bins that both know, per second of the same clock.
+        The cubes in common bins, with the same clock.
     normalize : {"none", "cube", "image"}
         See `compare`.
     problems : tuple of str
@@ -134,8 +134,8 @@ class Comparison:
     binning : str
         How the common bins were made, in words; empty if both cubes have the same axes.
     fault : str, optional
-        The fault of convention without which the cubes agree. If it is in the axes, the other
-        fields describe the cubes without the fault.
+        The fault of convention; without this fault, the cubes agree. If it is in the axes, the
+        other fields describe the cubes without the fault.
 
     Attributes
     ----------

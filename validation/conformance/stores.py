@@ -60,9 +60,9 @@ plain_runs = lru_cache(maxsize=2)(PLAIN.table)
 # fourth of five energy bins; a flip or a swap moves their centre by 1.4 deg or more.
 N_CLUMP = 200
 CLUMP = (4.0, 6.0), (2.0, 2.5), (-1.5, -0.5)
-# Remaining fraction of the livetime, of the events below a threshold, and of all events.
+# Remaining fractions: of the livetime, of the events below a threshold, and of all events.
 LIVE, BELOW, FEW = 0.5, 1 / 3, 0.01
-# Time between good time intervals, s. In the long ones the field rotates by tens of deg.
+# Time between good time intervals, s. During the long gaps, the field rotates by tens of deg.
 GAP, LONG_GAP = 120.0, 1500.0
 # A circle at the centre masks whole pixels. Another one beside it contains a bright source.
 ASIDE = TARGET[0], TARGET[1] + 1.6
@@ -113,7 +113,7 @@ def _open_gaps(runs, gap=GAP):
 
 
 def _raise_threshold(runs):
-    """Every other run has its threshold at the third energy edge."""
+    """Every second run has its threshold at the third energy edge."""
     runs["SAFE_ENERGY_LO"] = AXES.energy[np.where(runs["OBS_ID"] % 2, 2, 0)]
 
 
@@ -181,7 +181,7 @@ def write_variant(folder: Path | str, seed: int, name: str) -> Path:
     Parameters
     ----------
     folder : path-like
-        Gets the store as a new folder.
+        Folder in which a new folder with the store is made.
     seed : int
         Seed of the runs and events.
     name : str

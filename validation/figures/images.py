@@ -31,7 +31,7 @@ class Panel:
     scale : dict
         Options of `matplotlib.axes.Axes.imshow` for the colours.
     label : str
-        Label of the colour bar; without it there is no bar.
+        Label of the colour bar. Without a label, no colour bar is drawn.
     """
 
     values: np.ndarray
@@ -97,7 +97,7 @@ def draw_rows(
     Parameters
     ----------
     figure : Figure
-        Gets the images.
+        The figure in which the images are drawn.
     axes : Axes
         Axes of the cubes.
     rows : mapping of str to sequence of Panel
@@ -153,5 +153,5 @@ def _draw_bar(bar_axes, mesh, panel):
         bar.formatter = style.number_text
         bar.update_ticks()
         bar.minorticks_off()
-    # As an image; otherwise an SVG holds a rectangle for each of its 256 colours.
+    # Drawn as an image; otherwise an SVG contains a rectangle for each of its 256 colours.
     bar.solids.set_rasterized(True)

@@ -1,7 +1,7 @@
 """Audit of the process of a method: the modules that it loads and the files that it opens.
 
-Allowed are the files of the store, of Python and its packages, of the package of the method and of
-the system. Any other file is a violation, and so is a module that knows the truth.
+A method may open files of the store, of Python and its packages, of its own package and of the
+system. Any other file, and any module that knows the truth, is a violation.
 """
 
 import os
@@ -44,12 +44,12 @@ def knows_truth(module: str) -> bool:
 
 
 class Audit:
-    """A hook for `sys.addaudithook` that records what a method may not do.
+    """A hook for `sys.addaudithook` that records forbidden actions of a method.
 
     Parameters
     ----------
     folder : Path
-        Working folder of the process, which holds the store.
+        Working folder of the process, which contains the store.
     method : str
         Name of the method, as `simbg.reconstruction.registry.find_method` takes it.
 
@@ -96,7 +96,7 @@ class Audit:
 
 
 def package_of(method: str) -> str:
-    """Name of the top package of a method, whose folder may hold data."""
+    """Name of the top package of a method. Its folder may contain data."""
     named = entry_points(group="simbg.reconstructors", name=method)
     return next((entry.value for entry in named), method).partition(":")[0].partition(".")[0]
 

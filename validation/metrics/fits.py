@@ -27,7 +27,7 @@ def fit_index(
     Returns
     -------
     index, error : float
-        NaN if fewer than two bins hold counts.
+        NaN if fewer than two bins contain counts.
 
     Notes
     -----
@@ -88,8 +88,8 @@ def fit_width(image: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike) -> tuple
     Returns
     -------
     width, error : float
-        Standard deviation, deg, the same in both directions. NaN if the image holds less than one
-        count or is flatter than any normal distribution.
+        Standard deviation, deg, the same in both directions. NaN if the image contains less than
+        one count or is flatter than any normal distribution.
 
     Notes
     -----

@@ -1,7 +1,7 @@
 """Metrics of single runs: how well models predict independent events of the same runs.
 
-A cube of many runs may be right on average and wrong for each run. Here the model of each run
-is compared with events from which it was not made.
+A cube of many runs may be correct on average and wrong for each run. In this module, the model of
+each run is compared with events that were not used for the model.
 """
 
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ def run_values(runs: Sequence[RunCounts], noise_free: bool = False) -> dict[str,
     runs : sequence of RunCounts
         The runs.
     noise_free : bool
-        Whether the counts are expected ones. The mean that noise would add is then added.
+        Whether the counts are expected counts. Then the mean contribution of noise is added.
 
     Returns
     -------
@@ -93,8 +93,8 @@ def run_values(runs: Sequence[RunCounts], noise_free: bool = False) -> dict[str,
     Notes
     -----
     Each is the χ² of nearly normal numbers, as a normal deviate. `run_norms` has one degree of
-    freedom for each run. `run_spectra` scales the prediction to the counts of the run, and has one
-    degree of freedom less than bands in each run.
+    freedom for each run. `run_spectra` scales the prediction to the counts of the run. In each run
+    it has one degree of freedom less than there are bands.
     """
     norms, spectra, n_spectra = 0.0, 0.0, 0
     for run in runs:
@@ -126,7 +126,7 @@ def expected_values(experiment: Any, cube: BackgroundCube) -> dict[str, MetricVa
     Parameters
     ----------
     experiment : Experiment
-        Gives the runs and their expected counts.
+        The runs and their expected counts.
     cube : BackgroundCube
         The model of all runs, per livetime.
 

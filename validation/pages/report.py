@@ -48,7 +48,7 @@ def write_reports(folder: Path, suite: Suite, pictures: Pictures) -> None:
 
 
 def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
-    """Write the page, one file that loads no other.
+    """Write the page, one file that does not load other files.
 
     Parameters
     ----------

@@ -19,14 +19,15 @@ from simbg.validation.self_check.defects import DEFECTS, Defect
 
 __all__ = ["PROBES", "CleanRuns", "Detection", "SelfCheck", "self_check"]
 
-# Metrics with a criterion, except that of masks, which the field does not have.
+# Metrics with a criterion, except `masked_norm`, because the field has no masks.
 PROBES = tuple(
     n for n, metric in CUBE_METRICS.items() if metric.kind != "quality" and n != "masked_norm"
 )
 RATE = BUDGET / len(PROBES)
 # Replicates of each size, and the fraction that must detect it: 19 of 20.
 N_REPLICATES, POWER = 20, 0.95
-# Factor between two sizes, and largest number of sizes; the search ends at one not detected.
+# Factor between two sizes, and largest number of sizes. The search ends at a size that is not
+# detected.
 STEP, MAX_SIZES = 2**0.5, 39
 # First size of the search, in units of the Cramér–Rao bound.
 START = 16
@@ -52,7 +53,8 @@ class Detection:
     smallest : float
         Smallest detected size; NaN if none is detected.
     first : str
-        The metric that most often detected the smallest size, or with the largest pulls.
+        The metric that most often detected the smallest size; if several did, the one with the
+        largest pulls.
     limit : float
         Cramér–Rao bound; NaN if the defect does not change an expectation.
     sizes, power : tuple of float
@@ -161,7 +163,7 @@ class CleanRuns:
 
     @property
     def tests(self) -> dict[str, float]:
-        """Two-sided binomial p-values of the number of alarms, and of that of p < 5 % by metric.
+        """Binomial p-values of the number of alarms, and of the number of p < 5 % of each metric.
 
         Too few false alarms are a fault as well.
         """
@@ -179,7 +181,7 @@ class CleanRuns:
 
     @property
     def text(self) -> str:
-        """Whether clean runs fail as often as the stated false-alarm rate says, in one line."""
+        """Comparison of the false alarms of clean runs with the stated rate, in one line."""
         fractions = [float((column < 0.05).mean()) for column in self.pvalues.T]
         low, high = min(fractions), max(fractions)
         text = f"clean runs with p < 5 %: {low:.1%} to {high:.1%}, depending on the metric; "
