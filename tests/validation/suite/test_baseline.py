@@ -278,7 +278,7 @@ def test_line_is_good(tmp_path):
         "binary": ("\x00\x01", "line 1: got .*, expected JSON"),
         "no method": (line(method=None), "line 1: got KeyError.*method"),
         "no losses": (line(losses=None), "line 1: got KeyError.*losses"),
-        "text": (line(losses=["a"] * N_REPLICATES), "line 1: .*expected losses"),
+        "text": (line(losses=["a"] * N_REPLICATES), "line 1: .*losses"),
         "too few": (line(losses=[1.0]), f"line 1: expected {N_REPLICATES} finite losses"),
         "NaN": (line(losses=[float("nan")] * N_REPLICATES), "line 1: expected .* finite losses"),
         "empty": ("", "got an empty file"),
