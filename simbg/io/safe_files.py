@@ -69,12 +69,13 @@ def new_file(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
         If ``path`` exists and may not be replaced, or cannot be written.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
+    exists = os.path.lexists(path)  # also a link to nothing
+    if exists and not path.is_file():
         # A device must not be replaced either: root would remove it from the system.
         raise FileExistsError(
             f"{path}: got a path that is not a regular file, expected a file name"
         )
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         raise FileExistsError(f"{path} exists; use --overwrite (overwrite=True) to replace it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such directory, expected one for {path.name}")
@@ -120,7 +121,7 @@ def new_directory(
         If ``path`` exists and may not be replaced, or cannot be written.
     """
     existing = check_directory(path, overwrite, patterns)
-    path = Path(path).resolve()
+    path = _real(path)
     # Inside the existing directory: its parent may be read-only, or on another disk.
     temporary = existing / f".simbg-{secrets.token_hex(8)}"
     try:
@@ -160,8 +161,8 @@ def check_directory(
     OSError
         If ``path`` exists and may not be replaced.
     """
-    path = Path(path).resolve()
-    existing = path if path.exists() else next(p for p in path.parents if p.exists())
+    path = _real(path)
+    existing = next(p for p in (path, *path.parents) if os.path.lexists(p))
     if not existing.is_dir():
         raise NotADirectoryError(
             f"{path}: got the file {existing}, expected a directory or nothing"
@@ -191,12 +192,12 @@ def check_apart(output: Path | str | None, *inputs: Path | str | None, around: b
     for path in inputs:
         if output is None or path is None:
             continue
-        out, given = Path(output).resolve(), Path(path).resolve()
+        out, given = _real(output), _real(path)
         relation = "is" if out == given else "lies in" if given in out.parents else ""
         if not relation and around and out in given.parents:
             relation = "contains"
         if relation:
-            raise ValueError(f"{output} {relation} the input {path}, expected a path outside of it")
+            raise ValueError(f"{output} {relation} {path}, expected a path outside of it")
 
 
 def is_ours(path: Path | str) -> bool:
@@ -291,6 +292,11 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
             raise ValueError(f"{path}: {error}") from error
         reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
         raise ValueError(f"{path}: got {reason}, expected a readable FITS file") from error
+
+
+def _real(path):
+    """The path without links; a link to itself remains, for which `Path.resolve` may raise."""
+    return Path(os.path.realpath(path))
 
 
 def _check_replaceable(path, overwrite, patterns):

@@ -44,7 +44,7 @@ def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
     """
     for name in (name for name in names if "." not in name):
         check_directory(Path(out, name), True, PICTURES)
-    there = [path for name in names if (path := Path(out, name)).is_file()]
+    there = [path for name in names if (path := Path(out, name)).exists()]
     if there and not overwrite and not (there[0].name == names[0] and is_ours(there[0])):
         raise FileExistsError(
             f"{there[0]} was not written by simbg; use --overwrite to replace it, or --out for "

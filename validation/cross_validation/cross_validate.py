@@ -183,7 +183,7 @@ def cross_validate(
     ValueError
         If the store has too few runs, or no source-free run with events and a prediction.
     """
-    runs = runs_of(open_store(store), selection)
+    runs = runs_of(open_store(store, "gadf"), selection)
     observations = [runs.observations[i] for i in np.flatnonzero(runs.group_id >= 0)]
     if len(observations) < N_FOLDS:
         raise ValueError(f"{store}: got {len(observations)} runs, expected {N_FOLDS} or more")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
-from simbg.io.safe_files import expanded, new_file
+from simbg.io.safe_files import check_apart, expanded, new_file
 from simbg.validation.figures import curves, images, style
 
 __all__ = ["cube_figure", "plot_file", "save_figure"]
@@ -34,11 +34,12 @@ def plot_file(path: Path | str, out: Path | str | None = None, overwrite: bool =
     Raises
     ------
     ValueError
-        If ``out`` has another ending.
+        If ``out`` has another ending, or is the file itself.
     """
     name = Path(path).name
     picture = Path(name.removesuffix(".gz")).with_suffix(".png") if out is None else Path(out)
     _check_ending(picture)  # before the file is read
+    check_apart(picture, path)
     save_figure(cube_figure(read_model(path), name), picture, overwrite)
     return picture
 

@@ -1,6 +1,7 @@
 """Mistakes in a command of the suite: one line, exit code 2, nothing simulated, nothing written."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,13 @@ MISTAKES = {
     "inside the files": ([*FILES, "--out", "mine/out"], "mine/out"),
     "inside the files by a link": ([*FILES, "--out", "link/out"], "link/"),
     "out is a file": (["validate", "--out", "a.fits"], "a.fits"),
+    "out is a loop": (["validate", "--out", "loop"], "loop"),
+    "out without a name": (["validate", "--out", ""], "--out"),
+    "truth without a name": (["validate", "--from", ""], "--from"),
+    "over my pictures": (["validate", "--out", "paper"], "paper/figures"),
     "no disk": (["validate", "--out", "/proc/out"], "/proc/out"),
     "no store": (["cross-validate", "nowhere"], "nowhere"),
+    "store of 2015": (["cross-validate", "hess"], "hdu-index"),
     "method of a store": (["cross-validate", "store", "--method", "histgram"], "'histogram'"),
     "into the store": (["cross-validate", "store", "--out", "store"], "store"),
     "inside the store": (["cross-validate", "store", "--out", "store/data/x"], "store/data/x"),
@@ -48,6 +54,7 @@ MISTAKES = {
     "numbers over notes": (["compare", "a.fits", "a.fits", "--json", "notes/notes.txt"], "notes.t"),
     "nothing to plot": (["plot", "no.fits"], "no.fits"),
     "kind of picture": (["plot", "a.fits", "--out", "a.gif"], "a.gif"),
+    "picture over its file": (["plot", "a.png", "--overwrite"], "a.png"),
     "picture there": (["plot", "a.fits", "--out", "photos/me.png"], "photos/me.png"),
 }
 
@@ -56,12 +63,16 @@ MISTAKES = {
 def folder(tmp_path, monkeypatch, cube):
     """A cube, finished files of one scenario, and folders with files of the user."""
     monkeypatch.chdir(tmp_path)
-    for name in ("mine", "store/data", "notes/histogram", "photos", "page"):
+    folders = ("mine", "store/data", "notes/histogram", "photos", "page", "hess", "paper/figures")
+    for name in folders:
         Path(name).mkdir(parents=True)
     Path("link").symlink_to("mine")
+    Path("loop").symlink_to("loop")
     write_cube("a.fits", cube)
+    shutil.copy("a.fits", "a.png")
     write_cube("mine/night.fits", cube)
-    for name in ("notes/notes.txt", "notes/histogram/notes.txt", "photos/me.png"):
+    names = ("notes/notes.txt", "notes/histogram/notes.txt", "photos/me.png")
+    for name in (*names, "paper/figures/mine.png", "hess/runinfo.fits"):
         Path(name).write_text("mine")
     for name in ("page/index.html", "page/conformance.json"):
         Path(name).write_text("mine")
