@@ -38,7 +38,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "groups in zenith angle, with at least this livetime or number.",
     },
     "jobs": {
-        "type": click.IntRange(1),
+        "type": click.IntRange(1, 1024),  # all are started at once
         "metavar": "N",
         "help": "Number of processes. Default: one per core.",
     },
@@ -87,6 +87,14 @@ class Command(click.Command):
     def __init__(self, *args, groups=None, exit_codes="0 done", **settings):
         super().__init__(*args, **settings)
         self.groups, self.exit_codes = groups or {}, exit_codes
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an empty text, as of a shell variable that is not set, is refused."""
+        for param in self.params:
+            value = ctx.params.get(param.name or "")
+            if "" in (value if isinstance(value, tuple) else (value,)):
+                raise click.BadParameter("got an empty text", ctx, param)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, group by group; those in no group come last."""
@@ -153,6 +161,7 @@ def run(command: click.Command, name: str) -> Callable:
 
     @wraps(command)
     def script(arguments=None):
+        output = sys.stdout
         try:
             # Colours on a terminal, unless NO_COLOR is set (https://no-color.org).
             color = False if os.environ.get("NO_COLOR") else None
@@ -172,6 +181,9 @@ def run(command: click.Command, name: str) -> Callable:
             kept = said[0] if said else "nothing was left half-written"
             click.echo(f"{name}: interrupted; {kept}", err=True)
             code = INTERRUPTED
+        except SystemExit as end:
+            # If nobody reads the output, click replaces it and ends with 1, as for differing cubes.
+            code = end.code if sys.stdout is output else TROUBLE
         sys.exit(code if isinstance(code, int) else 0)
 
     vars(script)["command"] = command

@@ -1,5 +1,6 @@
 """The command `simbg`: its help, and what a shell sees of it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -93,6 +94,18 @@ def test_as_a_process(place):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("--help",), ("validate", "--list")])
+def test_a_reader_that_has_gone(words):
+    """An error, not the 1 of cubes that differ."""
+    script = "from simbg.cli.main import main; main()"
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (2, b"")
 
 
 def test_a_command_of_another_package_is_listed_and_not_loaded(run, tmp_path, monkeypatch):

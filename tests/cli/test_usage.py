@@ -19,6 +19,7 @@ USAGE = {
     "no argument": (["reconstruct", "S"], "OUTDIR"),
     "option": (["reconstruct", "S", "out", "--colour"], "--colour"),
     "jobs": (["reconstruct", "S", "out", "--jobs", "0"], "--jobs"),
+    "too many jobs": (["reconstruct", "nowhere", "out", "--jobs", "99999"], "--jobs"),
     "jobs text": (["reconstruct", "S", "out", "--jobs", "x"], "'x'"),
     "ids missing": (["reconstruct", "S", "out", "--obs-ids", "no.txt"], r"no\.txt"),
     "ids folder": (["reconstruct", "S", "out", "--obs-ids", ".."], r"\.\."),
@@ -34,6 +35,12 @@ USAGE = {
     "inside input by a link": (["reconstruct", "S", "S/../link/models"], "link/models.*gadf"),
     "around input": (["reconstruct", "S", "S/..", "--overwrite"], r"gadf/\.\."),
     "under a file": (["reconstruct", "S", "S/../hess/runinfo.fits/out"], r"runinfo\.fits"),
+    "into a loop": (["reconstruct", "S", "S/../loop"], "loop"),
+    "under a loop": (["reconstruct", "S", "S/../loop/out"], "loop"),
+    "store is a loop": (["reconstruct", "S/../loop", "out"], "loop"),
+    "store without a name": (["reconstruct", "", "out"], "INDIR"),
+    "out without a name": (["reconstruct", "S", ""], "OUTDIR"),
+    "nothing excluded": (["reconstruct", "S", "out", "--exclude", ""], "--exclude"),
     "not a disk": (["reconstruct", "S", "/proc/out"], "/proc/out"),
     "command": (["recontruct"], "'recontruct'.*'reconstruct'"),
     "scenario": (["simulate", "out", "--scenario", "nihgt"], "'nihgt'.*'night'"),
@@ -48,6 +55,9 @@ USAGE = {
     "zenith of a file": (["truth", "out.fits", "--from", "a.fits", "--zenith", "9"], "--zenith"),
     "over its input": (["truth", "a.fits", "--from", "a.fits", "--overwrite"], r"a\.fits"),
     "over its axes": (["truth", "a.fits", "--like", "a.fits", "--overwrite"], r"a\.fits"),
+    "over a loop": (["truth", "S/../loop"], "loop"),
+    "over a link to nothing": (["truth", "S/../away"], "away"),
+    "no name of a truth": (["truth", "out.fits", "--from", ""], "--from"),
     "truth nowhere": (["truth", "no/out.fits"], "no"),
     "truth folder": (["truth", ".", "--overwrite"], r"\."),
     "zenith": (["truth", "out.fits", "--zenith", "91"], "91"),
@@ -59,7 +69,8 @@ USAGE = {
 def test_bad_usage_is_one_line_and_leaves_nothing(place, run, case):
     arguments, message = USAGE[case]
     arguments = [word.replace("S", str(place / "gadf"), word.startswith("S")) for word in arguments]
-    (place / "link").symlink_to(place / "gadf")
+    for link, target in (("link", "gadf"), ("loop", "loop"), ("away", "nowhere")):
+        (place / link).symlink_to(place / target)
     before = sorted(place.rglob("*"))
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
