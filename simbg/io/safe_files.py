@@ -192,7 +192,7 @@ def check_apart(output: Path | str | None, *inputs: Path | str | None, around: b
     for path in inputs:
         if output is None or path is None:
             continue
-        out, given = _real(output), _real(path)
+        out, given = _real(expanded(output)), _real(expanded(path))
         relation = "is" if out == given else "lies in" if given in out.parents else ""
         if not relation and around and out in given.parents:
             relation = "contains"
