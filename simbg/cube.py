@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simbg.axes import Axes
+from simbg.axes import Axes, check_axes
 from simbg.quantities import convert_fields
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class BackgroundCube:
     meta: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_axes(self.axes)
         convert_fields(self, "cube: ")
         for name in ARRAYS:
             value = getattr(self, name)

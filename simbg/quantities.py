@@ -97,9 +97,12 @@ def convert_fields(value: Any, prefix: str = "") -> None:
         got, unit = getattr(value, f.name), f.metadata.get("unit")
         if unit is not None or _has_unit(got):
             bare = in_unit(got, unit or "", f"{prefix}{f.name}")
-            # A tuple must not become an array, which is not hashable.
-            is_pair = isinstance(f.default, tuple) and hasattr(bare, "tolist")
-            object.__setattr__(value, f.name, tuple(bare.tolist()) if is_pair else bare)
+            # A tuple must not become an array or a list, which are not hashable.
+            if isinstance(f.default, tuple) and hasattr(bare, "__len__"):
+                bare = tuple(bare.tolist() if hasattr(bare, "tolist") else bare)
+                if len(bare) != len(f.default) == 2:
+                    raise ValueError(f"{prefix}{f.name}: got {bare}, expected 2 values")
+            object.__setattr__(value, f.name, bare)
 
 
 def _plain(number: Any) -> Any:

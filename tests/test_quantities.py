@@ -135,3 +135,6 @@ def test_values_stay_hashable():
     same = GaussianTruth(energy_range=(0.1, 9.0), peak=(0.1, 0.1))
     assert truth == same
     assert hash(truth) == hash(same)
+    assert hash(GaussianTruth(energy_range=[0.1, 9.0], peak=np.array([0.1, 0.1]))) == hash(same)
+    with pytest.raises(ValueError, match=r"sigma: got .*2 values"):
+        GaussianTruth(sigma=[1, 2, 3])

@@ -244,6 +244,9 @@ MISTAKES = {
     "path": (lambda night: simbg.reconstruct("store"), "'store'.*open_store"),
     "no cube": (lambda night: simbg.compare(night, night.true_cube()), "got a Experiment"),
     "axes of a truth": (lambda night: night.true_cube((1, 2)), "axes: got a tuple"),
+    "axes of a stack": (lambda night: simbg.stack_observations(night, (1, 2)), "axes: got a tuple"),
+    "axes of a cube": (lambda night: simbg.BackgroundCube((1, 2), np.ones(3)), "axes: got a tuple"),
+    "half an observation": (lambda night: simbg.simulate("night", n_obs=2.5), "got 2.5"),
     "executor": (lambda night: simbg.reconstruct(night, executor=2), "executor: got 2"),
     "executor of a suite": (
         lambda night: simbg.validate("histogram", executor=2),
@@ -269,5 +272,5 @@ def test_mistakes_end_at_once_in_one_line(night, name):
 def test_what_simbg_shows_is_short(night):
     for value in (night, night.scenario, night.observations()[0], night.true_cube()):
         assert len(repr(value)) < 300
-    assert len(night) == 3
+    assert len(night) == len(list(night)) == 3
     assert set(simbg.SCENARIOS) <= set(repr(simbg.SCENARIOS).split())

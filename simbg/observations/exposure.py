@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simbg.axes import Axes
+from simbg.axes import Axes, check_axes
 from simbg.observations.masked_exposure import unmasked_fraction_of_run
 from simbg.observations.observation import Observation
 from simbg.observations.stacked_counts import StackedCounts
@@ -170,6 +170,7 @@ def stack_observations(
     >>> stack.counts.sum(axis=(1, 2)), stack.livetime[:, 0, 0]
     (array([0, 2]), array([  0., 900.]))
     """
+    check_axes(axes)
     if axes.align != "ALTAZ":
         raise ValueError(f"axes: got alignment {axes.align}, expected ALTAZ")
     exposure = Exposure(axes, threshold_bin)

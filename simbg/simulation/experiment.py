@@ -1,5 +1,6 @@
 """Experiment: a scenario, its runs and a seed, which determine observations and stores."""
 
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -74,6 +75,9 @@ class Experiment:
 
     def __len__(self) -> int:
         return len(self.runs)
+
+    def __iter__(self) -> Iterator[Observation]:
+        return iter(self.observations())
 
     @classmethod
     def of(cls, scenario: Scenario, seed: int, n_obs: int | None = None) -> "Experiment":

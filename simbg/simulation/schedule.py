@@ -1,5 +1,6 @@
 """Schedule: the observation table of a scenario, with times and pointings of its runs."""
 
+from numbers import Integral
 from typing import Any
 
 import erfa
@@ -63,8 +64,8 @@ def observation_table(scenario: Any, seed: int, n_obs: int) -> Table:
     ValueError
         If ``n_obs`` is not positive, or the target never reaches the altitudes of the scenario.
     """
-    if n_obs < 1:
-        raise ValueError(f"number of observations: got {n_obs}, expected 1 or more")
+    if not (isinstance(n_obs, Integral) and n_obs >= 1):
+        raise ValueError(f"number of observations: got {n_obs}, expected an integer, 1 or more")
     rng = named_rng(seed, scenario.name + " runs")
     duration = scenario.ontime + (scenario.n_gti - 1) * scenario.gti_gap
     start, pointings = _pointings(scenario, n_obs, duration, rng)
