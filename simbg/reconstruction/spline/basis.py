@@ -49,7 +49,8 @@ class Basis:
     their coefficients (Eilers & Marx 1996, Statist. Sci. 11, 89), in the basis where that
     penalty is diagonal (Demmler & Reinsch 1975, Numer. Math. 24, 375): with differences D
     and splines B at the bins, the eigenvectors of B (D'D)⁻ B' orthogonal to the polynomials
-    that D does not see; their roughness is 1 / eigenvalue. Functions of r are even splines
+    that D does not see; their roughness is 1 / eigenvalue, in
+    the field of view to the power 2/3, so that it grows as for differences of order 2. Functions of r are even splines
     over −R to R, R the farthest pixel. The polynomials are r^(m + 2n) cos mφ and sin mφ,
     m ≥ 1, made orthogonal from degree m + 2n = 1 up, with a roughness (degree / 2)⁶.
     A tensor product is evaluated direction by direction (Currie, Durban & Eilers 2006,
@@ -129,7 +130,7 @@ def _radial(r):
     """1, r² and splines in r, and their roughness."""
     low, degree = _orthonormal(np.column_stack([np.ones(r.size), r**2]), np.arange(2))
     splines, roughness = _demmler_reinsch(r, SEGMENTS_RADIAL, ORDER_RADIAL, low, N_RADIAL, True)
-    return np.hstack([low, splines]), np.append(0.0 * degree, roughness)
+    return np.hstack([low, splines]), np.append(0.0 * degree, roughness ** (2 / 3))
 
 
 def _angular(x, y, given):

@@ -15,6 +15,11 @@ MOST = 60
 # The fit has converged where a Newton step gains less than CONVERGED, in 2 ln L: a twentieth of
 # what one parameter costs. Strengths change from ROUGHLY on, those of hats are tied from NEARLY.
 CONVERGED, NEARLY, ROUGHLY = 0.05, 0.3, 20.0
+# The same for the marginal likelihood of strengths and a step of these.
+SETTLED = 1.0
+# X'WX is made anew when steps since the last one gained more than this: as bins have hundreds of
+# events, weights have changed by some per mille.
+OUTDATED = 2.0
 # ln λ: where it starts, its range, the largest step, and how steps grow while their sign stays.
 START, RANGE, STEP, GROW = 3.0, (-8.0, 20.0), 4.0, 1.5
 # Prior of ln λ: it costs STIFF nats where the leading deviation is of order 1, and WIDE is the
@@ -112,22 +117,24 @@ def fit(
     strength = np.full(n_terms, START) if start is None else start.strength
     theta = state.first_guess(penalty.at(strength)[0]) if start is None else start.theta
     largest, last, tied = np.full(n_terms, STEP), np.zeros(n_terms), start is not None
-    n_iterations = 0
+    n_iterations, since_gram = 0, 0.0
     while n_iterations < MOST:
         n_iterations += 1
         precision, prior_covariance, derivative = penalty.at(strength)
         rate = state.rate(theta)
-        gram = basis.gram(rate)
+        if n_iterations == 1 or since_gram > OUTDATED:
+            gram, since_gram = basis.gram(rate), 0.0
         covariance = _inverse(gram + _dense(precision))
         theta, gain = state.step(theta, rate, precision, covariance)
+        since_gram += gain
         if gain > ROUGHLY and n_iterations < MOST:
             continue
         gradient, information = scores(penalty, prior_covariance, derivative, covariance, theta)
         gradient, information = _with_prior(penalty, strength, gradient, information, tied)
-        if gain < CONVERGED and tied:
+        change = np.linalg.solve(information, gradient)
+        if tied and gain < CONVERGED and gradient @ change < SETTLED:
             break
         tied |= gain < NEARLY
-        change = np.linalg.solve(information, gradient)
         largest = np.where(change * last < 0, largest / 2, np.minimum(STEP, GROW * largest))
         last = change = np.clip(change, -largest, largest)
         strength = np.clip(strength + change, *RANGE)

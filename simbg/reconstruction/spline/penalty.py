@@ -12,7 +12,7 @@ __all__ = ["Penalty"]
 # Of functions that nothing else penalises: of the spectrum and r², and of all others.
 WEAK, WEAKEST = 1e-3, 1e-6
 # Hat functions in ln E between which the strength of a shape changes.
-HATS = 3
+HATS = 4
 # Strengths of neighbouring hats have, as far as the data say little, a ratio of about e^(1/√TIE).
 TIE = 0.03
 
@@ -61,7 +61,7 @@ class Penalty:
     roughness, so that a gaussian that is off the centre, or wider along one direction, and a
     gradient cost a parameter each. A radial or angular shape may be the same at all energies,
     or change: then its strength is
-    M_b = Σ_e hat_b(e) E(e) E(e)' / n for three hats in ln E, so that it may be stiff at low
+    M_b = Σ_e hat_b(e) E(e) E(e)' / n for hats in ln E, so that it may be stiff at low
     energies, where the camera is well known, and loose at high ones.
     """
 
@@ -80,12 +80,14 @@ class Penalty:
             *_terms(basis, "constant", {"rough": rough}),
             *_terms(basis, "square", {"slope": slope, "rough": rough}),
         ]
+        matrices: dict[str, np.ndarray | None]
         for kind in ("linear", "elliptic"):
             matrices = {"level": level, "slope": slope, "rough": rough}
             terms += _terms(basis, kind, matrices)
         for kind in ("radial", "angular"):
             matrices = {"rough": rough, "common": None if n_i > 1 else 0 * rough}
-            terms += _terms(basis, kind, matrices | {f"hat {b}": m for b, m in enumerate(hats)})
+            matrices |= {f"hat {b}": m for b, m in enumerate(hats)}
+            terms += _terms(basis, kind, matrices)
         fixed = np.full(basis.shape, WEAKEST)
         fixed[np.isin(basis.kind, ("constant", "square")), :2] = WEAK
         return cls(fixed, terms, _ties(terms))
