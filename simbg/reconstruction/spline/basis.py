@@ -50,9 +50,10 @@ class Basis:
     penalty is diagonal (Demmler & Reinsch 1975, Numer. Math. 24, 375): with differences D
     and splines B at the bins, the eigenvectors of B (D'D)⁻ B' orthogonal to the polynomials
     that D does not see; their roughness is 1 / eigenvalue, in
-    the field of view to the power 2/3, so that it grows as for differences of order 2. Functions of r are even splines
-    over −R to R, R the farthest pixel. The polynomials are r^(m + 2n) cos mφ and sin mφ,
-    m ≥ 1, made orthogonal from degree m + 2n = 1 up, with a roughness (degree / 2)⁶.
+    the field of view to the power 2/3, so that it grows as for differences of order 2.
+    Functions of r are even splines over −R to R, R the farthest pixel. The polynomials are
+    r^(m + 2n) cos mφ and sin mφ, m ≥ 1, made orthogonal from degree m + 2n = 1 up, with a
+    roughness (degree / 2)⁶.
     A tensor product is evaluated direction by direction (Currie, Durban & Eilers 2006,
     J. R. Statist. Soc. B 68, 259).
     """
