@@ -113,7 +113,7 @@ class CrossValidation:
     @property
     def agree(self) -> bool:
         """Whether the width of the significances of held-out runs is 1 within `margin`."""
-        return abs(self.summary["significance_width"] - 1) <= self.margin
+        return bool(abs(self.summary["significance_width"] - 1) <= self.margin)
 
     @property
     def margin(self) -> float:

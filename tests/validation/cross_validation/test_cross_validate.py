@@ -1,5 +1,6 @@
 """Cross-validation by run: what it says of stores that are known, and of H.E.S.S.'s."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -109,6 +110,14 @@ def test_incomplete_runs_are_skipped_if_asked(flat, tmp_path, capsys):
             main([*words, *more])
         assert end.value.code == code
     assert "could not be read | 1 |" in capsys.readouterr().out
+
+
+def test_json_is_one_document(flat, run, tmp_path):
+    words = ["--exclude", "none", "--group-by", "2015", "--jobs", 1, "--out", tmp_path, "--json"]
+    code, out, err = run("cross-validate", flat[0], *words)
+    document = json.loads(out)
+    assert (code, err, document["good"]) == (0, "", True)
+    assert [model["method"] for model in document["models"]] == ["histogram"]
 
 
 def test_few_pixels_do_not_alarm(flat):
