@@ -294,7 +294,7 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
         raise ValueError(f"{path}: got {reason}, expected a readable FITS file") from error
 
 
-def _real(path):
+def _real(path: Path | str) -> Path:
     """The path without links; a link to itself remains, for which `Path.resolve` may raise."""
     return Path(os.path.realpath(path))
 
