@@ -159,7 +159,7 @@ def check_directory(
     Raises
     ------
     OSError
-        If ``path`` exists and may not be replaced.
+        If ``path`` exists and may not be replaced, or cannot be written.
     """
     path = _real(path)
     existing = next(p for p in (path, *path.parents) if os.path.lexists(p))
@@ -167,6 +167,8 @@ def check_directory(
         raise NotADirectoryError(
             f"{path}: got the file {existing}, expected a directory or nothing"
         )
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(f"{path}: cannot be written ({existing} is read-only)")
     if existing == path and any(path.iterdir()):
         _check_replaceable(path, overwrite, patterns)
     return existing

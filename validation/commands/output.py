@@ -51,6 +51,8 @@ def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
             "another folder"
         )
     Path(out).mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(f"{out}: cannot be written, expected another folder with --out")
 
 
 @contextmanager

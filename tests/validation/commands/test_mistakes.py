@@ -99,3 +99,17 @@ def test_mistake(folder, run, monkeypatch, case):
     assert named in err
     assert content(folder) == before
     assert sorted(os.listdir()) == there
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["validate"], ["self-check"], ["conformance", "histogram"], ["cross-validate", "store"]],
+)
+def test_read_only_folder(folder, run, monkeypatch, words):
+    """Known before the work, not after it."""
+    Path("shut").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "shut")
+    code, out, err = run(*words, "--out", "shut")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "shut" in err
+    assert not os.listdir("shut")
