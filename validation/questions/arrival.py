@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.validation.questions.directions import Finding, sidak
 from simbg.validation.questions.gammapy_rule import fill_missing, integrated_rate
 
 __all__ = ["measure_arrival"]
 
 # Rings of the map, of equal width.
 N_RINGS = 4
+# Relative differences below this are those of rounding.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +48,48 @@ class Arrival:
     def ratio(self) -> np.ndarray:
         """Predicted over true counts of the mean cube, shape (n_energy, n_rings)."""
         return self.binning * self.method.mean(axis=0)
+
+    def findings(self, require: float = 0.01, false_alarm: float = 1e-3) -> list[Finding]:
+        """Where the method adds more than is allowed, the largest part of the counts first.
+
+        Parameters
+        ----------
+        require : float
+            The largest relative difference that is allowed in an energy bin of a ring.
+        false_alarm : float
+            Probability that a method that meets the requirement has a finding.
+
+        Raises
+        ------
+        ValueError
+            If there is one cube only, whose scatter is not known.
+
+        Notes
+        -----
+        Student's test of the mean of `method` − 1, whose values are cut at −1 and 1 for it: where
+        empty bins make a ratio of 1e98 in some replicates, the mean has no meaning. The n cells
+        are trials (Šidák 1967, doi:10.1080/01621459.1967.10482935).
+        """
+        number = len(self.method)
+        if number < 2:
+            raise ValueError("arrival: got 1 cube, expected replicates")
+        excess = np.clip(np.nan_to_num(self.method, nan=1.0) - 1, -1, 1)
+        mean, error = excess.mean(axis=0), excess.std(axis=0, ddof=1) / np.sqrt(number)
+        beyond = np.maximum(np.abs(mean) - max(require, ROUNDING), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(beyond > 0, beyond / error, 0.0)
+            log_p = np.log(np.minimum(2 * special.stdtr(number - 1, -t), 1.0))
+        share = self.expected / self.expected.sum()
+        found = []
+        trials = int(np.count_nonzero(self.expected > 0))
+        for e, k in np.argwhere(self.expected > 0):
+            pvalue = float(np.exp(sidak(max(float(log_p[e, k]), -700.0), trials)))
+            if pvalue < false_alarm:
+                name = f"{self.energy[e]:.3g} to {self.energy[e + 1]:.3g} TeV, "
+                name += f"{self.radius[k]:.2f} to {self.radius[k + 1]:.2f} deg"
+                size = float(mean[e, k]), float(error[e, k])
+                found.append(Finding(name, "arrival", *size, pvalue, float(share[e, k])))
+        return sorted(found, key=lambda finding: -abs(finding.relative) * finding.share)
 
     @property
     def method_error(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simbg.axes import Axes
 from simbg.validation.questions.cross_products import CrossProducts
@@ -13,6 +14,12 @@ __all__ = ["energy_bands", "measure_bias"]
 
 # Bands of energy, of about equal width in ln E.
 N_BANDS = 6
+# A local bias may contribute this fraction of the rms that is required of all bins.
+LOCAL = 0.1
+# Relative biases below this are those of rounding.
+EXACT = 1e-9
+# Counts of all replicates that a part needs: with less, no event at all looks like a bias.
+LEAST_COUNTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +30,8 @@ class Bias:
     ----------
     name : str
         Which bins.
-    total : float
-        Their expected counts, Σ λ.
+    total, whole : float
+        Their expected counts, Σ λ, and those of all bins.
     products : CrossProducts
         Of their deviations.
 
@@ -35,6 +42,7 @@ class Bias:
 
     name: str
     total: float
+    whole: float
     products: CrossProducts
 
     @property
@@ -78,9 +86,9 @@ class Bias:
         Parameters
         ----------
         require : float
-            The largest rms relative bias that is allowed.
+            The rms relative bias that is allowed; see `allowed`.
         """
-        return self.products.pvalue(require**2 * self.total)
+        return self.products.pvalue(float(allowed(require, self.total, self.whole)) ** 2)
 
 
 def measure_bias(replicates: Replicates) -> list[Bias]:
@@ -95,7 +103,7 @@ def measure_bias(replicates: Replicates) -> list[Bias]:
     Returns
     -------
     biases : list of Bias
-        First the one of all bins.
+        First the one of all bins. Bands with too few counts are left out.
 
     Examples
     --------
@@ -107,15 +115,37 @@ def measure_bias(replicates: Replicates) -> list[Bias]:
     """
     deviations, weight = replicates.deviations, replicates.weight
     energy, lon, lat = np.nonzero(replicates.used)
-    parts = [Bias("all bins", replicates.total, CrossProducts.of(deviations))]
+    whole = replicates.total
+    parts = [Bias("all bins", whole, whole, CrossProducts.of(deviations))]
     for band in energy_bands(replicates.axes):
         inside = (energy >= band.start) & (energy < band.stop)
-        if inside.any():
-            name, total = band_name(replicates.axes, band), float(weight[inside].sum())
-            parts.append(Bias(name, total, CrossProducts.of(deviations[:, inside])))
+        total = float(weight[inside].sum())
+        if total * replicates.independent >= LEAST_COUNTS:
+            name = band_name(replicates.axes, band)
+            parts.append(Bias(name, total, whole, CrossProducts.of(deviations[:, inside])))
     pixel = np.ravel_multi_index((lon, lat), replicates.axes.shape[1:])
     image = in_cells(deviations, weight, pixel)
-    return [*parts, Bias("image of all energies", replicates.total, CrossProducts.of(image))]
+    return [*parts, Bias("image of all energies", whole, whole, CrossProducts.of(image))]
+
+
+def allowed(require: float, total: ArrayLike, whole: float) -> np.ndarray:
+    """The largest √Σ bias²/λ that a requirement allows in some bins.
+
+    Parameters
+    ----------
+    require : float
+        The rms relative bias that is allowed in all bins, and in parts of them that matter.
+    total : array_like
+        Expected counts of the bins.
+    whole : float
+        Expected counts of all bins.
+
+    Notes
+    -----
+    max(require, 1e-9) √max(Σ λ, 0.01 N). In bins with less than 1 % of the counts more is allowed:
+    what contributes a tenth of the required rms to that of all bins.
+    """
+    return max(require, EXACT) * np.sqrt(np.maximum(total, LOCAL**2 * whole))
 
 
 def energy_bands(axes: Axes) -> list[slice]:

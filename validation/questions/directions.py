@@ -5,15 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from simbg.validation.questions.bias import allowed
+from simbg.validation.questions.cross_products import CrossProducts
 from simbg.validation.questions.families import Family, make_families
 from simbg.validation.questions.replicates import Replicates
 
 __all__ = ["combined", "find_biases", "measure_directions"]
 
-# Relative biases below this are those of rounding.
-EXACT = 1e-9
 # Patterns that one message names.
 MOST_FINDINGS = 5
+# Quantile of the number of independent directions that is used.
+LOW = 0.25
 # Beyond this deviate a test is clear, and the correction for skewness does not grow any more.
 FAR = 8.0
 
@@ -38,7 +40,8 @@ class FamilyTest:
     With s_k² the variance over replicates (d = R − 1 degrees of freedom), the error is s̃_k/√R,
     s̃_k² = (d₀ s₀² + d s_k²)/(d₀ + d). The prior d₀, s₀² follows from the scatter of the ln s_k² of
     the family (Smyth 2004, doi:10.2202/1544-6115.1027): directions with the same noise share
-    their variances, and others keep their own. The pull has Student's t distribution with d₀ + d
+    their variances, and others keep their own. If the noise of the family has ν independent
+    directions, d₀ is at most (ν − 1) d. The pull has Student's t distribution with d₀ + d
     degrees of freedom. Its skewness is corrected to first order for Poisson counts: by
     −κ (z² − 1)/6 for a known variance (Cornish–Fisher) and +κ (2 z² + 1)/6 for a measured one
     (Hall 1992, doi:10.1007/978-1-4612-4384-7), in proportion to d₀ and d; κ = √(s̃²/R) Σ u³/√λ.
@@ -100,7 +103,7 @@ def measure_directions(
     replicates : Replicates
         Of a method.
     require : float
-        The largest relative bias that is allowed in the bins of a direction, rms.
+        The rms relative bias that is allowed in the bins of a direction; see `allowed` of `bias`.
     families : list of Family, optional
         Those of `make_families` for the same bins, if they are there already.
 
@@ -120,7 +123,7 @@ def measure_directions(
     ('norm', True)
     """
     families = make_families(replicates) if families is None else families
-    return _measure(replicates.deviations, families, require)
+    return _measure(replicates.deviations, families, require, replicates.total)
 
 
 def combined(tests: list[FamilyTest]) -> float:
@@ -153,7 +156,7 @@ def find_biases(
     replicates : Replicates
         Of a method.
     require : float
-        The largest relative bias that is allowed in the bins of a direction, rms.
+        The rms relative bias that is allowed in the bins of a direction; see `allowed` of `bias`.
     false_alarm : float
         Probability that a bias is named although none is larger than required.
     families : list of Family, optional
@@ -170,7 +173,7 @@ def find_biases(
     whole = max(float(mean @ mean), 1e-300)
     shares = sum(family.share for family in families)
     for _ in range(MOST_FINDINGS):
-        tests = _measure(deviations, families, require)
+        tests = _measure(deviations, families, require, replicates.total)
         pvalues = [
             sidak(float(t.log_pvalue.min()), t.log_pvalue.size * shares / t.family.share)
             for t in tests
@@ -203,20 +206,20 @@ def _clear(test, false_alarm, shares):
     return test.log_pvalue < np.log(false_alarm / trials)
 
 
-def _measure(deviations, families, require):
+def _measure(deviations, families, require, whole):
     number = len(deviations)
     tests = []
     for family in families:
         along = family.matrix @ deviations.T
         amplitude = along.mean(axis=1)
-        variance, prior = _moderated(along.var(axis=1, ddof=1), number - 1)
+        variance, prior = _moderated(along)
         error = np.sqrt(variance / number)
-        allowed = max(require, EXACT) * np.sqrt(family.support)
+        limit = allowed(require, family.support, whole)
         skew = np.sign(amplitude) * family.skewness * error
-        known = 1.0 if np.isinf(prior) else prior / (prior + number - 1)
+        known = prior / (prior + number - 1)
         size, freedom = np.abs(amplitude), prior + number - 1
         log_p = np.logaddexp(
-            *(_log_tail(size + s * allowed, error, freedom, skew, known) for s in (-1, 1))
+            *(_log_tail(size + s * limit, error, freedom, skew, known) for s in (-1, 1))
         )
         tests.append(FamilyTest(family, amplitude, error, np.minimum(log_p, 0.0)))
     return tests
@@ -225,27 +228,33 @@ def _measure(deviations, families, require):
 def _log_tail(excess, error, freedom, skew, known):
     """ln of the probability of a pull above ``excess/error``, from t and the skewness."""
     t = np.divide(excess, error, out=np.where(excess > 0, np.inf, -np.inf), where=error > 0)
-    if np.isinf(freedom):
-        z = t
-    else:
-        with np.errstate(divide="ignore"):
-            z = np.sign(t) * -special.ndtri(special.stdtr(freedom, -np.abs(t)))
+    with np.errstate(divide="ignore"):
+        z = np.sign(t) * -special.ndtri(special.stdtr(freedom, -np.abs(t)))
     near = np.minimum(np.abs(z), FAR) ** 2
     z = z - skew * (known * (near - 1) - (1 - known) * (2 * near + 1)) / 6
     return special.log_ndtr(-z)
 
 
-def _moderated(variance, freedom):
+def _moderated(along):
     """Variances of a family and the d₀ of their prior; Smyth's estimates by moments of ln s²."""
+    freedom = along.shape[1] - 1
+    variance = along.var(axis=1, ddof=1)
     if variance.size < 3 or not np.all(variance > 0):
         return variance, 0.0
+    pulls = (along - along.mean(axis=1, keepdims=True)) / np.sqrt(variance)[:, None]
+    independent = min(CrossProducts.of(pulls.T).directions, float(variance.size))
+    # It is known from R (R − 3)/2 products: a low value of what it may be.
+    known = (freedom + 1) * (freedom - 2) / 2
+    independent = max(1.0, independent * special.chdtri(known, 1 - LOW) / known)
     logs = np.log(variance) - special.digamma(freedom / 2) + np.log(freedom / 2)
-    excess = logs.var(ddof=1) - special.polygamma(1, freedom / 2)
-    if excess <= 0:
-        return np.full_like(variance, np.exp(logs.mean())), np.inf
-    prior = 2 * _inverse_trigamma(excess)
-    center = np.exp(logs.mean() + special.digamma(prior / 2) - np.log(prior / 2))
-    return (prior * center + freedom * variance) / (prior + freedom), prior
+    excess = logs.var(ddof=1) - (1 - 1 / independent) * special.polygamma(1, freedom / 2)
+    prior = 2 * _inverse_trigamma(excess) if excess > 0 else np.inf
+    center = logs.mean()
+    if np.isfinite(prior):
+        center += special.digamma(prior / 2) - np.log(prior / 2)
+    # Correlated directions know no more than as many independent ones.
+    prior = min(prior, (independent - 1) * freedom)
+    return (prior * np.exp(center) + freedom * variance) / (prior + freedom), prior
 
 
 def _inverse_trigamma(value):

@@ -12,7 +12,7 @@ from simbg.validation.questions.replicates import Replicates
 __all__ = ["make_families"]
 
 # A direction is tested if the mean of all replicates of raw counts has at most this skewness: for
-# a single bin that expects λ counts, R λ ≥ 100.
+# a single bin that expects λ counts, R λ ≥ 100. Its bins together need as many counts.
 MOST_SKEW = 0.1
 # Degree of the polynomials of the field, for all energies and for each band.
 DEGREES = {"shape": 2, "shape by energy": 4}
@@ -112,12 +112,14 @@ class _Field:
         self.pixel = self.lon * self.axes.shape[2] + self.lat
         self.bin = self.energy * self.n_pixels + self.pixel
         self.livetime, self.used = replicates.livetime, replicates.used
-        self.most_skew = MOST_SKEW * np.sqrt(replicates.number)
+        self.most_skew = MOST_SKEW * np.sqrt(replicates.independent)
+        self.least = MOST_SKEW**-2 / replicates.independent
 
     def family(self, title, matrix, support, name):
         """The directions that have enough counts."""
         skewness = (matrix**3) @ self.weight**-0.5
-        kept = np.flatnonzero(np.abs(skewness) <= self.most_skew)
+        kept = (np.abs(skewness) <= self.most_skew) & (support >= self.least)
+        kept = np.flatnonzero(kept)
         columns = matrix[kept], support[kept], skewness[kept]
         return Family(title, SHARES[title], *columns, lambda k: name(int(kept[k])))
 
@@ -165,6 +167,8 @@ class _Field:
         parts = []
         for band in energy_bands(self.axes):
             inside = np.flatnonzero((self.energy >= band.start) & (self.energy < band.stop))
+            if not inside.size:
+                continue
             polynomials = list(self._polynomials(DEGREES["shape by energy"]))
             names = [f"{name}, {band_name(self.axes, band)}" for name, _ in polynomials]
             parts.append((inside, names, [pattern[inside] for _, pattern in polynomials]))

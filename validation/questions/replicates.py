@@ -139,6 +139,12 @@ class Replicates:
         return len(self.predicted)
 
     @cached_property
+    def independent(self) -> float:
+        """Number of independent replicates: infinite if all are the same, without noise."""
+        predicted = np.asarray(self.predicted)[:, self.used]
+        return np.inf if np.array_equal(predicted[1:], predicted[:-1]) else float(self.number)
+
+    @cached_property
     def used(self) -> np.ndarray:
         """Bins that expect counts, shape of the axes."""
         return np.asarray(self.expected) > 0

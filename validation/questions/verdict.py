@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from simbg.validation.questions.bias import Bias, measure_bias
+from simbg.validation.questions.bias import EXACT, Bias, allowed, measure_bias
 from simbg.validation.questions.directions import (
     Finding,
     combined,
@@ -23,8 +23,6 @@ REQUIRE = 0.01
 FALSE_ALARM, POWER = 1e-3, 0.95
 # Share of the false-alarm rate: of all bins, and of the other parts and of all directions.
 SHARE_ALL, SHARE_PARTS, SHARE_DIRECTIONS = 0.25, 0.25, 0.5
-# Relative biases below this are those of rounding.
-LEAST = 1e-9
 # Replicates that nobody makes.
 MANY = 1_000_000
 
@@ -77,7 +75,7 @@ class Verdict:
             return ""
         if self.findings:
             return "; ".join(map(str, self.findings))
-        part = min(self.biases, key=lambda bias: bias.pvalue(max(self.require, LEAST)))
+        part = min(self.biases, key=lambda bias: bias.pvalue(self.require))
         return f"{part.name}: {part.rms:.2%} rms, in no named direction"
 
     def __str__(self) -> str:
@@ -106,8 +104,9 @@ def judge_bias(
     replicates : Replicates
         Of a method.
     require : float
-        The largest rms relative bias that is allowed: in all bins, in each band of energy, in the
-        image, and in the bins of each named direction.
+        The largest rms relative bias that is allowed: in all bins, in the image, and in the bins
+        of each band of energy and of each named direction that have 1 % of the counts or more; in
+        fewer bins, what contributes a tenth of it to the rms of all bins.
     false_alarm : float
         Probability that a method that meets the requirement is called biased.
     power : float
@@ -135,11 +134,10 @@ def judge_bias(
     """
     families = make_families(replicates) if families is None else families
     biases = measure_bias(replicates)
-    least = max(require, LEAST)
-    whole, *parts = (np.log(max(bias.pvalue(least), 1e-300)) for bias in biases)
+    first, *parts = (np.log(max(bias.pvalue(require), 1e-300)) for bias in biases)
     directions = combined(measure_directions(replicates, require, families))
     tests = (
-        sidak(whole, 1 / SHARE_ALL),
+        sidak(first, 1 / SHARE_ALL),
         sidak(min(parts), len(parts) / SHARE_PARTS),
         sidak(np.log(max(directions, 1e-300)), 1 / SHARE_DIRECTIONS),
     )
@@ -147,12 +145,12 @@ def judge_bias(
     decision, more = Decision.UNDECIDED, 0
     if pvalue < false_alarm:
         decision = Decision.BIASED
-    elif biases[0].upper(power) < 2 * least:
+    elif biases[0].upper(power) < 2 * max(require, EXACT):
         decision = Decision.UNBIASED
     else:
-        needed = biases[0].products.replicates_to_decide(
-            least**2 * biases[0].total, SHARE_ALL * false_alarm, 1 - power
-        )
+        whole = biases[0]
+        square = float(allowed(require, whole.total, whole.whole)) ** 2
+        needed = whole.products.replicates_to_decide(square, SHARE_ALL * false_alarm, 1 - power)
         more = max(needed - replicates.number, 1)
     findings = []
     if decision is Decision.BIASED:

@@ -38,6 +38,21 @@ def test_a_norm_is_what_the_method_adds():
     assert_allclose(found.ratio, 1.05 * found.binning, rtol=1e-12)
 
 
+def test_what_the_method_adds_is_judged():
+    """Norms that scatter by 1 %: none is found unless it is too large, here by 5 %."""
+    norms = np.random.default_rng(72).normal(1, 0.01, (60, 20))
+    counts = [
+        len(arrival([replace(TRUE, rate=f * n * TRUE.rate) for n in norms[0]]).findings())
+        for f in (1.0, 1.05)
+    ]
+    assert counts == [0, 5 * 4]
+    # At the requirement, in 60 sets: binomial at 1e-4, all cells being the same.
+    method = 1.01 * norms[..., None, None] * np.ones((5, 4))
+    empty = arrival([TRUE])
+    wrong = sum(bool(replace(empty, method=m).findings(0.01, 0.05)) for m in method)
+    assert wrong <= 11
+
+
 def test_coarse_bins_cost_more_and_are_not_the_method():
     coarse = Axes(AXES.energy[::4], AXES.fov_lon[::6], AXES.fov_lat[::6])
     true = TRUTH.cube(coarse, zenith=20.0, livetime=LIVETIME)
@@ -57,6 +72,9 @@ def test_empty_bins_do_not_arrive():
     assert abs(in_bins - 1) < 0.05
     assert np.all(found.method[0, 0] > 0.5)
     assert np.all(found.method[0, -1, :2] < 0.05)
+    cubes = [measured(np.random.default_rng(k), TRUTH, AXES, LIVETIME) for k in range(5)]
+    worst, *_ = arrival(cubes, interpolate_missing=False).findings()
+    assert worst.relative < -0.1
     # Empty bins between others are filled along the energy: most of the counts arrive.
     filled = arrival([cube]).method[0]
     assert np.all((filled > 0.2) & (filled < 3))

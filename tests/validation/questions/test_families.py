@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from support.draws import AXES, expected_counts
+from support.draws import AXES, expected_counts, raw, replicates
 
 from simbg.axes import Axes
 from simbg.validation.questions.families import make_families
@@ -53,11 +53,15 @@ def test_smooth_directions_are_what_they_are_called(families):
 
 
 def test_directions_with_few_counts_are_left_out():
-    few, many = (
-        make_families(Replicates(AXES, counts, np.array([counts] * 4)))
-        for counts in (expected_counts(events=1e3), expected_counts(events=1e6))
-    )
-    assert sum(f.support.size for f in few) < sum(f.support.size for f in many)
+    rng, number = np.random.default_rng(2), []
+    for events in (1e3, 1e6):
+        families = make_families(replicates(raw, rng, 4, AXES, events))
+        number.append(sum(family.support.size for family in families))
+    assert number[0] < number[1]
+    # Without noise no counts are needed.
+    expected = expected_counts(events=1e3)
+    exact = make_families(Replicates(AXES, expected, np.array([expected] * 4)))
+    assert sum(f.support.size for f in exact) >= number[1]
 
 
 def test_source_fills_neighbours_of_fine_pixels():

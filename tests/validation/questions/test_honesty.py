@@ -12,7 +12,7 @@ from simbg.validation.questions.honesty import measure_honesty
 def test_right_methods_are_honest(method):
     """Not too many p-values below 0.1, 0.05, 0.01 and 0.001 (binomial at 1e-4)."""
     rng = np.random.default_rng(41)
-    number = 2000 if method == "raw counts" else 500
+    number = 2000 if method == "raw counts" else 300
     p = [measure_honesty(replicates(RIGHT[method], rng)).bins.pvalue for _ in range(number)]
     for level in (0.1, 0.05, 0.01, 0.001):
         wrong = int(np.sum(np.array(p) < level))
