@@ -67,7 +67,8 @@ class Arrival:
         Notes
         -----
         Student's test of the mean of `method` − 1, whose values are cut at −1 and 1 for it: where
-        empty bins make a ratio of 1e98 in some replicates, the mean has no meaning. The n cells
+        empty bins make a ratio of 1e98 in some replicates, the mean has no meaning. Where values
+        are cut, the p-value is not below that of a sign test, 2^(1 − R). The n cells
         are trials (Šidák 1967, doi:10.1080/01621459.1967.10482935).
         """
         number = len(self.method)
@@ -79,6 +80,9 @@ class Arrival:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(beyond > 0, beyond / error, 0.0)
             log_p = np.log(np.minimum(2 * special.stdtr(number - 1, -t), 1.0))
+        # Values that are cut have no scatter: that all are on one side is what they say.
+        cut = np.any(np.abs(excess) == 1, axis=0)
+        log_p = np.where(cut, np.maximum(log_p, (1 - number) * np.log(2)), log_p)
         share = self.expected / self.expected.sum()
         found = []
         trials = int(np.count_nonzero(self.expected > 0))
