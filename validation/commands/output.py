@@ -25,7 +25,7 @@ def say(line: str) -> None:
 
 
 def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
-    """Refuse a report folder if a report would replace files that simbg did not write.
+    """Refuse a report folder that holds files that simbg did not write.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
         Files of the report. The first one tells whether they are of an earlier report, which is
         replaced. A name without a dot is a folder of pictures.
     overwrite : bool
-        Replace files in any case; a folder that holds other than pictures is refused even so.
+        Write the report in any case, except for a folder of pictures that holds other files.
 
     Raises
     ------
@@ -45,10 +45,14 @@ def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
     for name in (name for name in names if "." not in name):
         check_directory(Path(out, name), True, PICTURES)
     there = [path for name in names if (path := Path(out, name)).exists()]
+    # reports/example.png is in the repository.
+    files = [p for p in Path(out).glob("*") if p.is_file() and p.name != "example.png"]
+    if not any(map(is_ours, files)):
+        there += files
     if there and not overwrite and not (there[0].name == names[0] and is_ours(there[0])):
         raise FileExistsError(
-            f"{there[0]} was not written by simbg; use --overwrite to replace it, or --out for "
-            "another folder"
+            f"{there[0]} was not written by simbg; use --overwrite to write the report all the "
+            "same, or --out for another folder"
         )
     Path(out).mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):

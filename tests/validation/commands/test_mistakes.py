@@ -38,6 +38,8 @@ MISTAKES = {
     "kind of groups": (["cross-validate", "store", "--group-by", "zenith:3"], "zenith:3"),
     "seed": (["self-check", "--seed", "x"], "'x'"),
     "over my page": (["self-check", "--out", "page"], "page/index.html"),
+    "report among notes": (["validate", "--out", "notes"], "notes/notes.txt"),
+    "record among notes": (["conformance", "histogram", "--out", "notes"], "notes/notes.txt"),
     "over my record": (["conformance", "histogram", "--out", "page"], "page/conformance.json"),
     "challenge over a folder": (["challenge", "make", "notes"], "notes"),
     "challenge over notes": (["challenge", "make", "notes", "--overwrite"], "notes.txt"),
