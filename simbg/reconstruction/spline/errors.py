@@ -12,7 +12,7 @@ from simbg.reconstruction.spline.penalty import Penalty
 __all__ = []
 
 # Effective parameters by which each term is loosened, and the most by which ln λ is lowered.
-LOOSER, LOWEST = 0.25, 4.0
+LOOSER, LOWEST = 0.1, 4.0
 ROUNDS = 4
 
 

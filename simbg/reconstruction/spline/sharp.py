@@ -15,8 +15,8 @@ SHIFTS = (0, 5, 11)
 COUNTED = 0.1
 # Steps of the iteration for the share of splits that differ.
 STEPS = 8
-# Evidence, in nats and over the whole tree, from which on there is a feature. One that is not
-# there is found in about e⁻⁶ of cubes.
+# Evidence, in nats and over a whole tree, from which on there is a feature: found in none of
+# 1,200 draws of smooth counts.
 EVIDENCE = 6.0
 
 

