@@ -12,7 +12,9 @@ from simbg.reconstruction.spline.penalty import Penalty
 __all__ = []
 
 # Effective parameters by which each term is loosened, and the most by which ln λ is lowered.
-LOOSER, LOWEST = 0.1, 4.0
+LOOSER, LOWEST = 0.2, 4.0
+# Largest error of ln λ: over more than that θ does not follow a straight line.
+WIDEST = 2.0
 ROUNDS = 4
 
 
@@ -51,7 +53,8 @@ class RateErrors:
             now, covariance = strength_traces(penalty, strength, fitted.gram)
             strength += np.log(np.maximum(now, 1e-12) / (used + LOOSER))
             strength = np.clip(strength, fitted.strength - LOWEST, fitted.strength)
-        moves = fitted.response.T @ np.linalg.solve(fitted.information, fitted.response)
+        information = fitted.information + np.eye(strength.size) / WIDEST**2
+        moves = fitted.response.T @ np.linalg.solve(information, fitted.response)
         return cls(basis, covariance + moves, own)
 
     @cached_property
