@@ -211,7 +211,7 @@ def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
     [
         (("--command", "mytool {store}"), "{output}"),
         (("--command", "mytool {output}"), "{store}"),
-        (("--command", ""), "{store}"),
+        (("--command", ""), "--command"),
         (("--command", "{store} {output}"), "'{store} {output}'"),
         (("--command", "nosuch {store} {output}"), "nosuch"),
         (("--command", "./nosuch {store} {output}"), "./nosuch"),
@@ -224,7 +224,7 @@ def test_files_of_a_command_are_found_from_its_own_folder(monkeypatch):
         (("--command", "a {store} '{output}"), '"a {store} \'{output}"'),
         (("--command", "histogram {store} {output}"), "'histogram'"),
         (("--command", "per-run {store} {output}"), "'per-run'"),
-        (("--method", ""), "''"),
+        (("--method", ""), "--method"),
         (("--method", "nosuch"), "'nosuch'"),
         (("--method", "histgram"), "did you mean 'histogram'"),
         (("--method", "nosuch:Method"), "'nosuch:Method'"),
