@@ -1,7 +1,8 @@
 """The method `spline`: a penalised-likelihood reconstruction of a background cube.
 
-`basis` has the functions, `penalty` what they cost, `fit` finds coefficients and strengths,
-`errors` their covariance, `sharp` finds what is not smooth, and `method` makes a cube of it:
+`basis` defines the smooth functions and `penalty` the prior of their coefficients. `fit` estimates
+the coefficients and the strengths of the penalties, and `errors` the covariance of the
+coefficients. `sharp` finds features that are not smooth. `method` contains the method itself,
 `Spline`, which a user names ``simbg.reconstruction.spline:Spline``.
 """
 

@@ -1,4 +1,4 @@
-"""The basis: functions of energy times functions of the field of view, from stiff to loose."""
+"""The basis: products of functions of energy and functions of the field of view."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from simbg.axes import Axes
 
 __all__ = ["Basis"]
 
-# Functions of the logarithm of energy, segments of their splines, order of their differences.
+# Number of functions of ln E, segments of their splines, order of the penalised differences.
 N_ENERGY, SEGMENTS_ENERGY, ORDER_ENERGY = 10, 16, 3
-# The same for functions of the offset; degree of the polynomials that have a direction.
+# The same for functions of the offset; largest degree of the polynomials that depend on φ.
 N_RADIAL, SEGMENTS_RADIAL, ORDER_RADIAL = 10, 26, 3
 DEGREE = 8
-# Roughness of the first function beyond (ln E)², where that has 1.
+# Roughness of the first spline of energy, relative to that of (ln E)².
 BEYOND_SQUARE = 10.0
-# Functions that bins tell apart by less than this, relative to their size, are one.
+# A function is left out if its rms, after the others are projected out, falls below this fraction.
 INDEPENDENT = 1e-7
 
 
@@ -24,37 +24,38 @@ class Basis:
     """Functions whose sum is the logarithm of the rate, at the centres of bins.
 
     ln rate = constant + Σ_ki θ_ki Φ_k(fov_lon, fov_lat) E_i(ln E). All functions have a mean
-    square of 1 over the bins; those of energy are orthogonal, and so are those of the field
-    within a kind and to 1 and r².
+    square of 1 over the bins. The functions of energy are orthogonal to each other. The functions
+    of the field are orthogonal to the others of their kind, and to 1 and r².
 
     Parameters
     ----------
     energy : ndarray, shape (n_energy, n_i)
         E_i: 1, ln E, (ln E)² and splines.
     energy_roughness : ndarray, shape (n_i,)
-        Relative penalty of each: 0, 0, 1 and more.
+        Relative penalty of each E_i: 0, 0, 1 and larger values.
     space : ndarray, shape (n_pixels, n_k)
-        Φ_k: 1, r², splines in the offset r from the centre of the field; polynomials with a
-        direction.
+        Φ_k: 1, r², splines in the offset r from the centre of the field, and polynomials that
+        depend on the direction φ.
     space_roughness : ndarray, shape (n_k,)
-        Relative penalty within the kind.
+        Relative penalty of each Φ_k among those of its kind.
     kind : ndarray of str, shape (n_k,)
         "constant", "square", "radial", "linear" and "elliptic" (polynomials of degree 1 and 2),
         "angular" (of higher degrees).
 
     Notes
     -----
-    A gaussian in the field of view times a power law with a curvature lies in the functions
-    that cost nothing or little. Splines are cubic B-splines with a penalty on differences of
+    A Gaussian in the field of view times a curved power law is a sum of functions with no or
+    a small penalty. Splines are cubic B-splines with a penalty on differences of
     their coefficients (Eilers & Marx 1996, Statist. Sci. 11, 89), in the basis where that
-    penalty is diagonal (Demmler & Reinsch 1975, Numer. Math. 24, 375): with differences D
-    and splines B at the bins, the eigenvectors of B (D'D)⁻ B' orthogonal to the polynomials
-    that D does not see; their roughness is 1 / eigenvalue, in
-    the field of view to the power 2/3, so that it grows as for differences of order 2.
-    Functions of r are even splines over −R to R, R the farthest pixel. The polynomials are
-    r^(m + 2n) cos mφ and sin mφ, m ≥ 1, made orthogonal from degree m + 2n = 1 up, with a
-    roughness (degree / 2)⁶.
-    A tensor product is evaluated direction by direction (Currie, Durban & Eilers 2006,
+    penalty is diagonal (Demmler & Reinsch 1975, Numer. Math. 24, 375). With the difference matrix
+    D and the values B of the splines at the bins, these are the eigenvectors of B (D'D)⁻ B' that
+    are orthogonal to the polynomials for which D is zero. Their roughness is 1 / eigenvalue; in
+    the field of view it is raised to the power 2/3, so that it grows as for differences of
+    order 2.
+    Functions of r are even splines from −R to R, where R is the offset of the farthest pixel. The
+    polynomials are r^(m + 2n) cos mφ and r^(m + 2n) sin mφ with m ≥ 1. They are made orthogonal in
+    the order of their degree, m + 2n, and their roughness is (degree / 2)⁶.
+    A tensor product is evaluated one axis after the other (Currie, Durban & Eilers 2006,
     J. R. Statist. Soc. B 68, 259).
     """
 
@@ -66,7 +67,13 @@ class Basis:
 
     @classmethod
     def of(cls, axes: Axes) -> "Basis":
-        """The basis of some axes; few bins have fewer functions."""
+        """Make the basis for some axes; if there are few bins, it has fewer functions.
+
+        Parameters
+        ----------
+        axes : Axes
+            Axes of the cube.
+        """
         edges = axes.fov_lon, axes.fov_lat
         centers = axes.fov_lon_center, axes.fov_lat_center
         x, y = (c - 0.5 * (e[0] + e[-1]) for c, e in zip(centers, edges, strict=True))
@@ -87,7 +94,7 @@ class Basis:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n_k, n_i)"""
+        """Numbers of functions of the field and of energy, (n_k, n_i)."""
         return self.space.shape[1], self.energy.shape[1]
 
     def log_rate(self, theta: np.ndarray) -> np.ndarray:
@@ -109,7 +116,7 @@ class Basis:
         return gram.transpose(0, 2, 1, 3).reshape(n_k * n_i, n_k * n_i)
 
     def variance(self, covariance: np.ndarray) -> np.ndarray:
-        """Variance of `log_rate` for a covariance of θ, shape (n_energy, n_pixels)."""
+        """Variance of `log_rate` from the covariance of θ, shape (n_energy, n_pixels)."""
         n_k, n_i = self.shape
         by_energy = covariance.reshape(n_k, n_i, n_k, n_i).transpose(0, 2, 1, 3).reshape(-1, n_i**2)
         pairs = (self.energy[:, :, None] * self.energy[:, None, :]).reshape(-1, n_i**2)
@@ -135,7 +142,7 @@ def _radial(r):
 
 
 def _angular(x, y, given):
-    """Polynomials with a direction, orthogonal to ``given``, and their degree."""
+    """Polynomials that depend on φ, orthogonal to ``given``, and their degrees."""
     r, phi, columns, degrees = np.hypot(x, y), np.arctan2(y, x), [], []
     for degree in range(1, DEGREE + 1):
         for m in range(degree, 0, -2):
@@ -145,10 +152,10 @@ def _angular(x, y, given):
 
 
 def _orthonormal(columns, labels, given=None):
-    """Columns made orthogonal to those before, with mean square 1, and the labels of these."""
+    """Make columns orthogonal to the columns before them, with mean square 1; with their labels."""
     n = len(columns)
     done = np.empty((n, 0)) if given is None else given
-    first, kept = done.shape[1], []
+    first, used = done.shape[1], []
     for column, label in zip(columns.T, labels, strict=True):
         size = np.sqrt(np.mean(column**2))
         for _ in range(2):
@@ -156,12 +163,12 @@ def _orthonormal(columns, labels, given=None):
         left = np.sqrt(np.mean(column**2))
         if left > INDEPENDENT * size:
             done = np.column_stack([done, column / left])
-            kept.append(label)
-    return done[:, first:], np.array(kept, dtype=int)
+            used.append(label)
+    return done[:, first:], np.array(used, dtype=int)
 
 
 def _demmler_reinsch(x, segments, order, polynomials, most, even=False):
-    """Splines over −1 to 1 beyond polynomials, and their roughness from 1 up."""
+    """Splines from −1 to 1, orthogonal to the polynomials, and their roughness, 1 or more."""
     step = 2.0 / segments
     centers = -1.0 + step * np.arange(-1, segments + 2)
     splines = _cubic((x[:, None] - centers) / step)
@@ -175,12 +182,12 @@ def _demmler_reinsch(x, segments, order, polynomials, most, even=False):
     number = min(most - polynomials.shape[1], x.size - polynomials.shape[1])
     number = min(number, np.count_nonzero(value > INDEPENDENT**2)) if number > 0 else 0
     functions = root @ vector[:, :number] / np.sqrt(value[:number])
-    # An eigenvector has no sign: its largest value is made positive.
+    # The sign of an eigenvector is arbitrary: its largest value is made positive.
     largest = functions[np.abs(functions).argmax(axis=0), np.arange(number)]
     return functions * np.sign(largest), value[:1] / value[:number]
 
 
 def _cubic(t):
-    """The cubic B-spline of even knots, at t steps from its centre."""
+    """The cubic B-spline of equidistant knots, at t steps from its centre."""
     t = np.abs(t)
     return np.where(t < 1, 4 - 6 * t**2 + 3 * t**3, np.clip(2 - t, 0, None) ** 3) / 6

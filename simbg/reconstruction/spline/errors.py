@@ -1,4 +1,4 @@
-"""The errors: covariance of the coefficients, and of it the error of a bin or of a sum of bins."""
+"""The errors: the covariance of the coefficients, and the errors of bins and of sums of bins."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ from simbg.reconstruction.spline.penalty import Penalty
 
 __all__ = []
 
-# Effective parameters by which each term is loosened, and the most by which ln λ is lowered.
+# Effective parameters that are added to each term, and the largest decrease of ln λ for this.
 LOOSER, LOWEST = 0.2, 4.0
 # Largest error of ln λ: over more than that θ does not follow a straight line.
 WIDEST = 2.0
@@ -20,24 +20,25 @@ ROUNDS = 4
 
 @dataclass(frozen=True, eq=False)
 class RateErrors:
-    """Errors of the logarithm of a rate, as the covariance of a few coefficients.
+    """Errors of the logarithm of a rate, from the covariance of the coefficients.
 
     Parameters
     ----------
     basis : Basis
         The functions whose sum is ln rate.
     covariance : ndarray, shape (n_coefficients, n_coefficients)
-        Of their coefficients.
+        Covariance of their coefficients.
     own : ndarray, shape (n_energy, n_pixels)
-        Further variance of each bin that no other shares: that of sharp features.
+        Additional variance of each bin, independent of other bins: that of sharp features.
 
     Notes
     -----
-    The covariance of θ at fixed strengths is V = (X'WX + A)⁻¹. Two things are added for
-    strengths that are not known. A shape that the data do not need has a strength so large
-    that V would exclude it: V is taken at strengths which give each term `LOOSER` more
-    effective parameters. And the estimate moves with the strengths: J'R⁻¹J with J = ∂θ/∂ln λ
-    and R the information of ln λ (Kass & Steffey 1989, J. Am. Statist. Assoc. 84, 717).
+    The covariance of θ at fixed strengths λ is V = (X'WX + A)⁻¹. Two corrections account for the
+    uncertainty of the strengths. First, a shape that the data do not require has a strength so
+    large that V would exclude the shape: V is therefore evaluated at strengths that give each
+    term `LOOSER` more effective parameters. Second, θ depends on the strengths: J'R⁻¹J is added,
+    where J = ∂θ/∂ln λ and R is the information of ln λ (Kass & Steffey 1989, J. Am. Statist.
+    Assoc. 84, 717).
     """
 
     basis: Basis
@@ -46,7 +47,19 @@ class RateErrors:
 
     @classmethod
     def of(cls, basis: Basis, penalty: Penalty, fitted: Fit, own: np.ndarray) -> "RateErrors":
-        """The errors of a fit."""
+        """Estimate the errors of a fit.
+
+        Parameters
+        ----------
+        basis : Basis
+            The functions whose sum is ln rate.
+        penalty : Penalty
+            The prior of their coefficients.
+        fitted : Fit
+            The result of the fit.
+        own : ndarray, shape (n_energy, n_pixels)
+            Additional variance of each bin, independent of other bins.
+        """
         strength = fitted.strength.copy()
         used, covariance = strength_traces(penalty, strength, fitted.gram)
         for _ in range(ROUNDS):
@@ -59,7 +72,7 @@ class RateErrors:
 
     @cached_property
     def factor(self) -> np.ndarray:
-        """C with covariance = C C', shape (n_coefficients, rank)."""
+        """The matrix C for which the covariance is C C', shape (n_coefficients, rank)."""
         value, vector = np.linalg.eigh(self.covariance)
         keep = value > 1e-12 * value[-1]
         return vector[:, keep] * np.sqrt(value[keep])
@@ -70,12 +83,12 @@ class RateErrors:
         return np.sqrt(self.basis.variance(self.covariance) + self.own)
 
     def of_sum(self, events: np.ndarray) -> float:
-        """Standard error of a sum.
+        """Standard error of a sum of predicted counts over bins.
 
         Parameters
         ----------
         events : ndarray, shape (n_energy, n_pixels)
-            What each bin adds to the sum, which changes as its rate does.
+            Contribution of each bin to the sum, proportional to the rate of the bin.
         """
         slope = self.basis.project(events)
         return float(np.sqrt(slope @ self.covariance @ slope + np.sum(events**2 * self.own)))

@@ -1,4 +1,4 @@
-"""The fit: coefficients by Newton's method, strengths by their marginal likelihood."""
+"""The fit: coefficients by Newton's method, strengths from their marginal likelihood."""
 
 from dataclasses import dataclass
 
@@ -10,49 +10,50 @@ from simbg.reconstruction.spline.penalty import Penalty
 
 __all__ = ["fit", "scores"]
 
-# Iterations; those of a typical cube are 10 to 25.
+# Largest number of iterations; a typical cube needs 10 to 25.
 MOST = 60
-# The fit has converged where a Newton step gains less than CONVERGED, in 2 ln L: a twentieth of
-# what one parameter costs. Strengths change from ROUGHLY on, those of hats are tied from NEARLY.
+# The fit has converged if a Newton step increases 2 ln L by less than CONVERGED, a twentieth of the
+# increase by one additional parameter. Strengths change once a step increases 2 ln L by less than
+# ROUGHLY; the prior that ties the strengths of hats applies after a step of less than NEARLY.
 CONVERGED, NEARLY, ROUGHLY = 0.05, 0.3, 20.0
-# The same for the marginal likelihood of strengths and a step of these.
+# The same limit for a step of the strengths, in 2 ln of their marginal likelihood.
 SETTLED = 1.0
-# X'WX is made anew when steps since the last one gained more than this: as bins have hundreds of
-# events, weights have changed by some per mille.
+# X'WX is computed again when the steps since the last time have increased 2 ln L by more than this:
+# in bins with hundreds of events the weights have then changed by a few per mille.
 OUTDATED = 2.0
-# ln λ: where it starts, its range, the largest step, and how steps grow while their sign stays.
+# ln λ: start value, range, largest step, and growth of the step limit while the sign is the same.
 START, RANGE, STEP, GROW = 3.0, (-8.0, 20.0), 4.0, 1.5
-# Prior of ln λ: it costs STIFF nats where the leading deviation is of order 1, and WIDE is the
-# precision of a normal that keeps strengths finite which the data say nothing of.
+# Prior of ln λ: a penalty of STIFF nats where the leading deviation is of order 1, and a normal
+# distribution of precision WIDE, so that strengths which the data do not determine are finite.
 STIFF, WIDE = 4.0, 0.002
-# Of |ln rate| relative to the mean, so that no exponential overflows: 87 decades.
+# Largest |ln rate| relative to the mean (87 decades), so that no exponential overflows.
 LARGEST = 200.0
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The coefficients and strengths that were found.
+    """The fitted coefficients and strengths.
 
     Parameters
     ----------
     constant : float
-        Logarithm of the mean rate, which `Basis.log_rate` is relative to.
+        Logarithm of the mean rate; `Basis.log_rate` is relative to it.
     theta : ndarray, shape (n_coefficients,)
         Coefficients of the basis.
     covariance : ndarray, shape (n_coefficients, n_coefficients)
-        Of θ at the strengths found, (X'WX + A)⁻¹.
+        Covariance of θ at the fitted strengths, (X'WX + A)⁻¹.
     strength : ndarray, shape (n_terms,)
-        ln λ
+        Logarithm of the strength of each penalty, ln λ.
     information : ndarray, shape (n_terms, n_terms)
-        Of ln λ, expected.
+        Expected information of ln λ.
     response : ndarray, shape (n_terms, n_coefficients)
-        ∂θ / ∂ln λ
+        Derivative of the coefficients by the strengths, ∂θ / ∂ln λ.
     gram : ndarray, shape (n_coefficients, n_coefficients)
         X'WX, the information of θ in the counts.
     n_iterations : int
-        Newton steps that were made.
+        Number of Newton steps.
     converged : bool
-        Whether the last step changed nothing that matters.
+        Whether the last step increased 2 ln L by less than the limit of convergence.
     """
 
     constant: float
@@ -91,26 +92,27 @@ def fit(
     penalty : Penalty
         The prior of their coefficients.
     counts, exposure : ndarray, shape (n_energy, n_pixels)
-        An exposure of 0 is a bin that says nothing.
+        Observed counts and exposure; a bin with an exposure of 0 is not used.
     start : Fit, optional
-        Of nearly the same data.
+        A fit to similar data, whose result is the start value.
 
     Returns
     -------
     fit : Fit
-        Also where it has not converged.
+        The result, also if the fit has not converged.
 
     Notes
     -----
-    θ maximises ln L(θ) − θ'Aθ / 2 by Newton steps, halved until it does not fall. After each
-    step ln λ makes one of Fisher scoring on the marginal likelihood of λ in Laplace's
-    approximation, with the weights W = μ of this iteration. With B = A⁻¹, V = (X'WX + A)⁻¹ and
-    A_j = ∂A / ∂ln λ_j its gradient is [tr(A_j B) − tr(A_j V) − θ'A_j θ] / 2, which is zero where
-    the rule of Wood & Fasiolo 2017 (Biometrics 73, 1071) stays, and its expected information
-    tr((B − V) A_i (B − V) A_j) / 2, taken as zero between kinds of functions.
-    Steps whose sign changes are halved. The prior of ln λ favours the stiff model, as a
-    penalised complexity prior does (Simpson et al. 2017, Statist. Sci. 32, 1): else a single
-    event where there are no others has a peak of its own.
+    Newton steps maximise ln L(θ) − θ'Aθ / 2; a step is halved until this function does not
+    decrease. Each Newton step is followed by one step of ln λ: Fisher scoring of the marginal
+    likelihood of λ in Laplace's approximation, with the weights W = μ of this iteration. With
+    B = A⁻¹, V = (X'WX + A)⁻¹ and A_j = ∂A / ∂ln λ_j, the gradient is
+    [tr(A_j B) − tr(A_j V) − θ'A_j θ] / 2; it is zero at the fixed point of the iteration of Wood &
+    Fasiolo 2017 (Biometrics 73, 1071). The expected information is
+    tr((B − V) A_i (B − V) A_j) / 2, taken as zero between different kinds of functions. If the step
+    of a strength changes its sign, its largest size is halved. The prior of ln λ favours the stiff
+    model, as a penalised complexity prior does (Simpson et al. 2017, Statist. Sci. 32, 1);
+    without it, the fit would describe a single isolated event by a peak.
     """
     state = _Poisson.of(basis, counts, exposure, start)
     n_terms = len(penalty.terms)
@@ -138,16 +140,21 @@ def fit(
         largest = np.where(change * last < 0, largest / 2, np.minimum(STEP, GROW * largest))
         last = change = np.clip(change, -largest, largest)
         strength = np.clip(strength + change, *RANGE)
-    pull = np.zeros((n_terms, *basis.shape))
-    for row, term, d in zip(pull, penalty.terms, derivative, strict=True):
-        row[term.k] = (d @ theta.reshape(basis.shape)[term.k, :, None])[..., 0]
     return Fit(
         *(state.constant, theta, covariance, strength, information),
-        -pull.reshape(n_terms, theta.size) @ covariance,
+        _response(penalty, derivative, covariance, theta.reshape(basis.shape)),
         gram,
         n_iterations,
         bool(gain < CONVERGED),
     )
+
+
+def _response(penalty, derivative, covariance, theta):
+    """∂θ / ∂ln λ = −A_j θ V for each strength."""
+    force = np.zeros((len(penalty.terms), *theta.shape))
+    for row, term, d in zip(force, penalty.terms, derivative, strict=True):
+        row[term.k] = (d @ theta[term.k, :, None])[..., 0]
+    return -force.reshape(len(force), theta.size) @ covariance
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,31 +167,35 @@ class _Poisson:
     constant: float
 
     @classmethod
-    def of(cls, basis, counts, exposure, start):
+    def of(
+        cls, basis: Basis, counts: np.ndarray, exposure: np.ndarray, start: Fit | None
+    ) -> "_Poisson":
         constant = (
             np.log((counts.sum() + 0.5) / exposure.sum()) if start is None else start.constant
         )
         return cls(basis, counts, exposure * np.exp(constant), constant)
 
-    def first_guess(self, precision):
-        """θ of a weighted least-squares fit to the spectrum, the same in all pixels."""
+    def first_guess(self, precision: np.ndarray) -> np.ndarray:
+        """θ of a weighted least-squares fit to the counts summed over the field of view."""
         counts, flat = self.counts.sum(axis=1), self.flat.sum(axis=1)
         log_rate = np.log((counts + 0.5) / (flat + 0.5))[:, None]
         rate = self.flat * np.exp(log_rate)
         covariance = _inverse(self.basis.gram(rate) + _dense(precision))
         return covariance @ self.basis.project(rate * log_rate)
 
-    def rate(self, theta):
-        """Predicted counts."""
+    def rate(self, theta: np.ndarray) -> np.ndarray:
+        """Predicted counts of each bin."""
         return self.flat * np.exp(_log_rate(self.basis, theta))
 
-    def objective(self, theta, rate, precision):
-        """Penalised log-likelihood without what does not depend on θ."""
+    def objective(self, theta: np.ndarray, rate: np.ndarray, precision: np.ndarray) -> float:
+        """Penalised log-likelihood, without terms that do not depend on θ."""
         log_rate = _log_rate(self.basis, theta)
         return np.sum(self.counts * log_rate - rate) - 0.5 * theta @ _apply(precision, theta)
 
-    def step(self, theta, rate, precision, covariance):
-        """θ after a Newton step, and what a whole step should gain, in 2 ln L."""
+    def step(
+        self, theta: np.ndarray, rate: np.ndarray, precision: np.ndarray, covariance: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """θ after a Newton step, and the expected increase of 2 ln L by a full step."""
         slope = self.basis.project(self.counts - rate) - _apply(precision, theta)
         change, least = covariance @ slope, self.objective(theta, rate, precision)
         gain = float(slope @ change)
@@ -202,7 +213,7 @@ def _log_rate(basis, theta):
 
 
 def _with_prior(penalty, strength, gradient, information, tied):
-    """Gradient and information of ln λ with the prior of ln λ."""
+    """Gradient and information of ln λ, including its prior."""
     stiff = 0.5 * STIFF * np.exp(-0.5 * strength)
     precision = WIDE * np.eye(strength.size) + tied * penalty.tie
     gradient = gradient + stiff - WIDE * (strength - START) - tied * (penalty.tie @ strength)
@@ -241,7 +252,7 @@ def scores(
 def strength_traces(
     penalty: Penalty, strength: np.ndarray, gram: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Effective parameters that each term governs, tr(A_j B) − tr(A_j V), and V."""
+    """Effective parameters of each term, tr(A_j B) − tr(A_j V), and the covariance V."""
     precision, prior, derivative = penalty.at(strength)
     covariance = _inverse(gram + _dense(precision))
     n_k, n_i, _ = prior.shape
@@ -264,7 +275,7 @@ def _apply(blocks, theta):
 
 
 def _inverse(matrix):
-    """Inverse of a positive definite matrix, with a larger diagonal where rounding needs it."""
+    """Inverse of a positive definite matrix; the diagonal is increased if rounding requires it."""
     diagonal, more = np.diag(matrix).copy(), 0.0
     while True:
         factor, info = lapack.dpotrf(matrix, lower=1)

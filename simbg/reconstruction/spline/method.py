@@ -1,4 +1,4 @@
-"""`spline`: a smooth rate by penalised likelihood, with errors, in all bins."""
+"""The method `spline`: a smooth rate in all bins with its errors, by penalised likelihood."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from simbg.reconstruction.spline.sharp import Factor, no_factor, sharp_factor
 
 __all__ = ["Spline"]
 
-# Rounds of the search for sharp features, each followed by a fit of the smooth rate; the last is
-# the one that changes the prediction by less than SETTLED, in 2 ln L.
+# Largest number of rounds; each is a search for sharp features and a fit of the smooth rate. Rounds
+# end when the prediction changes by less than SETTLED, in 2 ln L.
 ROUNDS, SETTLED = 4, 1.0
-# Index of a power law that stands for the spectrum inside of a bin.
+# Index of the power law that is assumed for the spectrum within a bin.
 TYPICAL_INDEX = 2.7
 
 
@@ -34,15 +34,15 @@ class SplineModel:
     Parameters
     ----------
     cube : BackgroundCube
-        Rates and standard errors of all bins, exposed or not.
+        Rates and standard errors of all bins, with and without exposure.
     extrapolated : ndarray of bool, full shape
-        Bins without exposure: their rate is a prediction of the others.
+        True in bins without exposure, whose rate is extrapolated from bins with exposure.
     factor : Factor
-        Sharp features: what the smooth rate is multiplied with.
+        Sharp features: the factor by which the smooth rate is multiplied.
     errors : RateErrors
         The covariance of the logarithm of the rate.
     fit : Fit
-        The coefficients and strengths.
+        The fitted coefficients and strengths.
     """
 
     cube: BackgroundCube
@@ -52,16 +52,17 @@ class SplineModel:
     fit: Fit
 
     def error_of_sum(self, weight: np.ndarray | float) -> float:
-        """Standard error of Σ weight · rate, such as of a band, a region or the norm.
+        """Standard error of Σ weight · rate, for example the rate of an energy band or a region.
 
         Parameters
         ----------
         weight : array_like
-            Of each bin, or what broadcasts to the shape of the cube.
+            Weight of each bin; NumPy broadcasts it to the shape of the cube.
 
         Examples
         --------
-        That of the total rate, in s-1, is ``model.error_of_sum(model.cube.axes.volume)``.
+        The standard error of the total rate in s-1 is
+        ``model.error_of_sum(model.cube.axes.volume)``.
         """
         parts = np.broadcast_to(weight, self.cube.rate.shape) * self.cube.rate
         return self.errors.of_sum(parts.reshape(len(parts), -1))
@@ -69,21 +70,22 @@ class SplineModel:
 
 @dataclass(frozen=True)
 class Spline:
-    """A smooth rate by penalised likelihood: near the smallest error that any method can have.
+    """A smooth rate by penalised likelihood, with an error near the statistical limit.
 
-    ln rate is a sum of smooth functions of energy and of the field of view; how smooth each is
-    follows from the counts (`simbg.reconstruction.spline.fit`). Where counts jump from bin to
-    bin, as at a dead part of the camera, the smooth rate is multiplied with a factor
-    (`simbg.reconstruction.spline.sharp`). Bins that no run exposes are predicted, with an error
-    that grows with the distance to what is known. The exposure of a bin that holds an energy
-    threshold is as in `histogram`. ``meta`` of the cube says what was found: N_EFF effective
-    parameters, N_ITER iterations, CONVERGE, N_SHARP bins with a sharp factor, and N_EXTRAP bins
-    that are extrapolated. A fit that has not converged gives a warning.
+    ln rate is a sum of smooth functions of energy and of the field of view; the smoothness
+    of each function is estimated from the counts (`simbg.reconstruction.spline.fit`). Where counts
+    change abruptly between bins, as at a defective part of the camera, the smooth rate is
+    multiplied by a factor (`simbg.reconstruction.spline.sharp`). In bins without exposure the rate
+    is extrapolated; its error increases with the distance to bins with exposure. The exposure of a
+    bin that contains an energy threshold is computed as in `histogram`. The ``meta`` of the cube
+    contains N_EFF (effective parameters), N_ITER (iterations), CONVERGE (whether the fit
+    converged), N_SHARP (bins with a sharp factor) and N_EXTRAP (extrapolated bins). A fit that has
+    not converged gives a warning.
 
     Parameters
     ----------
     executor : concurrent.futures.Executor, optional
-        Fills runs in parallel.
+        Executor that fills the counts of runs in parallel.
 
     Examples
     --------
@@ -102,17 +104,41 @@ class Spline:
     threshold_bin = "partial"
 
     def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
-        """Rate per livetime over exact solid angles, in s-1 MeV-1 sr-1."""
+        """Reconstruct the rate per livetime, with exact solid angles of the bins.
+
+        Parameters
+        ----------
+        observations : sequence of Observation
+            The runs.
+        axes : Axes
+            Axes of the cube.
+
+        Returns
+        -------
+        cube : BackgroundCube
+            Rates and standard errors in s-1 MeV-1 sr-1.
+        """
         return self.estimate(
             stack_observations(observations, axes, self.threshold_bin, self.executor)
         )
 
     def estimate(self, stack: StackedCounts) -> BackgroundCube:
-        """The cube of some counts and exposures."""
+        """Reconstruct the cube from counts and exposures.
+
+        Parameters
+        ----------
+        stack : StackedCounts
+            Counts and exposures of all runs.
+        """
         return self.model(stack).cube
 
     def model(self, stack: StackedCounts) -> SplineModel:
-        """The fitted rate of some counts and exposures, with the covariance of its errors.
+        """Fit the rate to counts and exposures, with the covariance of its errors.
+
+        Parameters
+        ----------
+        stack : StackedCounts
+            Counts and exposures of all runs.
 
         Raises
         ------
@@ -141,7 +167,7 @@ class Spline:
         if not fitted.converged:
             warnings.warn(
                 f"method spline: not converged after {fitted.n_iterations} iterations with "
-                f"{counts.sum():.0f} events: do not trust its rates",
+                f"{counts.sum():.0f} events: do not use its rates",
                 stacklevel=2,
             )
         return SplineModel(cube, extrapolated, factor, errors, fitted)
@@ -156,7 +182,7 @@ def _fit_with_features(basis, penalty, counts, exposure, shape):
         if last is None and not (factor.found and fitted.converged):
             return fitted, no_factor(shape)
         multiplier = factor.factor.reshape(counts.shape)
-        # The first fit took sharp features for smooth ones: its strengths are of no use.
+        # The first fit described sharp features by smooth functions: its strengths are not reused.
         fitted = fit(
             basis, penalty, counts, exposure * multiplier, None if last is None else fitted
         )
@@ -177,13 +203,13 @@ def _check(stack):
             )
     if not np.any(stack.livetime > 0):
         raise ValueError(
-            "method spline: got no exposure in any bin, expected some: compare the energy "
-            "thresholds of the runs and their excluded regions with the axes"
+            "method spline: got no exposure in any bin, expected at least one bin with exposure: "
+            "compare the energy thresholds of the runs and their excluded regions with the axes"
         )
 
 
 def _mean_of_bin(energy):
-    """ln of the mean of a typical power law over each bin, relative to that at its centre."""
+    """ln of the mean of a power law over each bin, divided by its value at the bin centre."""
     low, high = energy[:-1], energy[1:]
     power = 1 - TYPICAL_INDEX
     center = np.sqrt(low * high)

@@ -1,4 +1,4 @@
-"""The penalty: what a deviation from the stiff model costs, in strengths that data choose."""
+"""The penalty: a Gaussian prior of the coefficients, with strengths estimated from the data."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,29 +9,29 @@ from simbg.reconstruction.spline.basis import Basis
 
 __all__ = ["Penalty"]
 
-# Of functions that nothing else penalises: of the spectrum and r², and of all others.
+# Precision of functions without other penalty: of the spectrum and of r², and of all others.
 WEAK, WEAKEST = 1e-3, 1e-6
-# Hat functions in ln E between which the strength of a shape changes.
+# Number of hat functions of ln E; the strength of a shape is interpolated between them.
 HATS = 4
-# Strengths of neighbouring hats have, as far as the data say little, a ratio of about e^(1/√TIE).
+# If the data do not determine them, strengths of neighbouring hats differ by about e^(1/√TIE).
 TIE = 0.03
 
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """One penalty with a strength λ of its own: Σ_k λ scale_k θ_k' M θ_k, or a common shape.
+    """One penalty with its own strength λ: Σ_k λ scale_k θ_k' M θ_k, or a common shape.
 
     Parameters
     ----------
     name : str
-        The kind of functions, and what is penalised.
+        The kind of the functions, and the penalised property.
     k : ndarray of int
-        The functions of the field that it acts on.
+        Indices of the penalised functions of the field.
     scale : ndarray, shape (n_k,)
-        Relative strength for each of these.
+        Relative strength for each function.
     matrix : ndarray, shape (n_i, n_i), or None
-        M. None adds to each θ_k0 a shape that is the same at all energies, of variance
-        1 / (λ scale_k).
+        M. For None, a variance 1 / (λ scale_k) is added to each θ_k0: that of a shape which is the
+        same at all energies.
     """
 
     name: str
@@ -42,27 +42,28 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Penalty:
-    """Gaussian prior θ_k ~ N(0, B_k) of the coefficients of each function of space.
+    """Gaussian prior θ_k ~ N(0, B_k) of the coefficients of each function Φ_k.
 
     Parameters
     ----------
     fixed : ndarray, shape (n_k, n_i)
-        Part of the diagonal that does not depend on strengths.
+        Part of the diagonal of the precision that does not depend on the strengths.
     terms : list of Term
-        The penalties with a strength of their own.
+        The penalties, each with its own strength.
     tie : ndarray, shape (n_terms, n_terms)
-        Precision that a prior gives to ln λ: that of a random walk over neighbouring hats.
+        Precision of the prior of ln λ: that of a random walk from each hat to the next.
 
     Notes
     -----
-    B_k = (F + Σ_j λ_j scale_jk M_j)⁻¹ + e₀ e₀' / (λ_c scale_ck), the second part for radial and
-    angular functions alone. The spectrum and r² are free but for their roughness in energy;
-    the linear and the elliptic functions have a strength for their level, their slope and their
-    roughness, so that a gaussian that is off the centre, or wider along one direction, and a
-    gradient cost a parameter each. A radial or angular shape may be the same at all energies,
-    or change: then its strength is
-    M_b = Σ_e hat_b(e) E(e) E(e)' / n for hats in ln E, so that it may be stiff at low
-    energies, where the camera is well known, and loose at high ones.
+    B_k = (F + Σ_j λ_j scale_jk M_j)⁻¹ + e₀ e₀' / (λ_c scale_ck), where the second part exists
+    for radial and angular functions only. For the spectrum only the roughness in energy is
+    penalised, and for r² the slope and the roughness in energy. Linear and elliptic functions have
+    one strength each for their level, slope and roughness: a gradient, a Gaussian that is off the
+    centre, and a Gaussian that is wider along one direction need about one parameter each. A radial
+    or angular shape has a part that is the same at all energies and a part that changes with
+    energy. The changing part has one strength for each hat function of ln E, with
+    M_b = Σ_e hat_b(e) E(e) E(e)' / n: its penalty may be large at low energies and small at high
+    energies.
     """
 
     fixed: np.ndarray
@@ -71,7 +72,13 @@ class Penalty:
 
     @classmethod
     def of(cls, basis: Basis) -> "Penalty":
-        """The penalty of a basis."""
+        """Make the penalty for a basis.
+
+        Parameters
+        ----------
+        basis : Basis
+            The functions whose coefficients are penalised.
+        """
         n_i = basis.shape[1]
         level, slope = (np.diag(1.0 * (np.arange(n_i) == i)) for i in (0, 1))
         rough = np.diag(basis.energy_roughness)
@@ -93,7 +100,7 @@ class Penalty:
         return cls(fixed, terms, _ties(terms))
 
     def at(self, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray, list]:
-        """The prior at some ln λ.
+        """Evaluate the prior for given strengths.
 
         Parameters
         ----------
@@ -103,9 +110,9 @@ class Penalty:
         Returns
         -------
         precision, covariance : ndarray, shape (n_k, n_i, n_i)
-            A_k and B_k of each function of the field.
+            Precision A_k and covariance B_k of each function of the field.
         derivative : list of ndarray
-            Of the precision of the functions in ``terms[j].k``, by each ln λ_j.
+            For each term j, the derivative by ln λ_j of the precision of its functions.
         """
         precision = self.fixed[:, :, None] * np.eye(self.fixed.shape[1])
         derivative = [
@@ -123,12 +130,12 @@ class Penalty:
         return precision, covariance, derivative
 
     def _add_common(self, j, variance, precision, derivative):
-        """Change precision and derivatives for a further variance of θ_k0 (Sherman & Morrison)."""
+        """Update precision and derivatives for an added variance of θ_k0 (Sherman & Morrison)."""
         k = self.terms[j].k
         old, first = precision[k], precision[k][:, :, 0]
         shrink = 1 / (1 + variance * first[:, 0])
         new = old - (variance * shrink)[:, None, None] * first[:, :, None] * first[:, None, :]
-        # Without the difference of two large numbers.
+        # Computed directly: the difference above would be of two large numbers.
         new[:, 0] = new[:, :, 0] = first * shrink[:, None]
         precision[k] = new
         to_sum = np.eye(old.shape[1]) * np.ones((k.size, 1, 1))
@@ -140,7 +147,7 @@ class Penalty:
 
 
 def _terms(basis, kind, matrices):
-    """Terms of the functions of a kind, if there are any that the matrix acts on."""
+    """Terms of the functions of a kind; none without functions or with a matrix of zeros."""
     k = np.flatnonzero(basis.kind == kind)
     scale = basis.space_roughness[k] if kind in ("radial", "angular") else np.ones(k.size)
     return [
@@ -151,7 +158,7 @@ def _terms(basis, kind, matrices):
 
 
 def _hats(energy):
-    """M_b of each hat that has an energy."""
+    """The matrix M_b of each hat function."""
     u = energy[:, 1] if energy.shape[1] > 1 else np.zeros(len(energy))
     u = (HATS - 1) * (u - u[0]) / (np.ptp(u) or 1.0)
     for b in range(HATS):

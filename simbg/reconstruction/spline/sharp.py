@@ -1,4 +1,4 @@
-"""The sharp features: a factor of the smooth rate that may jump from bin to bin."""
+"""Sharp features: a factor on the smooth rate that may change from one bin to the next."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,29 @@ from scipy.special import gammaln
 
 __all__ = ["sharp_factor"]
 
-# Weight in events of the prior of a split that differs from the smooth model.
+# Weight, in events, of the beta prior c of a split that differs from the smooth prediction.
 EVENTS = 2.0
-# Cyclic shifts of the tree in pixels; the mean over all pairs of them is the factor.
+# Cyclic shifts of the tree in pixels; the factor is the mean over all pairs of shifts.
 SHIFTS = (0, 5, 11)
-# A factor that differs from 1 by more than this, and by 3 σ, is counted as sharp.
+# A factor is counted as sharp if its logarithm differs from 0 by more than this and by 3 σ.
 COUNTED = 0.1
-# Steps of the iteration for the share of splits that differ.
+# Iterations for the fraction π of splits that differ.
 STEPS = 8
-# Evidence, in nats and over a whole tree, from which on there is a feature: found in none of
-# 1,200 draws of smooth counts.
+# Evidence in nats, summed over a tree, that is required for a feature: none of 1,200 draws of
+# smooth counts reached it.
 EVIDENCE = 6.0
 
 
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """The factor of the smooth rate, 1 where nothing is sharp.
+    """The factor on the smooth rate; it is 1 in bins without a sharp feature.
 
     Parameters
     ----------
     factor : ndarray, shape (n_energy, n_lon, n_lat)
-        Above 0.
+        The factor, larger than 0.
     variance : ndarray, shape (n_energy, n_lon, n_lat)
-        Of its logarithm.
+        Variance of the logarithm of the factor.
     """
 
     factor: np.ndarray
@@ -37,37 +37,40 @@ class Factor:
 
     @property
     def found(self) -> bool:
-        """Whether anything is sharp."""
+        """Whether any factor differs from 1."""
         return bool(np.any(self.factor != 1))
 
     @property
     def n_sharp(self) -> int:
-        """Bins whose factor differs clearly from 1."""
+        """Number of bins whose factor differs significantly from 1."""
         size = np.abs(np.log(self.factor))
         return int(np.sum((size > COUNTED) & (size > 3 * np.sqrt(self.variance))))
 
 
 def sharp_factor(counts: np.ndarray, rate: np.ndarray) -> Factor:
-    """The factor by which counts differ from a smooth prediction, where that is certain.
+    """Estimate the factor between counts and a smooth prediction.
 
     Parameters
     ----------
     counts, rate : ndarray, shape (n_energy, n_lon, n_lat)
-        Events, and those that the smooth model predicts.
+        Observed counts, and the counts that the smooth model predicts.
 
     Returns
     -------
     factor : Factor
-        What is the same in all pixels, what is the same at all energies, and the rest.
+        The product of three factors: one of energy only, one of the field of view only, and one
+        of both.
 
     Notes
     -----
-    A tree halves the field again and again. Of the n events of a node, those in its first half
-    are binomial (Kolaczyk & Nowak 2004, Ann. Statist. 32, 500), with the share q of the
-    smooth prediction, or with a share of which nothing is known, Beta(cq, c(1 − q)); a share
-    π of the splits of a level differs, by the maximum of its likelihood. The factor of a
-    pixel is the product over its splits of the mean posterior share over q. Where all of a
-    tree says less for features than `EVIDENCE`, the factor is exactly 1.
+    A tree divides the bins into two halves, each half into two halves, and so on to single bins.
+    If a node has n events, the number of events in its first half follows a binomial distribution
+    with a probability p (Kolaczyk & Nowak 2004, Ann. Statist. 32, 500). Either p is equal to q,
+    the value that the smooth model predicts, or p has the prior Beta(cq, c(1 − q)), where c is
+    `EVENTS`. The second case applies to a fraction π of the splits at each level of the tree; π
+    maximises the likelihood. The factor of a bin is the product of E(p)/q over its splits, where
+    E(p) is the posterior mean of p (for the second half, 1 − p and 1 − q). If the evidence for
+    features in a whole tree is less than `EVIDENCE`, the factor is exactly 1.
     """
     total = no_factor(rate.shape)
     for axes in ((1, 2), (0,), ()):
@@ -79,7 +82,13 @@ def sharp_factor(counts: np.ndarray, rate: np.ndarray) -> Factor:
 
 
 def no_factor(shape: tuple[int, ...]) -> Factor:
-    """The factor of smooth counts."""
+    """Make the factor for counts without sharp features: 1 everywhere.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the cube.
+    """
     return Factor(np.ones(shape), np.zeros(shape))
 
 
@@ -96,18 +105,18 @@ def _image_trees(n, mu):
 
 
 def _mean(trees):
-    """The mean factor of some trees; 1 without evidence."""
+    """The mean factor of some trees; 1 if the evidence is not sufficient."""
     factor, variance, evidence = (np.array(x) for x in zip(*trees, strict=True))
     if evidence.max() < EVIDENCE:
         return no_factor(factor.shape[1:])
     mean, one = factor.mean(axis=0), variance.mean(axis=0)
-    # Estimates of variance V that differ from each other by D have a mean of variance V − D; at
-    # edges, where they differ by bias, that says too little.
+    # If estimates have the variance V and scatter about their mean with the variance D, their mean
+    # has the variance V − D. At edges they also differ by their bias, and V − D is too small.
     return Factor(mean, np.maximum(one - factor.var(axis=0) / mean**2, one / 2))
 
 
 def _tree(n, mu, axes, shift=(0, 0)):
-    """Factor, variance of its logarithm and evidence of one tree, halving along axes in turn."""
+    """Factor, variance of its logarithm and evidence of one tree; the axes are halved in turn."""
     shape = n.shape
     size = [2 ** int(np.ceil(np.log2(s))) if a in axes else s for a, s in enumerate(shape)]
     pad = [(0, big - s) for big, s in zip(size, shape, strict=True)]
@@ -131,15 +140,15 @@ def _tree(n, mu, axes, shift=(0, 0)):
 
 
 def _split(n, mu):
-    """Of each pair of halves: share over that predicted, its variance, and evidence of all."""
+    """Factor of each half, variance of its logarithm, and evidence summed over all pairs."""
     total, whole = n.sum(axis=0), mu.sum(axis=0)
     q = mu[0] / np.where(whole > 0, whole, 1)
     real = (q > 0) & (q < 1)
     q = np.where(real, q, 0.5)
-    shares = np.array([q, 1 - q])
-    prior = EVENTS * shares
+    fractions = np.array([q, 1 - q])
+    prior = EVENTS * fractions
     gain = gammaln(n + prior).sum(axis=0) - gammaln(prior).sum(axis=0)
-    gain += gammaln(EVENTS) - gammaln(total + EVENTS) - (n * np.log(shares)).sum(axis=0)
+    gain += gammaln(EVENTS) - gammaln(total + EVENTS) - (n * np.log(fractions)).sum(axis=0)
     gain = np.where(real, gain, 0.0)
     pi, most = 0.1, max(int(np.count_nonzero(real)), 1)
     for _ in range(STEPS):
@@ -147,9 +156,9 @@ def _split(n, mu):
         pi = np.clip(differs.sum() / most, 1 / (1 + most), 0.5)
     evidence = np.sum(np.logaddexp(np.log1p(-pi), np.log(pi) + gain)[real])
     free = (n + prior) / (total + EVENTS)
-    ratio = 1 - differs + differs * free / shares
+    ratio = 1 - differs + differs * free / fractions
     spread = differs * (1 - free) / free / (total + EVENTS + 1)
-    spread = spread + differs * (1 - differs) * np.log(free / shares) ** 2
+    spread = spread + differs * (1 - differs) * np.log(free / fractions) ** 2
     return ratio, spread, max(evidence, 0.0)
 
 
@@ -158,7 +167,7 @@ def _weight(gain, pi):
 
 
 def _halves(x, axis):
-    """Neighbours along an axis, (2, ...)."""
+    """Even and odd bins along an axis, shape (2, ...)."""
     x = np.moveaxis(x, axis, 0)
     return np.array([np.moveaxis(x[i::2], 0, axis) for i in (0, 1)])
 
