@@ -1,9 +1,11 @@
 """Methods by name: those of simbg, of installed packages, and objects of any module."""
 
 import os
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import resolve_name
+from types import ModuleType
 from typing import Any
 
 from simbg.errors import Names, in_one_line, unknown_name
@@ -49,7 +51,7 @@ def find_method(method: str | type | Reconstructor) -> Reconstructor:
         target = _load(method) if isinstance(method, str) else method
         instance = target() if isinstance(target, type) else target
     except (Exception, SystemExit) as error:
-        hint = _where_modules_are() if isinstance(error, ModuleNotFoundError) else ""
+        hint = _hint(error)
         text = f"method {method!r} cannot be loaded: {in_one_line(error)}{hint}"
         raise ValueError(text) from error
     if not isinstance(instance, Reconstructor):
@@ -102,6 +104,16 @@ def name_of(method: str | type) -> str:
             f"method: got {name!r}, expected a module that can be imported{_where_modules_are()}"
         )
     return name
+
+
+def _hint(error):
+    """The next step for a method that cannot be loaded, or an empty text."""
+    if isinstance(error, ModuleNotFoundError):
+        return _where_modules_are()
+    if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+        near = get_close_matches(str(error.name), dir(error.obj), 1)
+        return f"; did you mean {near[0]!r}?" if near else ""
+    return ""
 
 
 def _where_modules_are():

@@ -54,6 +54,11 @@ def test_method_of_a_module(module, attribute):
     assert_array_equal(cube.rate, Histogram().reconstruct(blob_runs(400), BLOB_AXES).rate)
 
 
+def test_misspelt_object_of_a_module(module):
+    with pytest.raises(ValueError, match="'Nameless'"):
+        find_method("users_module:Nameles")
+
+
 def test_method_of_an_entry_point(module, tmp_path, monkeypatch):
     """It is listed where the modules that it needs are installed, and found anyway."""
     points = {

@@ -115,6 +115,8 @@ def check_method(method: str) -> None:
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             reason = lines[-1].removeprefix("ValueError: ") if lines and done.returncode > 0 else ""
+            # The process ran in another folder than the user.
+            reason = reason.replace(os.path.realpath(folder), os.getcwd())
             reason = reason or f"its process {ending(done.returncode)}"
             start = "" if reason.startswith("method") else f"method {method!r} cannot be loaded: "
             raise ValueError(f"{start}{reason}")

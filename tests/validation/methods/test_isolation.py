@@ -239,3 +239,10 @@ def test_template_with_other_names(store):
         Candidate.command(f"{sys.executable} {{stor}} {{store}} {{output}}").reconstruct(
             store, NIGHT
         )
+
+
+def test_module_that_is_not_found(tmp_path, monkeypatch):
+    """The message names the folder of the user."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"no_such_module.*{tmp_path}"):
+        Candidate("no_such_module:Mine").check()
