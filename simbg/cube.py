@@ -134,8 +134,10 @@ class BackgroundCube:
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
-            In one line, if the file holds no cube or is damaged.
+            If the file contains no cube or is damaged.
 
         Examples
         --------
@@ -308,6 +310,8 @@ class BackgroundCube:
     @property
     def spectrum(self) -> np.ndarray:
         """Rate integrated over the field of view and each energy bin, in s-1, (n_energy,).
+
+        The rate of an energy bin is not divided by the width of the bin: it is not per TeV.
 
         Bins with a rate of NaN are left out; the value is NaN at an energy that has no other bins.
         """

@@ -32,8 +32,8 @@ class Histogram:
     Notes
     -----
     The rate is n / (t V) with counts n, livetime t and bin volume V (MeV sr), and its standard
-    error √n / (t V), the square root of the estimated Poisson variance. The error is 0 in bins
-    without counts; it is not an upper limit.
+    error √n / (t V), the square root of the estimated Poisson variance. An exposed bin without
+    events has the rate 0 and the error 0, which is not an upper limit.
 
     Examples
     --------
