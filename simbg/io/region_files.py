@@ -100,7 +100,8 @@ def _read(path, convert):
     """List of ``convert(shape, number)`` for each shape of `regions` in a file, without text."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"regions: got {path}, expected an existing DS9 region file")
+        got = "got a folder" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"{path}: {got}, expected a DS9 region file")
     results = []
     for number, shape in enumerate(_parse(path), start=1):
         if _kind(shape) == "Text":

@@ -293,6 +293,7 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
         if isinstance(error, ValueError):
             raise ValueError(f"{path}: {error}") from error
         reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+        reason = reason.partition(". If this ")[0]  # astropy continues with advice
         raise ValueError(f"{path}: got {reason}, expected a readable FITS file") from error
 
 

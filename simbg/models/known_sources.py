@@ -178,7 +178,8 @@ def _catalogue(data_dir):
 def _read(path, **options):
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"sources: got {path}, expected a region file or a source table")
+        got = "got a folder" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"{path}: {got}, expected a region file or a source table")
     if path.suffix.lower() == ".reg":
         return Sources(*np.reshape(np.array(read_circles(path), object), (-1, 4)).T)
     try:

@@ -168,6 +168,10 @@ def _json(value):
 def _open_seal(outdir, public):
     """The text of the answer, after a check against the seal, and the seal."""
     path = public / "seal.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{outdir}: not a challenge: no {path}, expected a folder of `simbg challenge make`"
+        )
     try:
         seal = json.loads(path.read_text())
         schema, sealed = seal["schema"], seal["sha256"]
