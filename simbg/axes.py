@@ -7,7 +7,6 @@ volume is a rate in s-1 MeV-1 sr-1.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simbg.errors import in_brief
-from simbg.quantities import bare_coordinates, in_unit
+from simbg.quantities import bare_coordinates, in_unit, warn_of_gev
 
 __all__ = ["MEV_PER_TEV", "Axes", "check_axes", "edition2015_axes"]
-
-log = logging.getLogger(__name__)
 
 MEV_PER_TEV = 1e6
 ENERGY_MAX_2015 = 80.0  # TeV
@@ -31,8 +28,6 @@ ENERGY_MAX_2015 = 80.0  # TeV
 CHUNK = 1 << 16
 # Largest deviation from even spacing, in bins, for which the bin of an event is calculated.
 EVEN = 1e-9
-# A lowest energy from here on, TeV, may be meant in GeV.
-SUSPICIOUS = 100.0
 UNITS = {"energy": "TeV", "fov_lon": "deg", "fov_lat": "deg"}
 
 
@@ -91,11 +86,7 @@ class Axes:
         if not (self.energy[0] > 0 and np.isfinite(self.energy[-1])):
             got = in_brief(self.energy)
             raise ValueError(f"energy edges: got {got}, expected finite TeV above 0")
-        if self.energy[0] >= SUSPICIOUS:
-            log.warning(
-                "axes: got %g TeV as lowest energy; plain numbers are TeV: use Quantities for GeV",
-                self.energy[0],
-            )
+        warn_of_gev(self.energy[0], "lowest energy of the axes")
         if np.abs(self.fov_lat).max() > 90 or np.abs(self.fov_lon).max() > 180:
             (*_, lon), (*_, lat) = (np.sort(np.abs(e)) for e in (self.fov_lon, self.fov_lat))
             raise ValueError(
@@ -325,7 +316,7 @@ class Axes:
 def check_axes(axes: Any) -> None:
     """Raise a ValueError if ``axes`` is not an `Axes`."""
     if not isinstance(axes, Axes):
-        raise ValueError(f"axes: got a {type(axes).__name__}, expected simbg.Axes")
+        raise ValueError(f"axes: got type {type(axes).__name__}, expected simbg.Axes")
 
 
 def edition2015_axes(n_obs: int = 100, energy_min: Any = 0.1) -> Axes:

@@ -1,9 +1,15 @@
 """Units: Quantities that a user gives are converted to numbers in the units of simbg."""
 
+import logging
 from dataclasses import fields
 from typing import Any
 
-__all__ = ["bare_coordinates", "convert_fields", "in_unit"]
+__all__ = ["bare_coordinates", "convert_fields", "in_unit", "warn_of_gev"]
+
+log = logging.getLogger(__name__)
+
+# A lowest energy from here on, TeV, may be meant in GeV.
+SUSPICIOUS = 100.0
 
 
 def in_unit(value: Any, unit: str, what: str) -> Any:
@@ -113,3 +119,12 @@ def _has_unit(value: Any) -> bool:
     """Whether a value is a Quantity or contains one."""
     parts = value if isinstance(value, list | tuple) else (value,)
     return any(getattr(part, "unit", None) is not None for part in parts)
+
+
+def warn_of_gev(energy: float, what: str) -> None:
+    """Warn if a lowest energy in TeV is so large that it may be meant in GeV."""
+    if energy >= SUSPICIOUS:
+        log.warning(
+            "%s: got %g TeV; a plain number is in TeV: GeV must be given, as in '300 GeV'",
+            *(what, energy),
+        )

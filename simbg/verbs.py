@@ -239,7 +239,9 @@ def _cube(given: Any) -> BackgroundCube:
         return BackgroundCube.read(given)
     if not isinstance(given, BackgroundCube):
         got = type(given).__name__
-        raise ValueError(f"compare: got a {got}, expected a BackgroundCube or the path of a file")
+        raise ValueError(
+            f"compare: got type {got}, expected a BackgroundCube or the path of a file"
+        )
     return given
 
 
@@ -256,7 +258,7 @@ def _observations(given: Any) -> list[Observation]:
     found = list(given) if isinstance(given, Iterable) else [given]
     wrong = [type(one) for one in found if not isinstance(one, Observation)]
     if wrong or not found:
-        got, hint = f"a {wrong[0].__name__}" if wrong else "none", ""
+        got, hint = f"type {wrong[0].__name__}" if wrong else "none", ""
         if wrong and wrong[0].__module__.startswith("gammapy"):
             got, hint = f"{got} of gammapy", "; simbg.open_store(path) reads the same data store"
         raise ValueError(

@@ -112,8 +112,12 @@ def _read_ids(given):
     try:
         text = given if is_list else Path(given).read_text()
         ids = tuple(int(word) for word in text.replace(",", " ").split())
-    except ValueError as error:
-        raise ValueError(f"{given}: expected run numbers ({error})") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"--obs-ids: got {given} ({reason}), expected run numbers separated by commas, or a "
+            "text file"
+        ) from error
     if not ids:
         raise ValueError(f"{given}: got no run number, expected 1 or more")
     return ids

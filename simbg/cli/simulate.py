@@ -132,4 +132,5 @@ def simulate(
     with workers(jobs, "simulate") as executor:
         experiment = Experiment.of(chosen, seed, runs)
         n_events = experiment.write(outdir, scheme, overwrite, executor)
-    click.echo(f"{outdir}: {runs or chosen.n_obs} runs, {n_events} events")
+    n_runs = runs or chosen.n_obs
+    click.echo(f"{outdir}: {n_runs} run{'s' * (n_runs != 1)}, {n_events} events")

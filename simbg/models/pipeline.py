@@ -89,7 +89,7 @@ class Summary:
         """Number of runs used, and of the others with the reason, in one line."""
         near = sum(self.n_near.values())
         n_runs = self.n_used + near + self.n_skipped + self.n_outside
-        parts = [f"{self.n_used} of {n_runs} runs used"]
+        parts = [f"{self.n_used} of {n_runs} run{'s' * (n_runs != 1)} used"]
         parts += [f"{self.n_skipped} could not be read"] * bool(self.n_skipped)
         parts += [f"{self.n_outside} outside of all groups"] * bool(self.n_outside)
         if near:

@@ -108,7 +108,9 @@ def open_store(path: Path | str, scheme: str = "auto") -> Store:
     (2, 1)
     """
     if not isinstance(path, str | PathLike):
-        raise ValueError(f"open_store: got a {type(path).__name__}, expected the path of a folder")
+        raise ValueError(
+            f"open_store: got type {type(path).__name__}, expected the path of a folder"
+        )
     folder, scheme = expanded(path), scheme.lower()
     if scheme not in ("auto", *SCHEMES):
         raise ValueError(f"scheme: got {scheme!r}, expected auto, gadf or hess")
@@ -187,15 +189,16 @@ def _chosen(store, selection):
     if selection.obs_ids is None:
         if unlisted := sorted(store.run_ids - set(ids)):
             raise ValueError(
-                f"{path}: got events of run {unlisted[0]} ({len(unlisted)} in total), which is "
+                f"{path}: got events of run {unlisted[0]} ({len(unlisted)} such), which is "
                 "not in the observation table, expected all runs in it; select runs with "
                 "--obs-ids (obs_ids=...)"
             )
     else:
         if missing := sorted(set(selection.obs_ids) - set(ids)):
             raise ValueError(
-                f"{path}: got no run {missing[0]} ({len(missing)} in total), expected all "
-                "requested runs in the store"
+                f"{path}: got no run {missing[0]} in this store (missing: {len(missing)} of the "
+                f"{len(set(selection.obs_ids))} selected runs), expected runs from {min(ids)} to "
+                f"{max(ids)}"
             )
         table = table[np.isin(table["OBS_ID"], selection.obs_ids)]
     if selection.test and len(table) > TEST_RUNS:
@@ -229,10 +232,11 @@ def _far(store, table, pointings, selection):
     for obs_id, source in zip(table["OBS_ID"][near >= 0], near[near >= 0], strict=True):
         log.info("run %s dropped: near %s", obs_id, sources.name[source])
     if (near >= 0).all():
+        ignore = ", or --exclude none (exclude='none') to ignore the catalogue"
         raise ValueError(
-            f"{store.path}: got {len(table)} runs, all near known sources, expected 1 or more "
-            "far from them; use --sources mask (sources='mask') to keep such runs and mask the "
-            "sources, or --exclude none (exclude='none') to ignore the catalogue"
+            f"{store.path}: all selected runs ({len(table)}) are near known sources, expected 1 or "
+            "more far from them; use --sources mask (sources='mask') to keep such runs and mask "
+            f"the sources{'' if 'none' in selection.exclude else ignore}"
         )
     return near < 0, dict(Counter(sources.name[near[near >= 0]].tolist()).most_common())
 

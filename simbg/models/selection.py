@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
 
 from simbg.io.region_files import read_regions
@@ -12,8 +11,8 @@ from simbg.models.known_sources import known_sources
 from simbg.models.runs import runs_of
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
-from simbg.observations.store import Store
-from simbg.quantities import convert_fields
+from simbg.observations.store import Store, run_numbers
+from simbg.quantities import convert_fields, warn_of_gev
 from simbg.sky.regions import Region, circles
 
 __all__ = ["Selection"]
@@ -84,8 +83,8 @@ class Selection:
     skip_incomplete: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.obs_ids, Integral):
-            object.__setattr__(self, "obs_ids", (self.obs_ids,))
+        if self.obs_ids is not None:
+            object.__setattr__(self, "obs_ids", run_numbers(self.obs_ids, "obs_ids"))
         files = self.exclude if isinstance(self.exclude, list | tuple) else (self.exclude,)
         object.__setattr__(self, "exclude", tuple(str(expanded(path)) for path in files))
         convert_fields(self, "selection: ")
@@ -102,6 +101,7 @@ class Selection:
             raise ValueError(
                 f"energy threshold: got {self.energy_threshold} TeV, expected more than 0"
             )
+        warn_of_gev(self.energy_threshold or 0, "energy threshold")
 
     def observations(self, store: Store) -> list[Observation]:
         """The selected observations of a store, with their excluded regions.

@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from operator import index
 from pathlib import Path
 from typing import Any, overload
 
 from astropy.table import Table
 
+from simbg.errors import in_brief
 from simbg.observations.observation import Observation
 
-__all__ = ["Store"]
+__all__ = ["Store", "run_numbers"]
 
 
 class Store(ABC):
@@ -36,7 +38,7 @@ class Store(ABC):
     names: dict[str, str]
 
     def __repr__(self) -> str:
-        return f"<{self.scheme} store {self.path}: {len(self)} runs>"
+        return f"<{self.scheme} store {self.path}: {len(self)} run{'s' * (len(self) != 1)}>"
 
     def __len__(self) -> int:
         return len(self.table)
@@ -59,13 +61,13 @@ class Store(ABC):
             )
         return self.observations(self.table[[which]])[0]
 
-    def observations(self, which: Table | Iterable[int] | None = None) -> list[Observation]:
+    def observations(self, which: Table | Iterable[int] | int | None = None) -> list[Observation]:
         """Observations of the store; their events are read when they are needed.
 
         Parameters
         ----------
-        which : Table or sequence of int, optional
-            Some rows of `table`, or numbers of runs (OBS_ID); by default all.
+        which : Table, int or sequence of int, optional
+            Some rows of `table`, or one or more numbers of runs (OBS_ID); by default all.
 
         Returns
         -------
@@ -75,17 +77,24 @@ class Store(ABC):
         Raises
         ------
         ValueError
-            If the store has no run with one of the numbers.
+            If the store has no run with one of the numbers, or one is not an integer.
         """
         rows = self.table if which is None else which
         if not isinstance(rows, Table):
             ids = self.table["OBS_ID"].tolist()
-            if missing := [obs_id for obs_id in rows if obs_id not in ids]:
+            numbers = run_numbers(rows, f"{self.path}: runs")
+            if missing := [obs_id for obs_id in numbers if obs_id not in ids]:
                 raise ValueError(
-                    f"{self.path}: got no run {missing[0]}, expected runs of its table"
+                    f"{self.path}: got no run {missing[0]} in this store, expected runs from "
+                    f"{min(ids, default='none')} to {max(ids, default='none')}"
                 )
-            rows = self.table[[ids.index(obs_id) for obs_id in rows]]
+            rows = self.table[[ids.index(obs_id) for obs_id in numbers]]
         return [self._observation(dict(zip(row.colnames, row, strict=True))) for row in rows]
+
+    @property
+    def obs_ids(self) -> list[int]:
+        """Numbers of all runs of `table`, sorted."""
+        return sorted(self.table["OBS_ID"].tolist())
 
     @property
     @abstractmethod
@@ -95,3 +104,18 @@ class Store(ABC):
     @abstractmethod
     def _observation(self, row: dict[str, Any]) -> Observation:
         """The observation of a row of `table`."""
+
+
+def run_numbers(given: Iterable[int] | int, what: str) -> tuple[int, ...]:
+    """Numbers of runs, from one number or several.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not an integer; ``what`` is the start of the message.
+    """
+    try:
+        return tuple(map(index, given if isinstance(given, Iterable) else (given,)))
+    except TypeError:
+        got = in_brief(repr(given))
+        raise ValueError(f"{what}: got {got}, expected numbers of runs such as [1, 2]") from None

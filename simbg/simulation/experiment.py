@@ -71,7 +71,8 @@ class Experiment:
     replicate: int = 0
 
     def __repr__(self) -> str:
-        return f"<Experiment {self.scenario.name}: {len(self.runs)} runs, seed {self.seed}>"
+        runs = f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}"
+        return f"<Experiment {self.scenario.name}: {runs}, seed {self.seed}>"
 
     def __len__(self) -> int:
         return len(self.runs)

@@ -12,7 +12,7 @@ from scipy.special import boxcox, ndtr
 
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.errors import bounded, check_fields
-from simbg.quantities import bare_coordinates, convert_fields
+from simbg.quantities import bare_coordinates, convert_fields, warn_of_gev
 from simbg.truth.protocol import Truth
 from simbg.truth.quadrature import FOLDS, PANEL, energy_nodes
 
@@ -107,6 +107,7 @@ class GaussianTruth(Truth):
             sigma_energy=(np.diff(self.sigma_energy) > 0, "two increasing values in TeV"),
             peak=(not (self.quadrant and any(self.peak)), "(0, 0) with a quadrant"),
         )
+        warn_of_gev(self.energy_range[0], "lowest energy of the truth")
 
     @cached_property
     def sigma_slope(self) -> float:

@@ -22,7 +22,7 @@ def test_bad_list_of_runs(place, run, content):
     (place / "ids.txt").write_bytes(content.encode("latin1"))
     code, _, err = run("reconstruct", place / "gadf", "out", "--obs-ids", place / "ids.txt")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert re.search(r"ids\.txt: .*expected", err)
+    assert re.search(r"ids\.txt.*expected", err)
     assert left() == []
 
 
@@ -48,7 +48,7 @@ def test_run_that_is_not_there(place, run):
     (place / "ids.txt").write_text("1 77 99\n")
     code, _, err = run("reconstruct", place / "gadf", "out", "--obs-ids", place / "ids.txt")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert re.search(r"got no run 77 \(2 ", err)
+    assert re.search(r"run 77 .* 2 of the 3 ", err)
     assert left() == []
 
 
@@ -56,7 +56,19 @@ def test_no_run_left(place, run):
     (place / "all.reg").write_text("icrs\ncircle(0,90,89)\nicrs\ncircle(0,-90,89)\n")
     code, _, err = run("reconstruct", place / "gadf", "out", "--exclude", place / "all.reg")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert re.search("got 3 runs, all near known sources, expected 1 or more", err)
+    assert re.search(r"\b3\b.* near .*--exclude none", err)
+    assert left() == []
+    given = "--exclude", "none", "--exclude", place / "all.reg"
+    code, _, err = run("reconstruct", place / "gadf", "out", *given)
+    assert code == 2
+    assert "--exclude none" not in err
+
+
+@pytest.mark.parametrize("option", ["--obs-ids=1-5", "--exclude=gone.reg", "--exclude=gone.csv"])
+def test_value_that_is_no_file(place, run, option):
+    code, _, err = run("reconstruct", place / "gadf", "out", option)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert option.partition("=")[2] in err
     assert left() == []
 
 
