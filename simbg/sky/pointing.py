@@ -42,7 +42,7 @@ FLIP = np.array([[1.0], [-1.0], [1.0]])  # fov_lon increases with decreasing azi
 
 
 class _Pointing:
-    """Methods that all pointings share; `_field` of each gives the field of view at some times."""
+    """Methods of all pointings; the method `_field` gives the field of view at some times."""
 
     def sky_to_fov(
         self, ra: ArrayLike, dec: ArrayLike, time: ArrayLike
@@ -54,7 +54,7 @@ class _Pointing:
         ra, dec : array_like
             Directions, deg, ICRS.
         time : array_like
-            Seconds of TT since `mjdref`. ``ra``, ``dec`` and ``time`` broadcast.
+            Seconds of TT since `mjdref`. NumPy broadcasts the three arguments.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class _Pointing:
         fov_lon, fov_lat : array_like
             Longitude and latitude about the pointing, deg.
         time : array_like
-            Seconds of TT since `mjdref`. The three arguments broadcast.
+            Seconds of TT since `mjdref`. NumPy broadcasts the three arguments.
 
         Returns
         -------
@@ -269,7 +269,7 @@ def altaz_to_radec(
     alt, az : array_like
         Altitude and azimuth (north 0, east 90), deg, without refraction.
     mjd : array_like
-        Times, MJD in TT. ``alt``, ``az`` and ``mjd`` broadcast.
+        Times, MJD in TT. NumPy broadcasts the three arguments.
     site : Site
         Position of the telescopes.
 
@@ -320,17 +320,17 @@ class _TrackedField(NamedTuple):
     motion: np.ndarray  # (2, 4), zenith's fov_lon, fov_lat by 1, cos, sin of rotation, and lag
     mid: float  # s
 
-    def to_fov(self, ra, dec, time):
-        """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
+    def to_fov(self, ra: np.ndarray, dec: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Convert directions to null vectors (4, n) along pointing, fov_lon and fov_lat."""
         return rotated_about_first(self.matrix @ null_vectors(ra, dec), *self.zenith(time))
 
-    def to_sky(self, lon, lat, time):
-        """Return null vectors (4, n) in ICRS."""
+    def to_sky(self, lon: np.ndarray, lat: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Convert positions in the field of view to null vectors in ICRS, shape (4, n)."""
         across, up = self.zenith(time)
         return np.linalg.inv(self.matrix) @ rotated_about_first(null_vectors(lon, lat), -across, up)
 
-    def zenith(self, time):
-        """Return the zenith's components along fov_lon, fov_lat at mid-run, to a scale."""
+    def zenith(self, time: np.ndarray) -> np.ndarray:
+        """Return the zenith's components along fov_lon, fov_lat at mid-run, up to a factor."""
         lag = time - self.mid
         t = np.tan(EARTH_RATE / 2 * lag)
         square = t * t
@@ -353,16 +353,16 @@ class _DriftingField(NamedTuple):
     horizon: np.ndarray  # (4, 4), rotated CIRS vectors to (pointing, fov_lon, fov_lat, 1)
     mid: float  # s
 
-    def to_fov(self, ra, dec, time):
-        """Return null vectors (4, n) to pointing, fov_lon, fov_lat."""
+    def to_fov(self, ra: np.ndarray, dec: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Convert directions to null vectors (4, n) along pointing, fov_lon and fov_lat."""
         return self.horizon @ self.rotated(self.sky @ null_vectors(ra, dec), time - self.mid)
 
-    def to_sky(self, lon, lat, time):
-        """Return null vectors (4, n) in ICRS."""
+    def to_sky(self, lon: np.ndarray, lat: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Convert positions in the field of view to null vectors in ICRS, shape (4, n)."""
         vector = np.linalg.inv(self.horizon) @ null_vectors(lon, lat)
         return np.linalg.inv(self.sky) @ self.rotated(vector, self.mid - time)
 
-    def rotated(self, vector, lag):
+    def rotated(self, vector: np.ndarray, lag: np.ndarray) -> np.ndarray:
         """Return null vectors in axes that have rotated with the Earth for `lag` s."""
         x, y, z, scale = vector
         t = np.tan(EARTH_RATE / 2 * lag)
