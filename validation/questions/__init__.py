@@ -1,3 +1,3 @@
-"""Questions about a method: bias, noise, honesty and arrival, answered from replicates."""
+"""Questions about a method, answered from replicates: bias, noise, honesty and arrival."""
 
 __all__ = []

@@ -1,4 +1,4 @@
-"""Arrival: the counts that an analysis with gammapy predicts from a cube, over the true ones."""
+"""Arrival: counts that an analysis with gammapy predicts from a cube, divided by true counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from simbg.validation.questions.gammapy_rule import fill_missing, integrated_rat
 
 __all__ = ["measure_arrival"]
 
-# Rings of the map, of equal width.
+# Number of rings of the map; they have equal widths.
 N_RINGS = 4
-# Relative differences below this are those of rounding.
+# Relative differences below this are attributed to rounding.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class Arrival:
-    """Predicted over true counts of a map, for each energy of the map and each ring.
+    """Ratio of predicted to true counts of a map, for each energy bin and each ring.
 
     Parameters
     ----------
@@ -32,10 +32,11 @@ class Arrival:
     expected : ndarray, shape (n_energy, n_rings)
         True counts.
     binning : ndarray, shape (n_energy, n_rings)
-        Counts that the true cube predicts, over the true ones: what the bins and the rule cost.
+        Counts predicted from the true cube, divided by the true counts: the effect of the binning
+        and of the interpolation rule.
     method : ndarray, shape (R, n_energy, n_rings)
-        Counts that each cube of the method predicts, over those of the true cube: what the method
-        adds. NaN where the true cube predicts none.
+        Counts predicted from each cube of the method, divided by those from the true cube: the
+        effect of the method. NaN where the true cube predicts no counts.
     """
 
     energy: np.ndarray
@@ -46,11 +47,11 @@ class Arrival:
 
     @property
     def ratio(self) -> np.ndarray:
-        """Predicted over true counts of the mean cube, shape (n_energy, n_rings)."""
+        """Mean ratio of predicted to true counts, shape (n_energy, n_rings)."""
         return self.binning * self.method.mean(axis=0)
 
     def findings(self, require: float = 0.01, false_alarm: float = 1e-3) -> list[Finding]:
-        """Where the method adds more than is allowed, the largest part of the counts first.
+        """Find where the effect of the method is larger than allowed, the largest effect first.
 
         Parameters
         ----------
@@ -62,28 +63,29 @@ class Arrival:
         Raises
         ------
         ValueError
-            If there is one cube only, whose scatter is not known.
+            If there is only one cube, so that the scatter cannot be estimated.
 
         Notes
         -----
-        Student's test of the mean of `method` − 1, whose values are cut at −1 and 1 for it: where
-        empty bins make a ratio of 1e98 in some replicates, the mean has no meaning. Where values
-        are cut, the p-value is not below that of a sign test, 2^(1 − R). The n cells
-        are trials (Šidák 1967, doi:10.1080/01621459.1967.10482935).
+        The test is Student's test of the mean of `method` − 1. Its values are first limited to the
+        range −1 to 1, because empty bins give a ratio of 1e98 in some replicates, which would
+        determine the mean. If a value of a cell is limited, the p-value of the cell is at least
+        that of a sign test, 2^(1 − R). The p-values are corrected for the number of cells (Šidák
+        1967, doi:10.1080/01621459.1967.10482935).
         """
         number = len(self.method)
         if number < 2:
-            raise ValueError("arrival: got 1 cube, expected replicates")
+            raise ValueError("arrival: got 1 cube, expected 2 or more replicates")
         excess = np.clip(np.nan_to_num(self.method, nan=1.0) - 1, -1, 1)
         mean, error = excess.mean(axis=0), excess.std(axis=0, ddof=1) / np.sqrt(number)
         beyond = np.maximum(np.abs(mean) - max(require, ROUNDING), 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(beyond > 0, beyond / error, 0.0)
             log_p = np.log(np.minimum(2 * special.stdtr(number - 1, -t), 1.0))
-        # Values that are cut have no scatter: that all are on one side is what they say.
+        # Limited values have no scatter: only their sign is used.
         cut = np.any(np.abs(excess) == 1, axis=0)
         log_p = np.where(cut, np.maximum(log_p, (1 - number) * np.log(2)), log_p)
-        share = self.expected / self.expected.sum()
+        fraction = self.expected / self.expected.sum()
         found = []
         trials = int(np.count_nonzero(self.expected > 0))
         for e, k in np.argwhere(self.expected > 0):
@@ -92,7 +94,7 @@ class Arrival:
                 name = f"{self.energy[e]:.3g} to {self.energy[e + 1]:.3g} TeV, "
                 name += f"{self.radius[k]:.2f} to {self.radius[k + 1]:.2f} deg"
                 size = float(mean[e, k]), float(error[e, k])
-                found.append(Finding(name, "arrival", *size, pvalue, float(share[e, k])))
+                found.append(Finding(name, "arrival", *size, pvalue, float(fraction[e, k])))
         return sorted(found, key=lambda finding: -abs(finding.relative) * finding.share)
 
     @property
@@ -112,7 +114,7 @@ def measure_arrival(
     ontime: float,
     interpolate_missing: bool = True,
 ) -> Arrival:
-    """Pass cubes and the true cube through gammapy's rule.
+    """Predict counts from cubes and from the true cube by gammapy's rule.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def measure_arrival(
     ontime : float
         Observation time of the map, s.
     interpolate_missing : bool
-        Whether empty bins are interpolated along the energy first, as in `MapDatasetMaker`.
+        Whether empty bins are first interpolated along the energy, as in `MapDatasetMaker`.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Bias: the expectation of a cube against the truth, in all directions at once."""
+"""Bias: the difference of the expectation of a cube and the truth, over all bins together."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,13 +12,14 @@ from simbg.validation.questions.replicates import Replicates
 
 __all__ = ["energy_bands", "measure_bias"]
 
-# Bands of energy, of about equal width in ln E.
+# Number of energy bands; they have about equal widths in ln E.
 N_BANDS = 6
-# A local bias may contribute this fraction of the rms that is required of all bins.
+# A local bias may contribute this fraction of the required rms bias of all bins.
 LOCAL = 0.1
-# Relative biases below this are those of rounding.
+# Relative biases below this are attributed to rounding.
 EXACT = 1e-9
-# Counts of all replicates that a part needs: with less, no event at all looks like a bias.
+# Least counts of an energy band, summed over replicates: with fewer, the absence of events would
+# appear as a bias.
 LEAST_COUNTS = 100
 
 
@@ -29,15 +30,16 @@ class Bias:
     Parameters
     ----------
     name : str
-        Which bins.
+        Name of the bins.
     total, whole : float
         Their expected counts, Σ λ, and those of all bins.
     products : CrossProducts
-        Of their deviations.
+        Cross products of their deviations.
 
     Notes
     -----
-    rms² = Σ λ ((⟨μ̂⟩ − λ)/λ)² / Σ λ = |b|²/Σ λ. The estimate has no contribution of the noise.
+    rms² = Σ λ ((⟨μ̂⟩ − λ)/λ)² / Σ λ = |b|²/Σ λ. The noise does not contribute to the
+    expectation of the estimate.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Bias:
 
     @property
     def square(self) -> float:
-        """Estimate of rms²; negative if the noise makes it so."""
+        """Estimate of rms²; it may be negative because of the noise."""
         return self.products.square / self.total
 
     @property
@@ -66,7 +68,7 @@ class Bias:
         Parameters
         ----------
         confidence : float
-            Probability that a limit is above the true value.
+            Probability that the limit is above the true value.
         """
         return float(np.sqrt(self.products.upper(confidence) / self.total))
 
@@ -76,12 +78,12 @@ class Bias:
         Parameters
         ----------
         confidence : float
-            Probability that a limit is below the true value.
+            Probability that the limit is below the true value.
         """
         return float(np.sqrt(self.products.lower(confidence) / self.total))
 
     def pvalue(self, require: float = 0.0) -> float:
-        """Probability of an estimate as large as this one for a method that meets a requirement.
+        """Probability of an estimate at least this large for a method that meets a requirement.
 
         Parameters
         ----------
@@ -92,18 +94,18 @@ class Bias:
 
 
 def measure_bias(replicates: Replicates) -> list[Bias]:
-    """The bias of all bins, of bands of energy, and of the image of all energies.
+    """Measure the bias of all bins, of energy bands, and of the image of all energies.
 
     Parameters
     ----------
     replicates : Replicates
-        Of a method; four identical ones if its cube of expected counts is its expectation (of a
-        method that is linear in the counts): the bias then has no error.
+        Replicates of one method. For a method that is linear in the counts, four identical
+        replicates made from the expected counts may be used: the bias then has no error.
 
     Returns
     -------
     biases : list of Bias
-        First the one of all bins. Bands with too few counts are left out.
+        The first is the bias of all bins. Bands with too few counts are left out.
 
     Examples
     --------
@@ -134,7 +136,8 @@ def allowed(require: float, total: ArrayLike, whole: float) -> np.ndarray:
     Parameters
     ----------
     require : float
-        The rms relative bias that is allowed in all bins, and in parts of them that matter.
+        The rms relative bias that is allowed in all bins, and in parts with 1 % of the counts or
+        more.
     total : array_like
         Expected counts of the bins.
     whole : float
@@ -142,8 +145,8 @@ def allowed(require: float, total: ArrayLike, whole: float) -> np.ndarray:
 
     Notes
     -----
-    max(require, 1e-9) √max(Σ λ, 0.01 N). In bins with less than 1 % of the counts more is allowed:
-    what contributes a tenth of the required rms to that of all bins.
+    max(require, 1e-9) √max(Σ λ, 0.01 N). In bins with less than 1 % of the counts a larger bias is
+    allowed: one that contributes a tenth of the required rms bias to that of all bins.
     """
     return max(require, EXACT) * np.sqrt(np.maximum(total, LOCAL**2 * whole))
 
@@ -154,21 +157,21 @@ def energy_bands(axes: Axes) -> list[slice]:
     Parameters
     ----------
     axes : Axes
-        Of the cube.
+        Axes of the cube.
     """
     edges = np.linspace(0, axes.shape[0], min(N_BANDS, axes.shape[0]) + 1).round().astype(int)
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def band_name(axes: Axes, band: slice) -> str:
-    """The energies of a band in words.
+    """Name an energy band by its edges.
 
     Parameters
     ----------
     axes : Axes
-        Of the cube.
+        Axes of the cube.
     band : slice
-        Of the energy bins.
+        Energy bins of the band.
     """
     return f"{axes.energy[band.start]:.3g} to {axes.energy[band.stop]:.3g} TeV"
 
@@ -179,16 +182,16 @@ def in_cells(deviations: np.ndarray, weight: np.ndarray, cell: np.ndarray) -> np
     Parameters
     ----------
     deviations : ndarray, shape (R, n)
-        Of the bins.
+        Deviations of the bins.
     weight : ndarray, shape (n,)
-        λ of the bins.
+        Expected counts λ of the bins.
     cell : ndarray of int, shape (n,)
-        The cell of each bin.
+        Number of the cell of each bin.
 
     Returns
     -------
     deviations : ndarray, shape (R, number of cells)
-        Of the cells that expect counts.
+        Deviations of the cells with expected counts.
     """
     total = np.bincount(cell, weight)
     sums = np.array([np.bincount(cell, row * np.sqrt(weight)) for row in deviations])

@@ -1,4 +1,4 @@
-"""Products of the deviations of different replicates: the size of the bias, free of noise.
+"""Products of the deviations of different replicates: the size of the bias without the noise.
 
 Deviations are d_r = (μ̂_r − λ)/√λ of replicate r, a vector over bins with mean b (the bias) and
 covariance C (the noise). Only independence of the replicates is assumed.
@@ -12,11 +12,11 @@ from scipy import optimize, special
 
 __all__ = ["CrossProducts"]
 
-# A bias smaller than these standard errors has no direction whose noise could be measured.
+# The noise along the bias is measured only if the bias exceeds this number of standard errors.
 CLEAR = 3.0
-# A beta distribution of this order is a normal distribution to the precision of the variance.
+# Above this order a beta distribution is equal to a normal distribution within rounding.
 NORMAL = 1e8
-# Replicates that differ by less, in squares, have no noise: sums of 1e5 numbers are this precise.
+# Noise below this, relative to |b|², is attributed to rounding (of sums of 1e5 numbers).
 ROUNDING = 1e-20
 
 
@@ -31,14 +31,15 @@ class CrossProducts:
 
     Notes
     -----
-    T = Σ_{r≠s} d_r·d_s / (R (R − 1)) has the mean |b|² for any noise. Its variance is
+    T = Σ_{r≠s} d_r·d_s / (R (R − 1)) has the expectation |b|² for any noise. Its variance is
     4 x/R + 2 y/(R (R − 1)), x = bᵀCb, y = tr C² (Hoeffding 1948, doi:10.1214/aoms/1177730196). The
     products decompose into T + e_r + e_s + residual; y is the mean square of the residuals, with
-    R (R − 3)/2 degrees of freedom, and x the variance of the e_r less what the residuals add.
+    R (R − 3)/2 degrees of freedom, and x is the variance of the e_r minus the contribution of the
+    residuals.
 
-    The test of |b|² ≤ τ changes the sign of replicates at random: without bias each d_r is as
-    likely as −d_r. Let A be the gram matrix less τ. The statistic W = Σ A_rs/(R Σ A_rr) has the
-    mean 1/R. Σ_{r≠s} A_rs has over all signs the mean 0, the variance 2 tr A² and the third
+    The test of |b|² ≤ τ changes the signs of replicates at random: without bias, d_r and −d_r have
+    the same probability. Let A be the Gram matrix minus τ. The statistic W = Σ A_rs/(R Σ A_rr) has
+    the mean 1/R. Σ_{r≠s} A_rs has over all signs the mean 0, the variance 2 tr A² and the third
     moment 8 tr A³ (without the diagonal of A). The noise along a bias of size √τ adds
     4 (bᵀCb)_τ R (R − 1)² to the variance. The distribution of W is approximated by a beta
     distribution of mean 1/R (Pitman 1937, doi:10.2307/2984124) with this variance and skewness.
@@ -50,12 +51,12 @@ class CrossProducts:
 
     @classmethod
     def of(cls, deviations: np.ndarray) -> "CrossProducts":
-        """The products of deviations.
+        """Compute the products of deviations.
 
         Parameters
         ----------
         deviations : ndarray, shape (R, n)
-            d_r in any orthonormal directions.
+            Components of d_r along any orthonormal directions.
         """
         return cls(deviations @ deviations.T)
 
@@ -77,7 +78,7 @@ class CrossProducts:
 
     @property
     def directions(self) -> float:
-        """Number of directions that the noise has, ν = (tr C)²/tr C², at least 1."""
+        """Effective number of directions of the noise, ν = (tr C)²/tr C², at least 1."""
         pair = self._parts[1]
         return max(1.0, self.noise**2 / pair) if pair > 0 else 1.0
 
@@ -99,7 +100,7 @@ class CrossProducts:
         return float(np.sqrt(self._variance(along, pair, self.number)))
 
     def pvalue(self, square: float = 0.0) -> float:
-        """Probability of a larger `square` than this one, if |b|² is at most ``square``.
+        """Probability of a larger estimate than this one, if |b|² is at most ``square``.
 
         Parameters
         ----------
@@ -109,14 +110,14 @@ class CrossProducts:
         return self._tail(square, upper=True)
 
     def upper(self, confidence: float = 0.95) -> float:
-        """One-sided upper limit of |b|², not below that of an estimate of 0.
+        """One-sided upper limit of |b|²; a negative estimate is replaced by 0.
 
         Parameters
         ----------
         confidence : float
-            Probability that a limit is above the true value.
+            Probability that the limit is above the true value.
         """
-        # An estimate below 0 is a fluctuation, and excludes no more than 0 does.
+        # A negative estimate is a fluctuation: its limit must not be lower than that of 0.
         likely = self if self.square >= 0 else CrossProducts(self.gram - self.square)
         return likely._limit(1 - confidence, upper=True)
 
@@ -126,21 +127,21 @@ class CrossProducts:
         Parameters
         ----------
         confidence : float
-            Probability that a limit is below the true value.
+            Probability that the limit is below the true value.
         """
         return self._limit(1 - confidence, upper=False)
 
     def replicates_to_decide(self, square: float, false_alarm: float, missed: float) -> int:
-        """Number of replicates that separate |b|² = ``square`` from four times of it.
+        """Number of replicates that distinguish |b|² = ``square`` from four times this value.
 
         Parameters
         ----------
         square : float
-            τ, what is required; a method that misses by twice has 4 τ.
+            The required |b|², τ; a method with twice the required bias has 4 τ.
         false_alarm : float
-            Probability that a method with τ is found biased.
+            Probability that a method with |b|² = τ is called biased.
         missed : float
-            Probability that a method with 4 τ is not found biased.
+            Probability that a method with |b|² = 4 τ is not called biased.
         """
         pair = self._parts[1]
         quantiles = -special.ndtri(false_alarm), -special.ndtri(missed)
@@ -167,7 +168,7 @@ class CrossProducts:
         return 4 * along / number + 2 * pair / (number * (number - 1))
 
     def _along(self, size):
-        """bᵀCb for |b|² = ``size``: as measured if the bias is clear, else of typical noise."""
+        """bᵀCb for |b|² = ``size``: measured if the bias is significant, else of typical noise."""
         along, pair = self._parts
         typical = pair / self.noise if self.noise > 0 else 0.0
         clear = self.square > CLEAR * np.sqrt(self._variance(0.0, pair, self.number))
@@ -180,7 +181,7 @@ class CrossProducts:
         pairs = shifted - np.diag(np.diag(shifted))
         square = pairs @ pairs
         variance = 2 * float(np.trace(square)) + 4 * self._along(size) * (n - 1) ** 2 * n
-        # Few directions make the distribution as skew as it is: not more than one direction does.
+        # The skewness is at most that of noise in one direction.
         skewness = 8 * float(np.sum(square * pairs)) / variance**1.5
         order = max(_order(skewness, n), n / 2)
         if order > NORMAL:
@@ -192,7 +193,7 @@ class CrossProducts:
         return float(tail(order / n, order * (1 - 1 / n), value))
 
     def _limit(self, probability, upper):
-        """The |b|² at which the tail on the other side has this probability."""
+        """The |b|² for which the opposite tail has this probability."""
 
         def excess(size):
             return self._tail(size, upper=not upper) - probability

@@ -1,4 +1,4 @@
-"""Directions: the bias along named patterns, with the error from replicates and trials counted."""
+"""Directions: the bias along named patterns, with p-values corrected for the number of trials."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from simbg.validation.questions.replicates import Replicates
 
 __all__ = ["combined", "find_biases", "measure_directions"]
 
-# Patterns that one message names.
+# Largest number of findings.
 MOST_FINDINGS = 5
-# Quantile of the number of independent directions that is used.
+# Quantile of the number of independent directions, for a conservative estimate.
 LOW = 0.25
-# Beyond this deviate a test is clear, and the correction for skewness does not grow any more.
+# The correction for skewness is constant beyond this number of standard deviations.
 FAR = 8.0
 
 
@@ -29,9 +29,10 @@ class FamilyTest:
     family : Family
         The directions.
     amplitude : ndarray, shape (n_directions,)
-        Mean over replicates of u · (μ̂ − λ)/√λ: in standard deviations of one draw of raw counts.
+        Mean over replicates of u · (μ̂ − λ)/√λ. The unit is the standard deviation of one draw of
+        raw counts.
     error : ndarray, shape (n_directions,)
-        Its standard error.
+        Standard error of each amplitude.
     log_pvalue : ndarray, shape (n_directions,)
         ln of the two-sided p-value of each direction.
 
@@ -39,8 +40,8 @@ class FamilyTest:
     -----
     With s_k² the variance over replicates (d = R − 1 degrees of freedom), the error is s̃_k/√R,
     s̃_k² = (d₀ s₀² + d s_k²)/(d₀ + d). The prior d₀, s₀² follows from the scatter of the ln s_k² of
-    the family (Smyth 2004, doi:10.2202/1544-6115.1027): directions with the same noise share
-    their variances, and others keep their own. If the noise of the family has ν independent
+    the family (Smyth 2004, doi:10.2202/1544-6115.1027): d₀ is large if all directions have
+    the same noise, and small if their noise differs. If the noise of the family has ν independent
     directions, d₀ is at most (ν − 1) d. The pull has Student's t distribution with d₀ + d
     degrees of freedom. Its skewness is corrected to first order for Poisson counts: by
     −κ (z² − 1)/6 for a known variance (Cornish–Fisher) and +κ (2 z² + 1)/6 for a measured one
@@ -54,12 +55,12 @@ class FamilyTest:
 
     @property
     def relative(self) -> np.ndarray:
-        """Amplitudes as rms relative biases of the bins of each direction."""
+        """Rms relative bias in the bins of each direction, with the sign of the amplitude."""
         return self.amplitude / np.sqrt(self.family.support)
 
     @property
     def log_best(self) -> float:
-        """ln of the p-value of the family: the smallest of its n p-values, 1 − (1 − p)ⁿ."""
+        """ln of the p-value of the family, 1 − (1 − p)ⁿ with the smallest p of its n p-values."""
         return sidak(float(self.log_pvalue.min()), self.log_pvalue.size)
 
 
@@ -70,15 +71,15 @@ class Finding:
     Parameters
     ----------
     name : str
-        The pattern, in words.
+        Name of the pattern.
     family : str
         Title of its family.
     relative, error : float
         The rms relative bias in its bins, with its sign, and its standard error.
     pvalue : float
-        With all trials counted.
+        p-value, corrected for the number of trials.
     share : float
-        Of Σ bias²/λ, as far as this direction explains it.
+        Fraction of Σ bias²/λ that this direction explains.
     """
 
     name: str
@@ -96,16 +97,16 @@ class Finding:
 def measure_directions(
     replicates: Replicates, require: float = 0.0, families: list[Family] | None = None
 ) -> list[FamilyTest]:
-    """Test all named directions.
+    """Test the bias along all named directions.
 
     Parameters
     ----------
     replicates : Replicates
-        Of a method.
+        Replicates of one method.
     require : float
         The rms relative bias that is allowed in the bins of a direction; see `allowed` of `bias`.
     families : list of Family, optional
-        Those of `make_families` for the same bins, if they are there already.
+        The result of `make_families` for the same bins, if it is already available.
 
     Returns
     -------
@@ -132,12 +133,13 @@ def combined(tests: list[FamilyTest]) -> float:
     Parameters
     ----------
     tests : list of FamilyTest
-        Of `measure_directions`.
+        Result of `measure_directions`.
 
     Notes
     -----
-    The smallest of 1 − (1 − p_f)^(1/w_f), with w_f the share of family f: uniform without bias,
-    if the families are independent, and above that if they are correlated.
+    The p-value is the smallest of 1 − (1 − p_f)^(1/w_f), where w_f is the fraction of the
+    false-alarm rate of family f. Without bias it is distributed uniformly if the families are
+    independent, and is larger (conservative) if they are correlated.
     """
     whole = sum(test.family.share for test in tests)
     return float(np.exp(min(sidak(t.log_best, whole / t.family.share) for t in tests)))
@@ -149,23 +151,23 @@ def find_biases(
     false_alarm: float = 1e-3,
     families: list[Family] | None = None,
 ) -> list[Finding]:
-    """Name the biases, the clearest first; each is removed before the next is looked for.
+    """Find biases along named directions; each is removed before the next search.
 
     Parameters
     ----------
     replicates : Replicates
-        Of a method.
+        Replicates of one method.
     require : float
         The rms relative bias that is allowed in the bins of a direction; see `allowed` of `bias`.
     false_alarm : float
-        Probability that a bias is named although none is larger than required.
+        Probability of a finding although no bias is larger than allowed.
     families : list of Family, optional
-        Those of `make_families` for the same bins, if they are there already.
+        The result of `make_families` for the same bins, if it is already available.
 
     Returns
     -------
     findings : list of Finding
-        At most five.
+        At most five, in the order in which they were found.
     """
     families = make_families(replicates) if families is None else families
     deviations, found = replicates.deviations, []
@@ -180,7 +182,7 @@ def find_biases(
         ]
         if not min(pvalues) < np.log(false_alarm):
             break
-        # Of several that are clear, the one that explains most; the first families are simpler.
+        # The significant direction with the largest amplitude; of equal ones, the first.
         clear = [t for t, p in zip(tests, pvalues, strict=True) if p < np.log(false_alarm)]
         best = max(clear, key=lambda t: np.abs(t.amplitude[_clear(t, false_alarm, shares)]).max())
         k = int(np.argmax(np.where(_clear(best, false_alarm, shares), np.abs(best.amplitude), -1)))
@@ -226,7 +228,7 @@ def _measure(deviations, families, require, whole):
 
 
 def _log_tail(excess, error, freedom, skew, known):
-    """ln of the probability of a pull above ``excess/error``, from t and the skewness."""
+    """ln of the probability of a pull above ``excess/error``, corrected for the skewness."""
     t = np.divide(excess, error, out=np.where(excess > 0, np.inf, -np.inf), where=error > 0)
     with np.errstate(divide="ignore"):
         z = np.sign(t) * -special.ndtri(special.stdtr(freedom, -np.abs(t)))
@@ -243,7 +245,7 @@ def _moderated(along):
         return variance, 0.0
     pulls = (along - along.mean(axis=1, keepdims=True)) / np.sqrt(variance)[:, None]
     independent = min(CrossProducts.of(pulls.T).directions, float(variance.size))
-    # It is known from R (R − 3)/2 products: a low value of what it may be.
+    # The estimate has R (R − 3)/2 degrees of freedom: a low quantile of it is used.
     known = (freedom + 1) * (freedom - 2) / 2
     independent = max(1.0, independent * special.chdtri(known, 1 - LOW) / known)
     logs = np.log(variance) - special.digamma(freedom / 2) + np.log(freedom / 2)
@@ -252,13 +254,13 @@ def _moderated(along):
     center = logs.mean()
     if np.isfinite(prior):
         center += special.digamma(prior / 2) - np.log(prior / 2)
-    # Correlated directions know no more than as many independent ones.
+    # The prior is limited to the information of the independent directions.
     prior = min(prior, (independent - 1) * freedom)
     return (prior * np.exp(center) + freedom * variance) / (prior + freedom), prior
 
 
 def _inverse_trigamma(value):
-    """x with ψ′(x) = ``value``, by Newton's method for 1/ψ′, as Smyth has it."""
+    """x with ψ′(x) = ``value``, by Newton's method for 1/ψ′ (Smyth 2004)."""
     x = 0.5 + 1 / value
     for _ in range(50):
         trigamma = special.polygamma(1, x)
@@ -275,9 +277,9 @@ def sidak(log_p: float, trials: float) -> float:
     Parameters
     ----------
     log_p : float
-        ln of the smallest one.
+        ln of the smallest p-value.
     trials : float
-        n, their number.
+        Number n of p-values.
     """
     if log_p + np.log(trials) < -30:
         return log_p + float(np.log(trials))

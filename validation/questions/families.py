@@ -1,6 +1,6 @@
-"""Families of directions in which a cube may be biased, each a named, normalised pattern."""
+"""Families of directions of a bias; each direction is a normalised pattern with a name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,16 @@ from simbg.validation.questions.replicates import Replicates
 
 __all__ = ["make_families"]
 
-# A direction is tested if the mean of all replicates of raw counts has at most this skewness: for
-# a single bin that expects λ counts, R λ ≥ 100. Its bins together need as many counts.
+# A direction is tested if the mean over R replicates of raw counts has at most this skewness: for a
+# single bin with λ expected counts, R λ ≥ 100. The sum over its bins must have R λ ≥ 100, too.
 MOST_SKEW = 0.1
-# Degree of the polynomials of the field, for all energies and for each band.
+# Largest degree of the polynomials of the field, for all energies together and for each band.
 DEGREES = {"shape": 2, "shape by energy": 4}
-# Width of the images of point sources in deg, and the height at which they end.
+# Width of the images of point sources in deg, and the relative height below which they are 0.
 PSF, LEAST = 0.1, 1e-3
-# A bin of an image with so much less than the largest exposure holds the border of a mask.
+# A mask touches a bin whose exposure is lower than the largest by more than this fraction.
 TOUCHED = 1e-3
-# Share of the false-alarm rate.
+# Relative fraction of the false-alarm rate for each family.
 SHARES = {
     "shape": 8,
     "shape by energy": 4,
@@ -50,17 +50,17 @@ class Family:
     Parameters
     ----------
     title : str
-        What they are.
+        Name of the family.
     share : float
-        Of the false-alarm rate, in proportion to the shares of other families.
+        Relative fraction of the false-alarm rate; the fractions of all families are normalised.
     matrix : scipy.sparse.csr_array, shape (n_directions, n_used)
         Unit vectors u over the used bins, u ∝ h √λ for a bias λ → λ (1 + ε h).
     support : ndarray, shape (n_directions,)
-        Σ λ of the bins in which h is not 0.
+        Expected counts, Σ λ, of the bins in which h is not 0.
     skewness : ndarray, shape (n_directions,)
-        Of one draw of raw counts, Σ u³/√λ.
+        Skewness of one draw of raw counts, Σ u³/√λ.
     name : callable
-        Number of a direction → its name.
+        Function of the index of a direction that returns its name.
     """
 
     title: str
@@ -72,19 +72,20 @@ class Family:
 
 
 def make_families(replicates: Replicates) -> list[Family]:
-    """All families for some bins: smooth directions first, then local ones.
+    """Make all families: first those of smooth directions, then those of local ones.
 
     Parameters
     ----------
     replicates : Replicates
-        Its bins, and its number: directions with too few counts are left out.
+        Replicates of one method. Directions with too few counts in them are left out.
 
     Notes
     -----
-    The directions of one family are orthonormal in the Fisher metric, Σ u_k u_l = δ_kl, but those
-    of point sources. The smooth ones are products of polynomials of the field, r^n cos mφ and
-    r^n sin mφ, and of powers of ln E, made orthonormal in the order of their degree. Single bins
-    complete the set; bins with few counts are tested all together (`measure_bias`).
+    The directions of one family are orthonormal in the Fisher metric, Σ u_k u_l = δ_kl, except
+    in the family of point sources. The smooth directions are products of polynomials of the field,
+    r^n cos mφ and r^n sin mφ, and of powers of ln E, made orthonormal in the order of their degree.
+    Each single bin is a direction, too, if it has enough counts; `measure_bias` tests all bins
+    together.
     """
     field = _Field(replicates)
     families = [
@@ -103,9 +104,9 @@ def make_families(replicates: Replicates) -> list[Family]:
 
 
 class _Field:
-    """Places and weights of the used bins, and the families over them."""
+    """Coordinates and expected counts of the used bins, and the families of these bins."""
 
-    def __init__(self, replicates):
+    def __init__(self, replicates: Replicates) -> None:
         self.axes, self.weight = replicates.axes, replicates.weight
         self.energy, self.lon, self.lat = np.nonzero(replicates.used)
         self.n_pixels = int(np.prod(self.axes.shape[1:]))
@@ -115,32 +116,42 @@ class _Field:
         self.most_skew = MOST_SKEW * np.sqrt(replicates.independent)
         self.least = MOST_SKEW**-2 / replicates.independent
 
-    def family(self, title, matrix, support, name):
-        """The directions that have enough counts."""
+    def family(
+        self,
+        title: str,
+        matrix: sparse.csr_array,
+        support: np.ndarray,
+        name: Callable[[int], str],
+    ) -> Family:
+        """A family of the directions with enough counts."""
         skewness = (matrix**3) @ self.weight**-0.5
-        kept = (np.abs(skewness) <= self.most_skew) & (support >= self.least)
-        kept = np.flatnonzero(kept)
-        columns = matrix[kept], support[kept], skewness[kept]
-        return Family(title, SHARES[title], *columns, lambda k: name(int(kept[k])))
+        tested = np.flatnonzero((np.abs(skewness) <= self.most_skew) & (support >= self.least))
+        columns = matrix[tested], support[tested], skewness[tested]
+        return Family(title, SHARES[title], *columns, lambda k: name(int(tested[k])))
 
-    def energies(self, k):
+    def energies(self, k: int) -> str:
+        """Edges of an energy bin."""
         return f"{self.axes.energy[k]:.3g} to {self.axes.energy[k + 1]:.3g} TeV"
 
-    def e(self, k):
+    def e(self, k: int) -> str:
+        """Edges of the energy bin that contains a bin of the cube."""
         return self.energies(k // self.n_pixels)
 
-    def at_lon(self, k):
+    def at_lon(self, k: int) -> str:
+        """Centre of a column of pixels."""
         return f"fov_lon {self.axes.fov_lon_center[k]:+.2f} deg"
 
-    def at_lat(self, k):
+    def at_lat(self, k: int) -> str:
+        """Centre of a row of pixels."""
         return f"fov_lat {self.axes.fov_lat_center[k]:+.2f} deg"
 
-    def at(self, k):
+    def at(self, k: int) -> str:
+        """Centre of a pixel."""
         lon, lat = divmod(int(k), self.axes.shape[2])
         return f"{self.at_lon(lon)}, {self.at_lat(lat)}"
 
-    def cells(self, title, cell, name):
-        """Disjoint sums of bins; ``cell`` is the number of each bin's cell, −1 for none."""
+    def cells(self, title: str, cell: np.ndarray, name: Callable[[int], str]) -> Family:
+        """Sums of bins over cells; ``cell`` is the number of the cell of each bin, −1 for none."""
         used = np.flatnonzero(cell >= 0)
         found, row = np.unique(cell[used], return_inverse=True)
         total = np.bincount(row, self.weight[used])
@@ -149,8 +160,8 @@ class _Field:
         matrix = sparse.csr_array((values, (row, used)), shape=shape)
         return self.family(title, matrix, total, lambda k: name(int(found[k])))
 
-    def shapes(self):
-        """The smooth families: of all energies together, and of bands of energy."""
+    def shapes(self) -> Iterator[Family]:
+        """The families of smooth directions: for all energies together and for energy bands."""
         log_energy = np.log(self.axes.energy_center)[self.energy]
         log_energy = log_energy - np.average(log_energy, weights=self.weight)
         names, patterns = map(list, zip(*self._polynomials(DEGREES["shape"]), strict=True))
@@ -175,7 +186,7 @@ class _Field:
         yield self._smooth("shape by energy", parts)
 
     def _polynomials(self, degree):
-        """(name, r^n cos mφ or r^n sin mφ) up to a degree."""
+        """Names and values of r^n cos mφ and r^n sin mφ up to a degree."""
         half = max(np.abs(self.axes.fov_lon).max(), np.abs(self.axes.fov_lat).max())
         place = (
             self.axes.fov_lon_center[self.lon] + 1j * self.axes.fov_lat_center[self.lat]
@@ -189,12 +200,12 @@ class _Field:
                         yield NAMES.get((n, sign * m), lobes), pattern
 
     def _smooth(self, title, parts):
-        """Patterns made orthonormal, in their order, in each part of the bins."""
+        """A family of patterns, made orthonormal in their order in each part of the bins."""
         values, columns, names, support = [], [], [], []
         for bins, labels, patterns in parts:
             root = np.sqrt(self.weight[bins])
             basis, upper = np.linalg.qr(np.array(patterns).T * root[:, None])
-            # A pattern that follows from those before it has no direction of its own.
+            # A linear combination of the patterns before it is left out.
             own = np.abs(np.diag(upper)) > 1e-6 * np.linalg.norm(upper, axis=0)
             sign = np.where(np.diag(upper) < 0, -1.0, 1.0)
             for k in np.flatnonzero(own):
@@ -209,8 +220,8 @@ class _Field:
         )
         return self.family(title, matrix, np.array(support), names.__getitem__)
 
-    def borders(self):
-        """Bins through which the border of a mask passes, of each band of energy."""
+    def borders(self) -> Iterator[Family]:
+        """Bins on the border of a mask, for each energy band."""
         if self.livetime is None:
             return
         time = np.asarray(self.livetime, float)
@@ -225,10 +236,10 @@ class _Field:
                 lambda k: f"borders of masks, {band_name(self.axes, bands[k])}",
             )
 
-    def sources(self):
-        """A point source in each pixel, the same at all energies, as matched filter of the image.
+    def sources(self) -> Family:
+        """A point source in each pixel, with its image at all energies together (matched filter).
 
-        In an image of mean counts λ a source of the shape f has the direction h = f/λ.
+        In an image with expected counts λ, a source with the shape f has the direction h = f/λ.
         """
         image = np.bincount(self.pixel, self.weight, self.n_pixels)
         filled = np.where(image > 0, image, np.inf)
@@ -251,6 +262,6 @@ class _Field:
 
 
 def _neighbours(centers):
-    """A normal distribution around each centre, as far as it matters."""
+    """A normal distribution around each centre; values below `LEAST` are 0."""
     values = np.exp(-0.5 * ((centers[:, None] - centers) / PSF) ** 2)
     return sparse.csr_array(np.where(values > LEAST, values, 0.0))

@@ -1,4 +1,4 @@
-"""gammapy's rule for the predicted counts of a background model: interpolate, then integrate."""
+"""gammapy's rule for predicted counts of a background model: interpolation, then integration."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,29 +12,31 @@ __all__ = ["fill_missing", "integrated_rate", "interpolated_rate"]
 def interpolated_rate(
     rate: np.ndarray, axes: Axes, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike
 ) -> np.ndarray:
-    """The rate at some places, as `gammapy.irf.Background3D.evaluate` has it.
+    """Interpolate the rate, as `gammapy.irf.Background3D.evaluate` does.
 
     Parameters
     ----------
     rate : ndarray, shape of the axes
-        s-1 MeV-1 sr-1, in the precision of the file: the smallest number counts as 0.
+        Rate in s-1 MeV-1 sr-1, with the floating-point type of the file: the smallest number of
+        this type stands for 0.
     axes : Axes
-        Of the rate.
+        Axes of the rate.
     energy, fov_lon, fov_lat : array_like
-        Places, TeV and deg; they broadcast.
+        Positions, TeV and deg; NumPy broadcasts them to a common shape.
 
     Returns
     -------
-    rate : ndarray, shape of the places
-        s-1 MeV-1 sr-1.
+    rate : ndarray, common shape of the positions
+        Interpolated rate, s-1 MeV-1 sr-1.
 
     Notes
     -----
     The logarithm of the rate is interpolated linearly in (ln E, fov_lon, fov_lat) between the
     centres of bins, and extrapolated from there to the edges; outside the edges the rate is 0. A
-    rate of 0 is replaced by the smallest positive number of its type, so that a bin next to an
-    empty one loses many orders of magnitude, and is extrapolated to as many on the other side.
-    The edges belong to the cube; in gammapy they do or do not, by the rounding of its edges.
+    rate of 0 is replaced by the smallest positive number of its type, so that the
+    interpolated rate decreases by many orders of magnitude towards an empty bin, and the
+    extrapolated rate increases by as many. Positions on the outer edges are inside of the cube; in
+    gammapy this depends on the rounding of the edges.
     Checked with gammapy 2.1 (`ScaledRegularGridInterpolator`, ``values_scale="log"``).
     """
     tiny = np.finfo(rate.dtype).tiny
@@ -60,29 +62,29 @@ def interpolated_rate(
 def integrated_rate(
     rate: np.ndarray, axes: Axes, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike
 ) -> np.ndarray:
-    """The rate between energies, as `gammapy.makers.utils.make_map_background_irf` has it.
+    """Integrate the rate over energy, as `gammapy.makers.utils.make_map_background_irf` does.
 
     Parameters
     ----------
     rate : ndarray, shape of the axes
-        s-1 MeV-1 sr-1.
+        Rate in s-1 MeV-1 sr-1.
     axes : Axes
-        Of the rate.
+        Axes of the rate.
     energy : array_like, shape (n + 1,)
         Edges of the energy axis of the map, TeV.
     fov_lon, fov_lat : array_like
-        Centres of the pixels of the map, deg; they broadcast.
+        Centres of the pixels of the map, deg; NumPy broadcasts them to a common shape.
 
     Returns
     -------
     rate : ndarray, shape (n, *pixels)
-        s-1 sr-1.
+        Integrated rate, s-1 sr-1.
 
     Notes
     -----
     The rates at the two edges, v₀ and v₁, define a power law of index
-    Γ = −ln(v₁/v₀)/ln(E₁/E₀), and its integral is E₀ v₀ ((E₁/E₀)^(1−Γ) − 1)/(1 − Γ). The map has no
-    other energies: what the rate does between them is not seen.
+    Γ = −ln(v₁/v₀)/ln(E₁/E₀), and its integral is E₀ v₀ ((E₁/E₀)^(1−Γ) − 1)/(1 − Γ). The rate
+    between the edges is not evaluated.
     """
     energy = np.asarray(energy, float)
     fov_lon, fov_lat = np.broadcast_arrays(fov_lon, fov_lat)
@@ -104,13 +106,13 @@ def fill_missing(rate: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     rate : ndarray, shape (n_energy, n_fov_lon, n_fov_lat)
-        Not finite or 0 where a rate is missing.
+        Rate; a value that is 0 or not finite is missing.
 
     Returns
     -------
     rate : ndarray
-        ln rate is interpolated between the numbers of the energy bins that have a rate; a bin that
-        is outside of them keeps what it has.
+        Rate in which ln rate has been interpolated linearly in the index of the energy bin. Missing
+        values below the first or above the last bin with a rate are not changed.
     """
     filled = rate.copy()
     bins = np.arange(len(rate))

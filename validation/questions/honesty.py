@@ -1,4 +1,4 @@
-"""Honesty: the stated errors against the scatter of replicates and the distance to the truth."""
+"""Honesty: stated errors, compared with the scatter of replicates and with the true errors."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ __all__ = ["measure_honesty"]
 
 @dataclass(frozen=True)
 class ErrorRatio:
-    """Stated errors divided by true ones: 0.9 if they are 10 % too small.
+    """Stated errors divided by true errors: 0.9 if the stated errors are 10 % too small.
 
     Parameters
     ----------
     name : str
-        Of what.
+        Name of the compared quantity.
     ratio, error : float
         The ratio and its standard error.
     pvalue : float
-        Two-sided, of a ratio of 1.
+        Two-sided p-value of the hypothesis that the ratio is 1.
     """
 
     name: str
@@ -41,14 +41,16 @@ class Honesty:
     Parameters
     ----------
     stated : bool
-        Whether the method states errors; if not, √λ is used in their place.
+        Whether the method states errors; if not, √λ is used.
     bins : ErrorRatio
-        Stated errors of single bins and their scatter over replicates: the test.
+        Stated errors of single bins divided by the scatter over replicates; this ratio is tested.
     truth : ErrorRatio
-        The same with the distance to the truth, which contains the bias.
+        Stated errors of single bins divided by the deviation from the truth, which includes the
+        bias.
     sums : tuple of ErrorRatio
-        Errors of sums, added as if bins were independent, and the scatter of these sums. They are
-        below 1 if bins are positively correlated, although the errors of single bins are right.
+        Errors of sums of bins, computed as for independent bins, divided by the scatter of these
+        sums. For positively correlated bins the ratio is below 1, although the errors of single
+        bins are right.
     """
 
     stated: bool
@@ -58,20 +60,20 @@ class Honesty:
 
 
 def measure_honesty(replicates: Replicates) -> Honesty:
-    """Compare stated errors with the scatter and with the distance to the truth.
+    """Compare stated errors with the scatter and with the deviation from the truth.
 
     Parameters
     ----------
     replicates : Replicates
-        Of a method.
+        Replicates of one method.
 
     Notes
     -----
     The ratio of bins is √(Σ_r S_r / Σ_r q_r), S = Σ σ²/λ over bins, with the stated errors σ, and
-    q_r = |d_r − d̄|² R/(R − 1) for the scatter or |d_r|² for the distance to the truth. The squared
-    ratio is χ²-distributed like a mean of k squares, where 2/k is the variance of its logarithm:
-    the jackknife variance over replicates, but not less than 2/(ν (R − 1)) for noise in ν
-    directions (`CrossProducts.directions`). Correlations of bins are contained in both. For a sum
+    q_r = |d_r − d̄|² R/(R − 1) for the scatter or |d_r|² for the deviation from the truth. The
+    squared ratio is distributed as χ²/k with k degrees of freedom, where 2/k is the variance of its
+    logarithm: the jackknife variance over replicates, but not less than 2/(ν (R − 1)) for noise in
+    ν directions (`CrossProducts.directions`). Both account for correlations between bins. For a sum
     over bins, (R − 1) variance/stated variance has k = R − 1.
     """
     number = replicates.number
@@ -128,7 +130,7 @@ def _of_sum(name, excess, variance):
 
 
 def _no_ratio(name, stated, true):
-    """Neither noise nor stated errors are honest; one without the other is not."""
+    """The ratio if the stated or the true error is 0; it is 1 if both are 0."""
     size = 1.0 if stated == true else np.inf if stated else 0.0
     return ErrorRatio(name, size, 0.0, float(stated == true))
 

@@ -1,4 +1,4 @@
-"""Noise: what the scatter of a cube costs, in comparison with raw counts and with the limit."""
+"""Noise: the scatter of a cube, compared with that of raw counts and with the statistical limit."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from simbg.validation.questions.replicates import Replicates
 
 __all__ = ["measure_noise"]
 
-# A difference of sums, in relation to the number of bins, that is no difference.
+# Differences of sums below this, relative to the number of bins, are attributed to rounding.
 ROUNDING = 1e-9
 
 
@@ -25,9 +25,9 @@ class Noise:
     n_bins : int
         The cost of raw counts.
     pvalue : float
-        Probability of such a cost for a method that is not noisier than raw counts.
+        Probability of a cost at least this large if the method has the noise of raw counts.
     limit : float or None
-        The cost of the best fit, if it is known: the number of parameters of the true family.
+        The smallest possible cost, if it is known: the number of parameters of the true model.
     """
 
     cost: float
@@ -38,7 +38,7 @@ class Noise:
 
     @property
     def ratio(self) -> float:
-        """Cost in units of that of raw counts."""
+        """Cost divided by the cost of raw counts."""
         return self.cost / self.n_bins
 
     @property
@@ -48,19 +48,21 @@ class Noise:
 
 
 def measure_noise(replicates: Replicates, limit: float | None = None) -> Noise:
-    """The noise cost, and a one-sided test against raw counts.
+    """Measure the noise cost, and test whether it is larger than that of raw counts.
 
     Parameters
     ----------
     replicates : Replicates
-        Of a method. If it has counts, raw counts are compared draw by draw.
+        Replicates of one method. If they contain observed counts, the cost of these is subtracted
+        replicate by replicate.
     limit : float, optional
-        Number of parameters of the true family.
+        Number of parameters of the true model.
 
     Notes
     -----
-    q_r = |d_r − d̄|² R/(R − 1) has the mean tr C = Σ Var(μ̂)/λ. The error is the standard error of
-    its mean. The test is Student's, of the mean of q_r − n_bins, or of q_r − q_r(raw counts).
+    q_r = |d_r − d̄|² R/(R − 1) has the expectation tr C = Σ Var(μ̂)/λ. The error is the standard
+    error of its mean. Student's test is applied to the mean of q_r − n_bins, or, with observed
+    counts, to the mean of q_r minus the same quantity of the raw counts.
 
     Examples
     --------
@@ -98,7 +100,7 @@ def scatter(deviations: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     deviations : ndarray, shape (R, n)
-        d_r.
+        Deviations d_r.
     """
     number = len(deviations)
     return np.sum((deviations - deviations.mean(axis=0)) ** 2, axis=1) * number / (number - 1)

@@ -1,4 +1,4 @@
-"""Replicates: the predicted counts of many cubes that one method made of the same runs."""
+"""Replicates: predicted counts of many cubes, made by one method from draws of the same runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from simbg.cube import BackgroundCube
 
 __all__ = ["Replicates"]
 
-# Cross products of four replicates are the fewest whose scatter can be measured.
+# Least number of replicates from which the scatter of the cross products can be estimated.
 FEWEST = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """What one method predicts, from independent draws of the events of the same runs.
+    """Counts that one method predicts from independent draws of the events of the same runs.
 
-    Nothing is assumed of the method: its noise may be correlated and smaller than that of counts.
+    The noise of the method may be correlated between bins, and smaller than that of the counts.
 
     Parameters
     ----------
@@ -32,10 +32,10 @@ class Replicates:
     errors : ndarray, shape (R, *axes.shape), optional
         Stated standard errors of the predicted counts; None if the method states none.
     counts : ndarray, shape (R, *axes.shape), optional
-        Observed counts, from which the replicates were made. They reduce the error of the noise
-        in comparison with raw counts.
+        Observed counts from which the replicates were made. With them, the noise is compared to
+        that of raw counts with a smaller error.
     livetime : ndarray, shape of the axes, optional
-        Exposure of each bin, from which the borders of masks are known.
+        Exposure of each bin, from which the borders of masks are determined.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class Replicates:
         if np.shape(self.expected) != self.axes.shape:
             raise ValueError(
                 f"expected counts: got shape {np.shape(self.expected)}, "
-                f"expected {self.axes.shape} as the axes have"
+                f"expected {self.axes.shape}, the shape of the axes"
             )
         if self.number < FEWEST:
             raise ValueError(f"replicates: got {self.number}, expected {FEWEST} or more")
@@ -77,7 +77,7 @@ class Replicates:
                     f"{name}: got shape {np.shape(values)}, "
                     f"expected {(self.number, *self.axes.shape)}"
                 )
-            # In a bin without exposure a number has no meaning, and may be missing.
+            # Values of bins without exposure are not used; they may be missing.
             bad = np.count_nonzero(~np.isfinite(values[:, self.used]))
             if bad:
                 raise ValueError(f"{name}: got {bad} values that are not finite, expected none")
@@ -89,7 +89,7 @@ class Replicates:
         cubes: Sequence[BackgroundCube],
         counts: np.ndarray | None = None,
     ) -> "Replicates":
-        """The replicates of cubes, at the exposure of the truth.
+        """Make replicates from cubes, with the exposure of the true cube.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Replicates:
         for cube in cubes:
             if not cube.axes.same_as(true.axes):
                 raise ValueError(
-                    f"axes: got {cube.axes.shape} bins, expected those of the truth, "
+                    f"axes: got {cube.axes.shape} bins, expected those of the true cube, "
                     f"{true.axes.shape}, with the same edges"
                 )
         exposure = true.livetime * true.axes.volume
@@ -130,7 +130,7 @@ class Replicates:
 
     @property
     def total(self) -> float:
-        """All expected counts, Σ λ."""
+        """Sum of all expected counts, Σ λ."""
         return float(np.sum(self.expected))
 
     @property
@@ -140,13 +140,13 @@ class Replicates:
 
     @cached_property
     def independent(self) -> float:
-        """Number of independent replicates: infinite if all are the same, without noise."""
+        """Number of independent replicates; infinite if all are equal, without noise."""
         predicted = np.asarray(self.predicted)[:, self.used]
         return np.inf if np.array_equal(predicted[1:], predicted[:-1]) else float(self.number)
 
     @cached_property
     def used(self) -> np.ndarray:
-        """Bins that expect counts, shape of the axes."""
+        """True in bins with expected counts, shape of the axes."""
         return np.asarray(self.expected) > 0
 
     @property

@@ -21,14 +21,14 @@ __all__ = ["Decision", "judge_bias"]
 # The rms relative bias that CTAO plans with.
 REQUIRE = 0.01
 FALSE_ALARM, POWER = 1e-3, 0.95
-# Share of the false-alarm rate: of all bins, and of the other parts and of all directions.
+# Fraction of the false-alarm rate for the test of all bins, of the other parts, of all directions.
 SHARE_ALL, SHARE_PARTS, SHARE_DIRECTIONS = 0.25, 0.25, 0.5
-# Replicates that nobody makes.
+# Number of replicates that is not realistic to compute.
 MANY = 1_000_000
 
 
 class Decision(StrEnum):
-    """The word of a verdict."""
+    """The possible results of a verdict."""
 
     UNBIASED = "unbiased"
     BIASED = "biased"
@@ -37,26 +37,27 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What replicates say about the bias of a method.
+    """The result of the test of the bias of a method.
 
     Parameters
     ----------
     decision : Decision
-        The word.
+        Whether the method is unbiased, biased or undecided.
     require : float
         The largest rms relative bias that is allowed.
     false_alarm : float
-        Probability that a method that meets the requirement is called biased; at most.
+        Largest probability that a method that meets the requirement is called biased.
     power : float
-        Probability that a method with twice the bias in all bins is not called unbiased; at least.
+        Least probability that a method with twice the allowed bias in all bins is not called
+        unbiased.
     pvalue : float
-        Of the requirement, over all parts and directions.
+        p-value of the requirement, over all parts and directions.
     biases : list of Bias
-        All bins, bands of energy, and the image.
+        Biases of all bins, of energy bands, and of the image.
     findings : list of Finding
-        The biases with a name, the clearest first.
+        Biases along named directions, in the order in which they were found.
     more : int
-        Number of further replicates that would decide; 0 unless undecided.
+        Number of additional replicates that would give a decision; 0 unless undecided.
     """
 
     decision: Decision
@@ -70,7 +71,7 @@ class Verdict:
 
     @property
     def worst(self) -> str:
-        """What is wrong, in words; empty unless biased."""
+        """Description of the biases; empty unless the method is biased."""
         if self.decision is not Decision.BIASED:
             return ""
         if self.findings:
@@ -102,22 +103,22 @@ def judge_bias(
     Parameters
     ----------
     replicates : Replicates
-        Of a method.
+        Replicates of one method.
     require : float
         The largest rms relative bias that is allowed: in all bins, in the image, and in the bins
-        of each band of energy and of each named direction that have 1 % of the counts or more; in
-        fewer bins, what contributes a tenth of it to the rms of all bins.
+        of each band of energy and of each named direction that have 1 % of the counts or more. For
+        parts with fewer counts, the bias that contributes a tenth of it to the rms of all bins.
     false_alarm : float
         Probability that a method that meets the requirement is called biased.
     power : float
-        Probability that a method which misses it by twice, in all bins, is not called unbiased.
+        Probability that a method with twice the allowed bias in all bins is not called unbiased.
     families : list of Family, optional
-        Those of `make_families` for the same bins, if they are there already.
+        The result of `make_families` for the same bins, if it is already available.
 
     Notes
     -----
     *Biased*: the p-value of the requirement is below the false-alarm rate. A quarter of this rate
-    belongs to all bins, a quarter to the parts, and one half to the directions (Šidák 1967,
+    is used for all bins, a quarter for the parts, and one half for the directions (Šidák 1967,
     doi:10.1080/01621459.1967.10482935). *Unbiased*: not biased, and the upper limit of the rms of
     all bins, at the confidence of the power, is below twice the requirement. *Undecided* otherwise.
 
