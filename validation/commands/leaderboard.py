@@ -43,7 +43,7 @@ def leaderboard(
     json_: bool,
     **report: Any,
 ) -> int:
-    """Rank methods by the relative error of their rates.
+    """Rank methods by relative error of the rate.
 
     Each method reconstructs the same stores, in a separate process. The report is that of
     `simbg validate` with additional tables of ranks.
