@@ -43,10 +43,10 @@ def leaderboard(
     json_: bool,
     **report: Any,
 ) -> int:
-    """Rank methods by relative error of the rate.
+    """Rank methods by accuracy.
 
-    Each method reconstructs the same stores, in a separate process. The report is that of
-    `simbg validate` with additional tables of ranks.
+    Accuracy is the relative error of the rate. Each method reconstructs the same stores, in a
+    separate process. The report is that of `simbg validate` with tables of ranks.
 
     \b
     simbg leaderboard
