@@ -28,7 +28,7 @@ FLOW = {
     },
     "Validate": {
         "validate": "Test methods in simulated scenarios, and write a report.",
-        "leaderboard": "Rank methods by relative error of the rate.",
+        "leaderboard": "Rank methods by accuracy.",
         "conformance": "Check the interface of a method.",
         "cross-validate": "Test models of real runs with runs not used for the models.",
         "self-check": "Test whether the suite finds planted defects.",
