@@ -155,7 +155,13 @@ class Axes:
 
     @property
     def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Edges of energy (TeV), fov_lon and fov_lat (deg)."""
+        """Edges of energy (TeV), fov_lon and fov_lat (deg).
+
+        Examples
+        --------
+        >>> [len(edges) for edges in Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3]).edges]
+        [3, 4, 5]
+        """
         return self.energy, self.fov_lon, self.fov_lat
 
     def slice_by_energy(self, energy_min: Any = None, energy_max: Any = None) -> slice:
@@ -201,49 +207,106 @@ class Axes:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Number of bins, ``(n_energy, n_fov_lon, n_fov_lat)``."""
+        """Number of bins, ``(n_energy, n_fov_lon, n_fov_lat)``.
+
+        Examples
+        --------
+        >>> Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3]).shape
+        (2, 3, 4)
+        """
         return self.energy.size - 1, self.fov_lon.size - 1, self.fov_lat.size - 1
 
     @property
     def energy_center(self) -> np.ndarray:
-        """Logarithmic bin centres in TeV, shape (n_energy,)."""
+        """Logarithmic bin centres in TeV, shape (n_energy,).
+
+        Examples
+        --------
+        >>> Axes([1, 4, 16], [-2, 0, 2, 4], [-1, 0, 1, 2, 3]).energy_center
+        array([2., 8.])
+        """
         return np.sqrt(self.energy[1:] * self.energy[:-1])
 
     @property
     def fov_lon_center(self) -> np.ndarray:
-        """Bin centres in deg, shape (n_fov_lon,)."""
+        """Bin centres in deg, shape (n_fov_lon,).
+
+        Examples
+        --------
+        >>> Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3]).fov_lon_center
+        array([-1.,  1.,  3.])
+        """
         return 0.5 * (self.fov_lon[1:] + self.fov_lon[:-1])
 
     @property
     def fov_lat_center(self) -> np.ndarray:
-        """Bin centres in deg, shape (n_fov_lat,)."""
+        """Bin centres in deg, shape (n_fov_lat,).
+
+        Examples
+        --------
+        >>> Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3]).fov_lat_center
+        array([-0.5,  0.5,  1.5,  2.5])
+        """
         return 0.5 * (self.fov_lat[1:] + self.fov_lat[:-1])
 
     @property
     def offset(self) -> np.ndarray:
-        """Plane distance √(lon² + lat²) of pixel centres in deg, (n_fov_lon, n_fov_lat)."""
+        """Plane distance √(lon² + lat²) of pixel centres in deg, (n_fov_lon, n_fov_lat).
+
+        Examples
+        --------
+        >>> Axes([0.1, 1, 10], [-6, 0, 6], [-8, 0, 8]).offset
+        array([[5., 5.],
+               [5., 5.]])
+        """
         return np.hypot(self.fov_lon_center[:, None], self.fov_lat_center)
 
     @cached_property
     def solid_angle(self) -> np.ndarray:
-        """Exact solid angle of each pixel, Δlon · Δ(sin lat), in sr, (n_fov_lon, n_fov_lat)."""
+        """Exact solid angle of each pixel, Δlon · Δ(sin lat), in sr, (n_fov_lon, n_fov_lat).
+
+        Examples
+        --------
+        >>> Axes([0.1, 1, 10], [-2, 0, 2], [-60, 0, 60]).solid_angle.round(6)
+        array([[0.03023, 0.03023],
+               [0.03023, 0.03023]])
+        """
         return np.deg2rad(np.diff(self.fov_lon))[:, None] * np.diff(
             np.sin(np.deg2rad(self.fov_lat))
         )
 
     @property
     def flat_solid_angle(self) -> np.ndarray:
-        """Δlon · Δlat in sr, as computed by the 2015 tool: too large by 1 / cos(lat)."""
+        """Δlon · Δlat in sr, as computed by the 2015 tool: too large by 1 / cos(lat).
+
+        Examples
+        --------
+        >>> Axes([0.1, 1, 10], [-2, 0, 2], [-60, 0, 60]).flat_solid_angle.round(6)
+        array([[0.036554, 0.036554],
+               [0.036554, 0.036554]])
+        """
         return np.deg2rad(np.diff(self.fov_lon))[:, None] * np.deg2rad(np.diff(self.fov_lat))
 
     @cached_property
     def volume(self) -> np.ndarray:
-        """ΔE · ΔΩ of each bin in MeV sr, full shape."""
+        """ΔE · ΔΩ of each bin in MeV sr, full shape.
+
+        Examples
+        --------
+        >>> Axes([0.1, 1, 10], [-2, 2], [-1, 1]).volume.ravel().round(1)
+        array([ 2193.1, 21931.3])
+        """
         return MEV_PER_TEV * np.diff(self.energy)[:, None, None] * self.solid_angle
 
     @property
     def flat_volume(self) -> np.ndarray:
-        """As `volume`, with `flat_solid_angle`."""
+        """As `volume`, with `flat_solid_angle`.
+
+        Examples
+        --------
+        >>> Axes([0.1, 1, 10], [-2, 2], [-1, 1]).flat_volume.ravel().round(1)
+        array([ 2193.2, 21932.5])
+        """
         return MEV_PER_TEV * np.diff(self.energy)[:, None, None] * self.flat_solid_angle
 
     def same_as(self, other: Axes, rtol: float = 1e-9) -> bool:
@@ -255,6 +318,12 @@ class Axes:
             The axes to compare with.
         rtol : float
             Largest difference of edges, as a fraction of a bin.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> axes.same_as(Axes(*axes.edges)), axes.same_as(Axes(*axes.edges, align="RADEC"))
+        (True, False)
         """
         return self.align == other.align and all(
             a.size == b.size

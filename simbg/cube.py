@@ -167,6 +167,16 @@ class BackgroundCube:
             of 2015, per livetime. See `simbg.io.cubes.write_cube`.
         overwrite : bool
             Replace a file that is there.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> cube = BackgroundCube(axes, np.full(axes.shape, 1e-6), clock="ontime")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cube.write(f"{folder}/cube.fits")
+        ...     print(*(path.name for path in Path(folder).iterdir()))
+        cube.fits
         """
         from simbg.io.cubes import write_cube
 
@@ -232,6 +242,13 @@ class BackgroundCube:
             The cube to compare with.
         rtol : float
             Largest relative difference of edges and values.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> cube = BackgroundCube(axes, np.full(axes.shape, 1e-6))
+        >>> cube.same_as(replace(cube, meta={"METHOD": "mine"})), cube.same_as(cube[:1])
+        (True, False)
         """
         return (
             self.axes.same_as(other.axes, rtol)
@@ -282,6 +299,14 @@ class BackgroundCube:
         -----
         rate(ontime) = rate(livetime) · livetime / ontime, bin by bin: exact also where dead times
         differ from run to run.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> full = np.ones(axes.shape)
+        >>> cube = BackgroundCube(axes, 1e-6 * full, livetime=900 * full, ontime=1000 * full)
+        >>> float(cube.per("ontime").rate[0, 0, 0])
+        9e-07
         """
         if clock not in CLOCKS:
             raise ValueError(f"clock: got {clock!r}, expected one of {', '.join(CLOCKS)}")
@@ -299,7 +324,14 @@ class BackgroundCube:
 
     @property
     def event_rate(self) -> np.ndarray:
-        """Rate integrated over each bin, in s-1."""
+        """Rate integrated over each bin, in s-1.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-1, 1], [-1, 1])
+        >>> BackgroundCube(axes, np.full(axes.shape, 1e-6)).event_rate.ravel().round(4)
+        array([0.0011, 0.011 ])
+        """
         return self.rate * self.axes.volume
 
     @property
@@ -314,6 +346,12 @@ class BackgroundCube:
         The rate of an energy bin is not divided by the width of the bin: it is not per TeV.
 
         Bins with a rate of NaN are left out; the value is NaN at an energy that has no other bins.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> BackgroundCube(axes, np.full(axes.shape, 1e-6)).spectrum.round(4)
+        array([0.0066, 0.0658])
         """
         return np.where(self._known, np.nansum(self.event_rate, axis=(1, 2)), np.nan)
 
@@ -339,10 +377,25 @@ class BackgroundCube:
 
     @property
     def image(self) -> np.ndarray:
-        """Rate integrated over energy and each pixel, in s-1; bins of NaN are left out."""
+        """Rate integrated over energy and each pixel, in s-1; bins of NaN are left out.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2], [-1, 0, 2])
+        >>> BackgroundCube(axes, np.full(axes.shape, 1e-6)).image.round(4)
+        array([[0.006 , 0.0121],
+               [0.006 , 0.0121]])
+        """
         return np.nansum(self.event_rate, axis=0)
 
     @property
     def total(self) -> float:
-        """Rate integrated over the whole cube, in s-1; bins of NaN are left out, as if 0."""
+        """Rate integrated over the whole cube, in s-1; bins of NaN are left out, as if 0.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> round(BackgroundCube(axes, np.full(axes.shape, 1e-6)).total, 4)
+        0.0724
+        """
         return float(np.nansum(self.event_rate))

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import types
 import warnings
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -105,9 +106,15 @@ def modules_with_examples():
 
 
 def run_examples(module):
-    """Number of failures and of examples."""
+    """Number of failures and of examples, those of cached properties included."""
     runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
-    for test in doctest.DocTestFinder().find(module):
+    finder = doctest.DocTestFinder()
+    tests = finder.find(module)
+    for cls in filter(inspect.isclass, vars(module).values()):
+        for name, member in vars(cls).items():  # doctest does not find cached properties
+            if isinstance(member, cached_property) and cls.__module__ == module.__name__:
+                tests += finder.find(member.func, f"{cls.__name__}.{name}", module)
+    for test in tests:
         runner.run(test)
     return runner.summarize(verbose=False)
 
@@ -138,6 +145,9 @@ def test_what_a_user_calls_has_examples():
 def test_control_a_wrong_example_is_found():
     module = types.ModuleType("wrong", ">>> 1 + 1\n3\n")
     assert run_examples(module) == (1, 1)
+    code = """class A:\n    @cached_property\n    def b(self):\n        '>>> 1 + 1\\n3'\n"""
+    exec(code, vars(module) | {"cached_property": cached_property}, vars(module))
+    assert run_examples(module) == (2, 2)
 
 
 @pytest.fixture(scope="module")
