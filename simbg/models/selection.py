@@ -120,23 +120,57 @@ class Selection:
         ------
         ValueError
             If no run remains, or a run cannot be read and ``skip_incomplete`` is not set.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import simbg
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     n_events = simbg.simulate("night", n_obs=2).write(folder)
+        ...     Selection(obs_ids=(1,), exclude="none").observations(simbg.open_store(folder))
+        [<Observation 1: 1529 s of livetime, 0.1 TeV threshold, alt 55.2, az 131.1 deg>]
         """
         return runs_of(store, self).observations
 
     @property
     def max_sources(self) -> int | None:
-        """Maximum number of catalogue sources; None for all."""
+        """Maximum number of catalogue sources; None for all.
+
+        Examples
+        --------
+        >>> Selection(test=True).max_sources
+        5
+        """
         return TEST_SOURCES if self.test else None
 
     def regions(self) -> tuple[Region, ...]:
-        """The masked regions: those of DS9 files as they are, and circles about sources."""
+        """The masked regions: those of DS9 files as they are, and circles about sources.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "crab.reg")
+        ...     n = path.write_text("icrs; circle(83.633, 22.014, 0.5)")
+        ...     [region.center for region in Selection(exclude=("none", path)).regions()]
+        [(83.633, 22.014)]
+        """
         files = [path for path in self.exclude if str(path).lower().endswith(".reg")]
         others = tuple(path for path in self.exclude if path not in files)
         about_sources = circles(known_sources(others, max_sources=self.max_sources), self.margin)
         return (*about_sources, *(r for path in files for r in read_regions(path, self.margin)))
 
     def groups_of(self, observations: Sequence[Observation]) -> Groups:
-        """The groups for these observations, see ``group_by``."""
+        """The groups for these observations, see ``group_by``.
+
+        Examples
+        --------
+        >>> import simbg
+        >>> observations = simbg.simulate("night", n_obs=4).observations()
+        >>> groups = Selection(group_by="runs:2").groups_of(observations)
+        >>> [len(runs) for runs in groups.split(observations).values()]
+        [2, 2]
+        """
         if self.test:
             return TEST_GROUPS
         kind, _, minimum = self.group_by.partition(":")

@@ -72,6 +72,12 @@ class Events:
         ------
         ValueError
             If neither RA and Dec nor pointing and time are given.
+
+        Examples
+        --------
+        >>> ra, dec = np.array([83.6, 84.0]), np.array([22.0, 21.5])
+        >>> Events(np.array([0.2, 2.0]), np.zeros(2), np.zeros(2), ra=ra, dec=dec).sky
+        (array([83.6, 84. ]), array([22. , 21.5]))
         """
         if self.ra is not None and self.dec is not None:
             return self.ra, self.dec
@@ -82,7 +88,14 @@ class Events:
         return self.pointing.fov_to_sky(self.fov_lon, self.fov_lat, self.time)
 
     def take(self, which: np.ndarray | slice) -> "Events":
-        """The events selected by ``which``, an index array, a mask or a slice."""
+        """The events selected by ``which``, an index array, a mask or a slice.
+
+        Examples
+        --------
+        >>> events = Events(np.array([0.2, 2.0]), np.zeros(2), np.array([0.0, 1.0]))
+        >>> events.take(events.energy > 1).fov_lat
+        array([1.])
+        """
         columns = [f.name for f in fields(self) if f.name not in ("gti", "pointing")]
         arrays: dict[str, Any] = {name: getattr(self, name) for name in columns}
         return replace(self, **{name: v[which] for name, v in arrays.items() if v is not None})
@@ -161,13 +174,27 @@ class Observation:
         return f"<Observation {self.obs_id}: {time}, alt {self.alt:.1f}, az {self.az:.1f} deg>"
 
     def events(self) -> Events:
-        """Read the events and return those outside of the excluded regions."""
+        """Read the events and return those outside of the excluded regions.
+
+        Examples
+        --------
+        >>> events = Events(np.array([0.2, 2.0]), np.zeros(2), np.array([0.0, 1.0]))
+        >>> Observation.in_memory(events, obs_id=1, livetime=1500, ontime=1680).events()
+        <Events: 2>
+        """
         events = self.load()
         return events.take(~excluded(*events.sky, self.excluded)) if self.excluded else events
 
     @classmethod
     def in_memory(cls, events: Events, **kwargs: Any) -> "Observation":
-        """An observation whose events are in memory; ``kwargs`` are the other parameters."""
+        """An observation whose events are in memory; ``kwargs`` are the other parameters.
+
+        Examples
+        --------
+        >>> events = Events(np.array([0.2, 2.0]), np.zeros(2), np.array([0.0, 1.0]))
+        >>> Observation.in_memory(events, obs_id=1, livetime=1500, ontime=1680, alt=70.0, az=180.0)
+        <Observation 1: 1500 s of livetime, 0 TeV threshold, alt 70.0, az 180.0 deg>
+        """
         return cls(load=partial(_same, events), **kwargs)
 
 

@@ -78,6 +78,15 @@ class Store(ABC):
         ------
         ValueError
             If the store has no run with one of the numbers, or one is not an integer.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import simbg
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     n_events = simbg.simulate("night", n_obs=2).write(folder)
+        ...     [run.obs_id for run in simbg.open_store(folder).observations([2])]
+        [2]
         """
         rows = self.table if which is None else which
         if not isinstance(rows, Table):
@@ -93,13 +102,33 @@ class Store(ABC):
 
     @property
     def obs_ids(self) -> list[int]:
-        """Numbers of all runs of `table`, sorted."""
+        """Numbers of all runs of `table`, sorted.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import simbg
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     n_events = simbg.simulate("night", n_obs=2).write(folder)
+        ...     simbg.open_store(folder).obs_ids
+        [1, 2]
+        """
         return sorted(self.table["OBS_ID"].tolist())
 
     @property
     @abstractmethod
     def run_ids(self) -> set[int]:
-        """OBS_ID of all runs with events."""
+        """OBS_ID of all runs with events.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import simbg
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     n_events = simbg.simulate("night", n_obs=2).write(folder)
+        ...     sorted(simbg.open_store(folder).run_ids)
+        [1, 2]
+        """
 
     @abstractmethod
     def _observation(self, row: dict[str, Any]) -> Observation:

@@ -97,6 +97,12 @@ class Experiment:
         -------
         Experiment
             Replicate 0.
+
+        Examples
+        --------
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> Experiment.of(SCENARIOS["night"], seed=0, n_obs=2)
+        <Experiment night: 2 runs, seed 0>
         """
         return cls(scenario, scenario.table(seed, n_obs), seed)
 
@@ -109,6 +115,13 @@ class Experiment:
         -------
         list of Observation
             One observation per run.
+
+        Examples
+        --------
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> first, second = Experiment.of(SCENARIOS["night"], seed=0, n_obs=2).observations()
+        >>> first.obs_id, round(first.livetime), first.events()
+        (1, 1529, <Events: 8615>)
         """
         simulate = partial(simulate_run, self.scenario, self.seed, self.replicate)
         excluded, observations = tuple(self.scenario.regions), []
@@ -141,6 +154,14 @@ class Experiment:
         -------
         StackedCounts
             ``counts`` and ``run_counts`` are floats.
+
+        Examples
+        --------
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> stack = Experiment.of(SCENARIOS["night"], seed=0, n_obs=2).expected(axes)
+        >>> stack.counts.sum(axis=(1, 2)).round(1).tolist()
+        [8824.9, 506.8, 28.4, 1.6]
         """
         return expected_stack(self.scenario, self.runs, axes, threshold_bin, claimed, vary)
 
@@ -148,6 +169,14 @@ class Experiment:
         """Expected counts of the background without sources, at the exposure that a method claims.
 
         Parameters and result are those of `expected`.
+
+        Examples
+        --------
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> source = Experiment.of(SCENARIOS["source"], seed=0, n_obs=2)
+        >>> bool(source.background(axes).counts.sum() < source.expected(axes).counts.sum())
+        True
         """
         sourceless = replace(self.scenario, sources=())
         return expected_stack(sourceless, self.runs, axes, threshold_bin, claimed=True)
@@ -164,6 +193,14 @@ class Experiment:
         -------
         BackgroundCube
             Its ``counts`` are the expected ones.
+
+        Examples
+        --------
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> cube = Experiment.of(SCENARIOS["night"], seed=0, n_obs=2).true_cube(axes)
+        >>> cube.spectrum.round(4).tolist()
+        [2.8862, 0.1658, 0.0093, 0.0005]
         """
         axes = edition2015_axes(len(self.runs)) if axes is None else axes
         check_axes(axes)
@@ -203,5 +240,14 @@ class Experiment:
         ------
         ValueError
             If the scheme is unknown.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     n_events = Experiment.of(SCENARIOS["night"], seed=0, n_obs=1).write(folder)
+        ...     print(*sorted(path.name for path in Path(folder).iterdir()))
+        data hdu-index.fits.gz obs-index.fits.gz
         """
         return write_store(self, outdir, scheme, overwrite, executor)
