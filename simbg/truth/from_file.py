@@ -96,18 +96,43 @@ class CubeTruth(Truth):
         -------
         CubeTruth
             A truth whose average rates are those of the cube.
+
+        Examples
+        --------
+        >>> from simbg.truth.gaussian import GaussianTruth
+        >>> cube = GaussianTruth().cube(Axes.regular(energy=(0.1, 50, 4), fov=(3, 6)))
+        >>> bool(np.all(CubeTruth.from_cube(cube).average == cube.rate))
+        True
         """
         both = cube.livetime is not None and cube.ontime is not None
         return cls(cube.axes, cube.per("livetime").rate if both else cube.rate)
 
     @classmethod
     def read(cls, path: Path | str) -> CubeTruth:
-        """The truth with the rate of a file that `simbg.io.cubes.read_model` reads."""
+        """The truth with the rate of a file that `simbg.io.cubes.read_model` reads.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "cube.fits")
+        ...     BackgroundCube(axes, np.full(axes.shape, 1e-6), clock="ontime").write(path)
+        ...     CubeTruth.read(path).average.shape
+        (4, 6, 6)
+        """
         return cls.from_cube(read_model(path))
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of edges and rates."""
+        """SHA-256 of edges and rates.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> len(CubeTruth(axes, np.full(axes.shape, 1e-6)).digest)
+        64
+        """
         arrays = self.axes.energy, self.axes.fov_lon, self.axes.fov_lat, self.average
         data = b"".join(array.astype("<f8").tobytes() for array in arrays)
         return sha256(repr(self.axes.shape).encode() + data).hexdigest()
@@ -121,7 +146,14 @@ class CubeTruth(Truth):
     def rate(
         self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
     ) -> np.ndarray:
-        """Differential rate at points; see `Truth.rate`."""
+        """Differential rate at points; see `Truth.rate`.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> CubeTruth(axes, np.full(axes.shape, 1e-6)).rate([0.5, 20.0], 0.0, 0.5)
+        array([1.e-06, 0.e+00])
+        """
         points = np.broadcast_arrays(*bare_coordinates(energy, fov_lon, fov_lat))
         edges = self.axes.energy, self.axes.fov_lon, self.axes.fov_lat
         # The arrays are padded with zeros, the rate outside of the axes.
@@ -133,7 +165,15 @@ class CubeTruth(Truth):
         return rate * (points[0] / lowest) ** slope
 
     def integrate(self, axes: Axes, zenith: float = 0.0, energy_min: float = 0.0) -> np.ndarray:
-        """Expected events per second of livetime in each bin, exact; see `Truth.integrate`."""
+        """Expected events per second of livetime in each bin, exact; see `Truth.integrate`.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> truth = CubeTruth(axes, np.full(axes.shape, 1e-6))
+        >>> truth.integrate(Axes([0.1, 1, 10], [-2, 4], [-1, 3])).ravel().round(4)
+        array([0.0066, 0.0658])
+        """
         events = np.zeros((axes.shape[0], *self.axes.shape[1:]))
         whole = self.average * self.axes.volume
         for k, (bottom, top) in enumerate(pairwise(self.axes.energy)):
@@ -150,7 +190,16 @@ class CubeTruth(Truth):
     def draw(
         self, livetime: float, zenith: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw events, a Poisson number of them; see `Truth.draw`."""
+        """Draw events, a Poisson number of them; see `Truth.draw`.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2, 4], [-1, 0, 1, 2, 3])
+        >>> truth = CubeTruth(axes, np.full(axes.shape, 1e-6))
+        >>> energy, fov_lon, fov_lat = truth.draw(5000, 20, np.random.default_rng(0))
+        >>> bool(energy.size > 0), bool(fov_lat.max() <= 3)
+        (True, True)
+        """
         cells, upto = self._cells
         n_events = int(rng.poisson(upto[-1] * livetime)) if cells.size else 0
         events = np.empty((3, n_events))

@@ -111,22 +111,46 @@ class GaussianTruth(Truth):
 
     @cached_property
     def sigma_slope(self) -> float:
-        """s, the exponent of the width as a function of energy."""
+        """s, the exponent of the width as a function of energy.
+
+        Examples
+        --------
+        >>> round(GaussianTruth(sigma=(2, 4), sigma_energy=(0.1, 10)).sigma_slope, 4)
+        0.1505
+        """
         ratio, span = (pair[1] / pair[0] for pair in (self.sigma, self.sigma_energy))
         return float(np.log(ratio) / np.log(span))
 
     @cached_property
     def integral_index(self) -> float:
-        """Differential index of the rate integrated over the whole field of view."""
+        """Differential index of the rate integrated over the whole field of view.
+
+        Examples
+        --------
+        >>> round(GaussianTruth(index=2.5, normalization="center").integral_index, 3)
+        2.293
+        """
         return self.index - 2 * self.sigma_slope * (self.normalization == "center")
 
     @property
     def center_index(self) -> float:
-        """Differential index of the rate at the centre of the field of view."""
+        """Differential index of the rate at the centre of the field of view.
+
+        Examples
+        --------
+        >>> round(GaussianTruth(index=2.5, normalization="integral").center_index, 3)
+        2.707
+        """
         return self.integral_index + 2 * self.sigma_slope
 
     def width(self, energy: np.ndarray | float) -> np.ndarray:
-        """σ(E) in deg; energy in TeV."""
+        """σ(E) in deg; energy in TeV.
+
+        Examples
+        --------
+        >>> GaussianTruth(sigma=(2, 4), sigma_energy=(0.1, 10)).width(np.array([0.1, 10]))
+        array([2., 4.])
+        """
         return self.sigma[0] * (energy / self.sigma_energy[0]) ** self.sigma_slope
 
     def total_rate(self, zenith: float = 0.0) -> float:
@@ -146,6 +170,11 @@ class GaussianTruth(Truth):
         ------
         ValueError
             If the zenith angle is not between 0 and 90 deg.
+
+        Examples
+        --------
+        >>> GaussianTruth(event_rate=300, zenith_slope=0.5).total_rate(zenith=45)
+        225.0
         """
         if not 0 <= zenith <= 90:
             raise ValueError(f"zenith: got {zenith} deg, expected 0 to 90 deg")
@@ -155,7 +184,13 @@ class GaussianTruth(Truth):
     def rate(
         self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
     ) -> np.ndarray:
-        """Differential rate at points; see `Truth.rate`."""
+        """Differential rate at points; see `Truth.rate`.
+
+        Examples
+        --------
+        >>> GaussianTruth().rate(energy=[1, 10], fov_lon=0, fov_lat=0.5, zenith=20)
+        array([1.08100045e-05, 1.34426746e-08])
+        """
         coordinates = bare_coordinates(energy, fov_lon, fov_lat)
         energies, lon, lat = np.broadcast_arrays(*coordinates)
         sigma = self.width(energies)
@@ -173,6 +208,13 @@ class GaussianTruth(Truth):
         -----
         ∫ p(E) P_lon(σ(E)) P_lat(σ(E)) dE, where P_lon and P_lat are differences of the cumulative
         normal distribution, by Gauss–Legendre quadrature in ln E.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-3, 0, 3], [-3, 3])
+        >>> GaussianTruth().integrate(axes, zenith=20)[:, :, 0].round(4)
+        array([[1.6862, 1.6862],
+               [0.0241, 0.0241]])
         """
         lowest, highest = self.energy_range
         edges = np.log(np.clip(axes.energy, np.clip(energy_min, lowest, highest), highest))
@@ -186,7 +228,14 @@ class GaussianTruth(Truth):
     def draw(
         self, livetime: float, zenith: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw events, a Poisson number of them; see `Truth.draw`."""
+        """Draw events, a Poisson number of them; see `Truth.draw`.
+
+        Examples
+        --------
+        >>> energy, fov_lon, fov_lat = GaussianTruth().draw(100, 20, np.random.default_rng(0))
+        >>> energy.size, bool(energy.min() >= 0.1)
+        (632, True)
+        """
         return self.sample(int(rng.poisson(self.total_rate(zenith) * livetime)), rng)
 
     def sample(
@@ -205,6 +254,12 @@ class GaussianTruth(Truth):
         -------
         energy, fov_lon, fov_lat : ndarray, shape (n_events,)
             Energies in TeV and positions in the field of view in deg.
+
+        Examples
+        --------
+        >>> energy, fov_lon, fov_lat = GaussianTruth().sample(1000, np.random.default_rng(0))
+        >>> energy.size, fov_lon.size, fov_lat.size
+        (1000, 1000, 1000)
         """
         events = np.empty((3, n_events))
         for start in range(0, n_events, CHUNK):
@@ -218,7 +273,15 @@ class GaussianTruth(Truth):
     # These methods fill arrays in place: new arrays would not be in the cache.
 
     def fill_log_energy(self, log_energy: np.ndarray, rng: np.random.Generator) -> None:
-        """Draw ln(E / E_min) into ``log_energy`` with the inverse of the cumulative."""
+        """Draw ln(E / E_min) into ``log_energy`` with the inverse of the cumulative.
+
+        Examples
+        --------
+        >>> log_energy = np.empty(1000)
+        >>> GaussianTruth().fill_log_energy(log_energy, np.random.default_rng(0))
+        >>> bool(0 <= log_energy.min() < log_energy.max() <= np.log(1000))
+        True
+        """
         low, high = self.energy_range
         span, steepness = np.log(high / low), self.integral_index - 1
         rng.random(out=log_energy)
@@ -232,7 +295,16 @@ class GaussianTruth(Truth):
     def fill_directions(
         self, angles: Sequence[np.ndarray], log_energy: np.ndarray, rng: np.random.Generator
     ) -> None:
-        """Draw fov_lon and fov_lat (deg) into ``angles``, at energies ln(E / E_min)."""
+        """Draw fov_lon and fov_lat (deg) into ``angles``, at energies ln(E / E_min).
+
+        Examples
+        --------
+        >>> angles, log_energy = np.empty((2, 1000)), np.zeros(1000)
+        >>> truth, rng = GaussianTruth(quadrant=True), np.random.default_rng(0)
+        >>> truth.fill_directions(angles, log_energy, rng)
+        >>> bool(angles.max() <= 0)
+        True
+        """
         sigma = np.exp(self.sigma_slope * log_energy)
         sigma *= self.width(self.energy_range[0])
         for angle, peak in zip(angles, self.peak, strict=True):
@@ -244,7 +316,15 @@ class GaussianTruth(Truth):
                 angle += peak
 
     def exponentiate(self, log_energy: np.ndarray) -> None:
-        """Replace ln(E / E_min) by E in TeV, in place."""
+        """Replace ln(E / E_min) by E in TeV, in place.
+
+        Examples
+        --------
+        >>> energy = np.log([1.0, 10.0, 100.0])
+        >>> GaussianTruth(energy_range=(0.1, 100)).exponentiate(energy)
+        >>> energy.round(6)
+        array([ 0.1,  1. , 10. ])
+        """
         low, high = self.energy_range
         np.exp(log_energy, out=log_energy)
         log_energy *= low
@@ -255,14 +335,28 @@ class GaussianTruth(Truth):
         return axes.fov_lon - self.peak[0], axes.fov_lat - self.peak[1]
 
     def steepest(self, axes: Axes) -> float:
-        """Largest |d ln n / d ln E|: in the farthest corner, where the width is smallest."""
+        """Largest |d ln n / d ln E|: in the farthest corner, where the width is smallest.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-3, 0, 3], [-3, 3])
+        >>> float(GaussianTruth().steepest(axes).round(3))
+        2.206
+        """
         corner = sum(np.abs(edges).max() ** 2 for edges in self._from_peak(axes))
         exponent = corner / self.width(np.array(self.energy_range)).min() ** 2
         change = 2 + min(exponent, 2 * LAST_EXPONENT)
         return abs(self.integral_index - 1) + abs(self.sigma_slope) * change
 
     def spectrum(self, energy: np.ndarray | float) -> np.ndarray:
-        """p(E) = E^−Γ ÷ ∫ E^−Γ dE, TeV-1; energy in TeV, Γ the index of the integrated rate."""
+        """p(E) = E^−Γ ÷ ∫ E^−Γ dE, TeV-1; energy in TeV, Γ the index of the integrated rate.
+
+        Examples
+        --------
+        >>> truth = GaussianTruth(index=2.7, energy_range=(0.1, 100))
+        >>> truth.spectrum(np.array([0.01, 0.1, 1])).round(4)
+        array([ 0.    , 17.0001,  0.0339])
+        """
         low, high = self.energy_range
         norm = boxcox(high / low, 1 - self.integral_index)
         inside = (energy >= low) & (energy <= high)

@@ -48,6 +48,12 @@ class Truth(Protocol):
         -------
         ndarray
             Rate, s-1 MeV-1 sr-1; 0 outside of the range in which the truth is defined.
+
+        Examples
+        --------
+        >>> from simbg.truth.gaussian import GaussianTruth
+        >>> GaussianTruth().rate(energy=[1, 200], fov_lon=0, fov_lat=0.5)
+        array([1.2161255e-05, 0.0000000e+00])
         """
 
     def integrate(self, axes: Axes, zenith: float = 0.0, energy_min: float = 0.0) -> np.ndarray:
@@ -66,6 +72,14 @@ class Truth(Protocol):
         -------
         ndarray, shape of ``axes``
             Event rate, s-1.
+
+        Examples
+        --------
+        >>> from simbg.truth.gaussian import GaussianTruth
+        >>> axes = Axes([0.1, 1, 10], [-3, 0, 3], [-3, 3])
+        >>> GaussianTruth().integrate(axes, zenith=20, energy_min=1)[:, :, 0].round(4)
+        array([[0.    , 0.    ],
+               [0.0241, 0.0241]])
         """
 
     def draw(
@@ -87,6 +101,13 @@ class Truth(Protocol):
         energy, fov_lon, fov_lat : ndarray, shape (n_events,)
             Energies in TeV and positions in the field of view in deg; unbinned and exact, in random
             order.
+
+        Examples
+        --------
+        >>> from simbg.truth.gaussian import GaussianTruth
+        >>> energy, fov_lon, fov_lat = GaussianTruth().draw(100, 20, np.random.default_rng(0))
+        >>> energy.shape == fov_lon.shape == fov_lat.shape
+        True
         """
 
     def cube(

@@ -131,7 +131,14 @@ class ShapedTruth(Truth):
     def rate(
         self, energy: ArrayLike, fov_lon: ArrayLike, fov_lat: ArrayLike, zenith: float = 0.0
     ) -> np.ndarray:
-        """Differential rate at points; see `Truth.rate`."""
+        """Differential rate at points; see `Truth.rate`.
+
+        Examples
+        --------
+        >>> hollow = ShapedTruth(ring_depth=0.94)
+        >>> hollow.rate(15, fov_lon=0, fov_lat=[0, 2.5]) / hollow.rate(15, 0, 0)
+        array([1.        , 8.03549086])
+        """
         energy, fov_lon, fov_lat = bare_coordinates(energy, fov_lon, fov_lat)
         density = self._tilted(zenith).rate(energy, fov_lon, fov_lat, zenith)
         log_energy, lon, lat = np.broadcast_arrays(np.log(energy), fov_lon, fov_lat)
@@ -145,6 +152,13 @@ class ShapedTruth(Truth):
         -----
         Gauss–Legendre quadrature in ln E, and in each pixel. The factors that depend on the zenith
         angle depend on energy only, so the sums over pixels are computed once and cached.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-3, 0, 3], [-3, 3])
+        >>> ShapedTruth(dead=((-3, 0, -3, 3),)).integrate(axes)[:, :, 0].round(4)
+        array([[0.    , 1.897 ],
+               [0.    , 0.0271]])
         """
         low, high = self.base.energy_range
         edges = np.clip(axes.energy, np.clip(energy_min, low, high), high)
@@ -166,6 +180,13 @@ class ShapedTruth(Truth):
         Events of the gaussian truth are accepted with a probability proportional to the factors:
         thinning a Poisson process gives a Poisson process with the thinned rate. The factor
         G = 1 + tanh is 2 at most, so with a gradient twice as many events are drawn first.
+
+        Examples
+        --------
+        >>> truth = ShapedTruth(dead=((-60, 0, -60, 60),))
+        >>> energy, fov_lon, fov_lat = truth.draw(100, 20, np.random.default_rng(0))
+        >>> bool(energy.size > 0), bool(fov_lon.min() >= 0)
+        (True, True)
         """
         tilted, most = self._tilted(zenith), 2.0 if any(self.gradient) else 1.0
         number = int(rng.poisson(most * tilted.total_rate(zenith) * livetime))

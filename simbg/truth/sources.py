@@ -76,7 +76,13 @@ class GammaSource:
 
     @property
     def width(self) -> float:
-        """σ of the events along each direction, deg."""
+        """σ of the events along each direction, deg.
+
+        Examples
+        --------
+        >>> round(GammaSource("Crab", 83.633, 22.014, extension=0.06, psf=0.08).width, 3)
+        0.1
+        """
         return float(np.hypot(self.extension, self.psf))
 
     def event_rate(self, low: ArrayLike = 0.0, high: ArrayLike = np.inf) -> np.ndarray:
@@ -85,6 +91,11 @@ class GammaSource:
         Notes
         -----
         A F ∫ (E / TeV)^−Γ dE, with the effective area A of the stores that simbg writes.
+
+        Examples
+        --------
+        >>> GammaSource("Crab", 83.633, 22.014).event_rate([0.1, 1], [1, 10]).round(4)  # Hz
+        array([0.1552, 0.0049])
         """
         start, stop = (np.clip(energy, *self.energy_range) for energy in (low, high))
         k = 1 - self.index
@@ -93,7 +104,15 @@ class GammaSource:
     def draw(
         self, livetime: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Energies (TeV), RA and Dec (deg) of a Poisson number of events in ``livetime`` s."""
+        """Energies (TeV), RA and Dec (deg) of a Poisson number of events in ``livetime`` s.
+
+        Examples
+        --------
+        >>> crab = GammaSource("Crab", 83.633, 22.014)
+        >>> energy, ra, dec = crab.draw(3600, np.random.default_rng(0))
+        >>> bool(energy.size > 0), float(dec.mean().round(1))
+        (True, 22.0)
+        """
         n_events = int(rng.poisson(self.event_rate() * livetime))
         low, high = self.energy_range
         k = 1 - self.index
@@ -103,7 +122,14 @@ class GammaSource:
         return energy, ra, dec
 
     def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """RA and Dec (deg) of points that represent the source's events, and their weights."""
+        """RA and Dec (deg) of points that represent the source's events, and their weights.
+
+        Examples
+        --------
+        >>> ra, dec, weight = GammaSource("Crab", 83.633, 22.014).points()
+        >>> float(weight.sum().round(6)), float(np.average(dec, weights=weight).round(3))
+        (1.0, 22.014)
+        """
         edges = np.linspace(0, REACH, N_RADII + 1)
         radius = 0.5 * self.width * (edges[1:] + edges[:-1])
         weight = -np.diff(np.exp(-0.5 * edges**2)) / (1 - np.exp(-0.5 * REACH**2)) / N_ANGLES
