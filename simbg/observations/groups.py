@@ -77,6 +77,15 @@ class Groups:
         ------
         ValueError
             If ``minimum`` is not positive.
+
+        Examples
+        --------
+        >>> from simbg.simulation.experiment import Experiment
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> observations = Experiment.of(SCENARIOS["night"], seed=0).observations()
+        >>> groups = Groups.by_exposure(observations, "runs", 4)
+        >>> len(groups.table), len(groups.split(observations))
+        (2, 2)
         """
         if not minimum > 0:
             raise ValueError(f"minimum exposure of a group: got {minimum}, expected more than 0")
@@ -109,18 +118,40 @@ class Groups:
 
     @property
     def n_azimuth(self) -> int:
-        """Number of bins in azimuth."""
+        """Number of bins in azimuth.
+
+        Examples
+        --------
+        >>> Groups(azimuth_edges=(-90, 90, 270)).n_azimuth
+        2
+        """
         return len(self.azimuth_edges) - 1
 
     def azimuth_bin(self, az: ArrayLike) -> np.ndarray:
-        """Index of the bin in azimuth, −1 outside of all bins; az in deg."""
+        """Index of the bin in azimuth, −1 outside of all bins; az in deg.
+
+        Examples
+        --------
+        >>> Groups(azimuth_edges=(-90, 90, 270)).azimuth_bin([0.0, 180.0, 359.0])
+        array([0, 1, 0])
+        """
         start = self.azimuth_edges[0]
         wrapped = (np.asarray(az, float) - start) % 360 + start
         i_az = np.searchsorted(self.azimuth_edges, wrapped, side="right") - 1
         return np.where(np.isfinite(wrapped) & (i_az < self.n_azimuth), i_az, -1)
 
     def split(self, observations: Sequence[Observation]) -> dict[int, list[Observation]]:
-        """The observations of each group that has any, as a dict by GROUP_ID."""
+        """The observations of each group that has any, as a dict by GROUP_ID.
+
+        Examples
+        --------
+        >>> from simbg.simulation.experiment import Experiment
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> observations = Experiment.of(SCENARIOS["night"], seed=0).observations()
+        >>> groups = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(-90, 270))
+        >>> {group: len(members) for group, members in groups.split(observations).items()}
+        {1: 8}
+        """
         group_id = self.assign([o.alt for o in observations], [o.az for o in observations])
         return {
             int(group): [observations[i] for i in np.flatnonzero(group_id == group).tolist()]
@@ -129,7 +160,14 @@ class Groups:
 
     @property
     def table(self) -> Table:
-        """Definitions of the groups: GROUP_ID, ALT_MIN, ALT_MAX, AZ_MIN, AZ_MAX (deg)."""
+        """Definitions of the groups: GROUP_ID, ALT_MIN, ALT_MAX, AZ_MIN, AZ_MAX (deg).
+
+        Examples
+        --------
+        >>> groups = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(-90, 270))
+        >>> groups.table["ALT_MAX"].tolist()
+        [45.0, 90.0]
+        """
         alt, az = np.array(self.altitude_edges, float), np.array(self.azimuth_edges, float)
         n_alt, n_az = alt.size - 1, az.size - 1
         columns = {

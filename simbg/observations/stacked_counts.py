@@ -60,7 +60,17 @@ class StackedCounts:
         return f"<StackedCounts: {runs}; {self.axes!r}>"
 
     def with_counts(self, counts: np.ndarray) -> "StackedCounts":
-        """The same exposure with other counts, such as a random draw from the expected counts."""
+        """The same exposure with other counts, such as a random draw from the expected counts.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2], [-1, 0, 1])
+        >>> full = np.ones(axes.shape)
+        >>> stack = StackedCounts(axes, 5 * full, 900 * full, 1000 * full, 1, 50, 40)
+        >>> other = stack.with_counts(2 * full)
+        >>> float(other.counts.sum()), float(other.livetime[0, 0, 0])
+        (16.0, 900.0)
+        """
         above = self.counts_above
         if above is not None:
             ratio = np.divide(counts, self.counts, out=np.ones(counts.shape), where=self.counts > 0)
@@ -70,7 +80,16 @@ class StackedCounts:
         return replace(self, counts=counts, counts_above=above)
 
     def times(self, factor: float) -> "StackedCounts":
-        """The stack of ``factor`` times as many runs: counts and exposures are multiplied."""
+        """The stack of ``factor`` times as many runs: counts and exposures are multiplied.
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-2, 0, 2], [-1, 0, 1])
+        >>> full = np.ones(axes.shape)
+        >>> stack = StackedCounts(axes, 5 * full, 900 * full, 1000 * full, 1, 50, 40)
+        >>> float(stack.times(2).counts.sum()), float(stack.times(2).livetime[0, 0, 0])
+        (80.0, 1800.0)
+        """
         names = ("counts", "livetime", "ontime", "run_counts", "partial_exposure", "counts_above")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
         return replace(self, **{name: v * factor for name, v in arrays.items() if v is not None})

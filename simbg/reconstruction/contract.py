@@ -67,6 +67,16 @@ class Reconstructor(Protocol):
         -------
         BackgroundCube
             The rate over ``axes``.
+
+        Examples
+        --------
+        >>> from simbg.reconstruction.histogram import Histogram
+        >>> from simbg.simulation.experiment import Experiment
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> observations = Experiment.of(SCENARIOS["night"], seed=0, n_obs=2).observations()
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> Histogram().reconstruct(observations, axes).rate.shape
+        (4, 6, 6)
         """
 
 

@@ -63,6 +63,17 @@ class ZenithGroups:
         -------
         ZenithModels
             Cubes of the groups, with ``at(observation)``.
+
+        Examples
+        --------
+        >>> from simbg.reconstruction.histogram import Histogram
+        >>> from simbg.simulation.experiment import Experiment
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> observations = Experiment.of(SCENARIOS["night"], seed=0, n_obs=2).observations()
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> models = ZenithGroups(Histogram(), Groups()).fit(observations, axes)
+        >>> models.at(observations[0]).rate.shape
+        (4, 6, 6)
         """
         by_group = self.groups.split(observations)
         cubes = {

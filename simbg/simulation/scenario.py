@@ -128,7 +128,19 @@ class Scenario:
 
     @classmethod
     def from_file(cls, path: Path | str, n_obs: int = 30) -> "Scenario":
-        """A scenario whose truth is a background file: BKG_3D, BKG_2D or the format of 2015."""
+        """A scenario whose truth is a background file: BKG_3D, BKG_2D or the format of 2015.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from simbg.axes import Axes
+        >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
+        >>> truth = GaussianTruth().cube(axes, livetime=3600)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     truth.write(f"{folder}/cube.fits")
+        ...     Scenario.from_file(f"{folder}/cube.fits", n_obs=8)
+        <Scenario from-file: 8 runs; The truth of cube.fits>
+        """
         return cls(
             "from-file",
             f"The truth of {Path(path).name}",
@@ -141,14 +153,29 @@ class Scenario:
 
     @property
     def digest(self) -> str:
-        """A hash of all parameters that change a result; texts are not part of it."""
+        """A hash of all parameters that change a result; texts are not part of it.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> scenario = Scenario("mine")
+        >>> same, other = replace(scenario, title="Mine"), replace(scenario, n_obs=8)
+        >>> scenario.digest == same.digest, scenario.digest == other.digest
+        (True, False)
+        """
         # ``drift`` was added later: without drift mode the digest is that of stored results.
         texts = "title", "why", "ignored", "must_fail", *([] if self.drift else ["drift"])
         parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in texts}
         return sha256(dumps(parameters, sort_keys=True, default=_plain).encode()).hexdigest()[:12]
 
     def table(self, seed: int, n_obs: int | None = None) -> Table:
-        """The observation table of a seed; see `simbg.simulation.schedule.observation_table`."""
+        """The observation table of a seed; see `simbg.simulation.schedule.observation_table`.
+
+        Examples
+        --------
+        >>> Scenario("mine").table(seed=0, n_obs=2)["OBS_ID"].tolist()
+        [1, 2]
+        """
         return observation_table(self, seed, self.n_obs if n_obs is None else n_obs)
 
 
