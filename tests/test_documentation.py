@@ -138,6 +138,49 @@ def test_public_names_have_examples(name):
     assert any(">>> " in (inspect.getdoc(one) or "") for one in (public, *members))
 
 
+def without_examples(cls):
+    """Names of the methods and properties of a class that have no example."""
+    for name, member in vars(cls).items():
+        inside = (getattr(member, n, None) for n in ("fget", "func", "__func__"))
+        function = next(filter(None, inside), member)
+        if inspect.isfunction(function) and ">>> " not in (function.__doc__ or ""):
+            yield name
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in sorted(simbg.__all__) if inspect.isclass(getattr(simbg, name))]
+)
+def test_public_methods_have_examples(name):
+    found = [one for one in without_examples(getattr(simbg, name)) if not one.startswith("_")]
+    assert set(found) <= {"to_gammapy"}  # gammapy is optional
+
+
+class WithoutExamples:
+    def __init__(self):
+        """No example."""
+
+    @classmethod
+    def b(cls):
+        """No example."""
+
+    @property
+    def c(self):
+        """No example."""
+
+    @cached_property
+    def d(self):
+        """No example."""
+
+    def e(self):
+        """>>> 1 + 1
+        2
+        """
+
+
+def test_control_a_method_without_example_is_found():
+    assert {"__init__", "b", "c", "d"} == set(without_examples(WithoutExamples))
+
+
 def test_what_a_user_calls_has_examples():
     assert SHOWN - set(modules_with_examples()) == set()
 
