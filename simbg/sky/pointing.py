@@ -16,6 +16,7 @@ AltAz in a run of half an hour. A field in drift mode does not rotate; there the
 taken as straight, adds 10 mas per hour from mid-run.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ LARGEST_TIME = 1e11  # s
 FLIP = np.array([[1.0], [-1.0], [1.0]])  # fov_lon increases with decreasing azimuth
 
 
-class _Pointing:
+class _Pointing(ABC):
     """Methods of all pointings; the method `_field` gives the field of view at some times."""
 
     def sky_to_fov(
@@ -101,8 +102,9 @@ class _Pointing:
         ra, dec = in_chunks(self._field(arrays[2]).to_sky, *arrays)
         return _positive(ra), dec
 
+    @abstractmethod
     def _field(self, time: np.ndarray) -> "_TrackedField | _DriftingField":
-        raise NotImplementedError
+        """The field of view at some times."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ as DS9 draws it in a TAN image. Half a width is the angle from the centre to the
 axis. A circle therefore holds exactly the directions within a great-circle distance.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -28,7 +29,7 @@ SLIVER = 1e-6  # of a side's length: a polygon without an inside this far from i
 
 
 @dataclass(frozen=True)
-class Region:
+class Region(ABC):
     """A part of the sky; regions are frozen, hashable and small when pickled.
 
     Attributes
@@ -71,22 +72,22 @@ class Region:
         return tuple(np.stack(from_plane(x, y, self.center)) for x, y in self._loops())
 
     @property
+    @abstractmethod
     def center(self) -> tuple[float, float]:
         """RA and Dec of the middle, deg, ICRS."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def radius(self) -> float:
         """Radius of the circle about the centre that encloses the region, deg."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _inside(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Which positions in the plane are inside."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _loops(self) -> Iterator[np.ndarray]:
         """The border in the plane: closed loops, each (2, n)."""
-        raise NotImplementedError
 
     @cached_property
     def _reach(self):
@@ -161,13 +162,13 @@ class Centred(Region):
         return np.cos(np.radians(self.angle)), np.sin(np.radians(self.angle))
 
     @staticmethod
+    @abstractmethod
     def _within(along: np.ndarray, across: np.ndarray) -> np.ndarray:
         """Which positions are inside, in units of the half axes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _border(self) -> np.ndarray:
         """Vertices of the border, (2, n), in units of the half axes."""
-        raise NotImplementedError
 
     def _inside(self, x, y):
         cos, sin = self._axis

@@ -1,6 +1,7 @@
 """Adapters of BAccMod (github.com/mdebony/BAccMod), whose models of a GADF store become cubes."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ RADIAL = {
 
 
 @dataclass(frozen=True)
-class _Adapter:
+class _Adapter(ABC):
     """A class of BAccMod that creates models.
 
     Parameters
@@ -133,12 +134,13 @@ class _Adapter:
         meta = {"METHOD": self.name, "N_OBS": len(ids)}
         return BackgroundCube(axes, rate, **exposure, clock=self.clock, meta=meta)
 
+    @abstractmethod
     def offsets(self, axes: Axes) -> np.ndarray:
         """Edges of the bins of offset, deg."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _rate(self, creator, runs, axes):
-        raise NotImplementedError
+        """The rate, over all bins."""
 
     def _store(self, observations):
         """The one store of the observations, and their excluded regions."""
