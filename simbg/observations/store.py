@@ -90,14 +90,14 @@ class Store(ABC):
         """
         rows = self.table if which is None else which
         if not isinstance(rows, Table):
-            ids = self.table["OBS_ID"].tolist()
+            row_of = {obs_id: row for row, obs_id in enumerate(self.table["OBS_ID"].tolist())}
             numbers = run_numbers(rows, f"{self.path}: runs")
-            if missing := [obs_id for obs_id in numbers if obs_id not in ids]:
+            if missing := [obs_id for obs_id in numbers if obs_id not in row_of]:
                 raise ValueError(
                     f"{self.path}: got no run {missing[0]} in this store, expected runs from "
-                    f"{min(ids, default='none')} to {max(ids, default='none')}"
+                    f"{min(row_of, default='none')} to {max(row_of, default='none')}"
                 )
-            rows = self.table[[ids.index(obs_id) for obs_id in numbers]]
+            rows = self.table[[row_of[obs_id] for obs_id in numbers]]
         return [self._observation(dict(zip(row.colnames, row, strict=True))) for row in rows]
 
     @property
