@@ -22,24 +22,27 @@ class Noise:
     cost, error : float
         The cost and its standard error. Raw counts cost 1 for each bin, a maximum-likelihood fit
         of p parameters costs p, and the truth costs 0.
-    n_bins : int
-        The cost of raw counts.
+    raw : float
+        The cost of raw counts: 1 for each bin, and more for bins of which a part is exposed.
     pvalue : float
-        Probability of a cost at least this large if the method has the noise of raw counts.
+        Probability of a cost at least this large if the method has the largest allowed noise.
     limit : float or None
         The smallest possible cost, if it is known: the number of parameters of the true model.
     """
 
     cost: float
     error: float
-    n_bins: int
+    raw: float
     pvalue: float
     limit: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.3g} ± {self.error / self.raw:.1g} times the noise of raw counts"
 
     @property
     def ratio(self) -> float:
         """Cost divided by the cost of raw counts."""
-        return self.cost / self.n_bins
+        return self.cost / self.raw
 
     @property
     def efficiency(self) -> float | None:
@@ -47,7 +50,12 @@ class Noise:
         return None if self.limit is None or not self.cost > 0 else self.limit / self.cost
 
 
-def measure_noise(replicates: Replicates, limit: float | None = None) -> Noise:
+def measure_noise(
+    replicates: Replicates,
+    limit: float | None = None,
+    raw: float | None = None,
+    allowed: float = 1.0,
+) -> Noise:
     """Measure the noise cost, and test whether it is larger than that of raw counts.
 
     Parameters
@@ -57,12 +65,16 @@ def measure_noise(replicates: Replicates, limit: float | None = None) -> Noise:
         replicate by replicate.
     limit : float, optional
         Number of parameters of the true model.
+    raw : float, optional
+        The cost of raw counts, by default 1 for each bin.
+    allowed : float
+        The largest cost that is allowed, divided by that of raw counts.
 
     Notes
     -----
     q_r = |d_r − d̄|² R/(R − 1) has the expectation tr C = Σ Var(μ̂)/λ. The error is the standard
-    error of its mean. Student's test is applied to the mean of q_r − n_bins, or, with observed
-    counts, to the mean of q_r minus the same quantity of the raw counts.
+    error of its mean. Student's test is applied to the mean of q_r − a raw with the allowed factor
+    a, or, with observed counts, to the mean of q_r minus a times this quantity of the raw counts.
 
     Examples
     --------
@@ -70,25 +82,26 @@ def measure_noise(replicates: Replicates, limit: float | None = None) -> Noise:
     >>> axes = Axes.regular(energy=(0.1, 10, 2), fov=(2, 4))
     >>> expected, rng = np.full(axes.shape, 100.0), np.random.default_rng(1)
     >>> raw = measure_noise(Replicates(axes, expected, rng.poisson(expected, (99, *axes.shape))))
-    >>> bool(abs(raw.ratio - 1) < 3 * raw.error / raw.n_bins)
+    >>> bool(abs(raw.ratio - 1) < 3 * raw.error / raw.raw)
     True
     """
     squares = scatter(replicates.deviations)
-    number, n_bins = len(squares), replicates.weight.size
-    if replicates.counts is None:
-        raw = np.full(number, float(n_bins))
-    else:
+    number = len(squares)
+    raw = float(replicates.weight.size) if raw is None else raw
+    of_counts = np.full(number, raw)
+    if replicates.counts is not None:
         counts = np.asarray(replicates.counts, float)[:, replicates.used]
-        raw = scatter(counts / np.sqrt(replicates.weight))
-    excess = (squares - raw).mean()
-    if abs(excess) < ROUNDING * n_bins:
+        of_counts = scatter(counts / np.sqrt(replicates.weight))
+    differences = squares - allowed * of_counts
+    excess = differences.mean()
+    if abs(excess) < ROUNDING * raw:
         excess = 0.0
-    width = (squares - raw).std(ddof=1) / np.sqrt(number)
+    width = differences.std(ddof=1) / np.sqrt(number)
     t = excess / width if excess and width > 0 else np.inf * excess if excess else 0.0
     return Noise(
         float(squares.mean()),
         float(squares.std(ddof=1) / np.sqrt(number)),
-        n_bins,
+        raw,
         float(special.stdtr(number - 1, -t)),
         limit,
     )

@@ -45,3 +45,11 @@ def test_noisier_than_raw_counts():
     assert measure_noise(replicates(half, rng)).pvalue < 1e-6
     for name in ("fit", "template"):
         assert measure_noise(replicates(RIGHT[name], rng)).pvalue > 0.999
+
+
+def test_a_method_may_be_allowed_more_noise():
+    """Half of the events has twice the noise of raw counts: p-values are then uniform."""
+    rng = np.random.default_rng(35)
+    p = [measure_noise(replicates(half, rng), raw=BINS, allowed=2.0).pvalue for _ in range(500)]
+    assert stats.binomtest(int(np.sum(np.array(p) < 0.05)), 500, 0.05).pvalue > 1e-4
+    assert measure_noise(replicates(half, rng), raw=2 * BINS).ratio < 1.1
