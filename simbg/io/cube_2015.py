@@ -42,13 +42,20 @@ def table_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]
 
 def read_table(file: fits.HDUList) -> BackgroundCube:
     """The cube of 2015's table file, an open HDU list."""
+    hdu = file["BACKGROUND"]
+    names = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else None
+    if names is None or "Bgd" not in names:
+        got = "an image" if names is None else f"columns {names}"
+        raise ValueError(
+            f"BACKGROUND: got {got}, expected a table with a column BKG (GADF) or Bgd (2015); "
+            "a map of the sky is not a background model in the field of view"
+        )
     arrays: dict[str, Any] = {
         attribute: tables.read_array(file[extension], name, 3).swapaxes(1, 2)
         for extension, name, attribute in HDUS
         if extension in file
     }
-    hdu = file["BACKGROUND"]
-    arrays["rate"] *= tables.rate_factor(hdu.columns["Bgd"].unit)
+    arrays["rate"] *= tables.rate_factor(hdu, "Bgd")
     return BackgroundCube(tables.read_axes(hdu, "ALTAZ"), **arrays)
 
 

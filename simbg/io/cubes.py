@@ -3,6 +3,7 @@
 Arrays in memory are (energy, fov_lon, fov_lat). See FORMATS.md beside this file.
 """
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from simbg.io.bkg_2d import read_bkg_2d
 from simbg.io.bkg_3d import bkg_3d_hdus, read_bkg_3d
 from simbg.io.cube_2015 import image_hdus, read_image, read_table, table_hdus
 from simbg.io.safe_files import expanded, open_fits, write_fits
-from simbg.io.tables import find_rate
+from simbg.io.tables import find_rate, has_unknown_order
 
 __all__ = ["read_cube", "read_model", "write_cube"]
+
+log = logging.getLogger(__name__)
 
 FORMATS = {"gadf": bkg_3d_hdus, "table": table_hdus, "image": image_hdus}
 
@@ -109,6 +112,12 @@ def _read(path, read_radial):
     with open_fits(expanded(path)) as file:
         if found := find_rate(file):
             is_radial = "THETA_LO" in found[0].columns.names
+            if has_unknown_order(*found):
+                log.warning(
+                    "%s: %s: the axes have the same number of bins, and there is no keyword CREF: "
+                    "their order is not known; the order of GADF is assumed (ENERG fastest)",
+                    *(path, found[1]),
+                )
             return read_radial(*found) if is_radial else read_bkg_3d(file, *found)
         if "BACKGROUND" in file:
             return read_table(file)

@@ -18,6 +18,8 @@ from simbg.io.safe_files import open_fits
 
 __all__ = []
 
+# Edges between bins may differ by this fraction of a bin: they are rounded in many files.
+SAME_EDGE = 1e-3
 RATE_UNIT = "s-1 MeV-1 sr-1"
 # Columns of rates: the names in GADF, and in the first CTA data challenge.
 RATE_COLUMNS = {"BKG", "BGD"}
@@ -196,31 +198,66 @@ def read_rate(hdu: fits.BinTableHDU, name: str, lengths: Mapping[str, int]) -> n
         If the shape of the column does not fit the axes.
     """
     data, axes = read_array(hdu, name, len(lengths)), list(lengths)
-    reference = str(hdu.header.get(f"CREF{hdu.columns.names.index(name) + 1}", ""))
     # Fastest axis first: the order in the file's CREF, the one of GADF, the one of older files.
-    for order in (re.findall(f"({'|'.join(axes)})_LO", reference), axes, [*axes[1:], axes[0]]):
+    for order in (_stated_order(hdu, name), axes, [*axes[1:], axes[0]]):
         slowest_first = order[::-1]
         if set(order) == set(axes) and data.shape == tuple(lengths[a] for a in slowest_first):
             data = data.transpose([slowest_first.index(axis) for axis in axes])
-            return data * rate_factor(hdu.columns[name].unit)
-    raise ValueError(f"{name}: got shape {data.shape}, expected {tuple(lengths.values())[::-1]}")
+            return data * rate_factor(hdu, name)
+    got = f"{hdu.name}: {name}: got shape {data.shape}"
+    raise ValueError(f"{got}, expected {tuple(lengths.values())[::-1]}")
 
 
-def rate_factor(unit: str | None) -> float:
-    """Factor from a unit to s-1 MeV-1 sr-1.
+def has_unknown_order(hdu: fits.BinTableHDU, name: str) -> bool:
+    """Whether neither the keyword CREF nor the numbers of bins tell the axes of a rate apart."""
+    shape = hdu.data[name].shape[1:]
+    return max(shape, default=1) > 1 and len(set(shape)) == 1 and not _stated_order(hdu, name)
+
+
+def rate_factor(hdu: fits.BinTableHDU, name: str) -> float:
+    """Factor from the unit of a column to s-1 MeV-1 sr-1.
 
     Several slashes, as in CTA's 1/s/MeV/sr, are read from left to right.
+
+    Raises
+    ------
+    ValueError
+        If the column has no unit, or one that cannot be converted.
     """
+    unit = hdu.columns[name].unit
     first, *others = (unit or "").replace(" ", "").split("/")
-    if len(others) < 2:
-        return u.Unit(unit or "").to(RATE_UNIT)
-    return (u.Unit(first) / np.prod([u.Unit(other) for other in others])).to(RATE_UNIT)
+    try:
+        if len(others) < 2:
+            return u.Unit(unit or "").to(RATE_UNIT)
+        return (u.Unit(first) / np.prod([u.Unit(other) for other in others])).to(RATE_UNIT)
+    except (ValueError, TypeError, u.UnitConversionError) as error:
+        got = f"unit {unit!r}" if unit else "no unit"
+        raise ValueError(
+            f"{hdu.name}: {name}: got {got}, expected a unit of a rate, such as {RATE_UNIT}"
+        ) from error
 
 
 def read_array(hdu: fits.BinTableHDU, name: str, ndim: int) -> np.ndarray:
-    """The array in the single row of a table; a scalar gets ``ndim`` dimensions of length 1."""
+    """The array in the single row of a table; a scalar gets ``ndim`` dimensions of length 1.
+
+    Raises
+    ------
+    ValueError
+        If the table has not exactly one row.
+    """
+    if len(hdu.data) != 1:
+        raise ValueError(
+            f"{hdu.name}: got a table with {len(hdu.data)} rows, expected one row; a file with "
+            "a model for each of several zenith angles is not supported: write one file for each"
+        )
     data = np.array(hdu.data[name][0], float)
     return data if data.ndim else data.reshape((1,) * ndim)
+
+
+def _stated_order(hdu, name):
+    """The axes of a column in the keyword CREF, fastest first."""
+    reference = str(hdu.header.get(f"CREF{hdu.columns.names.index(name) + 1}", ""))
+    return re.findall(r"(\w+)_LO", reference)
 
 
 def read_axes(hdu: fits.BinTableHDU, align: str) -> Axes:
@@ -236,7 +273,7 @@ def read_edges(hdu: fits.BinTableHDU, name: str, unit: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a column is missing or its unit cannot be converted.
+        If a column is missing, its unit cannot be converted, or bins overlap or leave gaps.
     """
     ends = f"{name}_LO", f"{name}_HI"
     if not set(ends) <= set(hdu.columns.names):
@@ -244,6 +281,18 @@ def read_edges(hdu: fits.BinTableHDU, name: str, unit: str) -> np.ndarray:
     low, high = (
         _in_unit(read_array(hdu, end, 1), hdu.columns[end].unit or unit, unit, end) for end in ends
     )
+    if low.shape != high.shape:
+        raise ValueError(
+            f"{hdu.name}: {name}: got {low.size} lower and {high.size} upper edges, expected equal "
+            "numbers"
+        )
+    apart = np.abs(low[1:] - high[:-1]) > SAME_EDGE * np.abs(high - low)[1:]
+    if apart.any():
+        at = int(np.argmax(apart))
+        raise ValueError(
+            f"{hdu.name}: {name}: got bins {low[at]:g} to {high[at]:g} and {low[at + 1]:g} to "
+            f"{high[at + 1]:g} {unit}, expected bins without gaps or overlaps"
+        )
     return np.append(low, high[-1])
 
 

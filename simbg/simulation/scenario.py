@@ -20,6 +20,8 @@ from simbg.truth.sources import GammaSource
 
 __all__ = ["HESS_SITE", "Scenario"]
 
+# More expected events of a background file in one run than this do not fit in memory.
+MOST_EVENTS = 1e8
 HESS_SITE = Site(16.5002222, -23.2717778, 1835.0)
 
 
@@ -141,15 +143,24 @@ class Scenario:
         ...     Scenario.from_file(f"{folder}/cube.fits", n_obs=8)
         <Scenario from-file: 8 runs; The truth of cube.fits>
         """
-        return cls(
+        truth = CubeTruth.read(path)
+        scenario = cls(
             "from-file",
             f"The truth of {Path(path).name}",
             "A background model is used as the truth: its rate is constant over each pixel and a "
             "power law over each energy bin.",
-            truth=CubeTruth.read(path),
+            truth=truth,
             n_obs=n_obs,
             alt_range=(60.0, 90.0),
         )
+        events = scenario.ontime * float(np.sum(truth.average * truth.axes.volume))
+        if events > MOST_EVENTS:
+            raise ValueError(
+                f"{path}: got {events:.3g} expected events in a run of {scenario.ontime:g} s, "
+                f"expected {MOST_EVENTS:.0e} or less; is the unit of the rate right? (a rate per "
+                "TeV that is given as per MeV is too large by 1e6)"
+            )
+        return scenario
 
     @property
     def digest(self) -> str:

@@ -76,7 +76,8 @@ class CubeTruth(Truth):
             raise ValueError(f"rate: got shape {rate.shape}, expected {self.axes.shape}")
         bad = ~((rate >= 0) & (rate < np.inf))
         if bad.any():
-            got = f"rate: got {bad.sum()} values such as {rate[bad][0]}"
+            kind = "negative" if (rate < 0).any() else "infinite"
+            got = f"rate: got {bad.sum()} {kind} values such as {rate[bad][0]}"
             raise ValueError(f"{got}, expected finite values in s-1 MeV-1 sr-1, 0 or more")
         rate += 0.0  # −0 becomes 0, so that equal rates have equal bytes
         rate.flags.writeable = False
@@ -121,7 +122,12 @@ class CubeTruth(Truth):
         ...     CubeTruth.read(path).average.shape
         (4, 6, 6)
         """
-        return cls.from_cube(read_model(path))
+        try:
+            return cls.from_cube(read_model(path))
+        except ValueError as error:
+            raise ValueError(
+                str(error) if str(path) in str(error) else f"{path}: {error}"
+            ) from error
 
     @cached_property
     def digest(self) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simbg.io.cubes import read_cube
+from simbg.io.cubes import read_model
 from simbg.validation.comparison.compare import Comparison, compare
 from simbg.validation.comparison.rebinning import Incomparable
 
@@ -65,7 +65,7 @@ def compare_paths(
     if one.is_dir() != other.is_dir():
         raise ValueError(f"got {one} and {other}, expected two files or two folders")
     if not one.is_dir():
-        return [compare(read_cube(one), read_cube(other), normalize, f"{one.name}, {other.name}")]
+        return [compare(read_model(one), read_model(other), normalize, f"{one.name}, {other.name}")]
     in_a, in_b = _models(one), _models(other)
     names = sorted(in_a.keys() | in_b.keys(), key=lambda name: (len(name), name))
     return [_compare_group(name, in_a, in_b, one, other, normalize) for name in names]
@@ -75,7 +75,7 @@ def _compare_group(name, in_a, in_b, a, b, normalize):
     if name not in in_a or name not in in_b:
         return NotCompared(name, f"only in {a if name in in_a else b}")
     try:
-        return compare(read_cube(in_a[name]), read_cube(in_b[name]), normalize, name)
+        return compare(read_model(in_a[name]), read_model(in_b[name]), normalize, name)
     except Incomparable as error:
         return NotCompared(name, f"not compared, {str(error).removeprefix(f'{name}: ')}")
 

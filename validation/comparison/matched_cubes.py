@@ -74,8 +74,10 @@ def find_problems(a: BackgroundCube, b: BackgroundCube) -> tuple[tuple[str, ...]
         Whether the other bins can be compared.
     """
     problems = []
-    for label, cube in (("A", a), ("B", b)):
-        exposed = np.ones(cube.axes.shape, bool) if cube.livetime is None else cube.livetime > 0
+    for label, cube, other in (("A", a, b), ("B", b, a)):
+        # Without a livetime, bins have an exposure if one of the cubes has a rate there.
+        known = np.isfinite(cube.rate) | np.isfinite(other.rate)
+        exposed = known if cube.livetime is None else cube.livetime > 0
         if missing := np.count_nonzero(exposed & ~np.isfinite(cube.rate)):
             bins = f"{missing} of {exposed.sum()} bins with exposure"
             problems.append(f"{label} has no rate in {bins}")
