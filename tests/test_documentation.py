@@ -23,7 +23,7 @@ import simbg
 from simbg.axes import edition2015_axes
 from simbg.cli.edition2015 import main as make_bg_cube_models
 from simbg.cli.main import main
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.reconstruction.contract import check_cube
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.poisson import sigmas

@@ -225,7 +225,7 @@ def test_allowed_imports_are_seen(sources):
     """The checker sees what is there: it does not pass for blindness."""
     assert "simbg.cube" in direct("simbg.reconstruction.histogram", sources)
     assert "simbg.sky.pointing" in reached("simbg.observations.masked_exposure", sources)
-    assert "simbg.io.gadf_reader" in reached("simbg.models.pipeline", sources)
+    assert "simbg.io.gadf.store" in reached("simbg.models.pipeline", sources)
     assert any(knows_truth(name) for name in reached("simbg.validation.suite.suite", sources))
 
 

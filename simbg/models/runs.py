@@ -11,7 +11,7 @@ import numpy as np
 from astropy.coordinates import angular_separation
 from astropy.table import Table
 
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.io.hess2015 import HessStore
 from simbg.io.safe_files import expanded
 from simbg.models.known_sources import known_sources

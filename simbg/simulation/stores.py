@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simbg.io.gadf_writer import GadfWriter
+from simbg.io.gadf.writer import GadfWriter
 from simbg.io.hess2015 import HessWriter
 from simbg.io.region_files import write_regions
 from simbg.io.safe_files import expanded, new_directory

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import boxcox, inv_boxcox
 
 from simbg.errors import bounded, check_fields
-from simbg.io.gadf_writer import GadfWriter
+from simbg.io.gadf.writer import GadfWriter
 from simbg.quantities import convert_fields
 
 __all__ = ["GammaSource"]

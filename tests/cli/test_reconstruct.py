@@ -12,7 +12,7 @@ from support.command_lines import SCENARIO, left
 from support.stores import edit_table
 
 from simbg.io.cubes import read_cube
-from simbg.io.gadf_writer import GadfWriter
+from simbg.io.gadf.writer import GadfWriter
 from simbg.io.hess2015 import HessWriter
 from simbg.observations.observation import Events
 

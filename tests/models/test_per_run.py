@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from simbg.axes import edition2015_axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.runs import runs_of
 from simbg.models.selection import Selection

@@ -18,7 +18,7 @@ from astropy.time import Time
 from astropy.utils import iers
 from scipy.stats import chi2
 
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.observations.observation import MJDREF
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenario import Scenario

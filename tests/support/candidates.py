@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from simbg.errors import in_one_line
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.reconstruction.contract import axes_for, check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.validation.methods.candidates import Candidate

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.integrate import quad
 from scipy.stats import chi2, kstest, norm, poisson, rayleigh
 
-from simbg.io.gadf_writer import GadfWriter
+from simbg.io.gadf.writer import GadfWriter
 from simbg.truth.sources import GammaSource
 
 # A right source fails one test in 10⁴ of these by chance, for seeds not chosen after looking.

@@ -24,7 +24,7 @@ from simbg import __version__
 from simbg.axes import edition2015_axes
 from simbg.errors import check_version
 from simbg.io.cubes import write_cube
-from simbg.io.gadf_writer import GadfWriter
+from simbg.io.gadf.writer import GadfWriter
 from simbg.io.safe_files import new_directory, new_file
 from simbg.simulation.stores import REGIONS
 from simbg.validation.challenge import scores as scoring

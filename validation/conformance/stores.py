@@ -14,7 +14,7 @@ import numpy as np
 from astropy.table import Table
 
 from simbg.axes import Axes
-from simbg.io.gadf_writer import GadfWriter
+from simbg.io.gadf.writer import GadfWriter
 from simbg.io.region_files import write_regions
 from simbg.observations.exposure import StackedCounts
 from simbg.observations.observation import Events, good_time

@@ -13,7 +13,7 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.reconstruction.contract import Reconstructor, axes_for, check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.validation.methods.audit import Audit

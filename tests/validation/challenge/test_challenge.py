@@ -19,7 +19,7 @@ from numpy.testing import assert_allclose
 
 from simbg.axes import Axes
 from simbg.io.cubes import read_cube, write_cube
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.io.safe_files import write_fits
 from simbg.reconstruction.histogram import Histogram
 from simbg.validation.challenge.answers import draw_answer, experiments_of

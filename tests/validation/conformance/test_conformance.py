@@ -15,7 +15,7 @@ from support import odd_methods
 from simbg.axes import MEV_PER_TEV
 from simbg.cli.main import main
 from simbg.io.cubes import write_cube
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.observations.observation import Events
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.edition2015 import Default, Michi

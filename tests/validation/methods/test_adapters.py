@@ -12,7 +12,7 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
 from simbg.axes import Axes
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.io.region_files import to_sky_region
 from simbg.observations.observation import Events, Observation
 from simbg.reconstruction.contract import Reconstructor, check_cube

@@ -14,8 +14,8 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table, vstack
 
 from simbg.axes import Axes
-from simbg.io.gadf_reader import GadfStore
-from simbg.io.gadf_writer import GadfWriter
+from simbg.io.gadf.store import GadfStore
+from simbg.io.gadf.writer import GadfWriter
 from simbg.observations.observation import Events, pointing_of
 from simbg.reconstruction.contract import check_cube
 from simbg.simulation.scenario import HESS_SITE, Scenario

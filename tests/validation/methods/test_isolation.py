@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.odd_methods import AXES, Masked, MaskedCube, OtherUnit
 
 from simbg.io.cubes import write_cube
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment

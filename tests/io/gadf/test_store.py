@@ -6,7 +6,7 @@ from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 from support.stores import EVENTS, edit_hdu, edit_table
 
-from simbg.io.gadf_reader import GadfStore
+from simbg.io.gadf.store import GadfStore
 from simbg.models.runs import runs_of
 from simbg.models.selection import Selection
 

@@ -1,7 +1,7 @@
 """Reading data stores of the gamma-astro-data-formats (GADF, version 0.3).
 
 A store is a folder with ``hdu-index.fits.gz``, ``obs-index.fits.gz`` and the files that they list.
-See FORMATS.md in this folder.
+See FORMATS.md in the folder above.
 """
 
 import os
