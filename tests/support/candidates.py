@@ -16,7 +16,10 @@ __all__ = ["InMemory"]
 class InMemory(Candidate):
     """A method that rebuilds the store here: what its process would, but a second sooner."""
 
-    def reconstruct(self, store, scenario, axes=None):
+    def reconstruct_all(self, stores, scenario, axes=None):
+        return [self.reconstruct_here(store, scenario, axes) for store in stores]
+
+    def reconstruct_here(self, store, scenario, axes):
         opened = GadfStore(store)
         runs = [
             replace(run, excluded=scenario.regions) for run in opened.observations(opened.table)

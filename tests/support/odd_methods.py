@@ -6,6 +6,7 @@ They stand apart from the tests, which know the truth.
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -203,6 +204,25 @@ class NeedsRuns(Foreign):
     def reconstruct(self, observations, axes):
         if len(observations) < 2:
             raise RuntimeError(f"got {len(observations)} runs, expected 2")
+        return super().reconstruct(observations, axes)
+
+
+class Uneven(Foreign):
+    """Raises an error for one run, crashes with three, hangs with four; and remembers."""
+
+    stores = 0
+
+    def reconstruct(self, observations, axes):
+        Uneven.stores += 1
+        if Uneven.stores > 1:
+            raise RuntimeError("this process has reconstructed another store")
+        runs = len(observations)
+        if runs == 1:
+            raise RuntimeError("one run")
+        if runs == 3:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if runs == 4:
+            time.sleep(600)
         return super().reconstruct(observations, axes)
 
 

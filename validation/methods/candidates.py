@@ -182,10 +182,20 @@ class Candidate:
     def reconstruct(self, store: Path | str, scenario: Any, axes: Axes | None = None) -> Attempt:
         """Reconstruct the cube of a store, or read the finished one.
 
+        Parameters and result are those of `reconstruct_all`, for one store.
+        """
+        return self.reconstruct_all([store], scenario, axes)[0]
+
+    def reconstruct_all(
+        self, stores: Sequence[Path | str], scenario: Any, axes: Axes | None = None
+    ) -> list[Attempt]:
+        """Reconstruct the cubes of stores of a scenario, or read the finished one.
+
         Parameters
         ----------
-        store : path-like
-            A GADF store; finished files need none.
+        stores : sequence of path-like
+            GADF stores; finished files need none. A method reconstructs all of them in one
+            process, a command each of them in a separate process.
         scenario : Scenario
             Any object with a ``name`` and excluded ``regions``.
         axes : Axes, optional
@@ -193,13 +203,17 @@ class Candidate:
 
         Returns
         -------
-        attempt : Attempt
-            With a cube or a reason.
+        attempts : list of Attempt
+            One for each store, with a cube or a reason.
         """
         if self.kind == "command":
-            return run_command(self.text, store, self.timeout)
+            return [run_command(self.text, store, self.timeout) for store in stores]
         if self.kind == "method":
-            return run_method(self.name, store, axes, scenario.regions, self.timeout)
+            return run_method(self.name, stores, axes, scenario.regions, self.timeout)
+        return [self._finished(scenario)] * len(stores)
+
+    def _finished(self, scenario):
+        """The finished cube of a scenario."""
         path = self._file_of(scenario)
         if path is None:
             return Attempt(None, f"{Path(self.text, scenario.name)}.fits[.gz]: no such file")

@@ -1,8 +1,16 @@
-"""The process of an isolated method, run by ``python -m``: it reconstructs a store under audit."""
+"""The process of an isolated method, run by ``python -m``: it reconstructs stores under audit.
+
+It loads the method once. Each store is reconstructed by a fork of this process, which has a copy of
+this store only. Therefore a cube does not depend on stores that were reconstructed before it.
+"""
 
 import json
+import os
 import pickle
 import sys
+import tempfile
+import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,28 +25,96 @@ from simbg.io.gadf.store import GadfStore
 from simbg.reconstruction.contract import Reconstructor, axes_for, check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.validation.methods.audit import Audit
+from simbg.validation.methods.workplace import Workplace
 
 __all__ = []
 
-ANSWER = "answer.npz"
+REQUEST, FACTS, ANSWER = "request", "facts", "answer.npz"
 ARRAYS = ("rate", "rate_error", "counts", "livetime", "ontime")
 EDGES = ("energy", "fov_lon", "fov_lat")
 
 
 def main(folder: Path) -> None:
-    """Reconstruct the store of a working folder according to its request, and write the answer.
+    """Reconstruct stores according to a request, and write an answer for each of them.
 
     Parameters
     ----------
     folder : Path
-        Holds the GADF store ``store`` and the file ``request``.
+        Contains the file ``request``. It gets the file ``facts``, with one line for each store, and
+        a `Workplace` for each store, with the answer.
     """
-    request = pickle.loads((folder / "request").read_bytes())
+    request = pickle.loads((folder / REQUEST).read_bytes())
+    (folder / REQUEST).unlink()
     sys.path[:] = request["path"]
-    audit = Audit(folder, request["method"])
+    audit, reason = Audit(folder, request["method"]), ""
+    try:
+        method = find_method(request["method"])
+    except ValueError as error:
+        reason = audit.reason or str(error)
+    with (folder / FACTS).open("w") as facts:
+        for number, store in enumerate(request["stores"]):
+            place = Workplace(folder / str(number), store)
+            audit.active = False
+            place.prepare()
+            fact = {"reason": reason} if reason else in_fork(place, method, request, audit)
+            facts.write(json.dumps(fact) + "\n")
+            facts.flush()
+
+
+def in_fork(
+    place: Workplace, method: Reconstructor, request: Mapping[str, Any], audit: Audit
+) -> dict[str, Any]:
+    """Reconstruct a store in a fork of this process.
+
+    Parameters
+    ----------
+    place : Workplace
+        The store.
+    method : Reconstructor
+        The method.
+    request : dict
+        ``axes`` and ``regions`` of `simbg.validation.methods.isolation.run_method`.
+    audit : Audit
+        The audit of this process.
+
+    Returns
+    -------
+    fact : dict
+        ``code`` of the process, its ``seconds`` and ``megabytes``, and ``change`` of the store.
+    """
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other threads, which libraries may have started
+        pid = os.fork()
+    if pid == 0:
+        try:
+            _answer(place, method, request, audit)
+            os._exit(0)
+        except BaseException as error:
+            print(in_one_line(error), file=sys.stderr, flush=True)
+        finally:
+            os._exit(1)
+    _, status, used = os.wait4(pid, 0)
+    fact = {
+        "code": os.waitstatus_to_exitcode(status),
+        "seconds": time.perf_counter() - start,
+        "megabytes": used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3),
+        "change": place.change,
+    }
+    place.remove_store()
+    return fact
+
+
+def _answer(place, method, request, audit):
+    """Reconstruct a store in this process, and write the answer."""
+    os.chdir(place.folder)
+    with place.stderr.open("wb") as stderr:
+        os.dup2(stderr.fileno(), sys.stderr.fileno())
+    os.environ["TMPDIR"], tempfile.tempdir = str(place.temporary), None
+    audit.folder, audit.active = place.folder, True
     arrays, facts = dict[str, Any](), dict[str, Any](reason="")
     try:
-        cube, method = reconstruct(request, folder / "store")
+        cube = reconstruct(place.store, method, request["axes"], request["regions"])
         arrays = {name: getattr(cube, name) for name in ARRAYS}
         arrays |= {name: getattr(cube.axes, name) for name in EDGES}
         facts |= {"align": cube.axes.align, "clock": cube.clock}
@@ -47,36 +123,37 @@ def main(folder: Path) -> None:
     except (Exception, SystemExit) as error:
         facts["reason"] = in_one_line(error)
     audit.active = False
-    if audit.violations:
-        facts["reason"] = f"forbidden access: {audit.violations[0]}"
+    facts["reason"] = audit.reason or facts["reason"]
     arrays = {name: values for name, values in arrays.items() if values is not None}
-    np.savez(folder / ANSWER, facts=json.dumps(facts), **arrays)
+    np.savez(place.folder / ANSWER, facts=json.dumps(facts), **arrays)
 
 
-def reconstruct(request: Mapping[str, Any], store: Path) -> tuple[BackgroundCube, Reconstructor]:
+def reconstruct(
+    store: Path, method: Reconstructor, axes: Axes | None, regions: tuple[Any, ...]
+) -> BackgroundCube:
     """Reconstruct the cube of a store.
 
     Parameters
     ----------
-    request : dict
-        ``method``, ``axes`` and ``regions`` of `simbg.validation.methods.isolation.run_method`.
     store : Path
         A GADF store.
+    method : Reconstructor
+        The method.
+    axes : Axes or None
+        Axes of the cube; None for those that the method prefers.
+    regions : tuple of Region
+        Excluded regions.
 
     Returns
     -------
     cube : BackgroundCube
         It keeps the contract of methods.
-    method : Reconstructor
-        The method.
     """
-    opened, regions = GadfStore(store), request["regions"]
+    opened = GadfStore(store)
     observations = [replace(run, excluded=regions) for run in opened.observations(opened.table)]
-    method = find_method(request["method"])
-    axes = request["axes"]
     if axes is None:
         axes = axes_for(method, observations)
-    return check_cube(method.reconstruct(observations, axes), axes), method
+    return check_cube(method.reconstruct(observations, axes), axes)
 
 
 def read_answer(folder: Path) -> dict[str, Any]:
@@ -85,7 +162,7 @@ def read_answer(folder: Path) -> dict[str, Any]:
     Parameters
     ----------
     folder : Path
-        The working folder.
+        The folder of the workplace.
 
     Returns
     -------

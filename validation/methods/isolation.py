@@ -8,18 +8,16 @@ import json
 import os
 import pickle
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
@@ -29,12 +27,15 @@ from simbg.errors import in_one_line
 from simbg.io.cubes import read_model
 from simbg.parallel import interruptible
 from simbg.validation.methods import isolated_process
+from simbg.validation.methods.library import import_path
+from simbg.validation.methods.workplace import Workplace, last_line
 
 __all__ = ["Attempt"]
 
 TIMEOUT = 600.0  # s
-# A small process starts that of the method. Otherwise the peak memory of the method would include
-# that of the parent process.
+STEP = 1.0  # s, between looks at the finished stores
+# A small process starts a command. Otherwise the peak memory of the command would include that of
+# the parent process.
 LAUNCH = """
 import json, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -51,7 +52,6 @@ from simbg.reconstruction.registry import find_method
 find_method(sys.argv[1])
 """
 LOAD_TIMEOUT = 60.0  # s
-LAST_BYTES = 10_000  # of the standard error, which are searched for its last line
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Attempt:
     reason : str
         Why there is no valid cube, in one line.
     seconds, megabytes : float
-        Wall time of the process, and the peak memory of the process or of its largest child.
+        Wall time of the reconstruction, and the peak memory of its process or of the largest child.
     threshold_bin : str
         How the method treats the bin that contains an energy threshold.
     known : dict of str to str
@@ -98,15 +98,15 @@ def check_method(method: str) -> None:
     ValueError
         If it cannot be loaded. A method that takes more than 60 s to load is accepted.
     """
-    path = json.dumps([entry or os.getcwd() for entry in sys.path])
-    words = [sys.executable, "-c", LOAD, method, path]
     with (
         tempfile.TemporaryDirectory(prefix="simbg-") as folder,
         suppress(subprocess.TimeoutExpired),
     ):
+        path, environment = import_path(Path(folder), method)
         done = subprocess.run(
-            words,
+            [sys.executable, "-P", "-c", LOAD, method, json.dumps(path)],
             cwd=folder,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LOAD_TIMEOUT,
@@ -124,47 +124,73 @@ def check_method(method: str) -> None:
 
 def run_method(
     method: str,
-    store: Path | str,
+    stores: Sequence[Path | str],
     axes: Axes | None = None,
     regions: Iterable[Any] = (),
     timeout: float = TIMEOUT,
-) -> Attempt:
-    """Reconstruct the cube of a store with a method.
+) -> list[Attempt]:
+    """Reconstruct the cubes of stores with a method, in one process.
 
     Parameters
     ----------
     method : str
         Name, as `simbg.reconstruction.registry.find_method` takes it.
-    store : path-like
-        A GADF store; the method gets a copy.
+    stores : sequence of path-like
+        GADF stores; the method gets a copy of each, one after the other.
     axes : Axes, optional
         By default the axes that the method prefers, or those of 2015.
     regions : sequence of Region
         Excluded regions.
     timeout : float
-        Largest time, s.
+        Largest time for a store, s. After a store that takes longer, no other one is tried.
 
     Returns
     -------
-    attempt : Attempt
-        With a cube, or with the reason why there is none.
+    attempts : list of Attempt
+        One for each store, with a cube or with the reason why there is none.
     """
-    path = [entry or os.getcwd() for entry in sys.path]
-    request = {"method": method, "axes": axes, "regions": tuple(regions), "path": path}
-    with workplace(store) as place:
-        (place.folder / "request").write_bytes(pickle.dumps(request))
-        words = [sys.executable, "-m", isolated_process.__name__, str(place.folder)]
-        attempt = place.run(words, timeout)
-        if attempt.reason:
-            return attempt
-        if not (place.folder / isolated_process.ANSWER).is_file():
-            return replace(attempt, reason=f"ended without a result{place.last_words}")
-        try:
-            return replace(attempt, **isolated_process.read_answer(place.folder))
-        except Exception as error:
-            # Any error is possible: the method can change the file of its result, and the disk can
-            # be full.
-            return replace(attempt, reason=f"ended without a result: {in_one_line(error)}")
+    paths = [Path(store).absolute() for store in stores]
+    # Files of a method may be protected from removal.
+    with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        path, environment = import_path(folder, method)
+        request = {"method": method, "axes": axes, "regions": tuple(regions), "path": path}
+        (folder / isolated_process.REQUEST).write_bytes(pickle.dumps(request | {"stores": paths}))
+        words = [sys.executable, "-P", "-m", isolated_process.__name__, name]
+        code = run_process(words, folder, environment, timeout, lambda: len(_facts(folder)))
+        facts = _facts(folder)
+        places = [Workplace(folder / str(number), path) for number, path in enumerate(paths)]
+        attempts = [_attempt(*pair) for pair in zip(places, facts, strict=False)]
+        if code is not None:
+            reason = f"{ending(code)}{last_line(folder / 'stderr')}"
+            return attempts + [Attempt(None, reason)] * (len(paths) - len(attempts))
+        attempts.append(Attempt(None, f"took more than {timeout:g} s", timeout))
+        rest = Attempt(None, f"not tried, since store {len(facts)} took more than {timeout:g} s")
+        return attempts + [rest] * (len(paths) - len(attempts))
+
+
+def _facts(folder):
+    """Facts on the finished stores of the process of a method."""
+    path = folder / isolated_process.FACTS
+    lines = path.read_text().split("\n")[:-1] if path.is_file() else ()
+    return [json.loads(line) for line in lines]
+
+
+def _attempt(place, fact):
+    """The attempt at a store, from the facts and the answer of the process of a method."""
+    if "reason" in fact:
+        return Attempt(None, fact["reason"])
+    attempt = Attempt(None, "", fact["seconds"], fact["megabytes"])
+    if reason := failure(fact["code"], fact["change"], place):
+        return replace(attempt, reason=reason)
+    try:
+        return replace(attempt, **isolated_process.read_answer(place.folder))
+    except FileNotFoundError:
+        return replace(attempt, reason=f"ended without a result{place.last_words}")
+    except Exception as error:
+        # Any error is possible: the method can change the file of its result, and the disk can be
+        # full.
+        return replace(attempt, reason=f"ended without a result: {in_one_line(error)}")
 
 
 def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> Attempt:
@@ -191,7 +217,10 @@ def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> A
     ValueError
         If the template has other names in braces.
     """
-    with workplace(store) as place:
+    # Files of a command may be protected from removal.
+    with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as folder:
+        place = Workplace(Path(folder), Path(store))
+        place.prepare()
         output = place.folder / "output.fits"
         names = {"store": place.store, "output": output, "regions": place.store / "regions.reg"}
         try:
@@ -201,7 +230,7 @@ def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> A
                 f"command: got {template!r} ({error}), expected no other braces than {{store}}, "
                 "{output} and {regions}, and {{ for a brace"
             ) from None
-        attempt = place.run(words, timeout)
+        attempt = _launch(words, place, timeout)
         if attempt.reason:
             return attempt
         try:
@@ -211,100 +240,96 @@ def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> A
             return replace(attempt, reason=reason)
 
 
-@contextmanager
-def workplace(store: Path | str) -> Iterator["Workplace"]:
-    """Context with a `Workplace` in a new folder, which is removed afterwards."""
-    # Files of a method may be protected from removal.
-    with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as folder:
-        place = Workplace(Path(folder), Path(store))
-        shutil.copytree(place.original, place.store)
-        (place.folder / "tmp").mkdir()
-        yield place
+def _launch(words, place, timeout):
+    """Run a command; an attempt without a cube, which has a reason if the command failed."""
+    path, start = place.folder / "facts", time.perf_counter()
+    launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(path), *words]
+    if run_process(launch, place.folder, dict(os.environ), timeout) is None:
+        return Attempt(None, f"took more than {timeout:g} s", time.perf_counter() - start)
+    change = place.change
+    if not path.is_file():
+        return Attempt(None, failure(0, change, place) or f"cannot be started{place.last_words}")
+    facts = json.loads(path.read_text())
+    reason = failure(facts["code"], change, place)
+    return Attempt(None, reason, facts["seconds"], facts["megabytes"])
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """A working folder with a copy of a store.
+def run_process(
+    words: Sequence[str],
+    folder: Path,
+    environment: dict[str, str],
+    timeout: float,
+    finished: Callable[[], int] = lambda: 0,
+) -> int | None:
+    """Run a process in a folder until it ends or exceeds its time.
 
     Parameters
     ----------
-    folder, original : Path
-        The working folder, and the store that is copied.
+    words : sequence of str
+        The command.
+    folder : Path
+        Its working folder, which gets a file ``stderr``.
+    environment : dict of str to str
+        Its environment; TMPDIR and the backend of matplotlib are set here.
+    timeout : float
+        Largest time between two finished pieces of work, s.
+    finished : callable
+        The number of finished pieces of work.
+
+    Returns
+    -------
+    code : int or None
+        The exit code; None if the process exceeded its time. Processes that it started are ended.
     """
+    environment = environment | {"TMPDIR": str(folder / "tmp"), "MPLBACKEND": "agg"}
+    (folder / "tmp").mkdir(exist_ok=True)
+    none = subprocess.DEVNULL
+    with (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(
+            words,
+            cwd=folder,
+            env=environment,
+            stdin=none,
+            stdout=none,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    try:
+        with interruptible():
+            return _wait(process, timeout, finished)
+    finally:
+        # Processes that the method started are ended as well.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
-    folder: Path
-    original: Path
 
-    @property
-    def store(self) -> Path:
-        """The copy of the store."""
-        return self.folder / "store"
+def _wait(process, timeout, finished):
+    """The exit code of a process; None if it exceeds its time."""
+    done, end = 0, time.monotonic() + timeout
+    while (left := end - time.monotonic()) > 0:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(min(STEP, left))
+        if (now := finished()) > done:
+            done, end = now, time.monotonic() + timeout
+    return None
 
-    @property
-    def stderr(self) -> Path:
-        """The file with the standard error."""
-        return self.folder / "stderr"
 
-    def run(self, words: Sequence[str], timeout: float) -> Attempt:
-        """Run a process until it ends or exceeds its time.
+def failure(code: int, change: str, place: Workplace) -> str:
+    """Why a process made no valid cube; empty if there is no such reason.
 
-        Parameters
-        ----------
-        words : sequence of str
-            The command.
-        timeout : float
-            Largest time, s.
-
-        Returns
-        -------
-        attempt : Attempt
-            Without a cube. It has a reason if the process failed, exceeded its time, or changed
-            the store.
-        """
-        path, start = self.folder / "facts", time.perf_counter()
-        launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(path), *words]
-        with self.stderr.open("wb") as stderr:
-            process = subprocess.Popen(
-                launch,
-                cwd=self.folder,
-                env={**os.environ, "TMPDIR": str(self.folder / "tmp"), "MPLBACKEND": "agg"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,
-            )
-            try:
-                with interruptible():
-                    process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                return Attempt(None, f"took more than {timeout:g} s", time.perf_counter() - start)
-            finally:
-                # Processes that the method started are ended as well.
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        if not self.store.is_dir():
-            reason = "wrote to its input: the store was removed"
-            return Attempt(None, reason, time.perf_counter() - start)
-        if not path.is_file():
-            return Attempt(None, f"cannot be started{self.last_words}")
-        facts = json.loads(path.read_text())
-        reason = f"{ending(facts['code'])}{self.last_words}" if facts["code"] else ""
-        if not reason and (changed := first_change(self.original, self.store)):
-            reason = f"wrote to its input: {changed}"
-        return Attempt(None, reason, facts["seconds"], facts["megabytes"])
-
-    @property
-    def last_words(self) -> str:
-        """The last line of the standard error, with a colon before it."""
-        try:
-            with self.stderr.open("rb") as file:
-                file.seek(-min(LAST_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
-                text = file.read().decode(errors="replace")
-        except OSError:
-            return ""  # removed by the method
-        lines = [" ".join(line.split()) for line in text.split("\n") if line.strip()]
-        return f": {lines[-1][:300]}" if lines else ""
+    Parameters
+    ----------
+    code : int
+        Its return code, as `subprocess` has it.
+    change : str
+        The file of its store that it changed.
+    place : Workplace
+        Where it ran.
+    """
+    if change:
+        return f"wrote to its input: {change}"
+    return f"{ending(code)}{place.last_words}" if code else ""
 
 
 def ending(code: int) -> str:
@@ -314,19 +339,3 @@ def ending(code: int) -> str:
         names = {sign.value: sign.name for sign in signal.Signals}
         return f"was ended by {names.get(-code, f'signal {-code}')}"
     return f"ended with exit code {code}"
-
-
-def first_change(before: Path, after: Path) -> str | None:
-    """The first file that differs between two folders; None if all are the same."""
-    changed = contents(before).items() ^ contents(after).items()
-    return min((name for name, _ in changed), default=None)
-
-
-def contents(folder: Path) -> dict[str, int | None]:
-    """Checksum of each file; None for links, pipes and folders."""
-    return {
-        str(path.relative_to(folder)): (
-            crc32(path.read_bytes()) if path.is_file() and not path.is_symlink() else None
-        )
-        for path in folder.rglob("*")
-    }

@@ -179,16 +179,17 @@ class Isolated:
         written = max((number[c] for c in candidates if c.kind != "files"), default=0)
         for n in range(written):
             replace(experiment, replicate=n).write(folder / f"isolated-{n}", executor=executor)
-        jobs = [(c, n) for c in candidates for n in range(number[c])]
-        job = partial(_isolated, experiment.scenario, folder)
-        done = iter((executor.map if executor else map)(job, jobs))
-        return cls({c: [next(done) for _ in range(number[c])] for c in candidates})
+        stores = [folder / f"isolated-{n}" for n in range(max(number.values(), default=0))]
+        job = partial(_isolated, experiment.scenario)
+        jobs = [(candidate, stores[: number[candidate]]) for candidate in candidates]
+        done = (executor.map if executor else map)(job, jobs)
+        return cls(dict(zip(candidates, done, strict=True)))
 
     def reconstruct(self, candidate: Candidate) -> Attempt:
         """The `Attempt` of a candidate at the first store."""
         return self.attempts[candidate][0]
 
 
-def _isolated(scenario, folder, job):
-    candidate, number = job
-    return candidate.reconstruct(folder / f"isolated-{number}", scenario)
+def _isolated(scenario, job):
+    candidate, stores = job
+    return candidate.reconstruct_all(stores, scenario) if stores else []
