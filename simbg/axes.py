@@ -7,7 +7,7 @@ volume is a rate in s-1 MeV-1 sr-1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from simbg.errors import in_brief
 from simbg.quantities import bare_coordinates, in_unit, warn_of_gev
 
-__all__ = ["MEV_PER_TEV", "Axes", "check_axes", "edition2015_axes"]
+__all__ = ["MEV_PER_TEV", "Axes", "Binning", "check_axes", "choose_axes", "edition2015_axes"]
 
 MEV_PER_TEV = 1e6
 ENERGY_MAX_2015 = 80.0  # TeV
@@ -386,6 +386,30 @@ def check_axes(axes: Any) -> None:
     """Raise a ValueError if ``axes`` is not an `Axes`."""
     if not isinstance(axes, Axes):
         raise ValueError(f"axes: got type {type(axes).__name__}, expected simbg.Axes")
+
+
+# Axes, a function that changes default axes, or None for these.
+Binning = Axes | Callable[[Axes], Axes] | None
+
+
+def choose_axes(binning: Binning, default: Callable[[], Axes]) -> Axes:
+    """The axes of a binning.
+
+    Parameters
+    ----------
+    binning : Axes, callable or None
+        Axes, a function that changes default axes, or None for these.
+    default : callable
+        Returns the default axes; it is called if they are needed.
+
+    Examples
+    --------
+    >>> choose_axes(Axes([1, 2], [-1, 1], [-1, 1]), edition2015_axes).shape
+    (1, 1, 1)
+    """
+    if isinstance(binning, Axes):
+        return binning
+    return binning(default()) if callable(binning) else default()
 
 
 def edition2015_axes(n_obs: int = 100, energy_min: Any = 0.1) -> Axes:

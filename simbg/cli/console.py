@@ -26,16 +26,24 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "Program that reads the GADF store {store} and the DS9 file {regions}, and writes "
         "{output}, a BKG_3D or BKG_2D file.",
     },
+    "energy": {
+        "metavar": "BINS",
+        "help": "MIN:MAX:N or edges E0,E1,...; TeV, or with units.",
+    },
     "exclude": {
         "multiple": True,
         "metavar": "FILE",
-        "help": "DS9 regions or table of additional sources. 'none': do not use the known sources.",
+        "help": "DS9 regions, source table or mask image. 'none': no known sources.",
+    },
+    "fov": {
+        "metavar": "BINS",
+        "help": "HALF:N, or LON:N,LAT:N; half width in deg.",
     },
     "from": {"type": click.Path(), "metavar": "BKG"},
     "group-by": {
         "metavar": "KIND:LEAST",
-        "help": "2015: groups in altitude and azimuth, as in 2015. livetime:HOURS, runs:NUMBER: "
-        "groups in zenith angle, with at least this livetime or number.",
+        "help": "2015: in altitude and azimuth. livetime:HOURS, runs:NUMBER: in zenith angle, with "
+        "at least this livetime or number.",
     },
     "jobs": {
         "type": click.IntRange(1, 1024),  # all are started at once
@@ -43,6 +51,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "Number of processes. Default: one per core.",
     },
     "json": {"is_flag": True, "help": "Print one JSON document."},
+    "like": {
+        "type": click.Path(),
+        "metavar": "FILE",
+        "help": "Use the bins of this background file.",
+    },
     "method": {"shell_complete": complete_method, "metavar": "NAME"},
     "out": {
         "type": click.Path(file_okay=False),

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.console import Command, refuse, shared_option
 from simbg.reconstruction import DEFAULT_METHOD
 
@@ -15,7 +16,7 @@ __all__ = []
     cls=Command,
     groups={
         "Runs": "scheme obs_ids exclude sources margin skip_incomplete test",
-        "Models": "method group_by energy_threshold per_run",
+        "Models": "method group_by energy fov like energy_threshold per_run",
     },
     exit_codes="0 models written, 1 all are empty",
 )
@@ -34,16 +35,17 @@ __all__ = []
     "--sources",
     type=click.Choice(["drop", "mask"]),
     default="drop",
-    help="Leave out runs near known sources, or mask regions around these sources.",
+    help="Leave out runs near known sources, or mask the sources.",
 )
 @click.option(
     "--mask-margin",
     "margin",
     type=float,
     default=0.4,
-    help="Radius of a mask, deg. 2 x source size is added.",
+    help="Radius of a mask, deg, plus 2 x source size.",
 )
 @shared_option("group-by", default="2015")
+@binning_options
 @click.option(
     "--energy-threshold",
     metavar="E",
@@ -61,17 +63,17 @@ def reconstruct(
     method: str,
     obs_ids: str | None,
     per_run: bool,
+    energy: str | None,
+    fov: str | None,
+    like: str | None,
     jobs: int | None,
     overwrite: bool,
     **selection: Any,
 ) -> int:
     """Make background models from a data store.
 
-    Runs are read from INDIR. Models of groups of runs are written to OUTDIR.
-
     \b
-    simbg reconstruct store models
-    simbg reconstruct $GAMMAPY_DATA/hess-dl3-dr1 models --method default
+    simbg reconstruct store models --energy 0.2:50:16 --fov 2.5:20
     simbg reconstruct store models --exclude none --exclude my_sources.reg
     simbg reconstruct store models --sources mask --group-by runs:15 --per-run
     """
@@ -83,8 +85,8 @@ def reconstruct(
 
     ids = None if obs_ids is None else _read_ids(obs_ids)
     arguments = indir, outdir, scheme, method, Selection(obs_ids=ids, **selection), overwrite
-    hint = "; --sources mask uses them"
-    return reconstruct_and_report(jobs, *arguments, per_run=per_run, hint=hint)
+    axes, hint = read_binning(energy, fov, like), "; --sources mask uses them"
+    return reconstruct_and_report(jobs, *arguments, per_run=per_run, axes=axes, hint=hint)
 
 
 def reconstruct_and_report(

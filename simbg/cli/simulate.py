@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import click
 
+from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.completion import complete_scenario
 from simbg.cli.console import Command, refuse, shared_option
 
 __all__ = []
 
 
-@click.command(cls=Command, groups={"Model": "model from_ zenith", "File": "format like overwrite"})
+@click.command(
+    cls=Command, groups={"Model": "model from_ zenith", "File": "format energy fov like overwrite"}
+)
 @click.argument("out", type=click.Path())
 @click.option(
     "--model",
@@ -27,12 +30,7 @@ __all__ = []
     type=click.Choice(["gadf", "table", "image"]),
     help="Format of OUT: BKG_3D of GADF, or table or image of 2015.",
 )
-@click.option(
-    "--like",
-    type=click.Path(),
-    metavar="CUBE",
-    help="Use the axes of this cube. Default: those of the --from file, or those of 2015.",
-)
+@binning_options
 @shared_option("overwrite")
 def truth(
     out: str,
@@ -40,16 +38,19 @@ def truth(
     from_: str | None,
     format: str,
     zenith: float,
+    energy: str | None,
+    fov: str | None,
     like: str | None,
     overwrite: bool,
 ) -> None:
     """Write the true background cube of a model.
 
-    OUT is the FITS file to write. It is compressed if its name ends with .gz.
+    OUT is the FITS file to write. It is compressed if its name ends with .gz. The bins are those
+    of the --from file, or those of 2015, unless you choose others.
 
     \b
     simbg truth true.fits.gz
-    simbg truth true.fits --model seed-2015 --format table
+    simbg truth true.fits --model seed-2015 --energy 0.2:50:16 --fov 2.5:20
     simbg truth true.fits --like models/bg_cube_model_group27_gadf.fits.gz
     simbg truth true.fits --from irf_file.fits
     """
@@ -58,26 +59,28 @@ def truth(
         refuse("zenith", "has no effect with --from: that truth is the same at all zenith angles")
     import numpy as np
 
-    from simbg.axes import edition2015_axes
+    from simbg.axes import choose_axes, edition2015_axes
     from simbg.errors import unknown_name
-    from simbg.io.cubes import read_cube, write_cube
+    from simbg.io.cubes import write_cube
     from simbg.io.safe_files import check_apart
     from simbg.simulation.library import SCENARIOS
     from simbg.truth.edition2015_cube import edition2015_cube
     from simbg.truth.from_file import CubeTruth
 
     check_apart(out, from_, like)
-    axes = read_cube(like).axes if like else None
+    binning = read_binning(energy, fov, like)
+    axes = choose_axes(binning, edition2015_axes)
     if from_:
         truth = CubeTruth.read(from_)
-        cube = truth.cube(axes or truth.axes, zenith, livetime=1.0)
+        axes = choose_axes(binning, lambda: truth.axes)
+        cube = truth.cube(axes, zenith, livetime=1.0)
     elif model == "edition2015":
-        cube = edition2015_cube(axes or edition2015_axes(), altitude=90 - zenith)
+        cube = edition2015_cube(axes, altitude=90 - zenith)
     else:
         if model not in SCENARIOS:
             raise unknown_name("model", model, [*SCENARIOS, "edition2015"])
         scenario = SCENARIOS[model]
-        cube = scenario.truth.cube(axes or edition2015_axes(), zenith, livetime=1.0)
+        cube = scenario.truth.cube(axes, zenith, livetime=1.0)
         # GADF rates are per observation time. The dead time is that of the runs of the scenario.
         alive = 1 - float(np.mean(scenario.deadtime_fraction))
         cube = replace(cube, ontime=cube.livetime / alive)

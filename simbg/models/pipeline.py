@@ -3,12 +3,14 @@
 import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from simbg.axes import Binning, choose_axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import check_apart, new_directory, write_fits
@@ -107,6 +109,7 @@ def reconstruct_store(
     overwrite: bool = False,
     executor: Executor | None = None,
     per_run: bool = False,
+    axes: Binning = None,
 ) -> Summary:
     """Make a background model for each group of runs, and write the files of 2015 and of GADF.
 
@@ -128,6 +131,9 @@ def reconstruct_store(
         Processes the runs of a group in parallel.
     per_run : bool
         Whether to write also a model for each run, and an index; see `simbg.models.per_run`.
+    axes : Axes or callable, optional
+        Axes of the models, or a function that changes the axes that the method prefers for the runs
+        of a group, which are the default.
 
     Returns
     -------
@@ -156,14 +162,17 @@ def reconstruct_store(
         by_group, cubes = runs.groups.split(runs.observations), dict[int, BackgroundCube]()
         if per_run:
             all_runs = [run for members in by_group.values() for run in members]
-            axes = axes_for(estimator, all_runs)
-            models = fit_runs(estimator, all_runs, axes, runs.groups, executor)
-            write_run_models(folder, store, models, axes, by_group, outdir)
+            run_axes = choose_axes(axes, partial(axes_for, estimator, all_runs))
+            models = fit_runs(estimator, all_runs, run_axes, runs.groups, executor)
+            write_run_models(folder, store, models, run_axes, by_group, outdir)
             # For a method without its own ``fit`` the cubes of groups already exist.
             cubes = {} if hasattr(estimator, "fit") else models.cubes
         summaries = []
         for group, members in by_group.items():
-            cube = cubes.get(group) or reconstruct(estimator, members, executor=executor)
+            cube = cubes.get(group)
+            if cube is None:
+                chosen = choose_axes(axes, partial(axes_for, estimator, members))
+                cube = reconstruct(estimator, members, chosen, executor)
             summaries.append(_write_group(folder, group, cube, members))
         outside = len(runs.observations) - sum(group.n_obs for group in summaries)
         return Summary(tuple(summaries), runs.n_near, runs.n_skipped, outside)

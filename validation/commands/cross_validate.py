@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.console import Command, shared_option
 from simbg.io.safe_files import check_apart, check_directory
 from simbg.models.selection import Selection
@@ -25,7 +26,7 @@ __all__ = []
 @click.command(
     cls=Command,
     groups={
-        "Models": "method exclude group_by skip_incomplete",
+        "Models": "method exclude group_by energy fov like skip_incomplete",
         "Report": "out quiet json_",
     },
     exit_codes="0 predicted and observed counts agree, 1 they differ",
@@ -39,6 +40,7 @@ __all__ = []
 )
 @shared_option("exclude")
 @shared_option("group-by", default="runs:10")
+@binning_options
 @shared_option("skip-incomplete")
 @shared_option("out", default="reports/cross-validation")
 @shared_option("quiet")
@@ -48,6 +50,9 @@ __all__ = []
 def cross_validate(
     store: str,
     method: Sequence[str],
+    energy: str | None,
+    fov: str | None,
+    like: str | None,
     out: str,
     jobs: int | None,
     quiet: bool,
@@ -64,7 +69,8 @@ def cross_validate(
     simbg cross-validate $GAMMAPY_DATA/hess-dl3-dr1
     simbg cross-validate store --method michi --exclude my_sources.reg
     """
-    check_apart(out, store)
+    check_apart(out, store, like)
+    axes = read_binning(energy, fov, like)
     folders = {name: Path(out, name.replace(":", "-")) for name in dict.fromkeys(method)}
     for name, folder in folders.items():
         find_method(name)
@@ -73,7 +79,7 @@ def cross_validate(
     for name, folder in folders.items():
         with workers(jobs, "cross-validate", unit=" folds", quiet=quiet) as executor:
             selection = Selection(sources="mask", **choices)
-            result = predict(store, selection, name, executor=executor)
+            result = predict(store, selection, name, executor, axes)
         result.write(folder, encode(crossval_figure(result.runs)))
         models.append({"method": name, "good": result.agree, "folder": str(folder)})
         say(f"{result.text}: {folder}")

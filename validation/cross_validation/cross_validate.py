@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from simbg.axes import Axes
+from simbg.axes import Axes, Binning, choose_axes
 from simbg.io.safe_files import new_directory
 from simbg.models.known_sources import known_sources
 from simbg.models.runs import open_store, runs_of
@@ -155,6 +155,7 @@ def cross_validate(
     selection: Selection,
     method: str = "histogram",
     executor: Executor | None = None,
+    axes: Binning = None,
 ) -> CrossValidation:
     """Make models of four fifths of the runs in turn, and predict the other source-free runs.
 
@@ -172,6 +173,9 @@ def cross_validate(
         Name of the method.
     executor : concurrent.futures.Executor, optional
         Runs folds in parallel.
+    axes : Axes or callable, optional
+        Axes of the models, or a function that changes the default: 12 bins from 0.1 to 100 TeV and
+        20 × 20 pixels of 0.25 deg.
 
     Returns
     -------
@@ -192,7 +196,8 @@ def cross_validate(
     free = {observations[i].obs_id for i in np.flatnonzero(far)}
     if not free:
         raise ValueError(f"{store}: got no run far from known sources, expected at least 1")
-    job = partial(_fold, observations, free, find_method(method), runs.groups)
+    axes = choose_axes(axes, lambda: AXES)
+    job = partial(_fold, observations, free, find_method(method), runs.groups, axes)
     folds = (executor.map if executor else map)(job, range(N_FOLDS))
     held_out = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
     left_out = tuple(sorted(free - {run.obs_id for run in held_out}))
@@ -206,13 +211,13 @@ def cross_validate(
     return CrossValidation(str(store), method, tuple(held_out), *numbers)
 
 
-def _fold(observations, free, method, groups, fold):
+def _fold(observations, free, method, groups, axes, fold):
     """Source-free runs of one fold, with the models of the other folds."""
     # Runs of similar zenith angles are in different folds, so that each fold has the whole range.
     fold_runs = sorted(observations, key=lambda run: run.alt)[fold::N_FOLDS]
     ids = {run.obs_id for run in fold_runs}
-    models = fit_runs(method, [run for run in observations if run.obs_id not in ids], AXES, groups)
+    models = fit_runs(method, [run for run in observations if run.obs_id not in ids], axes, groups)
     tested = [run for run in fold_runs if run.obs_id in free]
-    cubes = (check_cube(models.at(run), AXES).per("livetime") for run in tested)
+    cubes = (check_cube(models.at(run), axes).per("livetime") for run in tested)
     held_out = (hold_out(cube, run, fold) for cube, run in zip(cubes, tested, strict=True))
     return [run for run in held_out if run is not None]
