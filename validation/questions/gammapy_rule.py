@@ -1,12 +1,19 @@
 """gammapy's rule for predicted counts of a background model: interpolation, then integration."""
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import interpolate
 
 from simbg.axes import MEV_PER_TEV, Axes
 
-__all__ = ["fill_missing", "integrated_rate", "interpolated_rate"]
+__all__ = ["fill_missing", "integrated_rate", "interpolated_rate", "rate_response"]
+
+# Step of the numerical derivative of the integral of a power law. Its relative error is about
+# STEP² (ln E₁/E₀)²/24 and 1e-16/STEP.
+STEP = 1e-5
 
 
 def interpolated_rate(
@@ -90,10 +97,81 @@ def integrated_rate(
     fov_lon, fov_lat = np.broadcast_arrays(fov_lon, fov_lat)
     edges = energy.reshape(-1, *[1] * fov_lon.ndim)
     values = interpolated_rate(rate, axes, edges, fov_lon, fov_lat)
-    low, high, first = edges[:-1], edges[1:], values[:-1]
+    return _power_law(edges, values[:-1], values[1:])
+
+
+def rate_response(
+    rate: np.ndarray, axes: Axes, map_axes: Axes, cells: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Derivative of the integrated rate of cells of pixels with respect to ln rate of each bin.
+
+    Parameters
+    ----------
+    rate : ndarray, shape of the axes
+        Rate in s-1 MeV-1 sr-1, above 0.
+    axes : Axes
+        Axes of the rate.
+    map_axes : Axes
+        Energy bins and pixels of the map.
+    cells : ndarray, shape (n_cells, n_fov_lon, n_fov_lat)
+        Weight of each pixel in each cell, for example its solid angle.
+
+    Yields
+    ------
+    response : ndarray, shape (n_cells, *axes.shape)
+        For each energy bin of the map. For positive rates the sum over bins is the integrated rate
+        of the cell, since a common factor of all bins is a factor of the result.
+
+    Notes
+    -----
+    The logarithm of an interpolated rate is a sum of logarithms, with one weight for each bin. The
+    derivative of the integral with respect to the logarithms of the rates at its two edges is
+    computed numerically.
+    """
+    lon, lat = map_axes.fov_lon_center, map_axes.fov_lat_center
+    edges = map_axes.energy.reshape(-1, 1, 1)
+    values = interpolated_rate(rate, axes, edges, lon[:, None], lat)
+    along = [
+        _weights(points, places)
+        for points, places in (
+            (np.log(axes.energy_center), np.log(map_axes.energy)),
+            (axes.fov_lon_center, lon),
+            (axes.fov_lat_center, lat),
+        )
+    ]
+    for e, (low, high) in enumerate(pairwise(edges)):
+        response = np.zeros((len(cells), *axes.shape))
+        for k in (0, 1):
+            up, down = (
+                _power_law(
+                    np.stack([low, high]), *(values[e + j] * (1 + s * (j == k)) for j in (0, 1))
+                )[0]
+                for s in (STEP, -STEP)
+            )
+            slope = (up - down) / (2 * STEP) * cells
+            fields = along[1].T @ slope @ along[2]
+            response = response + along[0][e + k][:, None, None] * fields[:, None]
+        yield response
+
+
+def _weights(points, places):
+    """Weights of linear interpolation and extrapolation, shape (n_places, n_points)."""
+    weights = np.zeros((len(places), len(points)))
+    if len(points) == 1:
+        return weights + 1
+    left = np.clip(np.searchsorted(points, places, "right") - 1, 0, len(points) - 2)
+    fraction = (places - points[left]) / (points[left + 1] - points[left])
+    rows = np.arange(len(places))
+    weights[rows, left], weights[rows, left + 1] = 1 - fraction, fraction
+    return weights
+
+
+def _power_law(edges, first, last):
+    """Integral of power laws between neighbouring edges, s-1 sr-1."""
+    low, high = edges[:-1], edges[1:]
     tiny = np.finfo(float).tiny
     with np.errstate(all="ignore"):
-        slope = np.log(np.clip(first / values[1:], tiny, np.inf)) / np.log(low / high)
+        slope = np.log(np.clip(first / last, tiny, np.inf)) / np.log(low / high)
         power = 1 + np.where(np.isnan(slope), -np.inf, slope)
         integral = first * low / power * ((high / low) ** power - 1)
         flat = first * low * np.log(high / low)
@@ -114,12 +192,14 @@ def fill_missing(rate: np.ndarray) -> np.ndarray:
         Rate in which ln rate has been interpolated linearly in the index of the energy bin. Missing
         values below the first or above the last bin with a rate are not changed.
     """
-    filled = rate.copy()
-    bins = np.arange(len(rate))
+    bins = np.arange(len(rate)).reshape(-1, 1, 1)
     missing = ~np.isfinite(rate) | (rate == 0)
-    for i, j in np.argwhere(missing.any(axis=0) & ~missing.all(axis=0)):
-        there = bins[~missing[:, i, j]]
-        between = bins[missing[:, i, j] & (bins > there[0]) & (bins < there[-1])]
-        logs = np.log(rate[there, i, j])
-        filled[between, i, j] = np.exp(np.interp(between, there, logs))
+    below = np.maximum.accumulate(np.where(missing, -1, bins))
+    above = np.minimum.accumulate(np.where(missing, len(rate), bins)[::-1])[::-1]
+    between = missing & (below >= 0) & (above < len(rate))
+    e, i, j = np.nonzero(between)
+    low, high = below[between], above[between]
+    first, last = np.log(rate[low, i, j]), np.log(rate[high, i, j])
+    filled = rate.copy()
+    filled[between] = np.exp(first + (last - first) * ((e - low) / (high - low)))
     return filled

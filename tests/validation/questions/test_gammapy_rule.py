@@ -7,7 +7,12 @@ from numpy.testing import assert_allclose
 from support.draws import TRUTH
 
 from simbg.axes import MEV_PER_TEV, Axes
-from simbg.validation.questions.gammapy_rule import fill_missing, integrated_rate, interpolated_rate
+from simbg.validation.questions.gammapy_rule import (
+    fill_missing,
+    integrated_rate,
+    interpolated_rate,
+    rate_response,
+)
 
 AXES = Axes(np.geomspace(0.1, 50, 8), np.linspace(-3, 3, 13), np.linspace(-2.5, 2.5, 12))
 # Inside and outside of the cube, and in the outer halves of its outermost bins.
@@ -119,3 +124,22 @@ def test_axes_of_one_bin():
     axes = Axes([0.1, 1, 10], [-3, 3], [-3, 3])
     rate = np.array([2.0, 1.0])[:, None, None]
     assert_allclose(interpolated_rate(rate, axes, np.sqrt(0.1), 2.0, -1.0), 2.0)
+
+
+def test_response_is_the_derivative():
+    """Against finite differences of random changes; a norm is a factor of the result."""
+    rng, maps = np.random.default_rng(62), Axes(np.geomspace(0.4, 60, 4), LON.ravel(), LAT)
+    rate = TRUTH.integrate(AXES) / AXES.volume
+    cells = rng.random((2, *maps.shape[1:])) < 0.5
+    responses = np.array(list(rate_response(rate, AXES, maps, cells)))
+
+    def counts(rate):
+        lon, lat = maps.fov_lon_center[:, None], maps.fov_lat_center
+        return np.einsum(
+            "exy,cxy->ec", integrated_rate(rate, AXES, maps.energy, lon, lat), cells.astype(float)
+        )
+
+    assert_allclose(responses.sum(axis=(2, 3, 4)), counts(rate), rtol=1e-8)
+    change = rng.normal(size=rate.shape)
+    up, down = (counts(rate * np.exp(s * change)) for s in (1e-5, -1e-5))
+    assert_allclose(np.sum(responses * change, axis=(2, 3, 4)), (up - down) / 2e-5, rtol=1e-6)

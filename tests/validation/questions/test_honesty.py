@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from simbg.validation.questions.honesty import measure_honesty
 def test_right_methods_are_honest(method):
     """Not too many p-values below 0.1, 0.05, 0.01 and 0.001 (binomial at 1e-4)."""
     rng = np.random.default_rng(41)
-    number = 2000 if method == "raw counts" else 300
+    number = 1000 if method == "raw counts" else 300
     p = [measure_honesty(replicates(RIGHT[method], rng)).bins.pvalue for _ in range(number)]
     for level in (0.1, 0.05, 0.01, 0.001):
         wrong = int(np.sum(np.array(p) < level))
@@ -69,3 +70,50 @@ def test_neither_noise_nor_errors():
     assert none.bins.pvalue == 1
     assert wrong.bins.pvalue == 0
     assert np.isinf(wrong.bins.ratio)
+
+
+@pytest.mark.parametrize("method", RIGHT)
+@pytest.mark.parametrize("number", [4, 20])
+def test_errors_within_the_tolerance_are_right(method, number):
+    """Errors × 0.925 and × 1.075, the borders: p-values below 0.05 and 0.01, binomial at 1e-4."""
+    rng = np.random.default_rng(47)
+    for factor in (0.925, 1.075):
+        draws = (replicates(RIGHT[method], rng, number) for _ in range(100))
+        p = [measure_honesty(replace(d, errors=factor * d.errors)).pvalue for d in draws]
+        for level in (0.05, 0.01):
+            wrong = int(np.sum(np.array(p) < level))
+            assert stats.binomtest(wrong, len(p), level, "greater").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.9, 1.2])
+def test_wrong_errors_are_said(factor):
+    ours = replicates(raw, np.random.default_rng(48), 400)
+    honesty = measure_honesty(replace(ours, errors=factor * ours.errors))
+    assert honesty.pvalue < 1e-3
+    percent = int(re.search(r"(\d+)%", str(honesty)).group(1))
+    assert abs(percent - 100 * abs(factor - 1)) <= 2
+    assert ("small" in str(honesty)) == (factor < 1)
+
+
+def test_errors_may_include_the_bias():
+    """Stated errors between the scatter and the distance to the truth are right."""
+    ours = replicates(raw, np.random.default_rng(49), 50, scale=1.1)
+    distance = np.hypot(1.1 * np.sqrt(ours.expected), 0.1 * ours.expected)
+    for factor, right in ((1.0, True), (1.3, False)):
+        errors = np.broadcast_to(factor * distance, ours.predicted.shape)
+        assert (measure_honesty(replace(ours, errors=errors)).pvalue > 0.1) == right
+
+
+def test_errors_of_one_energy_band():
+    """Errors 20 % too small below 0.8 TeV and 20 % too large above 6 TeV: right on average."""
+    ours = replicates(raw, np.random.default_rng(50), 50)
+    factors = np.array([0.8, 1.0, np.sqrt(2 - 0.64)])[:, None, None]
+    honesty = measure_honesty(replace(ours, errors=factors * ours.errors))
+    assert abs(honesty.bins.ratio - 1) < 0.02
+    assert honesty.pvalue < 1e-3
+    assert [abs(bins.ratio - 1) < 0.05 for bins, _ in honesty.bands] == [False, True, False]
+
+
+def test_no_errors_no_test():
+    ours = replace(replicates(raw, np.random.default_rng(51), 5), errors=None)
+    assert np.isnan(measure_honesty(ours).pvalue)
