@@ -14,6 +14,8 @@ __all__ = ["combined", "find_biases", "measure_directions"]
 
 # Largest number of findings.
 MOST_FINDINGS = 5
+# Amplitudes are equal above this ratio. A point source in a much larger pixel is equal to it.
+EQUAL = 0.99
 # Quantile of the number of independent directions, for a conservative estimate.
 LOW = 0.25
 # The correction for skewness is constant beyond this number of standard deviations.
@@ -79,7 +81,7 @@ class Finding:
     pvalue : float
         p-value, corrected for the number of trials.
     share : float
-        Fraction of Σ bias²/λ that this direction explains.
+        Fraction of Σ bias²/λ, without noise, that this direction explains.
     """
 
     name: str
@@ -171,8 +173,7 @@ def find_biases(
     """
     families = make_families(replicates) if families is None else families
     deviations, found = replicates.deviations, []
-    mean = deviations.mean(axis=0)
-    whole = max(float(mean @ mean), 1e-300)
+    whole = CrossProducts.of(deviations).square
     shares = sum(family.share for family in families)
     for _ in range(MOST_FINDINGS):
         tests = _measure(deviations, families, require, replicates.total)
@@ -182,10 +183,14 @@ def find_biases(
         ]
         if not min(pvalues) < np.log(false_alarm):
             break
-        # The significant direction with the largest amplitude; of equal ones, the first.
+        # The significant direction that explains most of the bias; of equal ones, the first.
         clear = [t for t, p in zip(tests, pvalues, strict=True) if p < np.log(false_alarm)]
-        best = max(clear, key=lambda t: np.abs(t.amplitude[_clear(t, false_alarm, shares)]).max())
-        k = int(np.argmax(np.where(_clear(best, false_alarm, shares), np.abs(best.amplitude), -1)))
+        sizes = [np.where(_clear(t, false_alarm, shares), np.abs(t.amplitude), -1.0) for t in clear]
+        largest = max(size.max() for size in sizes)
+        best, size = next(
+            (t, s) for t, s in zip(clear, sizes, strict=True) if s.max() >= EQUAL * largest
+        )
+        k = int(np.argmax(size))
         log_p = sidak(float(best.log_pvalue[k]), best.log_pvalue.size * shares / best.family.share)
         size = np.sqrt(best.family.support[k])
         found.append(
@@ -195,7 +200,7 @@ def find_biases(
                 float(best.amplitude[k] / size),
                 float(best.error[k] / size),
                 float(np.exp(log_p)),
-                float(best.amplitude[k] ** 2 / whole),
+                float(best.amplitude[k] ** 2 / max(whole, best.amplitude[k] ** 2)),
             )
         )
         unit = best.family.matrix[[k]].toarray()[0]

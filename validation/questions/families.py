@@ -16,6 +16,8 @@ __all__ = ["make_families"]
 MOST_SKEW = 0.1
 # Largest degree of the polynomials of the field, for all energies together and for each band.
 DEGREES = {"shape": 2, "shape by energy": 4}
+# Distance of the radii of rings, and their width (standard deviation), deg.
+RADII, RING = 0.25, 0.3
 # Width of the images of point sources in deg, and the relative height below which they are 0.
 PSF, LEAST = 0.1, 1e-3
 # A mask touches a bin whose exposure is lower than the largest by more than this fraction.
@@ -23,15 +25,21 @@ TOUCHED = 1e-3
 # Relative fraction of the false-alarm rate for each family.
 SHARES = {
     "shape": 8,
+    "parameters": 4,
     "shape by energy": 4,
     "energies": 1,
+    "energies above": 1,
+    "rings": 1,
+    "quadrants": 1,
     "rows": 1,
     "columns": 1,
     "pixels": 1,
     "bins": 1,
     "mask borders": 1,
+    "mask borders by energy": 1,
     "point sources": 2,
 }
+ANGLES = {"fov_lon": 1, "fov_lat": 0}
 NAMES = {
     (0, 0): "norm",
     (1, 1): "gradient along fov_lon",
@@ -81,16 +89,26 @@ def make_families(replicates: Replicates) -> list[Family]:
 
     Notes
     -----
-    The directions of one family are orthonormal in the Fisher metric, Σ u_k u_l = δ_kl, except
-    in the family of point sources. The smooth directions are products of polynomials of the field,
-    r^n cos mφ and r^n sin mφ, and of powers of ln E, made orthonormal in the order of their degree.
+    The directions of most families are orthonormal in the Fisher metric, Σ u_k u_l = δ_kl. The
+    smooth directions are products of polynomials of the field, r^n cos mφ and r^n sin mφ, and of
+    powers of ln E, made orthonormal in the order of their degree.
+    The directions of the families of parameters, energies above a bound, rings and point sources
+    are not orthogonal. Each is the change that one cause makes. A larger width, for example,
+    changes the rate λ(x) to λ(x/(1 + ε))/(1 + ε)², and with it the norm within the field. Such a
+    direction gives one name to a bias that orthogonal directions divide among several names.
     Each single bin is a direction, too, if it has enough counts; `measure_bias` tests all bins
     together.
     """
     field = _Field(replicates)
+    shape, by_energy = field.shapes()
     families = [
-        *field.shapes(),
+        shape,
+        field.parameters(),
         field.cells("energies", field.energy, lambda k: f"energy bin {field.energies(k)}"),
+        field.above(),
+        by_energy,
+        field.rings(),
+        field.quadrants(),
         field.cells("rows", field.lat, lambda k: f"row of pixels at {field.at_lat(k)}"),
         field.cells("columns", field.lon, lambda k: f"column of pixels at {field.at_lon(k)}"),
         field.cells("pixels", field.pixel, lambda k: f"pixel at {field.at(k)}"),
@@ -228,13 +246,81 @@ class _Field:
         touched = time < time.max(axis=(1, 2), keepdims=True) * (1 - TOUCHED)
         touched = touched[self.used]
         if touched.any() and not touched.all():
+            yield self.cells("mask borders", np.where(touched, 0, -1), lambda k: "borders of masks")
             bands = energy_bands(self.axes)
             number = np.searchsorted([band.stop for band in bands], self.energy, "right")
             yield self.cells(
-                "mask borders",
+                "mask borders by energy",
                 np.where(touched, number, -1),
                 lambda k: f"borders of masks, {band_name(self.axes, bands[k])}",
             )
+
+    def parameters(self) -> Family:
+        """Changes of one parameter of the true model; they are not orthogonal."""
+        log_energy = np.log(self.axes.energy_center)[self.energy]
+        log_energy = log_energy - np.average(log_energy, weights=self.weight)
+        width = self._dilation()
+        patterns = {
+            "index": -log_energy,
+            "curvature of the spectrum": log_energy**2
+            - np.average(log_energy**2, weights=self.weight),
+            "width": width,
+            "change of the width with energy": width * log_energy,
+        }
+        return self._dense("parameters", patterns)
+
+    def _dilation(self):
+        """ln of the change of the rate for a larger width, −2 − r · ∇ ln λ; 0 beside empty bins."""
+        rate = np.full(self.axes.shape, np.nan)
+        rate[self.used] = np.log(self.weight)
+        if self.livetime is not None:
+            rate[self.used] -= np.log(np.asarray(self.livetime, float)[self.used])
+        rate -= np.log(self.axes.solid_angle)
+        slope = np.zeros(self.axes.shape)
+        lon, lat = self.axes.fov_lon_center, self.axes.fov_lat_center
+        if len(lon) > 1:
+            slope += lon[:, None] * np.gradient(rate, lon, axis=1)
+        if len(lat) > 1:
+            slope += lat * np.gradient(rate, lat, axis=2)
+        return np.nan_to_num(-2 - slope[self.used])
+
+    def rings(self) -> Family:
+        """Rings around the centre of the field, one for each radius."""
+        offset = self.axes.offset[self.lon, self.lat]
+        patterns = {}
+        for radius in np.arange(2 * RADII, offset.max(), RADII):
+            values = np.exp(-0.5 * ((offset - radius) / RING) ** 2)
+            patterns[f"ring at {radius:.2f} deg"] = np.where(values > LEAST, values, 0.0)
+        return self._dense("rings", patterns)
+
+    def above(self) -> Family:
+        """All bins above an energy; the lowest bins alone are among the energies."""
+        edges = range(1, self.axes.shape[0] - 1)
+        patterns = {
+            f"all energies above {self.axes.energy[k]:.3g} TeV": (self.energy >= k).astype(float)
+            for k in edges
+        }
+        return self._dense("energies above", patterns)
+
+    def quadrants(self) -> Family:
+        """Quadrants of the field."""
+        east = self.axes.fov_lon_center[self.lon] > 0
+        up = self.axes.fov_lat_center[self.lat] > 0
+
+        def name(k):
+            signs = (f"{angle} {'<>'[k >> shift & 1]} 0" for angle, shift in ANGLES.items())
+            return f"quadrant {' and '.join(signs)}"
+
+        return self.cells("quadrants", 2 * east + up, name)
+
+    def _dense(self, title, patterns):
+        """A family of patterns h that are not orthogonal, from names and values."""
+        names = [name for name, pattern in patterns.items() if np.any(pattern)]
+        values = np.array([patterns[name] for name in names]).reshape(len(names), self.weight.size)
+        values = values * np.sqrt(self.weight)
+        values /= np.linalg.norm(values, axis=1, keepdims=True)
+        matrix = sparse.csr_array(values)
+        return self.family(title, matrix, (matrix != 0) @ self.weight, names.__getitem__)
 
     def sources(self) -> Family:
         """A point source in each pixel, with its image at all energies together (matched filter).
