@@ -10,6 +10,7 @@ __all__ = [
     "bounded",
     "check_fields",
     "check_version",
+    "did_you_mean",
     "in_brief",
     "in_one_line",
     "unknown_name",
@@ -60,6 +61,25 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """The end of an error message: the name that is most similar, or an empty text.
+
+    Parameters
+    ----------
+    name : str
+        The name that was given.
+    known : iterable of str
+        The names that exist.
+
+    Examples
+    --------
+    >>> did_you_mean("sorces.reg", ["sources.reg", "none"])
+    "; did you mean 'sources.reg'?"
+    """
+    near = get_close_matches(str(name), list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def unknown_name(kind: str, name: Any, known: Iterable[str], others: str = "") -> ValueError:
     """The error for a name that does not exist, with a suggestion if one is similar.
 
@@ -84,9 +104,8 @@ def unknown_name(kind: str, name: Any, known: Iterable[str], others: str = "") -
     >>> unknown_name("scenario", "nihgt", ["seed-2015", "night"])
     ValueError("scenario: got 'nihgt', expected one of seed-2015, night; did you mean 'night'?")
     """
-    near = get_close_matches(str(name), known := list(known), 1)
-    text = f"{kind}: got {name!r}, expected one of {', '.join(known)}{others}"
-    return ValueError(text + (f"; did you mean {near[0]!r}?" if near else ""))
+    text = f"{kind}: got {name!r}, expected one of {', '.join(known := list(known))}{others}"
+    return ValueError(text + did_you_mean(name, known))
 
 
 def check_version(got: Any, known: int, where: object, name: str = "format version") -> None:

@@ -1,8 +1,11 @@
 """DS9 region files: reading and writing. No other module parses them."""
 
+import gzip
+import re
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +14,29 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.utils.exceptions import AstropyUserWarning
 
-from simbg.errors import in_one_line
-from simbg.io.safe_files import new_file
+from simbg.errors import did_you_mean, in_one_line
+from simbg.io.safe_files import names_beside, new_file
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, Region, circle
 
-__all__ = ["read_circles", "read_regions", "to_sky_region", "write_regions"]
+__all__ = [
+    "circles_of",
+    "is_region_file",
+    "read_circles",
+    "read_regions",
+    "regions_of",
+    "to_sky_region",
+    "write_regions",
+]
 
 # `regions` is imported where a file is read or written: the import is slower than most commands.
 SHAPES = "circle, ellipse, box, annulus, polygon or point on the sky"
 CENTRED = {"Ellipse": Ellipse, "Rectangle": Rectangle}
 KINDS = ("Point", "Circle", "Polygon", *CENTRED)
+# A text is a DS9 file, whatever its name, by its first line or by a shape at the start of a line.
+DS9 = (
+    r"\A\s*# Region file format: DS9|(^|;)\s*[-+]?(circle|ellipse|box|rotbox|annulus|polygon|point"
+    r"|e?panda|bpanda|line|vector|ruler|text)\s*\("
+)
 
 
 def read_regions(path: Path | str, radius: float = 0.4) -> tuple[Region, ...]:
@@ -77,14 +93,60 @@ def read_circles(path: Path | str) -> list[tuple[str, float, float, float]]:
         If the file contains anything else than regions, or a circle is not valid.
     """
 
-    def convert(shape, number):
-        ra, dec, radius = _circle(shape)
-        if not (np.isfinite(ra + dec) and 0 <= radius <= 180):
-            got = f"ra {ra}, dec {dec}, radius {radius} deg"
-            raise ValueError(f"got {got}, expected finite values and a radius of 0 to 180 deg")
-        return shape.meta.get("text") or f"{Path(path).name} region {number}", ra, dec, radius
+    return _read(path, partial(_named_circle, file=f"{Path(path).name} "))
 
-    return _read(path, convert)
+
+def is_region_file(path: Path | str) -> bool:
+    """Whether a file is a DS9 region file: by its name in .reg, or else by its text.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file, compressed or not.
+    """
+    if str(path).lower().removesuffix(".gz").endswith(".reg"):
+        return True
+    try:
+        return bool(re.search(DS9, _text(Path(path)), re.IGNORECASE | re.MULTILINE))
+    except (OSError, ValueError):
+        return False
+
+
+def regions_of(shapes: Any, radius: float = 0.4) -> tuple[Region, ...]:
+    """Regions from objects of the package `regions`.
+
+    Parameters
+    ----------
+    shapes : regions.Regions, regions.SkyRegion, or iterable of these
+        Shapes on the sky, as in `read_regions`.
+    radius : float
+        Radius of the circle that replaces a point, deg.
+
+    Raises
+    ------
+    ValueError
+        If there is another shape, such as one in image coordinates.
+    """
+    return tuple(_converted(shapes, lambda shape, _: _region(shape, radius)))
+
+
+def circles_of(shapes: Any) -> list[tuple[str, float, float, float]]:
+    """The circles about objects of the package `regions`; see `read_circles`.
+
+    Parameters
+    ----------
+    shapes : regions.Regions, regions.SkyRegion, or iterable of these
+        Shapes on the sky.
+    """
+    return _converted(shapes, _named_circle)
+
+
+def _named_circle(shape, number, file=""):
+    ra, dec, radius = _circle(shape)
+    if not (np.isfinite(ra + dec) and 0 <= radius <= 180):
+        got = f"ra {ra}, dec {dec}, radius {radius} deg"
+        raise ValueError(f"got {got}, expected finite values and a radius of 0 to 180 deg")
+    return shape.meta.get("text") or f"{file}region {number}", ra, dec, radius
 
 
 def write_regions(path: Path | str, regions: Iterable[Region]) -> None:
@@ -101,25 +163,50 @@ def _read(path, convert):
     path = Path(path)
     if not path.is_file():
         got = "got a folder" if path.is_dir() else "no such file"
-        raise FileNotFoundError(f"{path}: {got}, expected a DS9 region file")
+        near = did_you_mean(path.name, names_beside(path))
+        raise FileNotFoundError(f"{path}: {got}, expected a DS9 region file{near}")
+    try:
+        return _converted(_parse(path), convert)
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def _converted(shapes, convert):
+    """List of ``convert(shape, number)`` for each shape of `regions`, without text."""
     results = []
-    for number, shape in enumerate(_parse(path), start=1):
+    for number, shape in enumerate(_several(shapes), start=1):
         if _kind(shape) == "Text":
             continue
         try:
+            if type(shape).__name__.endswith("PixelRegion"):
+                raise ValueError(
+                    f"got {type(shape).__name__}, a shape in image coordinates, expected {SHAPES}; "
+                    "save it in sky coordinates (DS9: Region, Save Regions, icrs; Python: "
+                    "region.to_sky(wcs))"
+                )
             if _kind(shape) not in KINDS:
                 raise ValueError(f"got {type(shape).__name__}, expected {SHAPES}")
             results.append(convert(shape, number))
         except ValueError as error:
-            raise ValueError(f"{path}: region {number}: {error}") from error
+            raise ValueError(f"region {number}: {error}") from error
     return results
+
+
+def _several(shapes):
+    return list(shapes) if hasattr(shapes, "__getitem__") else [shapes]  # `Regions`, or a list
+
+
+def _text(path):
+    """The text of a file, compressed or not."""
+    content = path.read_bytes()
+    return (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
 
 
 def _parse(path):
     """The shapes of a file, as objects of `regions`."""
     try:
-        lines = path.read_text().splitlines()
-    except UnicodeDecodeError as error:
+        lines = _text(path).splitlines()
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
         raise ValueError(f"{path}: got a binary file, expected DS9 regions") from error
     shapes, failure = _trial(lines)
     if failure is None:

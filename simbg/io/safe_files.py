@@ -24,6 +24,7 @@ __all__ = [
     "expanded",
     "finite_or_none",
     "is_ours",
+    "names_beside",
     "new_directory",
     "new_file",
     "open_fits",
@@ -295,6 +296,11 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
         reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
         reason = reason.partition(". If this ")[0]  # astropy continues with advice
         raise ValueError(f"{path}: got {reason}, expected a readable FITS file") from error
+
+
+def names_beside(path: Path) -> list[str]:
+    """Names in the folder of a path, for suggestions; none if there is no such folder."""
+    return sorted(os.listdir(path.parent)) if path.parent.is_dir() else []
 
 
 def _real(path: Path | str) -> Path:

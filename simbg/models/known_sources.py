@@ -7,10 +7,11 @@ in ``$GAMMAPY_DATA``, otherwise those of a small table in simbg. Files of the us
 
 import logging
 import os
+import re
 import warnings
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -18,10 +19,14 @@ from astropy.coordinates import Angle, angular_separation
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
-from simbg.errors import in_one_line
-from simbg.io.region_files import read_circles
+from simbg.errors import did_you_mean, in_one_line
+from simbg.io.mask_images import is_mask_image
+from simbg.io.region_files import circles_of, is_region_file, read_circles
+from simbg.io.safe_files import names_beside
+from simbg.sky.pixel_mask import PixelRegion
+from simbg.sky.regions import Region
 
-__all__ = ["Sources", "known_sources"]
+__all__ = ["Sources", "is_image", "known_sources"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +37,9 @@ BUILT_IN = Path(__file__).with_name("tev_sources.ecsv")
 RAS = ("ra", "raj2000", "radeg", "coordra", "posra")
 DECS = ("dec", "dej2000", "decj2000", "dedeg", "decdeg", "coorddec", "posdec")
 SIZES = ("radius", "size", "extension", "morphsigma", "morphsigma2", "sizex", "sizey")
+# Columns that are taken as sizes if there is none of these, and words of columns that are not.
+OTHER_SIZES = r"radius|extension|extent|semimajor|sigma|^r\d\d|^rspec|roi"
+NO_SIZES = r"conf|err|^e(?=r)|pos|unc|flag|lim|ul$|min$|lo$|name|ref|flux|significance|sqrt|sep"
 NAMES = ("name", "commonname", "sourcename", "canonicalname")
 
 
@@ -114,7 +122,7 @@ class Sources:
 
 
 def known_sources(
-    exclude: Path | str | Iterable[Path | str] = (),
+    exclude: Any = (),
     data_dir: Path | str | None = None,
     max_sources: int | None = None,
 ) -> Sources:
@@ -122,17 +130,19 @@ def known_sources(
 
     Parameters
     ----------
-    exclude : path-like or iterable of path-like
-        DS9 region files (``.reg``) and source tables (any format that `astropy.table.Table`
-        reads), which are added to the catalogue; the word ``none`` among them removes the
-        catalogue.
+    exclude : path-like, Region, regions.Regions, or iterable of these
+        DS9 region files and source tables (any format that `astropy.table.Table` reads), and
+        regions as objects, which are added to the catalogue; the word ``none`` among them removes
+        the catalogue.
 
         A region is replaced by the circle about it, see `simbg.io.region_files.read_circles`.
+        A mask image has no such circle and is an error.
 
         A table has ICRS positions (RA, DEC; RAJ2000, DEJ2000; ...; in deg unless the column has
         another unit, or strings such as 05h34m32s) and optionally sizes, of which the largest
         is used (radius, size, extension, morph_sigma, morph_sigma2, size_x, size_y). Case and
-        underscores are ignored. A size that is masked or NaN is 0.
+        underscores are ignored. If a table has none of these, columns with similar names (r39_b,
+        semi_major, ...) are used, with a warning. A size that is masked or NaN is 0.
     data_dir : path-like, optional
         Folder with ``catalogs/gammacat/gammacat.fits.gz``, by default ``$GAMMAPY_DATA``. If the
         file does not exist, ``simbg/models/tev_sources.ecsv`` is used.
@@ -152,11 +162,13 @@ def known_sources(
     ValueError
         If a file cannot be read, or a source in it has no valid position or radius.
     """
-    paths = [exclude] if isinstance(exclude, str | os.PathLike) else list(exclude)
-    files = [path for path in paths if str(path) != "none"]
-    catalogue = [_catalogue(data_dir)[:max_sources]] if len(files) == len(paths) else []
+    given = list(exclude) if isinstance(exclude, list | tuple) else [exclude]
+    others = [
+        one for one in given if not (isinstance(one, str | os.PathLike) and str(one) == "none")
+    ]
+    catalogue = [_catalogue(data_dir)[:max_sources]] if len(others) == len(given) else []
     empty = Sources(*[np.array([])] * 4)
-    parts = [empty, *catalogue, *(_read(path) for path in files)]
+    parts = [empty, *catalogue, *map(_sources_of, others)]
     return Sources(*(np.concatenate(values) for values in zip(*map(astuple, parts), strict=True)))
 
 
@@ -175,13 +187,48 @@ def _catalogue(data_dir):
     return sources
 
 
+def is_image(one: Any) -> bool:
+    """Whether something to exclude is a mask image, or a part of one.
+
+    Parameters
+    ----------
+    one : path-like or object
+        As in `known_sources`.
+    """
+    if isinstance(one, str | os.PathLike):
+        return is_mask_image(Path(one))
+    return isinstance(one, PixelRegion)
+
+
+def _sources_of(one):
+    """The sources of a file, or of an object."""
+    if is_image(one):
+        name = one if isinstance(one, str | os.PathLike) else "exclude"
+        raise ValueError(
+            f"{name}: got a mask image, expected region files or source tables to leave out runs "
+            "near them; --sources mask (sources='mask') masks the pixels of the image"
+        )
+    if isinstance(one, str | os.PathLike):
+        return _read(one)
+    if isinstance(one, Region):
+        return _rows([("region", *one.center, one.radius)])
+    return _rows(circles_of(one))
+
+
+def _rows(circles):
+    return Sources(*np.reshape(np.array(circles, object), (-1, 4)).T)
+
+
 def _read(path, **options):
     path = Path(path)
     if not path.is_file():
         got = "got a folder" if path.is_dir() else "no such file"
-        raise FileNotFoundError(f"{path}: {got}, expected a region file or a source table")
-    if path.suffix.lower() == ".reg":
-        return Sources(*np.reshape(np.array(read_circles(path), object), (-1, 4)).T)
+        near = did_you_mean(path.name, ["none", *names_beside(path)])
+        raise FileNotFoundError(
+            f"{path}: {got}, expected a region file, source table or mask image{near}"
+        )
+    if is_region_file(path):
+        return _rows(read_circles(path))
     try:
         return _read_table(path, **options)
     except ValueError as error:
@@ -207,7 +254,8 @@ def _read_table(path, without_position="error"):
     if not (ras and decs):
         got = ", ".join(table.colnames[:20]) or "none"
         raise ValueError(f"positions: got columns {got}; expected RA, DEC or RAJ2000, DEJ2000")
-    keys = [ras[0], decs[0], *(key for key in SIZES if key in columns)]
+    sizes = [key for key in SIZES if key in columns] or _other_sizes(columns, path)
+    keys = [ras[0], decs[0], *sizes]
     ra, dec, *sizes = (_parse(_degrees, columns[key], f"angles in column {key}") for key in keys)
     radius = np.fmax.reduce([np.full(ra.shape, np.nan), *sizes])
     radius[np.isnan(radius)] = 0
@@ -215,6 +263,24 @@ def _read_table(path, without_position="error"):
     names = [str(name) for name in next((columns[k] for k in NAMES if k in columns), numbered)]
     valid = np.isfinite(ra + dec) | (without_position != "drop")
     return Sources(np.array(names, str)[valid], ra[valid], dec[valid], radius[valid])
+
+
+def _other_sizes(columns, path):
+    """Columns that are taken as sizes because of their names, with a warning."""
+    keys = [
+        key
+        for key, values in columns.items()
+        if re.search(OTHER_SIZES, key)
+        and not re.search(NO_SIZES, key)
+        and values.dtype.kind in "iuf"
+        and (values.unit is None or values.unit.is_equivalent(u.deg))
+    ]
+    if keys:
+        names = ", ".join(columns[key].name for key in keys)
+        log.warning("%s: the sizes of the sources are taken from column %s", path, names)
+    else:
+        log.info("%s: no column with sizes; the sources are points", path)
+    return keys
 
 
 def _degrees(column):

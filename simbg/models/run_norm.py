@@ -80,7 +80,8 @@ def run_counts(
         ``variance`` is that of the prediction, from the cube's error. All three are 0 in bins
         without a prediction.
     """
-    events = observation.events() if counts is None or observation.excluded else None
+    wanted = counts is None or observation.excluded
+    events = observation.events(cube.axes.energy) if wanted else None
     predicted = predicted_counts(cube, observation, events)
     if counts is None and events is not None:
         counts = cube.axes.fill(events.energy, events.fov_lon, events.fov_lat)

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from os import PathLike
+from typing import Any
 
-from simbg.io.region_files import read_regions
+from simbg.io.mask_images import read_mask_image, regions_of_map
+from simbg.io.region_files import is_region_file, read_regions, regions_of
 from simbg.io.safe_files import expanded
-from simbg.models.known_sources import known_sources
+from simbg.models.known_sources import is_image, known_sources
 from simbg.models.runs import runs_of
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
@@ -15,7 +17,7 @@ from simbg.observations.store import Store, run_numbers
 from simbg.quantities import convert_fields, warn_of_gev
 from simbg.sky.regions import Region, circles
 
-__all__ = ["Selection"]
+__all__ = ["Selection", "exclusions"]
 
 GROUP_BY = r"2015|(livetime|runs):(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
 # Limits of 2015's --test, in addition to a number of runs.
@@ -31,16 +33,17 @@ class Selection:
     ----------
     obs_ids : int, or tuple of int, optional
         Use these runs only.
-    exclude : path-like, or tuple of these
-        Additional sources and regions, see `simbg.models.known_sources.known_sources`.
+    exclude : path-like, regions.Regions, WcsNDMap, Region, or tuple of these
+        Additional sources and regions: files (DS9 regions, source tables, mask images) or objects;
+        see `simbg.models.known_sources.known_sources` and `simbg.io.mask_images.read_mask_image`.
     groups : Groups
         Groups in altitude and azimuth.
     test : bool
         2015's quick test: at most 100 runs, 5 sources of the catalogue, 2 groups.
     sources : {"drop", "mask"}
         Treatment of known sources: runs near them are dropped, as in 2015, or regions are
-        masked. Regions of DS9 files are masked as they are, other sources as circles of radius
-        ``margin`` + 2 · radius.
+        masked. Regions and the pixels of mask images are masked as they are, other sources as
+        circles of radius ``margin`` + 2 · radius. Mask images need "mask".
     margin : float or Quantity
         Margin of masks; a bare number is in deg.
     group_by : str
@@ -73,7 +76,7 @@ class Selection:
     """
 
     obs_ids: tuple[int, ...] | None = None
-    exclude: tuple[Path | str, ...] = ()
+    exclude: tuple[Any, ...] = ()
     groups: Groups = field(default_factory=Groups)
     test: bool = False
     sources: str = "drop"
@@ -85,8 +88,7 @@ class Selection:
     def __post_init__(self) -> None:
         if self.obs_ids is not None:
             object.__setattr__(self, "obs_ids", run_numbers(self.obs_ids, "obs_ids"))
-        files = self.exclude if isinstance(self.exclude, list | tuple) else (self.exclude,)
-        object.__setattr__(self, "exclude", tuple(str(expanded(path)) for path in files))
+        object.__setattr__(self, "exclude", exclusions(self.exclude))
         convert_fields(self, "selection: ")
         if self.sources not in ("drop", "mask"):
             raise ValueError(f"sources: got {self.sources!r}, expected 'drop' or 'mask'")
@@ -149,16 +151,37 @@ class Selection:
         Examples
         --------
         >>> import tempfile
+        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "crab.reg")
         ...     n = path.write_text("icrs; circle(83.633, 22.014, 0.5)")
         ...     [region.center for region in Selection(exclude=("none", path)).regions()]
         [(83.633, 22.014)]
         """
-        files = [path for path in self.exclude if str(path).lower().endswith(".reg")]
-        others = tuple(path for path in self.exclude if path not in files)
-        about_sources = circles(known_sources(others, max_sources=self.max_sources), self.margin)
-        return (*about_sources, *(r for path in files for r in read_regions(path, self.margin)))
+        tables = [one for one in self.exclude if isinstance(one, str) and not is_image(one)]
+        tables = [path for path in tables if not is_region_file(path)]
+        about_sources = circles(known_sources(tables, max_sources=self.max_sources), self.margin)
+        others = [one for one in self.exclude if not (isinstance(one, str) and one in tables)]
+        return (*about_sources, *(region for one in others for region in self._shapes(one)))
+
+    def _shapes(self, one):
+        """The regions of a region file or mask image, or of an object."""
+        if isinstance(one, Region):
+            return (one,)
+        if not isinstance(one, str):
+            return regions_of(one, self.margin)
+        return read_mask_image(one) if is_image(one) else read_regions(one, self.margin)
+
+    @property
+    def without_images(self) -> tuple[Any, ...]:
+        """``exclude`` without mask images, for `simbg.models.known_sources.known_sources`.
+
+        Examples
+        --------
+        >>> Selection(exclude=("none", "mine.reg")).without_images
+        ('none', 'mine.reg')
+        """
+        return tuple(one for one in self.exclude if not is_image(one))
 
     def groups_of(self, observations: Sequence[Observation]) -> Groups:
         """The groups for these observations, see ``group_by``.
@@ -179,3 +202,37 @@ class Selection:
         # One bin in azimuth: if groups were split in azimuth, they would have less exposure.
         first, *_, last = self.groups.azimuth_edges
         return Groups.by_exposure(observations, kind, float(minimum), (first, last))
+
+
+def exclusions(given: Any) -> tuple[Any, ...]:
+    """What is to be excluded, as a flat tuple: paths as text, maps as regions, other objects.
+
+    Parameters
+    ----------
+    given : path-like, regions.Regions, WcsNDMap, Region, or nested lists or tuples of these
+        Files, the word ``none``, and objects.
+
+    Raises
+    ------
+    ValueError
+        If there is another object.
+
+    Examples
+    --------
+    >>> exclusions(["none", ("a.reg", "b.fits")])
+    ('none', 'a.reg', 'b.fits')
+    """
+    if isinstance(given, list | tuple):
+        return tuple(one for part in given for one in exclusions(part))
+    if isinstance(given, str | PathLike):
+        return (str(expanded(str(given))),)
+    if isinstance(given, Region):
+        return (given,)
+    if hasattr(given, "geom") and hasattr(given, "data"):
+        return regions_of_map(given)
+    if type(given).__module__.partition(".")[0] == "regions":
+        return (given,)
+    raise ValueError(
+        f"exclude: got type {type(given).__name__}, expected a file, regions.Regions, a WcsNDMap "
+        "of gammapy, or a tuple of these"
+    )

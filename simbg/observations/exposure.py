@@ -61,23 +61,25 @@ class Exposure:
         counts : ndarray, shape of ``axes``
             Events of the run; those in the two bins above the threshold bin measure the index
             there.
-        unmasked : ndarray, shape (n_fov_lon, n_fov_lat), optional
-            Unmasked fraction of each pixel's exposure; by default 1.
+        unmasked : ndarray, shape (n_fov_lon, n_fov_lat) or that of ``axes``, optional
+            Unmasked fraction of each pixel's exposure, for all energies or for each; by default 1.
         above : ndarray, shape (n_fov_lon, n_fov_lat), optional
             Fraction of the threshold bin's events above the threshold, if it is known.
         """
         clocks = np.asarray(times, float)
+        if unmasked is not None:
+            unmasked = np.broadcast_to(unmasked, self.axes.shape)
         first = self.rule.first_counted(self.axes, energy_threshold)
         whole = self.rule.first_exposed(self.axes, energy_threshold)
         if first < whole and above is not None:
-            part = above if unmasked is None else above * unmasked
+            part = above if unmasked is None else above * unmasked[first]
             self._pixels[:, first] += clocks[:, None, None] * part
         elif first < whole:
             self._add_partial(first, energy_threshold, clocks, counts, unmasked)
         if unmasked is None:
             self._times[:, whole:] += clocks[:, None]
         else:
-            self._pixels[:, whole:] += (clocks[:, None, None] * unmasked)[:, None]
+            self._pixels[:, whole:] += clocks[:, None, None, None] * unmasked[whole:]
 
     def _add_partial(self, k, energy_threshold, times, counts, unmasked):
         """Add the exposure of the part of bin ``k`` above the threshold, for all indices."""
@@ -87,7 +89,7 @@ class Exposure:
         low, high = self.axes.energy[k : k + 2]
         fraction = fraction_above(INDICES, low, high, energy_threshold)
         part = fraction[:, None, None, None] * times[:, None, None]
-        self._partial[:, :, k] += part if unmasked is None else part * unmasked
+        self._partial[:, :, k] += part if unmasked is None else part * unmasked[k]
         upper = counts[k + 1 : k + 3]
         self._above[: len(upper), k] += upper
 
@@ -188,7 +190,7 @@ def stack_observations(
 
 def _fill(observation, axes, rule):
     """Threshold, (livetime, ontime), unmasked fraction, counts and number of events of a run."""
-    events = observation.events()
+    events = observation.events(axes.energy)
     threshold = observation.energy_threshold
     energy_min = threshold if rule.counts else None
     counts = axes.fill(events.energy, events.fov_lon, events.fov_lat, energy_min)

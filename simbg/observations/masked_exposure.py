@@ -8,7 +8,7 @@ nodes the border moves by the same distance, so a field that rotates fast, near 
 of them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from astropy.coordinates import angular_separation
@@ -19,7 +19,7 @@ from simbg.observations.border_area import covered_solid_angle
 from simbg.observations.observation import Events, Observation
 from simbg.sky.plane import from_plane, union_border
 from simbg.sky.pointing import Drift, Tracking
-from simbg.sky.regions import Region
+from simbg.sky.regions import Region, applies
 
 __all__ = ["unmasked_fraction", "unmasked_fraction_of_run"]
 
@@ -117,7 +117,8 @@ def unmasked_fraction_of_run(
     Returns
     -------
     ndarray, shape (n_fov_lon, n_fov_lat), or None
-        See `unmasked_fraction`.
+        See `unmasked_fraction`. If a region applies to some energies only, the shape is that of
+        ``axes``: a region applies to a bin as a whole.
 
     Raises
     ------
@@ -131,7 +132,42 @@ def unmasked_fraction_of_run(
             f"run {observation.obs_id}: got events without pointing or good time intervals, "
             "expected both because the run has excluded regions"
         )
-    return unmasked_fraction(axes, events.pointing, events.gti, observation.excluded)
+    pointing, gti = events.pointing, events.gti
+    return for_each_energy(
+        axes.energy,
+        observation.excluded,
+        lambda regions: unmasked_fraction(axes, pointing, gti, regions),
+    )
+
+
+def for_each_energy(
+    energy: np.ndarray,
+    regions: Sequence[Region],
+    compute: Callable[[Sequence[Region]], np.ndarray],
+) -> np.ndarray:
+    """Compute an array for the regions that apply to each energy bin.
+
+    Parameters
+    ----------
+    energy : ndarray
+        Edges of the bins, TeV.
+    regions : sequence of Region
+        The regions.
+    compute : callable
+        Returns the array for some regions. It is called once for bins with the same regions.
+
+    Returns
+    -------
+    ndarray
+        The array; if the regions differ between bins, with a first axis for the energy bins.
+    """
+    applied = np.array([applies(region, energy[:-1], energy[1:]) for region in regions])
+    kinds, bins = np.unique(applied, axis=1, return_inverse=True)
+    results = [
+        compute([region for region, used in zip(regions, kind, strict=True) if used])
+        for kind in kinds.T
+    ]
+    return results[0] if len(results) == 1 else np.stack(results)[bins.ravel()]
 
 
 class _Turning:

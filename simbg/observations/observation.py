@@ -10,10 +10,11 @@ import numpy as np
 
 from simbg.quantities import convert_fields
 from simbg.sky.pointing import Drift, Site, Tracking
-from simbg.sky.regions import Region, excluded
+from simbg.sky.regions import Region, applies, excluded
 
 __all__ = ["MJDREF", "Events", "Observation", "good_time", "pointing_of"]
 
+EVERYWHERE = Region.energy
 # Zero of event times in the stores that simbg writes, as in 2015: 2010-01-01 UTC as MJD in TT.
 MJDREF = 55197 + 66.184 / 86400
 
@@ -173,8 +174,14 @@ class Observation:
         time = f"{self.livetime:.0f} s of livetime, {self.energy_threshold:.3g} TeV threshold"
         return f"<Observation {self.obs_id}: {time}, alt {self.alt:.1f}, az {self.az:.1f} deg>"
 
-    def events(self) -> Events:
+    def events(self, energy_edges: np.ndarray | None = None) -> Events:
         """Read the events and return those outside of the excluded regions.
+
+        Parameters
+        ----------
+        energy_edges : ndarray, optional
+            Edges of energy bins, TeV. A region that applies to some energies of a bin then applies
+            to all of its events. By default it applies to the events of its own energies.
 
         Examples
         --------
@@ -183,7 +190,20 @@ class Observation:
         <Events: 2>
         """
         events = self.load()
-        return events.take(~excluded(*events.sky, self.excluded)) if self.excluded else events
+        if not self.excluded:
+            return events
+        ra, dec = events.sky
+        low = high = events.energy
+        if energy_edges is not None:
+            edges = np.concatenate([[0.0], energy_edges, [np.inf]])
+            bins = np.searchsorted(energy_edges, events.energy, side="right")
+            low, high = edges[bins], edges[bins + 1]
+        inside = excluded(ra, dec, [one for one in self.excluded if one.energy == EVERYWHERE])
+        for region in self.excluded:
+            if region.energy != EVERYWHERE:
+                some = np.flatnonzero(applies(region, low, high) & ~inside)
+                inside[some] = region.contains(ra[some], dec[some])
+        return events.take(~inside)
 
     @classmethod
     def in_memory(cls, events: Events, **kwargs: Any) -> "Observation":

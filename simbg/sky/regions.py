@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from simbg.sky.plane import from_plane, to_plane
 
-__all__ = ["Ellipse", "Polygon", "Rectangle", "Region", "circle", "circles", "excluded"]
+__all__ = ["Ellipse", "Polygon", "Rectangle", "Region", "applies", "circle", "circles", "excluded"]
 
 MAX_RADIUS = 60.0  # deg; the plane ends at 90
 # A chord of an outline is 2.6e-4 deg or less from its arc, and zero on average
@@ -38,7 +38,11 @@ class Region(ABC):
         RA and Dec of the middle, deg, ICRS.
     radius : float
         Radius of the circle about the centre that encloses the region, deg.
+    energy : tuple of float
+        Range of the energies to which the region applies, TeV.
     """
+
+    energy = (0.0, np.inf)
 
     def contains(self, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
         """Return which directions lie inside.
@@ -55,12 +59,18 @@ class Region(ABC):
         """
         ras, decs = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
         inside = np.zeros(ras.size, bool)
-        # Most events are too far away in declination or RA alone: no trigonometry for these
-        near = np.flatnonzero(np.abs(decs.ravel() - self.center[1]) <= self.radius)
-        east = (ras.ravel()[near] - self.center[0] + 180) % 360 - 180
-        near = near[np.abs(east) <= self._reach]
+        near = self.near(ras.ravel(), decs.ravel())
         inside[near] = self._inside(*to_plane(ras.ravel()[near], decs.ravel()[near], self.center))
         return inside.reshape(ras.shape)
+
+    def near(self, ra, dec):
+        """Indices of the directions that may be inside.
+
+        Most events are too far away in declination or RA alone: no trigonometry for these.
+        """
+        near = np.flatnonzero(np.abs(dec - self.center[1]) <= self.radius)
+        east = (ra[near] - self.center[0] + 180) % 360 - 180
+        return near[np.abs(east) <= self._reach]
 
     @cached_property
     def outline(self) -> tuple[np.ndarray, ...]:
@@ -276,6 +286,15 @@ class Polygon(Region):
 
     def _loops(self):
         yield self._vertices
+
+
+def applies(region: Region, low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """Whether a region applies to some of the energies between two values, TeV; they broadcast.
+
+    A part in 1e9 is the rounding of an edge.
+    """
+    first, last = region.energy
+    return (np.asarray(high) > first * (1 + 1e-9)) & (np.asarray(low) < last * (1 - 1e-9))
 
 
 def excluded(ra: ArrayLike, dec: ArrayLike, regions: Iterable[Region]) -> np.ndarray:

@@ -191,7 +191,7 @@ def cross_validate(
     observations = [runs.observations[i] for i in np.flatnonzero(runs.group_id >= 0)]
     if len(observations) < N_FOLDS:
         raise ValueError(f"{store}: got {len(observations)} runs, expected {N_FOLDS} or more")
-    sources = known_sources(selection.exclude, max_sources=selection.max_sources)
+    sources = known_sources(selection.without_images, max_sources=selection.max_sources)
     far = sources.near([run.ra for run in observations], [run.dec for run in observations]) < 0
     free = {observations[i].obs_id for i in np.flatnonzero(far)}
     if not free:
