@@ -10,7 +10,6 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
 from simbg.sky.pixel_mask import pixel_regions
-from simbg.sky.plane import to_plane
 from simbg.sky.regions import excluded
 
 CENTER = SkyCoord(83.6, 22.0, unit="deg")
@@ -66,13 +65,12 @@ def test_border_encloses_the_area_of_the_pixels(radius):
     mask = make_circle(wcs, radius=radius) & ~make_circle(wcs, radius=0.4)
     regions = pixel_regions(mask, wcs)
     assert len(regions) == 4 if radius > 4 else 1
-    center = CENTER.ra.deg, CENTER.dec.deg
     union = shapely.Polygon()
     for region in regions:
         for ra, dec in region.outline:
-            union = union.symmetric_difference(
-                shapely.Polygon(np.transpose(to_plane(ra, dec, center)))
-            )
+            around = SkyCoord(ra, dec, unit="deg").transform_to(CENTER.skyoffset_frame())
+            depth, *across = around.cartesian.xyz.value
+            union = union.symmetric_difference(shapely.Polygon(np.transpose(across / depth)))
     x, y = shapely.get_coordinates(shapely.segmentize(union, 0.001)).T
     assert np.hypot(x, y).max() < np.tan(np.radians(radius + PIXEL))
     # The area of an element of the plane is that on the sphere times (1 + x² + y²)^(3/2).
