@@ -37,8 +37,7 @@ class Reconstructor(Protocol):
 
     Other optional attributes are ``default_axes(observations)``, the binning to use if the user
     gives none; a dataclass field ``executor``, which is then set to a
-    `concurrent.futures.Executor`; ``threshold_bin`` (see `stack_observations`); and ``known``, a
-    mapping from metrics to the reasons why the method fails them.
+    `concurrent.futures.Executor`; and ``threshold_bin`` (see `stack_observations`).
 
     Examples
     --------

@@ -1,21 +1,29 @@
 """The common part of ``simbg validate`` and ``simbg leaderboard``: options, run and report."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from simbg.cli.console import shared_option
+from simbg.cli.console import refuse, shared_option
 from simbg.io.safe_files import check_apart
 from simbg.parallel import announce, workers
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS, find_scenario
 from simbg.simulation.scenario import Scenario
-from simbg.validation.commands.output import check_report, new_report, say
+from simbg.validation.commands.output import (
+    check_report,
+    names_files_kept,
+    new_report,
+    say,
+)
 from simbg.validation.figures.rendering import render
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.leaderboard.table import leaderboard
+from simbg.validation.leaderboard.variation import varied_scenarios
 from simbg.validation.methods.candidates import Candidate
+from simbg.validation.methods.command_line import hide_arguments
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import result_document, result_table
@@ -33,26 +41,19 @@ OPTIONS = (
         help="NAME or MODULE:OBJECT. Default: all of simbg.",
     ),
     shared_option("command", multiple=True),
-    click.option(
-        "--models",
-        multiple=True,
-        type=click.Path(),
-        metavar="DIR",
-        help="Folder of models SCENARIO.fits[.gz]. Repeatable.",
-    ),
     shared_option("timeout"),
     shared_option("scenario", multiple=True, help="Name of a scenario. Default: all scenarios."),
     shared_option("from", help="BKG_3D or BKG_2D file: the truth of a scenario."),
-    shared_option("seed"),
+    shared_option("overwrite"),
+    shared_option("quiet"),
+    shared_option("json"),
+    shared_option("jobs"),
 )
-GROUPS = {
-    "Methods": "method command models timeout",
-    "Scenarios": "scenario from_ seed",
-}
 
 
 def suite_options(function: Callable) -> Callable:
-    """Decorate a command with the options that say which methods and scenarios to run."""
+    """Decorate a command with the options of `validate` and `leaderboard`."""
+    function = names_files_kept(function)
     for option in reversed(OPTIONS):
         function = option(function)
     return function
@@ -96,23 +97,35 @@ def choose_candidates(
 
 
 def run_and_report(
-    scenarios: Sequence[Scenario],
-    candidates: Sequence[Candidate],
+    *,
+    method: Sequence[str],
+    command: Sequence[str],
+    timeout: float,
+    scenario: Sequence[str],
+    from_: str | None,
     seed: int,
     out: str,
     jobs: int | None,
     overwrite: bool,
+    quiet: bool,
+    json_: bool,
+    models: Sequence[str] = (),
     baseline: str | None = None,
     stores: int = 0,
+    replayed: bool = False,
 ) -> int:
     """Run the suite, write its report, print failures and errors, and return the exit code.
 
     Parameters
     ----------
-    scenarios : sequence of Scenario
-        Scenarios to run.
-    candidates : sequence of Candidate
-        Methods to run.
+    method, command, models : sequence of str
+        Methods to run; see `choose_candidates`.
+    timeout : float
+        Time limit for one store, s.
+    scenario : sequence of str
+        Names of scenarios; all if it is empty.
+    from_ : path-like or None
+        File with the truth of an additional scenario.
     seed : int
         Seed of all random numbers.
     out : path-like
@@ -121,20 +134,31 @@ def run_and_report(
         Number of processes; None for one per core.
     overwrite : bool
         Whether to replace files that the suite did not write.
+    quiet, json_ : bool
+        Whether nothing or one JSON document is printed.
     baseline : path-like, optional
         Folder of the stored losses, which are compared with those of this run.
     stores : int
         Number of stores of each scenario that are used to rank the methods; 0 for no ranks.
+        Parameters of ranked scenarios are drawn.
+    replayed : bool
+        Whether the user chose the seed of a ranking.
     """
-    folders = [candidate.text for candidate in candidates if candidate.kind == "files"]
-    check_apart(out, baseline, *folders, around=False)
+    context = click.get_current_context()
+    scenarios = choose_scenarios(scenario, from_)
+    candidates = choose_candidates(scenarios, method, command, models, timeout)
+    if not stores and all(c.ours or c.kind == "files" for c in candidates):
+        refuse("timeout", "has no effect if all methods are those of simbg")
+    check_apart(out, baseline, *models, around=False)
     old = Losses.read(baseline) if baseline else None
     check_report(out, FILES, overwrite)
-    context = click.get_current_context()
-    quiet, as_json = context.params["quiet"], context.params["json_"]
+    hide_arguments("validate", "leaderboard", "validation")
+    if stores:
+        scenarios = varied_scenarios(scenarios, seed)
     with workers(jobs, context.info_name, unit=" pieces", quiet=quiet) as executor:
         executor.plan(stages(scenarios, baseline is not None))
         suite = _run(scenarios, candidates, seed, stores, old, executor)
+        suite = replace(suite, replayed=replayed)
         announce(executor, "figures")
         pictures = render(suite, executor)
     with new_report(out) as folder:
@@ -142,7 +166,7 @@ def run_and_report(
     for line in _lines(suite):
         say(line)
     say(f"{suite.text}: {Path(out, 'index.html')}")
-    if as_json:
+    if json_:
         click.echo(result_document(Path(out), suite))
     return 0 if suite.ok else 1
 
@@ -178,6 +202,7 @@ def _lines(suite):
             values = f"{result.value:.5g} for {result.ideal:.5g}"
             yield f"{what} {result.metric}: {values} ({result.reason})"
     if suite.replicates:
-        yield from leaderboard(suite.outcomes)["lines"]
+        content = leaderboard(suite.outcomes, suite.seed, suite.replayed)
+        yield from (*content["lines"], content["origin"])
     yield from (f"since the baseline: {line}" for line in suite.changes or ())
     yield from result_table(suite.results)

@@ -1,15 +1,13 @@
 """The suite: ``simbg validate``, ``python -m validation``."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from simbg.cli.console import Command, refuse, shared_option
+from simbg.cli.console import Command, shared_option
 from simbg.reconstruction.registry import method_names
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.commands import suite
-from simbg.validation.commands.output import names_files_kept
 
 __all__ = ["validate"]
 
@@ -25,10 +23,22 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
 
 @click.command(
     cls=Command,
-    groups={**suite.GROUPS, "Report": "baseline out overwrite quiet json_"},
+    groups={
+        "Methods": "method command models timeout",
+        "Scenarios": "scenario from_ seed",
+        "Report": "baseline out overwrite quiet json_",
+    },
     exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )
 @suite.suite_options
+@click.option(
+    "--models",
+    multiple=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder of models SCENARIO.fits[.gz]. Repeatable.",
+)
+@shared_option("seed")
 @click.option(
     "--baseline",
     type=click.Path(),
@@ -36,10 +46,6 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     help="Folder of stored accuracies to compare with.",
 )
 @shared_option("out", default="reports")
-@shared_option("overwrite")
-@shared_option("quiet")
-@shared_option("json")
-@shared_option("jobs")
 @click.option(
     "--list",
     is_flag=True,
@@ -48,19 +54,7 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     callback=list_suite,
     help="Print the names of scenarios and methods, and exit.",
 )
-@names_files_kept
-def validate(
-    method: Sequence[str],
-    command: Sequence[str],
-    models: Sequence[str],
-    timeout: float,
-    scenario: Sequence[str],
-    from_: str | None,
-    seed: int,
-    quiet: bool,
-    json_: bool,
-    **report: Any,
-) -> int:
+def validate(**options: Any) -> int:
     """Test methods in simulated scenarios, and write a report.
 
     A method gets simulated events only. Its cube is compared with the truth.
@@ -73,8 +67,4 @@ def validate(
     simbg validate --from irf_file.fits
     simbg validate --baseline reports/baseline --quiet --json
     """
-    scenarios = suite.choose_scenarios(scenario, from_)
-    candidates = suite.choose_candidates(scenarios, method, command, models, timeout)
-    if all(candidate.ours or candidate.kind == "files" for candidate in candidates):
-        refuse("timeout", "has no effect if all methods are those of simbg")
-    return suite.run_and_report(scenarios, candidates, seed, **report)
+    return suite.run_and_report(**options)

@@ -76,8 +76,6 @@ class Score:
         Its standard error.
     seconds, megabytes : float
         Mean time and largest memory of the process.
-    known : dict of str to str, optional
-        Known failures that the method declares.
     stores : int
         Number of reconstructed stores.
     """
@@ -103,7 +101,6 @@ class Score:
     significance_width_error: float = math.nan
     seconds: float = math.nan
     megabytes: float = math.nan
-    known: dict[str, str] | None = None
     stores: int = 0
 
     @classmethod
@@ -145,7 +142,6 @@ class Score:
             facts |= {
                 "seconds": float(np.mean([attempt.seconds for attempt in attempts])),
                 "megabytes": float(np.max([attempt.megabytes for attempt in attempts])),
-                "known": next((attempt.known for attempt in attempts if attempt.known), None),
             }
         if reason or setting is None:
             return cls(**facts, reason=reason)

@@ -17,6 +17,14 @@ INTRODUCTION = (
     "range of ranks contains all ranks that the errors allow: two methods are ordered only if "
     "their accuracies differ by more than {apart:g} standard errors."
 )
+DRAWN = (
+    "Parameters of the scenarios and events were drawn when the ranking started, with the seed "
+    "{seed}. `--seed {seed}` replays it."
+)
+REPLAYED = (
+    "This ranking was replayed: parameters of the scenarios and events are those of the seed "
+    "{seed}, which was known before the ranking. Therefore methods could know the truth."
+)
 CLONE = "not on PyPI; it must be installed from a clone of its repository"
 # Public methods that are not in the table, and the reason.
 ABSENT = dict.fromkeys(("pybkgmodel", "gammapy-tools"), CLONE)
@@ -36,37 +44,39 @@ COLUMNS = {
 }
 
 
-def leaderboard(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+def leaderboard(
+    outcomes: Iterable[Outcome], seed: int = 0, replayed: bool = False
+) -> dict[str, Any]:
     """The content of the leaderboard.
 
     Parameters
     ----------
     outcomes : iterable of Outcome
         Outcomes of all scenarios and methods; those without a score are left out.
+    seed : int
+        Seed of the scenarios and events.
+    replayed : bool
+        Whether the user chose the seed.
 
     Returns
     -------
     content : dict
-        ``introduction``, the explanation in words; ``ranks``, a list of `Rank`, and ``lines``, the
-        same in words; ``columns``, the headings; ``rows``, each with its ``outcome``, ``verdict``,
-        ``texts`` and ``numbers`` by heading, and ``why``, the reason of its verdict; ``known``, the
-        failures that methods declare: method → {topic or metric: description}; ``absent``, methods
-        that are not in the table, and the reason.
+        ``introduction``, the explanation in words; ``origin``, whether the ranking was replayed;
+        ``ranks``, a list of `Rank`, and ``lines``, the same in words; ``columns``, the headings;
+        ``rows``, each with its ``outcome``, ``verdict``, ``texts`` and ``numbers`` by heading, and
+        ``why``, the reason of its verdict; ``absent``, methods that are not in the table, and the
+        reason.
     """
     scored = [outcome for outcome in outcomes if outcome.score is not None]
-    known: dict[str, dict[str, str]] = {}
-    for outcome in scored:
-        if outcome.score.known:
-            known.setdefault(outcome.method, {}).update(outcome.score.known)
     stores = max((outcome.score.stores for outcome in scored), default=0)
     ranks = Rank.ranked(scored)
     return {
         "introduction": INTRODUCTION.format(stores=stores, apart=APART),
+        "origin": (REPLAYED if replayed else DRAWN).format(seed=seed),
         "ranks": ranks,
         "lines": [f"{r.label:>5s}  {r.method:24s} accuracy {r.text}; {r.counts}" for r in ranks],
         "columns": list(COLUMNS),
         "rows": [_row(outcome) for outcome in scored],
-        "known": known,
         "absent": ABSENT,
     }
 
@@ -83,13 +93,11 @@ def _row(outcome):
 
 def _why(outcome):
     """The failed metrics and the known failures, in words."""
-    known = outcome.score.known or {}
     if outcome.score.reason:
         return outcome.score.reason
     failed = [r for r in outcome.results if r.status in (Status.FAIL, Status.ERROR)]
-    words = [r.metric + (f" ({known[r.metric]})" if r.metric in known else "") for r in failed]
-    reasons = dict.fromkeys(r.reason for r in outcome.results if r.status == Status.KNOWN)
-    return "; ".join([*words, *(f"known: {reason}" for reason in reasons)])
+    known = dict.fromkeys(r.reason for r in outcome.results if r.status == Status.KNOWN)
+    return "; ".join([*(r.metric for r in failed), *(f"known: {reason}" for reason in known)])
 
 
 def _cell(score, field, factor, unit):

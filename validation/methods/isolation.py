@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,6 @@ class Attempt:
         Wall time of the reconstruction, and the peak memory of its process or of the largest child.
     threshold_bin : str
         How the method treats the bin that contains an energy threshold.
-    known : dict of str to str
-        Known failures that the method declares: metric → reason.
     """
 
     cube: BackgroundCube | None
@@ -77,7 +75,6 @@ class Attempt:
     seconds: float = np.nan
     megabytes: float = np.nan
     threshold_bin: str = "drop"
-    known: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Control characters and invalid file names would damage a report.

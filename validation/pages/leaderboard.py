@@ -18,7 +18,7 @@ SCHEMA = 2
 
 
 def write_leaderboard(
-    folder: Path, outcomes: Sequence[Outcome], seed: int, replicates: int
+    folder: Path, outcomes: Sequence[Outcome], seed: int, replicates: int, replayed: bool = False
 ) -> None:
     """Write leaderboard.md and leaderboard.json.
 
@@ -32,11 +32,14 @@ def write_leaderboard(
         Seed of the simulations.
     replicates : int
         Number of stores of each scenario.
+    replayed : bool
+        Whether the user chose the seed.
     """
-    content = leaderboard(outcomes)
+    content = leaderboard(outcomes, seed, replayed)
     record = {
         "schema": SCHEMA,
         "seed": seed,
+        "replayed": replayed,
         "replicates": replicates,
         "versions": versions(),
         "ranking": [_record(rank) for rank in content["ranks"]],

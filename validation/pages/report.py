@@ -44,7 +44,7 @@ def write_reports(folder: Path, suite: Suite, pictures: Pictures) -> None:
     write_report_page(folder / "index.html", suite, pictures)
     write_pictures(folder, pictures)
     if suite.replicates:
-        write_leaderboard(folder, suite.outcomes, suite.seed, suite.replicates)
+        write_leaderboard(folder, suite.outcomes, suite.seed, suite.replicates, suite.replayed)
 
 
 def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
@@ -68,7 +68,7 @@ def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
         status=Status.OK if suite.ok else Status.FAIL,
         numbers=key_numbers(suite.outcomes),
         parts={(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes},
-        leaderboard=_leaderboard(suite.outcomes) if suite.replicates else None,
+        leaderboard=_leaderboard(suite) if suite.replicates else None,
         metrics=METRICS,
         budget=BUDGET,
         slug=slug,
@@ -114,13 +114,14 @@ def _part(outcome, pictures):
     }
 
 
-def _leaderboard(outcomes):
+def _leaderboard(suite):
     """Content of the leaderboard, with its figure."""
     scores: dict[str, list[Any]] = {}
-    for outcome in outcomes:
+    for outcome in suite.outcomes:
         if outcome.score and outcome.score.noise_cost > 0:
             scores.setdefault(outcome.method, []).append(outcome.score)
-    return leaderboard(outcomes) | {"png": encode(leaderboard_figure(scores))}
+    content = leaderboard(suite.outcomes, suite.seed, suite.replayed)
+    return content | {"png": encode(leaderboard_figure(scores))}
 
 
 def _size(result):

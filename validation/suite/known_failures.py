@@ -95,7 +95,7 @@ def changed_biases(
     Parameters
     ----------
     scenarios : iterable of Scenario
-        Only those of the library have committed biases.
+        Only those of the library, with unchanged parameters, have committed biases.
     methods : iterable of str
         Names of methods.
     executor : concurrent.futures.Executor, optional
@@ -107,7 +107,7 @@ def changed_biases(
         (scenario, method, metric) → the committed and the present bias, in words.
     """
     # A truth of a user has no committed biases; only the calculation is used.
-    ours = [scenario for scenario in scenarios if scenario.name in SCENARIOS]
+    ours = [scenario for scenario in scenarios if SCENARIOS.get(scenario.name) == scenario]
     jobs = [(s, m) for s in ours for m in methods if m in METHODS and known_metrics(s, m)]
     calculated = (executor.map if executor else map)(calculate, jobs)
     committed, changed = json.loads(FILE.read_text()), {}

@@ -40,6 +40,8 @@ class Suite:
         Bias by a source, against its mask.
     replicates : int
         Number of stores of each scenario for the leaderboard; 0 without leaderboard.
+    replayed : bool
+        Whether the user chose the seed of a leaderboard.
     """
 
     outcomes: Sequence[Outcome]
@@ -48,6 +50,7 @@ class Suite:
     baseline_holds: bool = True
     response: ExclusionResponse | None = None
     replicates: int = 0
+    replayed: bool = False
 
     def __repr__(self) -> str:
         return "\n".join([self.text, *_lines(self.outcomes)])

@@ -236,13 +236,13 @@ def test_what_is_beyond_its_axes_is_missing():
 
 def test_a_store_without_a_cube_is_a_score_without_numbers():
     attempts = [
-        Attempt(TRUE, "", 1.0, 50.0, known={"norm": "louder"}),
+        Attempt(TRUE, "", 1.0, 50.0),
         Attempt(None, "took more than 5 s", 5.0, 200.0),
     ]
     one = Score.of(EXPERIMENT, METHOD, attempts, SETTING)
     assert one.reason == "store 1: took more than 5 s"
     assert math.isnan(one.accuracy)
-    assert (one.seconds, one.megabytes, one.known) == (3.0, 200.0, {"norm": "louder"})
+    assert (one.seconds, one.megabytes) == (3.0, 200.0)
 
 
 def test_bins_without_a_rate_cannot_hide():

@@ -28,33 +28,6 @@ N_POINTS = 8  # along each side of a pixel, over which a radial rate is averaged
 # results differ by 0.2 % rms for two runs of the scenario `source`, and by 0.06 % for
 # `near-zenith`, where the defaults take 10 times as long.
 STEPS = {"max_fraction_pixel_rotation_fov": 5.0, "time_resolution": 10 * u.s}
-# Departures from GADF; tests/validation/methods/test_baccmod.py has a test of each.
-CLOCK = {"norm": "the rate is per livetime; in GADF it is per observation time"}
-COMMON = {
-    "threshold": "energy thresholds are ignored: all runs count as exposed at all energies",
-    "gti": "events outside the GTIs are counted, and only the first GTI places masks",
-    "regions": "only circles and ellipses can be excluded",
-    "errors": "it states no counts and no errors",
-    "steps": "masks follow the rotation of the field in steps of ten times the default",
-}
-GRID = {
-    "solid angle": "pixels are taken as flat: too large by 1 / cos(fov_lat), 0.24 % at 4 deg",
-    "edges": "events are counted between edges rounded to 0.001 deg",
-    **COMMON,
-}
-ZENITH = {
-    **GRID,
-    "sparse bins": "interpolation in zenith cuts negative rates: too large with few events",
-    "masks": "a pixel that is masked in all runs of one zenith bin is unknown in all models",
-    "meridian": "with bins of azimuth, models of runs that cross an edge are labelled RADEC",
-}
-RADIAL = {
-    "gradient": "it is radial: it has no gradient and no other dependence on direction",
-    "rings": "the area of a ring is a sum of whole pixels, wrong by up to 0.6 %",
-    "aeff": "it needs an effective area, although the counts do not depend on it",
-    "drift": "a run of OBS_MODE DRIFT adds exposure but no events",
-    **COMMON,
-}
 
 
 @dataclass(frozen=True)
@@ -76,12 +49,6 @@ class _Adapter(ABC):
     name: str = ""
 
     kind: ClassVar[str]
-    departures: ClassVar[dict[str, str]]
-
-    @property
-    def known(self) -> dict[str, str]:
-        """Departures from GADF: topic or metric → description."""
-        return (CLOCK if self.clock == "ontime" else {}) | self.departures
 
     def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
         """Rate over ``axes``.
@@ -173,7 +140,7 @@ class Grid3D(_Adapter):
 
     name: str = "baccmod-grid3d"
 
-    kind, departures = "Grid3D", GRID
+    kind = "Grid3D"
 
     def offsets(self, axes: Axes) -> np.ndarray:
         """Edges of the offsets of the smallest square grid that holds the axes, deg, from 0 on."""
@@ -204,8 +171,6 @@ class Zenith(Grid3D):
 
     name: str = "baccmod-zenith"
 
-    departures = ZENITH
-
     def _rate(self, creator, runs, axes):
         models = creator.create_acceptance_map_per_observation(
             runs, zenith_interpolation=True, runwise_normalisation=False
@@ -231,7 +196,7 @@ class Radial(_Adapter):
 
     name: str = "baccmod-radial"
 
-    kind, departures = "Radial", RADIAL
+    kind = "Radial"
 
     def offsets(self, axes: Axes) -> np.ndarray:
         """Edges of the rings, deg."""
