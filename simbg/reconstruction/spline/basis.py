@@ -25,7 +25,7 @@ class Basis:
 
     ln rate = constant + Σ_ki θ_ki Φ_k(fov_lon, fov_lat) E_i(ln E). All functions have a mean
     square of 1 over the bins. The functions of energy are orthogonal to each other. The functions
-    of the field are orthogonal to the others of their kind, and to 1 and r².
+    of the field, except 1 and r², are orthogonal to the others of their kind, and to 1 and r².
 
     Parameters
     ----------
@@ -138,6 +138,10 @@ def _radial(r):
     """1, r² and splines in r, and their roughness."""
     low, degree = _orthonormal(np.column_stack([np.ones(r.size), r**2]), np.arange(2))
     splines, roughness = _demmler_reinsch(r, SEGMENTS_RADIAL, ORDER_RADIAL, low, N_RADIAL, True)
+    # r² is 0 at the centre: so a Gaussian whose width changes with energy changes only its own
+    # coefficients, and not the spectrum at the centre.
+    if low.shape[1] > 1:
+        low[:, 1] = r**2 / np.sqrt(np.mean(r**4))
     return np.hstack([low, splines]), np.append(0.0 * degree, roughness ** (2 / 3))
 
 
@@ -154,7 +158,7 @@ def _angular(x, y, given):
 def _orthonormal(columns, labels, given=None):
     """Make columns orthogonal to the columns before them, with mean square 1; with their labels."""
     n = len(columns)
-    done = np.empty((n, 0)) if given is None else given
+    done = np.empty((n, 0)) if given is None else np.linalg.qr(given)[0] * np.sqrt(n)
     first, used = done.shape[1], []
     for column, label in zip(columns.T, labels, strict=True):
         size = np.sqrt(np.mean(column**2))

@@ -12,7 +12,7 @@ from simbg.reconstruction.spline.penalty import Penalty
 __all__ = []
 
 # Effective parameters that are added to each term, and the largest decrease of ln λ for this.
-LOOSER, LOWEST = 0.2, 4.0
+LOOSER, LOWEST = 0.05, 4.0
 # Largest error of ln λ: over more than that θ does not follow a straight line.
 WIDEST = 2.0
 ROUNDS = 4

@@ -111,8 +111,12 @@ def fit(
     Fasiolo 2017 (Biometrics 73, 1071). The expected information is
     tr((B − V) A_i (B − V) A_j) / 2, taken as zero between different kinds of functions. If the step
     of a strength changes its sign, its largest size is halved. The prior of ln λ favours the stiff
-    model, as a penalised complexity prior does (Simpson et al. 2017, Statist. Sci. 32, 1);
-    without it, the fit would describe a single isolated event by a peak.
+    model, as a penalised complexity prior does (Simpson et al. 2017, Statist. Sci. 32, 1): the
+    standard deviation λ^(−1/2) of the coefficients is distributed exponentially. Without it, the
+    fit would describe a single isolated event by a peak. The density of ln λ contains the factor
+    dλ^(−1/2)/d ln λ ∝ λ^(−1/2), which the most probable ln λ keeps for r² and linear functions
+    only: a coefficient that the data neither require nor exclude is then not set to zero. For other
+    functions the factor is left out: most of them are not needed, and noise would increase.
     """
     state = _Poisson.of(basis, counts, exposure, start)
     n_terms = len(penalty.terms)
@@ -216,8 +220,8 @@ def _with_prior(penalty, strength, gradient, information, tied):
     """Gradient and information of ln λ, including its prior."""
     stiff = 0.5 * STIFF * np.exp(-0.5 * strength)
     precision = WIDE * np.eye(strength.size) + tied * penalty.tie
-    gradient = gradient + stiff - WIDE * (strength - START) - tied * (penalty.tie @ strength)
-    return gradient, information + precision + np.diag(0.5 * stiff)
+    pull = stiff - 0.5 * penalty.free - WIDE * (strength - START) - tied * (penalty.tie @ strength)
+    return gradient + pull, information + precision + np.diag(0.5 * stiff)
 
 
 def scores(

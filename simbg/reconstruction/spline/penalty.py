@@ -52,6 +52,9 @@ class Penalty:
         The penalties, each with its own strength.
     tie : ndarray, shape (n_terms, n_terms)
         Precision of the prior of ln λ: that of a random walk from each hat to the next.
+    free : ndarray, shape (n_terms,)
+        1 for terms of r² and of linear functions, whose prior of ln λ has its factor λ^(−1/2), and
+        0 for others.
 
     Notes
     -----
@@ -69,6 +72,7 @@ class Penalty:
     fixed: np.ndarray
     terms: list
     tie: np.ndarray
+    free: np.ndarray
 
     @classmethod
     def of(cls, basis: Basis) -> "Penalty":
@@ -97,7 +101,8 @@ class Penalty:
             terms += _terms(basis, kind, matrices)
         fixed = np.full(basis.shape, WEAKEST)
         fixed[np.isin(basis.kind, ("constant", "square")), :2] = WEAK
-        return cls(fixed, terms, _ties(terms))
+        free = np.array([1.0 * t.name.startswith(("square", "linear")) for t in terms])
+        return cls(fixed, terms, _ties(terms), free)
 
     def at(self, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray, list]:
         """Evaluate the prior for given strengths.
