@@ -110,9 +110,9 @@ def _mean(trees):
     if evidence.max() < EVIDENCE:
         return no_factor(factor.shape[1:])
     mean, one = factor.mean(axis=0), variance.mean(axis=0)
-    # If estimates have the variance V and scatter about their mean with the variance D, their mean
-    # has the variance V − D. At edges they also differ by their bias, and V − D is too small.
-    return Factor(mean, np.maximum(one - factor.var(axis=0) / mean**2, one / 2))
+    # The mean has less noise than one estimate. But all estimates share a bias at edges, which is
+    # about as large as this difference, so the variance of one estimate is that of the mean.
+    return Factor(mean, one)
 
 
 def _tree(n, mu, axes, shift=(0, 0)):
