@@ -16,15 +16,14 @@ import click
 
 from simbg.cli.completion import complete_method, complete_scenario
 
-__all__ = ["Command", "refuse", "run", "shared_option"]
+__all__ = ["Command", "Percent", "refuse", "run", "shared_option"]
 
 TROUBLE = 2
 # Options that several commands have.
 SHARED: dict[str, dict[str, Any]] = {
     "command": {
         "metavar": "TEMPLATE",
-        "help": "Program that reads the GADF store {store} and the DS9 file {regions}, and writes "
-        "{output}, a BKG_3D or BKG_2D file.",
+        "help": "Program that reads the GADF store {store} and writes {output}, BKG_3D or BKG_2D.",
     },
     "energy": {
         "metavar": "BINS",
@@ -84,6 +83,24 @@ PARAMETERS = {"from": "from_", "json": "json_"}
 INTERRUPTED = 130  # 128 + SIGINT, as in a shell
 # Settings of click for a command and its subcommands.
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
+
+
+class Percent(click.ParamType):
+    """A percentage, as "5%"; its value is the fraction, 0.05."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """The fraction of a text with a percent sign; a number is returned unchanged."""
+        if not isinstance(value, str):
+            return value
+        try:
+            fraction = float(value.removesuffix("%")) / 100
+        except ValueError:
+            fraction = -1.0
+        if not (value.endswith("%") and 0 <= fraction < float("inf")):
+            self.fail(f"got {value!r}, expected a percentage of 0 or more, for example 5%", param)
+        return fraction
 
 
 class Command(click.Command):

@@ -119,6 +119,15 @@ class Louder(Foreign):
         return replace(cube, rate=1.2 * cube.rate)
 
 
+class Tunable(Foreign):
+    """A factor that a test changes, over the axes of 2015."""
+
+    factor, default_axes = 1.0, None
+
+    def spoil(self, cube):
+        return replace(cube, rate=self.factor * cube.rate)
+
+
 class Structural(Foreign):
     """Returns no class of ours: a Quantity of the other clock, and nothing else."""
 

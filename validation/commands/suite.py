@@ -19,6 +19,7 @@ from simbg.validation.commands.output import (
     say,
 )
 from simbg.validation.figures.rendering import render
+from simbg.validation.leaderboard.baseline import Baseline
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.leaderboard.variation import varied_scenarios
@@ -27,13 +28,14 @@ from simbg.validation.methods.command_line import hide_arguments
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import result_document, result_table
-from simbg.validation.suite.baseline import Losses
 from simbg.validation.suite.exclusion import ExclusionResponse
 from simbg.validation.suite.suite import Suite, run_suite
 
 __all__ = []
 
 FILES = ("index.html", "results.jsonl", "junit.xml", "summary.md", "figures")
+# Number of stores from which accuracies of a baseline are measured.
+BASELINE_STORES = 4
 OPTIONS = (
     shared_option(
         "method",
@@ -111,6 +113,8 @@ def run_and_report(
     json_: bool,
     models: Sequence[str] = (),
     baseline: str | None = None,
+    update_baseline: bool = False,
+    fail_above: float = 0.0,
     stores: int = 0,
     replayed: bool = False,
 ) -> int:
@@ -137,7 +141,11 @@ def run_and_report(
     quiet, json_ : bool
         Whether nothing or one JSON document is printed.
     baseline : path-like, optional
-        Folder of the stored losses, which are compared with those of this run.
+        Folder of the stored accuracies, which are compared with those of this run.
+    update_baseline : bool
+        Whether the accuracies of this run are written to it.
+    fail_above : float
+        Largest relative increase of an accuracy.
     stores : int
         Number of stores of each scenario that are used to rank the methods; 0 for no ranks.
         Parameters of ranked scenarios are drawn.
@@ -147,22 +155,31 @@ def run_and_report(
     context = click.get_current_context()
     scenarios = choose_scenarios(scenario, from_)
     candidates = choose_candidates(scenarios, method, command, models, timeout)
-    if not stores and all(c.ours or c.kind == "files" for c in candidates):
-        refuse("timeout", "has no effect if all methods are those of simbg")
+    if not stores:
+        _refuse_without_effect(candidates, baseline)
     check_apart(out, baseline, *models, around=False)
-    old = Losses.read(baseline) if baseline else None
+    old = new = None
+    if baseline:
+        old = Baseline.read(baseline, scenarios, candidates, seed, update_baseline)
     check_report(out, FILES, overwrite)
     hide_arguments("validate", "leaderboard", "validation")
     if stores:
         scenarios = varied_scenarios(scenarios, seed)
     with workers(jobs, context.info_name, unit=" pieces", quiet=quiet) as executor:
         executor.plan(stages(scenarios, baseline is not None))
-        suite = _run(scenarios, candidates, seed, stores, old, executor)
+        suite = _run(scenarios, candidates, seed, stores, baseline, executor)
         suite = replace(suite, replayed=replayed)
+        if old:
+            announce(executor, "baseline")
+            new = Baseline.of(suite.outcomes, candidates, seed, executor)
+            good, lines = new.changes_since(old, fail_above)
+            suite = replace(suite, changes=lines, baseline_holds=good or update_baseline)
         announce(executor, "figures")
         pictures = render(suite, executor)
     with new_report(out) as folder:
         write_reports(folder, suite, pictures)
+    if baseline and new and update_baseline:
+        new.update(baseline)
     for line in _lines(suite):
         say(line)
     say(f"{suite.text}: {Path(out, 'index.html')}")
@@ -177,19 +194,25 @@ def stages(scenarios: Sequence[Scenario], baseline: bool) -> list[str]:
     return [*(scenario.name for scenario in scenarios), "known failures", *last, "figures"]
 
 
-def _run(scenarios, candidates, seed, stores, old, executor):
-    """The suite; ``old`` are the losses of a baseline, or None."""
-    outcomes = run_suite(
-        scenarios, candidates, seed, executor, stores, Score.of if stores else None
-    )
+def _refuse_without_effect(candidates, baseline):
+    """Refuse options of `validate` that have no effect."""
+    if not baseline:
+        for option in ("update_baseline", "fail_above"):
+            refuse(option, "has no effect without --baseline")
+    if all(candidate.ours for candidate in candidates):
+        refuse("fail_above", "has no effect if all methods are those of simbg")
+    if all(candidate.ours or candidate.kind == "files" for candidate in candidates):
+        refuse("timeout", "has no effect if all methods are those of simbg")
+
+
+def _run(scenarios, candidates, seed, stores, baseline, executor):
+    """The suite; with a baseline, methods that are not ours are scored."""
+    scored = stores or (BASELINE_STORES if baseline else 0) * any(not c.ours for c in candidates)
+    score = Score.of if scored else None
+    outcomes = run_suite(scenarios, candidates, seed, executor, scored, score)
     masked = next((scenario for scenario in scenarios if scenario.name == "source"), None)
     response = ExclusionResponse.of(masked, seed, executor) if masked else None
-    changes = None
-    if old is not None:
-        announce(executor, "baseline")
-        changes = Losses.measure(executor).changes_since(old)
-    good, lines = (True, None) if changes is None else (changes.good, changes.lines)
-    return Suite(outcomes, seed, lines, good, response, stores)
+    return Suite(outcomes, seed, response=response, replicates=stores)
 
 
 def _lines(suite):

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from simbg.cli.console import Command, shared_option
+from simbg.cli.console import Command, Percent, shared_option
 from simbg.reconstruction.registry import method_names
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.commands import suite
@@ -26,7 +26,7 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     groups={
         "Methods": "method command models timeout",
         "Scenarios": "scenario from_ seed",
-        "Report": "baseline out overwrite quiet json_",
+        "Report": "baseline update_baseline fail_above out overwrite quiet json_",
     },
     exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )
@@ -45,6 +45,14 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     metavar="DIR",
     help="Folder of stored accuracies to compare with.",
 )
+@click.option("--update-baseline", is_flag=True, help="Write the accuracies of this run to it.")
+@click.option(
+    "--fail-above",
+    type=Percent(),
+    metavar="PERCENT",
+    default="5%",
+    help="Largest relative increase of an accuracy.",
+)
 @shared_option("out", default="reports")
 @click.option(
     "--list",
@@ -57,14 +65,11 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
 def validate(**options: Any) -> int:
     """Test methods in simulated scenarios, and write a report.
 
-    A method gets simulated events only. Its cube is compared with the truth.
-
     \b
     simbg validate
     simbg validate --scenario night --method histogram --seed 1
     simbg validate --method my_package.my_module:MyMethod
     simbg validate --command "mytool {store} {output}" --scenario night
-    simbg validate --from irf_file.fits
-    simbg validate --baseline reports/baseline --quiet --json
+    simbg validate --method my_method:MyMethod --baseline baseline
     """
     return suite.run_and_report(**options)

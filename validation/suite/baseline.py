@@ -7,10 +7,11 @@ same with any release of numpy, and change little with the truth.
 
 import sys
 from collections import ChainMap
+from collections.abc import Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 from zlib import crc32
 
 import click
@@ -30,7 +31,6 @@ from simbg.validation.suite.results import read_records, write_records
 
 __all__ = ["Losses", "stable_poisson"]
 
-FILE = "losses.jsonl"
 SCHEMA = 1
 KEY = ("scenario", "digest", "method", "metric")
 N_REPLICATES = 20
@@ -92,7 +92,7 @@ class Changes(list[Change]):
         moved = [change for change in self if change.status != "same"]
         lines = [change.text for change in sorted(moved, key=lambda c: c.status not in FAILURES)]
         if self._foreign:
-            return ["the baseline has no loss of this suite; nox -s regenerate writes it", *lines]
+            return ["the baseline has no loss of this suite; --update-baseline writes it", *lines]
         return lines or [f"no change in {len(self)} losses"]
 
     @property
@@ -106,14 +106,23 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
     The loss is the absolute pull of a metric with a criterion, or Q of the lost information.
     """
 
+    FILE: ClassVar[str] = "losses.jsonl"
+
     @classmethod
-    def measure(cls, executor: Executor | None = None) -> Self:
-        """Measure the losses of all our methods in all scenarios.
+    def measure(
+        cls,
+        executor: Executor | None = None,
+        scenarios: Collection[str] | None = None,
+        methods: Collection[str] | None = None,
+    ) -> Self:
+        """Measure the losses of our methods in scenarios of the library.
 
         Parameters
         ----------
         executor : concurrent.futures.Executor, optional
             Runs scenarios and methods in parallel.
+        scenarios, methods : collection of str, optional
+            Their names, by default all.
 
         Returns
         -------
@@ -121,7 +130,9 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
             The same for any executor.
         """
         # In scenarios that ignore an effect, the loss is not due to the method.
-        jobs = [(s, method) for s in SCENARIOS.values() if not s.ignored for method in METHODS]
+        chosen = [s for s in SCENARIOS.values() if scenarios is None or s.name in scenarios]
+        names = [name for name in METHODS if methods is None or name in methods]
+        jobs = [(s, name) for s in chosen if not s.ignored for name in names]
         return cls(ChainMap(*(executor.map if executor else map)(_measure, jobs)))
 
     @classmethod
@@ -145,9 +156,9 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
         ValueError
             If a line is not a record of losses.
         """
-        path = Path(folder) / FILE
+        path = Path(folder) / cls.FILE
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such baseline; `nox -s regenerate` writes one")
+            raise FileNotFoundError(f"{path}: no such baseline; --update-baseline writes one")
         losses = cls()
         for number, record in read_records(path, SCHEMA):
             try:
@@ -166,6 +177,11 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
             raise ValueError(f"{path}: got an empty file, expected records of losses")
         return losses
 
+    def of_run(self, scenarios: Collection[str], methods: Collection[str]) -> "Losses":
+        """Without the losses of scenarios and methods that exist and are not part of a run."""
+        unused = (SCENARIOS.keys() - set(scenarios)) | (METHODS.keys() - set(methods))
+        return Losses({key: v for key, v in self.items() if not {key[0], key[2]} & unused})
+
     def write(self, folder: Path | str) -> None:
         """Write the losses of a baseline, replacing earlier ones.
 
@@ -174,7 +190,7 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
         folder : path-like
             Gets the file losses.jsonl.
         """
-        path = Path(folder) / FILE
+        path = Path(folder) / self.FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         records = []
         for key, values in sorted(self.items()):

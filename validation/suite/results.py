@@ -17,7 +17,7 @@ from simbg.errors import check_version
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.metrics.status import Status
 
-__all__ = ["Result", "versions"]
+__all__ = ["Result", "read_records", "versions", "write_records"]
 
 SCHEMA = 2
 
