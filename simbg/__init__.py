@@ -18,6 +18,7 @@ a cube of observations                          `reconstruct`, with one of `METH
 energies and angles of your own                 `Axes.regular`; default: `edition2015_axes`
 a cube in a file, in a figure, in gammapy       `BackgroundCube.read`, ``.write``, ``.plot``,
                                                 ``.to_gammapy``
+a background for each observation of gammapy    `attach`
 a comparison of two cubes                       `compare`
 a test of a method in simulated scenarios       `validate`
 a truth of your own                             `GaussianTruth`, `ShapedTruth`, `CubeTruth` (from a
@@ -59,6 +60,7 @@ __all__ = [
     "Truth",
     "ZenithGroups",
     "__version__",
+    "attach",
     "compare",
     "edition2015_axes",
     "open_store",
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
     from simbg.truth.protocol import Truth as Truth
     from simbg.truth.shaped import ShapedTruth as ShapedTruth
     from simbg.truth.sources import GammaSource as GammaSource
+    from simbg.verbs import attach as attach
     from simbg.verbs import compare as compare
     from simbg.verbs import reconstruct as reconstruct
     from simbg.verbs import simulate as simulate
@@ -117,7 +120,7 @@ PLACES = {
     "truth.protocol": ("Truth",),
     "truth.shaped": ("ShapedTruth",),
     "truth.sources": ("GammaSource",),
-    "verbs": ("compare", "reconstruct", "simulate", "validate"),
+    "verbs": ("attach", "compare", "reconstruct", "simulate", "validate"),
 }
 
 

@@ -10,7 +10,7 @@ from simbg.axes import Axes, check_axes
 from simbg.quantities import convert_fields
 
 if TYPE_CHECKING:
-    from gammapy.irf import Background3D
+    from gammapy.irf import Background2D, Background3D
     from matplotlib.figure import Figure
 
 __all__ = ["BackgroundCube"]
@@ -119,7 +119,7 @@ class BackgroundCube:
 
     @classmethod
     def read(cls, path: Path | str) -> "BackgroundCube":
-        """Read a cube from a file: GADF's BKG_3D, or 2015's table or image.
+        """Read a cube from a file: GADF's BKG_3D or BKG_2D, or 2015's table or image.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class BackgroundCube:
         -------
         cube : BackgroundCube
             A BKG_3D is per second of ontime: ``cube.per("livetime")`` converts it, if the file has
-            both times, as those of simbg have.
+            both times, as those of simbg have. A BKG_2D becomes a cube over a square grid.
 
         Raises
         ------
@@ -151,9 +151,9 @@ class BackgroundCube:
         >>> bool(np.allclose(again.per("livetime").rate, cube.rate, rtol=1e-12, atol=0))
         True
         """
-        from simbg.io.cubes import read_cube
+        from simbg.io.cubes import read_model
 
-        return read_cube(path)
+        return read_model(path)
 
     def write(self, path: Path | str, format: str = "gadf", overwrite: bool = False) -> None:
         """Write the cube to a FITS file; a name in .gz is compressed.
@@ -230,6 +230,32 @@ class BackgroundCube:
         from simbg.io.bkg_3d import to_gammapy
 
         return to_gammapy(self)
+
+    @classmethod
+    def from_gammapy(cls, background: "Background2D | Background3D") -> "BackgroundCube":
+        """The cube of a background of gammapy, per observation time (ontime), as gammapy has it.
+
+        Parameters
+        ----------
+        background : Background3D or Background2D
+            In memory or read by gammapy. A longitude that is reversed, as that of old files of
+            H.E.S.S., is turned round. A Background2D becomes a cube over a square grid, with the
+            rate of its ring in each pixel.
+
+        Returns
+        -------
+        BackgroundCube
+            The rate with the alignment of the background. A file without FOVALIGN is ALTAZ, as GADF
+            says.
+
+        Raises
+        ------
+        ValueError
+            If it is not a background, or its unit or its axes are wrong.
+        """
+        from simbg.io.gammapy_objects import cube_of_background
+
+        return cube_of_background(background)
 
     def same_as(self, other: "BackgroundCube", rtol: float = 1e-9) -> bool:
         """Whether two cubes have the same axes and clock, and arrays that agree.

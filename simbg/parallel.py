@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
-__all__ = ["announce", "heed_interrupts", "interruptible", "workers"]
+__all__ = ["announce", "heed_interrupts", "in_notebook", "interruptible", "workers"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
 STAGES = "{desc} |{bar}| {n_fmt} of {total_fmt} stages, {elapsed}{postfix}"
@@ -51,9 +51,10 @@ class Watched(Executor):
         self.label, self.unit = label, unit
         self.stages: list[str] | None = None
         self.pieces = 0
-        # None: a bar on a terminal only, not in a log.
+        # None: a bar on a terminal only, not in a log. In a notebook there is no terminal.
         style = {"leave": False, "bar_format": BAR, "smoothing": 0}
-        self.bar = tqdm(desc=label, unit=unit, disable=quiet or None, **style)
+        disable = quiet or (False if in_notebook() else None)
+        self.bar = tqdm(desc=label, unit=unit, disable=disable, **style)
 
     def plan(self, stages: Sequence[str]) -> None:
         """Count stages from now on.
@@ -184,6 +185,11 @@ def _interrupts_recorded():
         signal.signal(signal.SIGINT, handler)
         sys.unraisablehook = hook
         INTERRUPTS.clear()
+
+
+def in_notebook() -> bool:
+    """Whether the progress bar is that of a notebook."""
+    return any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)
 
 
 def announce(executor: Executor | None, stage: str) -> None:

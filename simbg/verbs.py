@@ -8,23 +8,27 @@ validation suite.
 import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simbg.axes import Axes, check_axes
 from simbg.cube import BackgroundCube
+from simbg.io.gammapy_objects import is_of_gammapy, observation_of
 from simbg.observations.observation import Observation
 from simbg.reconstruction import DEFAULT_METHOD
 
 if TYPE_CHECKING:
-    from simbg.observations.store import Store
+    from gammapy.data import Observations
+
     from simbg.reconstruction.contract import Reconstructor
     from simbg.simulation.experiment import Experiment
     from simbg.simulation.scenario import Scenario
     from simbg.validation.comparison.compare import Comparison
     from simbg.validation.suite.suite import Suite
 
-__all__ = ["compare", "reconstruct", "simulate", "validate"]
+__all__ = ["attach", "compare", "reconstruct", "simulate", "validate"]
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +74,17 @@ def simulate(
 
 
 def reconstruct(
-    observations: "Iterable[Observation] | Store | Experiment",
+    observations: Any,
     axes: Axes | None = None,
     method: "str | type | Reconstructor" = DEFAULT_METHOD,
     executor: Executor | None = None,
+    exclude: Any = (),
 ) -> BackgroundCube:
     """Reconstruct the background cube of some observations.
 
     Parameters
     ----------
-    observations : sequence of Observation, Store or Experiment
+    observations : sequence of Observation, Store, Experiment, or Observations of gammapy
         The observations of one cube.
     axes : Axes, optional
         Default: the axes that the method prefers. If it has none, the axes of 2015, which depend
@@ -89,6 +94,10 @@ def reconstruct(
         method itself.
     executor : concurrent.futures.Executor, optional
         Reads observations in parallel; the result is the same.
+    exclude : path-like, regions.Regions, WcsNDMap, Region, or list of these
+        What is masked in addition to the excluded regions of the observations: DS9 files, source
+        tables, mask images, or objects, as in `simbg.Selection`. The catalogue of known sources is
+        not masked.
 
     Returns
     -------
@@ -116,8 +125,9 @@ def reconstruct(
     if axes is not None:
         check_axes(axes)
     _check_executor(executor)
-    runs = _observations(observations)
-    cube = contract.reconstruct(found, runs, axes, executor)
+    runs = _observations(observations, exclude)
+    with _shown(executor) as shown:
+        cube = contract.reconstruct(found, runs, axes, shown)
     if cube.counts is not None and not cube.counts.any():
         low, *_, high = cube.axes.energy
         energy = runs[0].load().energy
@@ -128,6 +138,50 @@ def reconstruct(
             *(low, high, runs[0].obs_id, got),
         )
     return cube
+
+
+def attach(observations: Any, models: Any, exclude: Any = (), norm: bool = True) -> "Observations":
+    """Give each observation of gammapy its background.
+
+    Parameters
+    ----------
+    observations : gammapy.data.Observations, or sequence of gammapy.data.Observation
+        They are not changed.
+    models : BackgroundCube, dict, path-like, or models of runs
+        One cube for all observations; a dict from OBS_ID to a cube; the folder that
+        ``simbg reconstruct --per-run`` wrote; or an object with ``at(observation)``, such as
+        ``simbg.ZenithGroups(...).fit(...)``. The latter may be made of other runs (OFF runs).
+    exclude : path-like, regions.Regions, WcsNDMap, Region, or list of these
+        As in `reconstruct`: what is masked when the norm is fitted. It should contain the sources
+        in the field.
+    norm : bool
+        Whether models of runs are scaled to the events of each observation outside of ``exclude``.
+
+    Returns
+    -------
+    gammapy.data.Observations
+        Copies with the attribute ``bkg``: per observation time, in the frame of the model.
+
+    Raises
+    ------
+    ValueError
+        If there is no model for an observation, or an observation is not one of gammapy.
+    ImportError
+        If gammapy is not installed.
+
+    Examples
+    --------
+    >>> models = simbg.ZenithGroups(Histogram(), groups).fit(off_runs, axes)  # doctest: +SKIP
+    >>> observations = simbg.attach(observations, models, exclude=mask)  # doctest: +SKIP
+    """
+    from simbg.models.attach import attach
+
+    given = [observations] if hasattr(observations, "obs_id") else list(observations)
+    if not (given and all(map(_is_their_observation, given))):
+        got = next((type(one).__name__ for one in given if not _is_their_observation(one)), "none")
+        raise ValueError(f"attach: got {got}, expected one or more observations of gammapy")
+    ours = _masked([observation_of(one) for one in given], exclude)
+    return attach(given, ours, models, norm)
 
 
 def compare(
@@ -249,20 +303,42 @@ def _several(value: Any) -> list:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _observations(given: Any) -> list[Observation]:
-    """The observations of a store or an experiment, or those of any iterable."""
+def _observations(given: Any, exclude: Any = ()) -> list[Observation]:
+    """The observations of a store or an experiment, or those of any iterable, with their masks."""
     if isinstance(given, str | Path):
         raise ValueError(f"observations: got {given!r}, expected those of simbg.open_store(path)")
     if hasattr(given, "observations"):
         given = given.observations()
     found = list(given) if isinstance(given, Iterable) else [given]
+    found = [observation_of(one) if _is_their_observation(one) else one for one in found]
     wrong = [type(one) for one in found if not isinstance(one, Observation)]
     if wrong or not found:
-        got, hint = f"type {wrong[0].__name__}" if wrong else "none", ""
-        if wrong and wrong[0].__module__.startswith("gammapy"):
-            got, hint = f"{got} of gammapy", "; simbg.open_store(path) reads the same data store"
+        got = f"type {wrong[0].__name__}" if wrong else "none"
         raise ValueError(
-            f"observations: got {got}, expected one or more simbg.Observation, or a store or "
-            f"experiment that has them{hint}"
+            f"observations: got {got}, expected one or more simbg.Observation or observations of "
+            "gammapy, or a store or experiment that has them"
         )
-    return found
+    return _masked(found, exclude)
+
+
+def _is_their_observation(one):
+    return is_of_gammapy(one) and hasattr(one, "obs_id")
+
+
+def _masked(observations, exclude):
+    """The observations with more excluded regions."""
+    from simbg.models.selection import Selection, exclusions
+
+    if not (given := exclusions(exclude)):
+        return observations
+    regions = Selection(sources="mask", exclude=("none", *given)).regions()
+    return [replace(one, excluded=(*one.excluded, *regions)) for one in observations]
+
+
+def _shown(executor):
+    """The executor, or in a notebook one with a progress bar that works in this process."""
+    from simbg.parallel import in_notebook, workers
+
+    return (
+        workers(1, "reconstruct") if executor is None and in_notebook() else nullcontext(executor)
+    )

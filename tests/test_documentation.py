@@ -152,7 +152,7 @@ def without_examples(cls):
 )
 def test_public_methods_have_examples(name):
     found = [one for one in without_examples(getattr(simbg, name)) if not one.startswith("_")]
-    assert set(found) <= {"to_gammapy"}  # gammapy is optional
+    assert set(found) <= {"from_gammapy", "to_gammapy"}  # gammapy is optional
 
 
 class WithoutExamples:

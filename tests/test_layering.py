@@ -28,6 +28,7 @@ LAZY = {
     ("simbg.cube", "read", "simbg.io.cubes"),
     ("simbg.cube", "write", "simbg.io.cubes"),
     ("simbg.cube", "to_gammapy", "simbg.io.bkg_3d"),
+    ("simbg.cube", "from_gammapy", "simbg.io.gammapy_objects"),
     ("simbg.cube", "plot", "simbg.validation.figures.one_cube"),
     ("simbg.verbs", "compare", "simbg.validation.comparison.compare"),
     ("simbg.verbs", "validate", "simbg.validation.methods.candidates"),

@@ -230,9 +230,9 @@ def test_a_wrong_name_of_a_dict_has_a_suggestion():
         assert wrong not in names
 
 
-def test_observations_of_gammapy_are_named():
-    theirs = type("Observation", (), {"__module__": "gammapy.data.observations"})()
-    with pytest.raises(ValueError, match=r"gammapy.*open_store"):
+def test_other_objects_of_gammapy_are_no_observations():
+    theirs = type("EventList", (), {"__module__": "gammapy.data.event_list"})()
+    with pytest.raises(ValueError, match=r"got type EventList.*expected"):
         simbg.reconstruct([theirs])
 
 

@@ -111,13 +111,29 @@ def read_bkg_2d(hdu: fits.BinTableHDU, column: str, inside: bool = False) -> Bac
     if offset[0] < 0 or not np.all(np.diff(offset) > 0):
         raise ValueError(f"THETA edges: got {in_brief(offset)}, expected deg from 0, increasing")
     lengths = {"ENERG": energy.size - 1, "THETA": offset.size - 1}
-    rate = np.nan_to_num(tables.read_rate(hdu, column, lengths))
+    return cube_of_rings(energy, offset, tables.read_rate(hdu, column, lengths), inside)
+
+
+def cube_of_rings(
+    energy: np.ndarray, offset: np.ndarray, rate: np.ndarray, inside: bool = False
+) -> BackgroundCube:
+    """A rate in rings as a cube over a square grid; see `read_bkg_2d`.
+
+    Parameters
+    ----------
+    energy, offset : ndarray
+        Edges, TeV and deg.
+    rate : ndarray, shape (n_energy, n_ring)
+        s-1 MeV-1 sr-1, per second of ontime; NaN is 0.
+    inside : bool
+        Take the square inside of the last ring.
+    """
     # On the sphere the corners of a square are nearer than on a plane.
     widest = offset[-1] / np.sqrt(2) if inside else offset[-1]
     number = int(np.clip(np.ceil(4 * widest / np.diff(offset).min()), *PIXELS))
     angle = np.linspace(-widest, widest, number + 1)
     axes = Axes(energy, angle, angle)
-    return BackgroundCube(axes, _in_pixels(axes, offset, rate), clock="ontime")
+    return BackgroundCube(axes, _in_pixels(axes, offset, np.nan_to_num(rate)), clock="ontime")
 
 
 def _in_pixels(axes, offset, rate):

@@ -16,9 +16,10 @@ from astropy.io import fits
 from astropy.table import Table, vstack
 
 from simbg.axes import Axes
+from simbg.cube import BackgroundCube
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import write_fits
-from simbg.models.run_norm import fit_norm
+from simbg.models.run_norm import RunNorm, fit_norm
 from simbg.observations.observation import Observation
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.contract import check_cube
@@ -59,12 +60,12 @@ def write_run_models(
     rows = []
     for group, observations in by_group.items():
         for observation in observations:
-            cube, norm = _scaled_to_run(check_cube(models.at(observation), axes), observation)
+            cube, norm = scaled_to_run(check_cube(models.at(observation), axes), observation)
             if not np.isfinite(norm.error):
                 log.warning(
                     "run %d: no counts to fit its norm to; the norm is 1", observation.obs_id
                 )
-            write_cube(folder / _file_name(observation.obs_id), cube, "gadf")
+            write_cube(folder / file_name(observation.obs_id), cube, "gadf")
             rows.append((observation.obs_id, group, *astuple(norm)))
     names = ("OBS_ID", "GROUP_ID", "NORM", "NORM_ERR", "N_EVENTS", "N_PRED")
     norms = Table(rows=rows, names=names)
@@ -72,13 +73,24 @@ def write_run_models(
     _write_index(folder, store, norms["OBS_ID"].tolist(), Path(outdir))
 
 
-def _scaled_to_run(cube, observation):
+def scaled_to_run(
+    cube: BackgroundCube, observation: Observation, norm: RunNorm | None = None
+) -> tuple[BackgroundCube, RunNorm]:
     """A run's cube, with its dead time and norm, and the norm.
 
     Below the threshold it has no rate, because none was measured at this zenith angle.
+
+    Parameters
+    ----------
+    cube : BackgroundCube
+        The model at the pointing of the run.
+    observation : Observation
+        The run.
+    norm : RunNorm, optional
+        The norm; by default it is fitted to the events of the run outside of excluded regions.
     """
     cube = cube.per("livetime")
-    norm = fit_norm(cube, observation)
+    norm = fit_norm(cube, observation) if norm is None else norm
     rate = cube.rate * norm.value
     rate[: first_bin(cube.axes, observation.energy_threshold, True)] = np.nan
     # Exposure is 0 where the rate is unknown: so a reader can distinguish it from a rate of 0.
@@ -93,7 +105,8 @@ def _scaled_to_run(cube, observation):
     ), norm
 
 
-def _file_name(obs_id):
+def file_name(obs_id: int) -> str:
+    """Name of the file with the model of a run."""
     return f"bg_run_{obs_id:06d}.fits.gz"
 
 
@@ -105,7 +118,7 @@ def _write_index(folder, store, obs_ids, outdir):
     # Models that are already in the store are replaced.
     hdus = hdus[[kind.strip().lower() != "bkg" for kind in hdus["HDU_TYPE"]]]
     hdus["FILE_DIR"] = [os.path.join(to_store, name.strip()) for name in hdus["FILE_DIR"]]
-    models_index = [(i, "bkg", "bkg_3d", ".", _file_name(i), "BACKGROUND") for i in obs_ids]
+    models_index = [(i, "bkg", "bkg_3d", ".", file_name(i), "BACKGROUND") for i in obs_ids]
     index = vstack([hdus, Table(rows=models_index, names=INDEX)])
     index = index[np.argsort(index["OBS_ID"], kind="stable")]
     runs = store.table[np.isin(store.table["OBS_ID"], obs_ids)]

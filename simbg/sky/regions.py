@@ -67,6 +67,11 @@ class Region(ABC):
         """Indices of the directions that may be inside.
 
         Most events are too far away in declination or RA alone: no trigonometry for these.
+
+        Parameters
+        ----------
+        ra, dec : ndarray, shape (n,)
+            Directions, deg, ICRS.
         """
         near = np.flatnonzero(np.abs(dec - self.center[1]) <= self.radius)
         east = (ra[near] - self.center[0] + 180) % 360 - 180
