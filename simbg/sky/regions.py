@@ -63,7 +63,7 @@ class Region(ABC):
         inside[near] = self._inside(*to_plane(ras.ravel()[near], decs.ravel()[near], self.center))
         return inside.reshape(ras.shape)
 
-    def near(self, ra, dec):
+    def near(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
         """Indices of the directions that may be inside.
 
         Most events are too far away in declination or RA alone: no trigonometry for these.
