@@ -15,6 +15,7 @@ What to use when:
 real or simulated runs in a folder              `open_store`, and `Selection` for some of them
 simulated observations of a known truth         `simulate`, one of `SCENARIOS` or a `Scenario`
 a cube of observations                          `reconstruct`, with one of `METHODS` or your own
+a radial model (BKG_2D)                         `reconstruct_radial`, `RadialModel`
 energies and angles of your own                 `Axes.regular`; default: `edition2015_axes`
 a cube in a file, in a figure, in gammapy       `BackgroundCube.read`, ``.write``, ``.plot``,
                                                 ``.to_gammapy``
@@ -52,6 +53,7 @@ __all__ = [
     "GaussianTruth",
     "Groups",
     "Observation",
+    "RadialModel",
     "Reconstructor",
     "Scenario",
     "Selection",
@@ -65,6 +67,7 @@ __all__ = [
     "edition2015_axes",
     "open_store",
     "reconstruct",
+    "reconstruct_radial",
     "simulate",
     "stack_observations",
     "validate",
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from simbg.observations.groups import Groups as Groups
     from simbg.observations.observation import Events as Events
     from simbg.observations.observation import Observation as Observation
+    from simbg.radial import RadialModel as RadialModel
     from simbg.reconstruction.contract import Reconstructor as Reconstructor
     from simbg.reconstruction.registry import METHODS as METHODS
     from simbg.reconstruction.zenith_groups import ZenithGroups as ZenithGroups
@@ -95,6 +99,7 @@ if TYPE_CHECKING:
     from simbg.verbs import attach as attach
     from simbg.verbs import compare as compare
     from simbg.verbs import reconstruct as reconstruct
+    from simbg.verbs import reconstruct_radial as reconstruct_radial
     from simbg.verbs import simulate as simulate
     from simbg.verbs import validate as validate
 
@@ -109,6 +114,7 @@ PLACES = {
     "observations.exposure": ("StackedCounts", "stack_observations"),
     "observations.groups": ("Groups",),
     "observations.observation": ("Events", "Observation"),
+    "radial": ("RadialModel",),
     "reconstruction.contract": ("Reconstructor",),
     "reconstruction.registry": ("METHODS",),
     "reconstruction.zenith_groups": ("ZenithGroups",),
@@ -120,7 +126,14 @@ PLACES = {
     "truth.protocol": ("Truth",),
     "truth.shaped": ("ShapedTruth",),
     "truth.sources": ("GammaSource",),
-    "verbs": ("attach", "compare", "reconstruct", "simulate", "validate"),
+    "verbs": (
+        "attach",
+        "compare",
+        "reconstruct",
+        "reconstruct_radial",
+        "simulate",
+        "validate",
+    ),
 }
 
 

@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from simbg.axes import Axes, check_axes
 from simbg.cube import BackgroundCube
 from simbg.io.gammapy_objects import is_of_gammapy, observation_of
@@ -22,13 +24,14 @@ from simbg.reconstruction import DEFAULT_METHOD
 if TYPE_CHECKING:
     from gammapy.data import Observations
 
+    from simbg.radial import RadialModel
     from simbg.reconstruction.contract import Reconstructor
     from simbg.simulation.experiment import Experiment
     from simbg.simulation.scenario import Scenario
     from simbg.validation.comparison.compare import Comparison
     from simbg.validation.suite.suite import Suite
 
-__all__ = ["attach", "compare", "reconstruct", "simulate", "validate"]
+__all__ = ["attach", "compare", "reconstruct", "reconstruct_radial", "simulate", "validate"]
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +141,70 @@ def reconstruct(
             *(low, high, runs[0].obs_id, got),
         )
     return cube
+
+
+def reconstruct_radial(
+    observations: Any,
+    axes: Axes | None = None,
+    energy: Any = None,
+    offset: Any = None,
+    executor: Executor | None = None,
+    exclude: Any = (),
+) -> "RadialModel":
+    """Reconstruct a radial model: the rate in rings about the pointing.
+
+    Parameters
+    ----------
+    observations : sequence of Observation, Store, Experiment, or Observations of gammapy
+        The observations of one model.
+    axes : Axes, optional
+        Axes of a cube: its energies, and rings as wide as its pixels up to its widest side.
+        Default: the axes of 2015.
+    energy, offset : array_like, Quantity or MapAxis, optional
+        Edges in place of those of ``axes``; bare numbers are in TeV and deg.
+    executor : concurrent.futures.Executor, optional
+        Reads observations in parallel; the result is the same.
+    exclude : path-like, regions.Regions, WcsNDMap, Region, or list of these
+        What is masked, as in `reconstruct`.
+
+    Returns
+    -------
+    RadialModel
+        The rate with errors, counts and exposure. ``write`` writes a BKG_2D file.
+
+    Raises
+    ------
+    ValueError
+        If there are no observations, or edges are not valid.
+
+    Examples
+    --------
+    >>> import simbg
+    >>> night = simbg.simulate("night")
+    >>> simbg.reconstruct_radial(night, energy=[0.2, 1, 10], offset=[0, 1, 2, 3])
+    <RadialModel 2 energies × 3 rings up to 3 deg, per second of livetime>
+    """
+    from simbg.axes import edition2015_axes
+    from simbg.quantities import in_unit
+    from simbg.radial import RadialModel, rings_of
+    from simbg.reconstruction import radial
+
+    runs = _observations(observations, exclude)
+    if axes is not None:
+        check_axes(axes)
+    axes = axes or edition2015_axes(len(runs))
+    edges = [
+        np.asarray(in_unit(getattr(given, "edges", given), unit, name), float)
+        for given, unit, name in (
+            (axes.energy if energy is None else energy, "TeV", "energy"),
+            (rings_of(axes) if offset is None else offset, "deg", "offset"),
+        )
+    ]
+    # The model checks its edges.
+    RadialModel(edges[0], edges[1], np.zeros([max(edge.size - 1, 0) for edge in edges]))
+    _check_executor(executor)
+    with _shown(executor) as shown:
+        return radial.reconstruct_radial(runs, edges[0], edges[1], shown)
 
 
 def attach(observations: Any, models: Any, exclude: Any = (), norm: bool = True) -> "Observations":

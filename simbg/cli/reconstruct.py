@@ -16,7 +16,7 @@ __all__ = []
     cls=Command,
     groups={
         "Runs": "scheme obs_ids exclude sources margin skip_incomplete test",
-        "Models": "method group_by energy fov like energy_threshold per_run",
+        "Models": "method group_by energy fov like energy_threshold radial per_run",
     },
     exit_codes="0 models written, 1 all are empty",
 )
@@ -51,6 +51,7 @@ __all__ = []
     metavar="E",
     help="Threshold of all runs: 300GeV, or 0.3 (in TeV).",
 )
+@click.option("--radial", is_flag=True, help="Also write a radial model of each group (BKG_2D).")
 @click.option("--per-run", is_flag=True, help="Also write a model of each run, and an index.")
 @shared_option("skip-incomplete")
 @click.option("--test", is_flag=True, help="At most 100 runs, 5 sources and 2 groups.")
@@ -62,6 +63,7 @@ def reconstruct(
     scheme: str,
     method: str,
     obs_ids: str | None,
+    radial: bool,
     per_run: bool,
     energy: str | None,
     fov: str | None,
@@ -73,7 +75,7 @@ def reconstruct(
     """Make background models from a data store.
 
     \b
-    simbg reconstruct store models --energy 0.2:50:16 --fov 2.5:20
+    simbg reconstruct store models --energy 0.2:50:16 --fov 2.5:20 --radial
     simbg reconstruct store models --exclude none --exclude my_sources.reg
     simbg reconstruct store models --sources mask --group-by runs:15 --per-run
     """
@@ -86,7 +88,8 @@ def reconstruct(
     ids = None if obs_ids is None else _read_ids(obs_ids)
     arguments = indir, outdir, scheme, method, Selection(obs_ids=ids, **selection), overwrite
     axes, hint = read_binning(energy, fov, like), "; --sources mask uses them"
-    return reconstruct_and_report(jobs, *arguments, per_run=per_run, axes=axes, hint=hint)
+    options = {"per_run": per_run, "radial": radial, "axes": axes, "hint": hint}
+    return reconstruct_and_report(jobs, *arguments, **options)
 
 
 def reconstruct_and_report(

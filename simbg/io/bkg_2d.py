@@ -1,7 +1,8 @@
 """GADF's BKG_2D, a rate over energy and the offset from the pointing: reading and writing."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
@@ -10,12 +11,17 @@ from numpy.typing import ArrayLike
 from simbg import __version__
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.errors import in_brief
+from simbg.errors import check_version, in_brief
 from simbg.io import tables
-from simbg.io.safe_files import write_fits
+from simbg.io.bkg_3d import META, SUPPLEMENT, VERSION
+from simbg.io.safe_files import expanded, open_fits, write_fits
 from simbg.quantities import in_unit
+from simbg.radial import RadialModel
 
-__all__ = ["write_bkg_2d"]
+if TYPE_CHECKING:
+    from gammapy.irf import Background2D
+
+__all__ = ["radial_to_gammapy", "read_radial", "write_bkg_2d", "write_radial"]
 
 # Pixels are half as wide as the narrowest ring; their least and largest number along a side.
 PIXELS = 64, 160
@@ -64,19 +70,82 @@ def write_bkg_2d(
     )
     if rates.shape != (expected := (energies.size - 1, offsets.size - 1)):
         raise ValueError(f"rate: got shape {rates.shape}, expected {expected}")
+    write_fits(path, [_hdu(energies, offsets, rates, meta or {})], overwrite)
+
+
+def _hdu(energy, offset, rate, meta):
     # FITS counts axes from the fastest: its (ENERG, THETA) is (THETA, ENERG) here.
     columns = [
-        *tables.edge_columns(("ENERG", energies, "TeV"), ("THETA", offsets, "deg")),
-        ("BKG", rates.T, tables.RATE_UNIT),
+        *tables.edge_columns(("ENERG", energy, "TeV"), ("THETA", offset, "deg")),
+        ("BKG", rate.T, tables.RATE_UNIT),
     ]
     header = {
         **tables.GADF_BKG,
         "HDUCLAS4": "BKG_2D",
         "CREF5": "(ENERG_LO:ENERG_HI,THETA_LO:THETA_HI)",
         "CREATOR": f"simbg {__version__}",
-        **(meta or {}),
+        **meta,
     }
-    write_fits(path, [tables.one_row_hdu("BACKGROUND", columns, header)], overwrite)
+    return tables.one_row_hdu("BACKGROUND", columns, header)
+
+
+def _radial_hdus(model):
+    """The HDUs of a radial model: BKG_2D per observation time, and SUPPLEMENT."""
+    model = model.per("ontime")
+    meta = {key: value for key, value in model.meta.items() if len(key) <= 8}
+    # As in BKG_3D, the rate is 0 below all thresholds, and NaN in rings that are always masked.
+    known = np.isfinite(model.rate).any(axis=1)
+    below = (np.cumsum(known) == 0) & known.any()
+    rate = np.where(below[:, None], 0.0, model.rate)
+    more = [
+        (name, values.T, unit)
+        for name, attribute, unit in SUPPLEMENT
+        if (values := getattr(model, attribute)) is not None
+    ]
+    hdus = [_hdu(model.energy, model.offset, rate, meta)]
+    return [*hdus, tables.one_row_hdu("SUPPLEMENT", more, {"FORMAT": VERSION})] if more else hdus
+
+
+def write_radial(path: Path | str, model: RadialModel, overwrite: bool = False) -> None:
+    """Write a radial model; see `RadialModel.write`."""
+    write_fits(expanded(path), _radial_hdus(model), overwrite)
+
+
+def radial_to_gammapy(model: RadialModel) -> "Background2D":
+    """A radial model as an object of gammapy; see `RadialModel.to_gammapy`."""
+    try:
+        from gammapy.irf import Background2D
+    except ImportError as error:
+        raise ImportError(
+            f"to_gammapy: gammapy cannot be imported ({error}); use `pip install simbg[gammapy]`"
+        ) from error
+    hdus = fits.HDUList([fits.PrimaryHDU(), *_radial_hdus(model)])
+    return Background2D.from_hdulist(hdus, hdu="BACKGROUND")
+
+
+def read_radial(path: Path | str) -> RadialModel:
+    """Read a BKG_2D file; see `RadialModel.read`."""
+    with open_fits(expanded(path)) as file:
+        found = tables.find_rate(file)
+        if not found or "THETA_LO" not in found[0].columns.names:
+            got = f"got {'another model' if found else [hdu.name for hdu in file]}"
+            raise ValueError(f"{got}, expected a BKG_2D (columns THETA_LO, THETA_HI and BKG)")
+        hdu, column = found
+        energy, offset, rate = _read_rings(hdu, column)
+        ours = str(hdu.header.get("CREATOR", "")).startswith("simbg")
+        meta = {key: hdu.header[key] for key in META if ours and key in hdu.header}
+        model = RadialModel(energy, offset, rate, clock="ontime", meta=meta)
+        if "SUPPLEMENT" not in file:
+            return model
+        hdu = file["SUPPLEMENT"]
+        check_version(hdu.header.get("FORMAT", 1), VERSION, "SUPPLEMENT")
+        more: dict[str, Any] = {
+            attribute: tables.read_array(hdu, name, 2).T
+            for name, attribute, _ in SUPPLEMENT
+            if name in hdu.columns.names
+        }
+        known = (more["ontime"] > 0) | (rate != 0) if "ontime" in more else True
+        return replace(model, rate=np.where(known, rate, np.nan), **more)
 
 
 def read_bkg_2d(hdu: fits.BinTableHDU, column: str, inside: bool = False) -> BackgroundCube:
@@ -107,11 +176,17 @@ def read_bkg_2d(hdu: fits.BinTableHDU, column: str, inside: bool = False) -> Bac
     ValueError
         If the table is not as it should be.
     """
+    energy, offset, rate = _read_rings(hdu, column)
+    return cube_of_rings(energy, offset, rate, inside)
+
+
+def _read_rings(hdu, column):
+    """Edges in energy and offset, and rates."""
     energy, offset = tables.read_edges(hdu, "ENERG", "TeV"), tables.read_edges(hdu, "THETA", "deg")
     if offset[0] < 0 or not np.all(np.diff(offset) > 0):
         raise ValueError(f"THETA edges: got {in_brief(offset)}, expected deg from 0, increasing")
     lengths = {"ENERG": energy.size - 1, "THETA": offset.size - 1}
-    return cube_of_rings(energy, offset, tables.read_rate(hdu, column, lengths), inside)
+    return energy, offset, tables.read_rate(hdu, column, lengths)
 
 
 def cube_of_rings(

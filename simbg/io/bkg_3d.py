@@ -74,7 +74,7 @@ def to_gammapy(cube: BackgroundCube) -> "Background3D":
         from gammapy.irf import Background3D
     except ImportError as error:
         raise ImportError(
-            f"to_gammapy: gammapy cannot be imported ({error}); use `pip install gammapy`"
+            f"to_gammapy: gammapy cannot be imported ({error}); use `pip install simbg[gammapy]`"
         ) from error
     hdus = fits.HDUList([fits.PrimaryHDU(), *bkg_3d_hdus(cube, "MeV")])
     return Background3D.from_hdulist(hdus, hdu="BACKGROUND")

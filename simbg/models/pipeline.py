@@ -18,8 +18,10 @@ from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.observations.threshold import first_bin
+from simbg.radial import rings_of
 from simbg.reconstruction import DEFAULT_METHOD
 from simbg.reconstruction.contract import axes_for, reconstruct
+from simbg.reconstruction.radial import reconstruct_radial
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
 
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 FILES = (
     r"bg_observation_table(_grouped)?\.fits\.gz",
     r"bg_observation_groups\.ecsv",
-    r"bg_cube_model_group\d+_(table|image|gadf)\.fits\.gz",
+    r"bg_cube_model_group\d+_(table|image|gadf|radial)\.fits\.gz",
     *RUN_FILES,
 )
 # Number of known sources that a summary names.
@@ -110,6 +112,7 @@ def reconstruct_store(
     executor: Executor | None = None,
     per_run: bool = False,
     axes: Binning = None,
+    radial: bool = False,
 ) -> Summary:
     """Make a background model for each group of runs, and write the files of 2015 and of GADF.
 
@@ -134,6 +137,9 @@ def reconstruct_store(
     axes : Axes or callable, optional
         Axes of the models, or a function that changes the axes that the method prefers for the runs
         of a group, which are the default.
+    radial : bool
+        Whether to write also a radial model of each group, with the energies of its cube and rings
+        as wide as its pixels.
 
     Returns
     -------
@@ -174,6 +180,11 @@ def reconstruct_store(
                 chosen = choose_axes(axes, partial(axes_for, estimator, members))
                 cube = reconstruct(estimator, members, chosen, executor)
             summaries.append(_write_group(folder, group, cube, members))
+            if radial:
+                rings = np.array(rings_of(cube.axes))
+                model = reconstruct_radial(members, cube.axes.energy, rings, executor)
+                model = replace(model, meta={**model.meta, "GROUP_ID": group})
+                model.write(folder / f"bg_cube_model_group{group}_radial.fits.gz")
         outside = len(runs.observations) - sum(group.n_obs for group in summaries)
         return Summary(tuple(summaries), runs.n_near, runs.n_skipped, outside)
 

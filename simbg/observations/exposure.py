@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -175,6 +176,28 @@ def stack_observations(
     check_axes(axes)
     if axes.align != "ALTAZ":
         raise ValueError(f"axes: got alignment {axes.align}, expected ALTAZ")
+    return stack_in_bins(observations, axes, threshold_bin, executor)
+
+
+def stack_in_bins(
+    observations: Iterable[Observation],
+    axes: Any,
+    threshold_bin: str,
+    executor: Executor | None,
+) -> StackedCounts:
+    """As `stack_observations`; ``axes`` may also be rings.
+
+    Parameters
+    ----------
+    observations : iterable of Observation
+        The observations.
+    axes : Axes or Rings
+        The bins.
+    threshold_bin : {"drop", "whole", "partial"}
+        See `ThresholdRule`.
+    executor : concurrent.futures.Executor, optional
+        Fills runs in parallel.
+    """
     exposure = Exposure(axes, threshold_bin)
     fill = partial(_fill, axes=axes, rule=exposure.rule)
     counts, run_counts, n_events = np.zeros(axes.shape, dtype=np.int64), [], 0

@@ -9,6 +9,7 @@ of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from astropy.coordinates import angular_separation
@@ -16,12 +17,14 @@ from numpy.typing import ArrayLike
 
 from simbg.axes import Axes
 from simbg.observations.border_area import covered_solid_angle
+from simbg.observations.disc_area import solid_angle_within
 from simbg.observations.observation import Events, Observation
+from simbg.radial import ring_solid_angle
 from simbg.sky.plane import from_plane, union_border
 from simbg.sky.pointing import Drift, Tracking
 from simbg.sky.regions import Region, applies
 
-__all__ = ["unmasked_fraction", "unmasked_fraction_of_run"]
+__all__ = ["unmasked_fraction", "unmasked_fraction_of_rings", "unmasked_fraction_of_run"]
 
 MAX_OFFSET = 60.0  # deg, of the pixels' farthest corner
 MARGIN = 1.02  # ratio of window and field sizes; aberration changes the field's size by 1e-4
@@ -74,41 +77,91 @@ def unmasked_fraction(
         If a pixel is too far from the centre, intervals or weights are not valid, or the pointing
         moves too far on the sky.
     """
+    edges = np.radians(axes.fov_lon), np.sin(np.radians(axes.fov_lat))
+    pixel = min(np.diff(edge).min() for edge in edges)
+    covered = np.zeros(axes.shape[1:])
+    farthest = _farthest_corner(axes)
+    for starts, stops, weights in _borders(pointing, gti, regions, farthest, pixel, weight):
+        covered += covered_solid_angle(starts, stops, weights, *edges)
+    # x of the plane increases to the west, fov_lon to the east: left and right of a side change
+    return _exact(1 + covered / axes.solid_angle)
+
+
+def unmasked_fraction_of_rings(
+    offset: np.ndarray,
+    pointing: Tracking | Drift,
+    gti: ArrayLike,
+    regions: Iterable[Region],
+) -> np.ndarray:
+    """Return the part of each ring's exposure that lies outside of all regions.
+
+    A ring of a tracked pointing is always at the same place on the sky, so its fraction is exact.
+
+    Parameters
+    ----------
+    offset : ndarray, shape (n_ring + 1,)
+        Edges of the rings, deg, up to 60.
+    pointing, gti, regions
+        As for `unmasked_fraction`.
+
+    Returns
+    -------
+    ndarray, shape (n_ring,)
+        Mean over solid angle and time, 0 to 1.
+    """
+    if offset[-1] > MAX_OFFSET:
+        raise ValueError(
+            f"rings: got an edge at {offset[-1]:g} deg, expected {MAX_OFFSET:g} or less"
+        )
+    narrowest, within = np.radians(np.diff(offset).min()), np.zeros(offset.size)
+    still = isinstance(pointing, Tracking)
+    borders = _borders(pointing, gti, regions, offset[-1], narrowest, still=still)
+    for starts, stops, weights in borders:
+        within += solid_angle_within(starts, stops, weights, offset)
+    return _exact(1 - np.diff(within) / ring_solid_angle(offset))
+
+
+def _borders(pointing, gti, regions, farthest, pixel, weight=None, still=False):
+    """The border of the regions at some times: starts and stops of its sides, and weights.
+
+    The field of view reaches to ``farthest``, deg; its narrowest pixel is ``pixel`` wide, rad.
+    If what is asked for does not change while the field turns (``still``), one time is enough.
+    """
     times, exposure = _timeline(_intervals(gti), weight)
     path = np.stack(pointing.radec(np.linspace(times[0], times[-1], N_PATH)))
     center = path[0, N_PATH // 2].item(), path[1, N_PATH // 2].item()
     sweep = _separation(center, path).max()
-    reach = _farthest_corner(axes) * MARGIN + sweep
-    border = _border(regions, center, reach, sweep)
+    border = _border(regions, center, farthest * MARGIN + sweep, sweep)
     if not border.size:
-        return np.ones(axes.shape[1:])
+        return
     kind = _Turning if isinstance(pointing, Tracking) else _Drifting
     field = kind(pointing, times, border.reshape(2, -1), center)
-    edges = np.radians(axes.fov_lon), np.sin(np.radians(axes.fov_lat))
-    pixel = min(np.diff(edge).min() for edge in edges)
     nodes, weights = _nodes(times, exposure, field.motion / pixel)
-    covered = np.zeros(axes.shape[1:])
+    if still:
+        nodes, weights = nodes[nodes.size // 2 :][:1], np.ones(1)
     step = max(1, CHUNK // border.shape[2])
     for first in range(0, nodes.size, step):
         part = slice(first, first + step)
         starts, stops = np.split(field.at(nodes[part]), 2, axis=2)
-        covered += covered_solid_angle(starts, stops, weights[part], *edges)
-    # x of the plane increases to the west, fov_lon to the east: left and right of a side change
-    unmasked = 1 + covered / axes.solid_angle
+        yield starts, stops, weights[part]
+
+
+def _exact(unmasked):
+    """Fractions that are 0 or 1 except for rounding are set to that value."""
     unmasked[np.abs(unmasked) < EXACT] = 0
     unmasked[np.abs(unmasked - 1) < EXACT] = 1
     return unmasked
 
 
 def unmasked_fraction_of_run(
-    axes: Axes, observation: Observation, events: Events | None
+    axes: Any, observation: Observation, events: Events | None
 ) -> np.ndarray | None:
     """Return the unmasked fraction of a run, or None if it has no excluded regions.
 
     Parameters
     ----------
-    axes : Axes
-        ALTAZ-aligned.
+    axes : Axes or Rings
+        ALTAZ-aligned axes, or rings about the pointing.
     observation : Observation
         The run, with its excluded regions.
     events : Events or None
@@ -133,11 +186,13 @@ def unmasked_fraction_of_run(
             "expected both because the run has excluded regions"
         )
     pointing, gti = events.pointing, events.gti
-    return for_each_energy(
-        axes.energy,
-        observation.excluded,
-        lambda regions: unmasked_fraction(axes, pointing, gti, regions),
-    )
+
+    def compute(regions):
+        if isinstance(axes, Axes):
+            return unmasked_fraction(axes, pointing, gti, regions)
+        return unmasked_fraction_of_rings(axes.offset, pointing, gti, regions)[:, None]
+
+    return for_each_energy(axes.energy, observation.excluded, compute)
 
 
 def for_each_energy(

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from simbg.radial import ring_solid_angle
 from simbg.truth.protocol import Truth
 from simbg.truth.quadrature import PANEL, energy_nodes, panel_nodes
 
@@ -61,16 +62,3 @@ def ring_average(
         mean = truth.rate(at[:, None, None, None], lon, lat, zenith).mean(axis=-1)
         rate[k] = (weights[:, None] * (mean * inner).sum(axis=-1)).sum(axis=0)
     return 2 * np.pi * rate / (np.diff(energy)[:, None] * ring_solid_angle(offset))
-
-
-def ring_solid_angle(offset: ArrayLike) -> np.ndarray:
-    """Solid angle of each ring, 2π Δ(cos θ), sr; ``offset`` are the edges in deg.
-
-    Examples
-    --------
-    >>> float(ring_solid_angle([0, 180])[0]) == 4 * np.pi
-    True
-    """
-    half = np.sin(0.5 * np.deg2rad(np.asarray(offset, float)))
-    # 1 − cos θ = 2 sin²(θ/2) avoids the difference of cosines, which are close to 1.
-    return 4 * np.pi * np.diff(half**2)
