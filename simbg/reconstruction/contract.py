@@ -120,7 +120,7 @@ def reconstruct(
     method = with_executor(method, executor)
     axes = axes_for(method, observations) if axes is None else axes
     with errors_in_one_line(method):
-        cube = check_cube(method.reconstruct(observations, axes), axes)
+        cube = check_cube(method.reconstruct(observations, axes), axes, observations)
     if cube.livetime is not None and cube.ontime is not None:
         return cube
     stack = stack_observations(observations, axes, getattr(method, "threshold_bin", "drop"))
@@ -152,7 +152,9 @@ def errors_in_one_line(method: Reconstructor) -> Iterator[None]:
         raise ValueError(f"method {method.name!r}: {in_one_line(error)}") from error
 
 
-def check_cube(returned: Any, axes: Axes) -> BackgroundCube:
+def check_cube(
+    returned: Any, axes: Axes, observations: Sequence[Observation] = ()
+) -> BackgroundCube:
     """Check the result of a method and return it as a cube over the axes that it was given.
 
     Parameters
@@ -161,6 +163,8 @@ def check_cube(returned: Any, axes: Axes) -> BackgroundCube:
         Result of a method: a `BackgroundCube`, or an object with a ``rate``.
     axes : Axes
         The axes that the method was given.
+    observations : sequence of Observation
+        The observations that it was given, whose exposure may explain infinite rates.
 
     Returns
     -------
@@ -171,7 +175,8 @@ def check_cube(returned: Any, axes: Axes) -> BackgroundCube:
     ------
     ValueError
         If the result has no rate, other axes, no finite rate although there is exposure, an
-        infinite rate or a negative error.
+        infinite rate (the message says in which bins, and whether they have an exposure) or a
+        negative error.
     """
     cube = _as_cube(returned, axes)
     if not cube.axes.same_as(axes):
@@ -182,12 +187,32 @@ def check_cube(returned: Any, axes: Axes) -> BackgroundCube:
     exposed = cube.livetime is None or np.any(cube.livetime > 0)
     if exposed and not np.isfinite(cube.rate).any():
         raise ValueError("method returned a cube without a finite rate, expected one or more")
-    errors = cube.rate_error
-    if np.isinf(cube.rate).any() or (errors is not None and np.any(errors < 0)):
-        raise ValueError(
-            "method returned infinite rates or negative errors, expected finite ones, 0 or more"
-        )
+    if np.isinf(cube.rate).any():
+        raise ValueError(_infinite(cube, observations))
+    if cube.rate_error is not None and (bad := np.count_nonzero(cube.rate_error < 0)):
+        raise ValueError(f"method returned {bad} negative errors, expected errors of 0 or more")
     return cube
+
+
+def _infinite(cube, observations):
+    """Which rates are infinite, and why."""
+    infinite, axes = np.isinf(cube.rate), cube.axes
+    ranges = []
+    for edges, bins in zip(
+        (axes.energy, axes.fov_lon, axes.fov_lat), infinite.nonzero(), strict=True
+    ):
+        ranges.append(f"{edges[bins.min()]:.3g} to {edges[bins.max() + 1]:.3g}")
+    text = (
+        "method returned {} of {} rates that are infinite, at {} TeV, fov_lon {} and fov_lat {} deg"
+    )
+    text = text.format(infinite.sum(), infinite.size, *ranges)
+    livetime = cube.livetime
+    if livetime is None and observations:
+        livetime = stack_observations(observations, axes).livetime
+    if livetime is not None:
+        n = np.count_nonzero(infinite & (livetime == 0))
+        text += f"; {n} of them have no exposure (below all thresholds, or always masked)"
+    return f"{text}; expected finite rates, and NaN without exposure"
 
 
 def _as_cube(returned, axes):

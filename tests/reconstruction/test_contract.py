@@ -13,6 +13,7 @@ from support.runs import BLOB_AXES, blob_runs
 
 from simbg.axes import edition2015_axes
 from simbg.cube import BackgroundCube
+from simbg.observations.exposure import stack_observations
 from simbg.reconstruction.contract import axes_for, check_cube, reconstruct
 from simbg.reconstruction.edition2015 import Michi
 from simbg.reconstruction.histogram import Histogram
@@ -92,6 +93,30 @@ def test_what_is_no_cube_is_refused(wrong, named):
         taken(wrong)
     assert "expected" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_infinite_rates_are_told_with_their_bins_and_their_exposure(stated):
+    """With an exposure that the method states, or that of its runs."""
+    threshold = float(BLOB_AXES.energy[2])
+    runs = [replace(run, energy_threshold=threshold) for run in RUNS]
+    livetime = stack_observations(runs, BLOB_AXES).livetime
+    exposed = np.arange(BLOB_AXES.shape[0])[:, None, None] >= 2 + 0 * livetime
+    with np.errstate(divide="ignore"):
+        rate = 1 / exposed.astype(float)
+    rate[-1, 2, 3] = np.inf
+    spoilt = replace(CUBE, rate=rate, livetime=livetime) if stated else SimpleNamespace(rate=rate)
+    with pytest.raises(ValueError, match="infinite") as error:
+        reconstruct(Returns(spoilt), runs, BLOB_AXES)
+    n, size, first, last = re.match(
+        r"method returned (\d+) of (\d+) rates .* at (\S+) to (\S+) TeV", str(error.value)
+    ).groups()
+    assert (int(n), int(size)) == (np.isinf(rate).sum(), rate.size)
+    (without,) = re.findall(r"(\d+) of them have no exposure", str(error.value))
+    assert int(without) == np.count_nonzero(~exposed)
+    bins = np.flatnonzero(np.isinf(rate).any(axis=(1, 2)))
+    edges = BLOB_AXES.energy[[bins[0], bins[-1] + 1]]
+    assert_allclose([float(first), float(last)], edges, rtol=5e-3)  # three digits
 
 
 def test_a_cube_without_exposure_may_have_no_rate():

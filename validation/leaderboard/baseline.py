@@ -17,7 +17,7 @@ __all__ = ["Accuracies", "Baseline"]
 
 FILE = "accuracies.jsonl"
 SCHEMA = 1
-NOTHING = "the baseline has no accuracy of this run; --update-baseline adds it"
+NOTHING = "the baseline had no accuracy of this run; --update-baseline adds it"
 NO_FILE = "no such baseline; --update-baseline writes one"
 
 

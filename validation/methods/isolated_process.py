@@ -152,7 +152,7 @@ def reconstruct(
     observations = [replace(run, excluded=regions) for run in opened.observations(opened.table)]
     if axes is None:
         axes = axes_for(method, observations)
-    return check_cube(method.reconstruct(observations, axes), axes)
+    return check_cube(method.reconstruct(observations, axes), axes, observations)
 
 
 def read_answer(folder: Path) -> dict[str, Any]:

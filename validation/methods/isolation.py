@@ -26,6 +26,7 @@ from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
 from simbg.io.cubes import read_model
 from simbg.parallel import interruptible
+from simbg.reconstruction.contract import check_cube
 from simbg.validation.methods import isolated_process
 from simbg.validation.methods.library import import_path
 from simbg.validation.methods.workplace import Workplace, last_line
@@ -231,10 +232,14 @@ def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> A
         if attempt.reason:
             return attempt
         try:
-            return replace(attempt, cube=read_model(output, inside=True))
+            cube = read_model(output, inside=True)
         except (ValueError, OSError) as error:
             reason = f"wrote no cube: {in_one_line(error)}{place.last_words}"
             return replace(attempt, reason=reason)
+        try:
+            return replace(attempt, cube=check_cube(cube, cube.axes))
+        except ValueError as error:
+            return replace(attempt, reason=in_one_line(error))
 
 
 def _launch(words, place, timeout):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 from support.odd_methods import AXES, Masked, MaskedCube, OtherUnit
 
@@ -228,6 +229,19 @@ def test_command_writes_a_file(store, tmp_path, cube):
     )
     assert done.reason == ""
     assert_allclose(done.cube.rate, cube.per("ontime").rate, rtol=1e-12)
+
+
+def test_command_that_writes_infinite_rates(store, tmp_path, cube):
+    """The reason names their bins: those of the first fov_lat, which is last in the file."""
+    write_cube(tmp_path / "model.fits", cube)
+    with fits.open(tmp_path / "model.fits", mode="update") as file:
+        file[1].data["BKG"][0, 0] = np.inf
+    template = f"sh -c 'cp {tmp_path}/model.fits {{output}}' {{store}}"
+    done = Candidate.command(template).reconstruct(store, NIGHT)
+    n, (low, high) = cube.rate[..., 0].size, cube.axes.fov_lat[:2]
+    assert done.cube is None
+    assert f"{n} of {cube.rate.size} rates that are infinite" in done.reason
+    assert f"fov_lat {low:.3g} to {high:.3g} deg" in done.reason
 
 
 COMMANDS = {
