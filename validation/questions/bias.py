@@ -118,16 +118,18 @@ def measure_bias(replicates: Replicates) -> list[Bias]:
     deviations, weight = replicates.deviations, replicates.weight
     energy, lon, lat = np.nonzero(replicates.used)
     whole = replicates.total
-    parts = [Bias("all bins", whole, whole, CrossProducts.of(deviations))]
+    parts = [Bias("all bins", whole, whole, CrossProducts.of(deviations, weight))]
     for band in energy_bands(replicates.axes):
         inside = (energy >= band.start) & (energy < band.stop)
         total = float(weight[inside].sum())
         if total * replicates.independent >= LEAST_COUNTS:
             name = band_name(replicates.axes, band)
-            parts.append(Bias(name, total, whole, CrossProducts.of(deviations[:, inside])))
+            parts.append(
+                Bias(name, total, whole, CrossProducts.of(deviations[:, inside], weight[inside]))
+            )
     pixel = np.ravel_multi_index((lon, lat), replicates.axes.shape[1:])
-    image = in_cells(deviations, weight, pixel)
-    return [*parts, Bias("image of all energies", whole, whole, CrossProducts.of(image))]
+    image, total = in_cells(deviations, weight, pixel)
+    return [*parts, Bias("image of all energies", whole, whole, CrossProducts.of(image, total))]
 
 
 def allowed(require: float, total: ArrayLike, whole: float) -> np.ndarray:
@@ -176,7 +178,9 @@ def band_name(axes: Axes, band: slice) -> str:
     return f"{axes.energy[band.start]:.3g} to {axes.energy[band.stop]:.3g} TeV"
 
 
-def in_cells(deviations: np.ndarray, weight: np.ndarray, cell: np.ndarray) -> np.ndarray:
+def in_cells(
+    deviations: np.ndarray, weight: np.ndarray, cell: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Deviations of sums of bins, (Σ μ̂ − Σ λ)/√Σ λ.
 
     Parameters
@@ -192,7 +196,9 @@ def in_cells(deviations: np.ndarray, weight: np.ndarray, cell: np.ndarray) -> np
     -------
     deviations : ndarray, shape (R, number of cells)
         Deviations of the cells with expected counts.
+    total : ndarray, shape (number of cells,)
+        Expected counts of these cells.
     """
     total = np.bincount(cell, weight)
     sums = np.array([np.bincount(cell, row * np.sqrt(weight)) for row in deviations])
-    return sums[:, total > 0] / np.sqrt(total[total > 0])
+    return sums[:, total > 0] / np.sqrt(total[total > 0]), total[total > 0]

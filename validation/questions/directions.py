@@ -16,6 +16,14 @@ __all__ = ["combined", "find_biases", "measure_directions"]
 MOST_FINDINGS = 5
 # Amplitudes are equal above this ratio. A point source in a much larger pixel is equal to it.
 EQUAL = 0.99
+# Families whose noise is estimated together with that of another family.
+JOIN = {
+    "parameters": "shape",
+    "rings": "shape",
+    "quadrants": "shape",
+    "energies above": "energies",
+    "mask borders": "shape",
+}
 # Quantile of the number of independent directions, for a conservative estimate.
 LOW = 0.25
 # The correction for skewness is constant beyond this number of standard deviations.
@@ -43,9 +51,10 @@ class FamilyTest:
     With s_k² the variance over replicates (d = R − 1 degrees of freedom), the error is s̃_k/√R,
     s̃_k² = (d₀ s₀² + d s_k²)/(d₀ + d). The prior d₀, s₀² follows from the scatter of the ln s_k² of
     the family (Smyth 2004, doi:10.2202/1544-6115.1027): d₀ is large if all directions have
-    the same noise, and small if their noise differs. If the noise of the family has ν independent
-    directions, d₀ is at most (ν − 1) d. The pull has Student's t distribution with d₀ + d
-    degrees of freedom. Its skewness is corrected to first order for Poisson counts: by
+    the same noise, and small if their noise differs. The few directions of single causes (width,
+    rings, ...) are estimated together with the smooth ones. If the noise of the family has ν
+    independent directions, d₀ is at most (ν − 1) d. The pull has Student's t distribution with
+    d₀ + d degrees of freedom. Its skewness is corrected to first order for Poisson counts: by
     −κ (z² − 1)/6 for a known variance (Cornish–Fisher) and +κ (2 z² + 1)/6 for a measured one
     (Hall 1992, doi:10.1007/978-1-4612-4384-7), in proportion to d₀ and d; κ = √(s̃²/R) Σ u³/√λ.
     """
@@ -215,11 +224,14 @@ def _clear(test, false_alarm, shares):
 
 def _measure(deviations, families, require, whole):
     number = len(deviations)
-    tests = []
+    tests, all_along = [], {}
     for family in families:
-        along = family.matrix @ deviations.T
+        along = all_along[family.title] = family.matrix @ deviations.T
         amplitude = along.mean(axis=1)
-        variance, prior = _moderated(along)
+        # Directions of causes are combinations of those of the family that they join.
+        joined = np.concatenate([all_along.get(JOIN.get(family.title), along[:0]), along])
+        variance, prior = _moderated(joined)
+        variance = variance[len(joined) - len(along) :]
         error = np.sqrt(variance / number)
         limit = allowed(require, family.support, whole)
         skew = np.sign(amplitude) * family.skewness * error

@@ -16,7 +16,7 @@ from simbg.validation.questions.directions import (
 from simbg.validation.questions.families import Family, make_families
 from simbg.validation.questions.replicates import Replicates
 
-__all__ = ["Decision", "judge_bias"]
+__all__ = ["Decision", "bias_pvalue", "judge_bias"]
 
 # The rms relative bias that CTAO plans with.
 REQUIRE = 0.01
@@ -135,14 +135,7 @@ def judge_bias(
     """
     families = make_families(replicates) if families is None else families
     biases = measure_bias(replicates)
-    first, *parts = (np.log(max(bias.pvalue(require), 1e-300)) for bias in biases)
-    directions = combined(measure_directions(replicates, require, families))
-    tests = (
-        sidak(first, 1 / SHARE_ALL),
-        sidak(min(parts), len(parts) / SHARE_PARTS),
-        sidak(np.log(max(directions, 1e-300)), 1 / SHARE_DIRECTIONS),
-    )
-    pvalue = float(np.exp(min(tests)))
+    pvalue = bias_pvalue(replicates, require, families, biases)
     decision, more = Decision.UNDECIDED, 0
     if pvalue < false_alarm:
         decision = Decision.BIASED
@@ -157,3 +150,34 @@ def judge_bias(
     if decision is Decision.BIASED:
         findings = find_biases(replicates, require, SHARE_DIRECTIONS * false_alarm, families)
     return Verdict(decision, require, false_alarm, power, pvalue, biases, findings, more)
+
+
+def bias_pvalue(
+    replicates: Replicates,
+    require: float = REQUIRE,
+    families: list[Family] | None = None,
+    biases: list[Bias] | None = None,
+) -> float:
+    """The p-value of the requirement, over all parts and directions.
+
+    Parameters
+    ----------
+    replicates : Replicates
+        Replicates of one method.
+    require : float
+        The largest rms relative bias that is allowed, as for `judge_bias`.
+    families : list of Family, optional
+        The result of `make_families` for the same bins, if it is already available.
+    biases : list of Bias, optional
+        The result of `measure_bias`, if it is already available.
+    """
+    families = make_families(replicates) if families is None else families
+    biases = measure_bias(replicates) if biases is None else biases
+    first, *parts = (np.log(max(bias.pvalue(require), 1e-300)) for bias in biases)
+    directions = combined(measure_directions(replicates, require, families))
+    tests = (
+        sidak(first, 1 / SHARE_ALL),
+        sidak(min(parts), len(parts) / SHARE_PARTS),
+        sidak(np.log(max(directions, 1e-300)), 1 / SHARE_DIRECTIONS),
+    )
+    return float(np.exp(min(tests)))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import stats
+from scipy import special, stats
 
 from simbg.validation.questions.cross_products import CrossProducts
 
@@ -94,3 +94,23 @@ def test_replicates_to_decide():
     # 30 replicates know the noise to 7 %, which changes the power by 1 %.
     assert stats.binomtest(hits, 200, 0.93, "less").pvalue > 1e-3
     assert number < 100
+
+
+@pytest.mark.parametrize("number", [4, 6, 10])
+def test_few_replicates_of_many_bins(number):
+    """Fewer signs than bins: p-values are uniform, and twice an optimal χ² test's size is found."""
+    rng, weight = np.random.default_rng(17), np.full(400, 50.0)
+    root = np.sqrt(weight)
+
+    def pvalue(bias=0.0):
+        counts = rng.poisson(weight * (1 + bias), (number, weight.size))
+        return CrossProducts.of((counts - weight) / root, weight).pvalue()
+
+    p = np.array([pvalue() for _ in range(1500)])
+    for level in (0.1, 0.05, 0.01):
+        assert stats.binomtest(int(np.sum(p < level)), p.size, level).pvalue > 1e-4
+    if number > 4:
+        border = special.chdtri(400, 1e-5)
+        optimal = np.sqrt(special.chndtrinc(border, 400, 0.05) / (number * weight.sum()))
+        signs = rng.choice([-1, 1], weight.size)
+        assert sum(pvalue(2 * optimal * signs) < 1e-5 for _ in range(10)) >= 8
