@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simbg.axes import Axes, check_axes
+from simbg.covariance import RateCovariance
 from simbg.quantities import convert_fields
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackgroundCube"]
 
-ARRAYS = "rate", "rate_error", "counts", "livetime", "ontime"
+ARRAYS = "rate", "rate_error", "counts", "livetime", "ontime", "extrapolated"
 CLOCKS = ("livetime", "ontime")
 RATE_UNIT = "s-1 MeV-1 sr-1"
 
@@ -46,6 +47,10 @@ class BackgroundCube:
         What a second of ``rate`` is. GADF files are per ontime, 2015's per livetime.
     meta : dict
         What made it: method, group, and so on; plain values.
+    extrapolated : ndarray of bool, optional
+        True in bins without exposure, whose rate is extrapolated from other bins.
+    covariance : tuple of RateCovariance
+        Covariances of independent parts of the rate; empty if bins are independent.
 
     Raises
     ------
@@ -76,6 +81,8 @@ class BackgroundCube:
     ontime: np.ndarray | None = field(default=None, metadata={"unit": "s"})
     clock: str = "livetime"
     meta: dict = field(default_factory=dict)
+    extrapolated: np.ndarray | None = None
+    covariance: tuple[RateCovariance, ...] = ()
 
     def __post_init__(self) -> None:
         check_axes(self.axes)
@@ -87,6 +94,11 @@ class BackgroundCube:
             if value is not None and np.shape(value) != self.axes.shape:
                 raise ValueError(
                     f"{name} of the cube: got shape {np.shape(value)}, expected {self.axes.shape}"
+                )
+        for part in self.covariance:
+            if part.shape != self.axes.shape:
+                raise ValueError(
+                    f"covariance of the cube: got shape {part.shape}, expected {self.axes.shape}"
                 )
         if self.clock not in CLOCKS:
             raise ValueError(f"clock: got {self.clock!r}, expected one of {', '.join(CLOCKS)}")
@@ -107,7 +119,8 @@ class BackgroundCube:
             for name in ARRAYS
             if (values := getattr(self, name)) is not None
         }
-        return replace(self, axes=axes, **arrays)
+        covariance = tuple(part[start:stop] for part in self.covariance)
+        return replace(self, axes=axes, covariance=covariance, **arrays)
 
     __iter__ = None  # else Python would try cube[0], cube[1], ...
 
@@ -324,7 +337,7 @@ class BackgroundCube:
         Notes
         -----
         rate(ontime) = rate(livetime) · livetime / ontime, bin by bin: exact also where dead times
-        differ from run to run.
+        differ from run to run. In bins without exposure, livetime / ontime is that of all bins.
 
         Examples
         --------
@@ -344,7 +357,8 @@ class BackgroundCube:
                 f"its rate per {self.clock}"
             )
         have, want = getattr(self, self.clock), getattr(self, clock)
-        factor = np.divide(have, want, out=np.ones(self.axes.shape), where=want > 0)
+        total = np.sum(have) / np.sum(want) if np.any(want > 0) else 1.0
+        factor = np.divide(have, want, out=np.full(self.axes.shape, total), where=want > 0)
         error = None if self.rate_error is None else self.rate_error * factor
         return replace(self, rate=self.rate * factor, rate_error=error, clock=clock)
 
@@ -387,7 +401,7 @@ class BackgroundCube:
 
         Notes
         -----
-        √(Σ (rate_error · volume)²) over the field of view, for bins that are independent.
+        `error_of_sum` of each energy bin: √(Σ (rate_error · volume)²) for independent bins.
 
         Examples
         --------
@@ -398,8 +412,49 @@ class BackgroundCube:
         """
         if self.rate_error is None:
             return np.full(self.axes.shape[0], np.nan)
-        variance = np.nansum((self.rate_error * self.axes.volume) ** 2, axis=(1, 2))
-        return np.where(self._known, np.sqrt(variance), np.nan)
+        if not self.covariance:
+            variance = np.nansum((self.rate_error * self.axes.volume) ** 2, axis=(1, 2))
+            return np.where(self._known, np.sqrt(variance), np.nan)
+        each = (self[i : i + 1] for i in range(self.axes.shape[0]))
+        return np.where(self._known, [one.error_of_sum(one.axes.volume) for one in each], np.nan)
+
+    def error_of_sum(self, weight: Any) -> float:
+        """Standard error of Σ weight · rate over bins; bins with a rate of NaN are left out.
+
+        Parameters
+        ----------
+        weight : array_like
+            Weight of each bin, broadcast to the shape of the cube: ``cube.axes.volume`` for the
+            total rate, and 0 in bins outside of a region or an energy band.
+
+        Returns
+        -------
+        float
+            In the unit of ``weight`` · ``rate``: s-1 if ``weight`` is a volume.
+
+        Raises
+        ------
+        ValueError
+            If the cube has no errors.
+
+        Notes
+        -----
+        With `covariance`, errors of bins are correlated. Without it they are independent:
+        √(Σ (weight · rate_error)²).
+
+        Examples
+        --------
+        >>> axes = Axes([0.1, 1, 10], [-1, 0, 1], [-1, 0, 1])
+        >>> cube = BackgroundCube(axes, np.ones(axes.shape), 0.1 * np.ones(axes.shape))
+        >>> round(cube.error_of_sum(1.0), 6)  # eight bins of 0.1
+        0.282843
+        """
+        if self.covariance:
+            parts = np.nan_to_num(np.broadcast_to(weight, self.axes.shape) * self.rate)
+            return float(np.sqrt(sum(part.of_sum(parts) for part in self.covariance)))
+        if self.rate_error is None:
+            raise ValueError("error of a sum: the cube has no errors, expected rate_error")
+        return float(np.sqrt(np.nansum((weight * self.rate_error) ** 2)))
 
     @property
     def image(self) -> np.ndarray:

@@ -13,7 +13,7 @@ from simbg.validation.methods.audit import knows_truth
 # Packages in layers: a module imports from its own package and from layers above this line's own.
 LAYERS = (
     {"simbg", "simbg.errors", "simbg.portable", "simbg.parallel", "simbg.quantities"},
-    {"simbg.axes", "simbg.sky"},
+    {"simbg.axes", "simbg.covariance", "simbg.sky"},
     {"simbg.cube"},
     {"simbg.radial"},
     {"simbg.observations"},

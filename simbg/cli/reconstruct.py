@@ -107,6 +107,8 @@ def reconstruct_and_report(
             f"group {group.group_id:2d}: {group.n_obs:4d} runs {group.n_events:9d} events "
             f"{group.livetime / 3600:7.1f} h{masked}"
         )
+        if group.fit:
+            click.echo(f"          {group.fit}")
     click.echo(summary.text + (hint if summary.n_near else ""))
     return int(not any(group.n_events for group in summary.groups))
 

@@ -1,6 +1,6 @@
-"""Reading and writing of GADF's BKG_3D, with a table SUPPLEMENT that only simbg uses.
+"""Reading and writing of GADF's BKG_3D, with further tables that only simbg uses.
 
-The columns of both tables are (fov_lat, fov_lon, energy) and are transposed here.
+The columns of the tables are (fov_lat, fov_lon, energy) and are transposed here.
 """
 
 from dataclasses import replace
@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from simbg import __version__
+from simbg.covariance import RateCovariance
 from simbg.cube import BackgroundCube
 from simbg.errors import check_version
 from simbg.io import tables
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["to_gammapy"]
 
-# Version of the format of SUPPLEMENT (keyword FORMAT). Files without this keyword have version 1.
+# Version of the format of the tables of simbg (keyword FORMAT); without this keyword it is 1.
 VERSION = 1
+VERSION_CARD = {"FORMAT": (VERSION, "version of this table's format")}
 
 # Keywords that are read back, in files of simbg.
-META = "METHOD", "N_OBS", "N_EVENTS", "GROUP_ID", "OBS_ID", "ZENITH"
+META = (
+    *("METHOD", "N_OBS", "N_EVENTS", "GROUP_ID", "OBS_ID", "ZENITH"),
+    *("N_EFF", "N_ITER", "CONVERGE", "N_SHARP", "N_EXTRAP", "E_EXTRAP", "FIT"),
+)
 # Column, attribute and unit of the other arrays in files of simbg.
 SUPPLEMENT = (
     ("BKG_ERR", "rate_error", tables.RATE_UNIT),
@@ -31,10 +36,18 @@ SUPPLEMENT = (
     ("LIVETIME", "livetime", "s"),
     ("ONTIME", "ontime", "s"),
 )
+# Columns, attributes and dimensions of a COVARIANCE.
+COVARIANCE = (
+    ("ENERGY", "energy", 2),
+    ("SPACE", "space", 3),
+    ("FACTOR", "factor", 3),
+    ("OWN", "own", 3),
+    ("SHARE", "share", 3),
+)
 
 
 def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]:
-    """The HDUs of a file: BKG_3D with the rate per observation time, and SUPPLEMENT.
+    """The HDUs of a file: BKG_3D with the rate per observation time, and the tables of simbg.
 
     Parameters
     ----------
@@ -64,8 +77,28 @@ def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU
         if (values := getattr(cube, attribute)) is not None
     ]
     hdus = [tables.one_row_hdu("BACKGROUND", columns, header)]
-    version = {"FORMAT": (VERSION, "version of this table's format")}
-    return [*hdus, tables.one_row_hdu("SUPPLEMENT", more, version)] if more else hdus
+    if more:
+        hdus.append(tables.one_row_hdu("SUPPLEMENT", more, VERSION_CARD))
+    return [*hdus, *_error_hdus(cube)]
+
+
+def _error_hdus(cube):
+    """ERROR and EXTRAPOLATED of a cube with extrapolated bins, and a COVARIANCE for each part."""
+    if cube.extrapolated is not None:
+        edges = tables.cube_edge_columns(cube.axes)
+        if cube.rate_error is not None:
+            column = ("ERROR", cube.rate_error.T, tables.RATE_UNIT)
+            yield tables.one_row_hdu("ERROR", [*edges, column], VERSION_CARD)
+        column = ("EXTRAPOLATED", cube.extrapolated.T, "")
+        yield tables.one_row_hdu("EXTRAPOLATED", [*edges, column], VERSION_CARD)
+    for number, part in enumerate(cube.covariance, 1):
+        columns = [
+            (name, values.T, "")
+            for name, attribute, _ in COVARIANCE
+            if (values := getattr(part, attribute)) is not None
+        ]
+        header = VERSION_CARD | {"EXTVER": (number, "number of the part of the rate")}
+        yield tables.one_row_hdu("COVARIANCE", columns, header)
 
 
 def to_gammapy(cube: BackgroundCube) -> "Background3D":
@@ -98,6 +131,8 @@ def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> Backg
     ours = str(hdu.header.get("CREATOR", "")).startswith("simbg")
     meta = {key: hdu.header[key] for key in META if ours and key in hdu.header}
     cube = BackgroundCube(axes, rate, clock="ontime", meta=meta)
+    if ours:
+        cube = replace(cube, extrapolated=_extrapolated(file), covariance=_covariance(file))
     if "SUPPLEMENT" not in file:
         return cube
     hdu = file["SUPPLEMENT"]
@@ -110,3 +145,27 @@ def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> Backg
     # In BKG_3D the rate is 0 at energies without exposure.
     known = (more["ontime"] > 0) | (rate != 0) if "ontime" in more else True
     return replace(cube, rate=np.where(known, rate, np.nan), **more)
+
+
+def _extrapolated(file):
+    """The mask of a file, or None."""
+    if "EXTRAPOLATED" not in file:
+        return None
+    hdu = file["EXTRAPOLATED"]
+    check_version(hdu.header.get("FORMAT", 1), VERSION, "EXTRAPOLATED")
+    return tables.read_array(hdu, "EXTRAPOLATED", 3).T > 0
+
+
+def _covariance(file):
+    """The parts of a file's covariance, without any if it has no COVARIANCE."""
+    parts = []
+    for hdu in file:
+        if hdu.name == "COVARIANCE":
+            check_version(hdu.header.get("FORMAT", 1), VERSION, "COVARIANCE")
+            arrays = {
+                attribute: tables.read_array(hdu, name, ndim).T
+                for name, attribute, ndim in COVARIANCE
+                if name in hdu.columns.names
+            }
+            parts.append(RateCovariance(**arrays))
+    return tuple(parts)

@@ -53,6 +53,8 @@ class GroupSummary:
         Livetime of all runs, s.
     n_masked : int
         Number of completely masked bins.
+    fit : str
+        What the method states about its fit, if anything.
     """
 
     group_id: int
@@ -60,6 +62,7 @@ class GroupSummary:
     n_events: int
     livetime: float
     n_masked: int = 0
+    fit: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,8 @@ def _write_group(folder, group, cube, runs):
             "group %d: %d bins are completely excluded and have no rate (%d pixels at all energies)"
         )
         log.warning(text, group, masked, pixels)
-    return GroupSummary(group, len(runs), n_events, livetime, masked)
+    fit = str(cube.meta.get("FIT", ""))
+    return GroupSummary(group, len(runs), n_events, livetime, masked, fit)
 
 
 def _completely_masked(cube, runs):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -121,17 +121,17 @@ class ZenithModels:
         azimuth, n_azimuth = self.groups.azimuth_bin(observation.az), self.groups.n_azimuth
         chosen = [group for group in self.cubes if group % n_azimuth == azimuth]
         cubes = [self.cubes[group].per("livetime") for group in chosen]
-        rate, error, method = np.full(self.axes.shape, np.nan), None, ""
+        cube, method = BackgroundCube(self.axes, np.full(self.axes.shape, np.nan)), ""
         if cubes:
             cosines = np.array([self.cosines[group] for group in chosen])
-            rate, error = _interpolated(cubes, cosines, np.cos(np.deg2rad(zenith)))
+            cube = _interpolated(cubes, cosines, np.cos(np.deg2rad(zenith)))
             method = cubes[0].meta.get("METHOD", "")
         times: dict[str, Any] = {
-            clock: np.where(np.isfinite(rate), getattr(observation, clock), 0.0)
+            clock: np.where(np.isfinite(cube.rate), getattr(observation, clock), 0.0)
             for clock in ("livetime", "ontime")
         }
         meta = {"METHOD": method, "ZENITH": float(zenith)}
-        return BackgroundCube(self.axes, rate, error, meta=meta, **times)
+        return replace(cube, meta=meta, **times)
 
 
 def fit_runs(
@@ -173,7 +173,7 @@ def fit_runs(
 
 
 def _interpolated(cubes, cosines, cosine):
-    """Rate, and its error if all cubes have one, between the nearest groups below and above.
+    """Cube between the nearest groups below and above, with errors if all cubes have errors.
 
     ``cosines`` has shape (n_group, n_energy).
     """
@@ -193,10 +193,25 @@ def _interpolated(cubes, cosines, cosine):
             yield weight * np.take_along_axis(np.nan_to_num(values), group, axis=0)[0]
 
     rate = np.where(has_rate, sum(terms(rates)), np.nan)
-    if any(cube.rate_error is None for cube in cubes):
-        return rate, None
-    variance = sum(term**2 for term in terms([cube.rate_error for cube in cubes]))
-    return rate, np.where(has_rate, np.sqrt(variance), np.nan)
+    cube = BackgroundCube(cubes[0].axes, rate)
+    if any(other.rate_error is None for other in cubes):
+        return cube
+    variance = sum(term**2 for term in terms([other.rate_error for other in cubes]))
+    cube = replace(cube, rate_error=np.where(has_rate, np.sqrt(variance), np.nan))
+    if any(other.extrapolated is None for other in cubes):
+        return cube
+    used = [
+        sum(w * (group[0] == i) for group, w in zip(groups, weights, strict=True))
+        for i in range(len(cubes))
+    ]
+    covariance = tuple(
+        part.times(np.divide(w * other.rate, rate, out=np.zeros(rate.shape), where=w > 0))
+        for other, w in zip(cubes, used, strict=True)
+        for part in other.covariance
+        if np.any(w > 0)
+    )
+    extrapolated = sum((w > 0) & other.extrapolated for other, w in zip(cubes, used, strict=True))
+    return replace(cube, extrapolated=extrapolated > 0, covariance=covariance)
 
 
 def _mean_cosine(observations, axes):

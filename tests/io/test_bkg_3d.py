@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
+from support.smooth_fields import expected_counts, field_axes, stack_with
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube, write_cube
+from simbg.reconstruction.spline.method import Spline
 
 # Values pass one or two multiplications in double precision on their way.
 ROUNDING = 4e-16
@@ -264,3 +266,45 @@ def test_gadf_gives_back_the_whole_cube(cube, tmp_path):
             getattr(back, name)[~gone], getattr(cube, name)[~gone], rtol=1e-15, atol=0
         )
     assert np.isnan(back.rate[gone]).all()
+
+
+def spline_cube():
+    """A cube of `spline` with bins without exposure and 10 % dead time."""
+    axes = field_axes(5, 6, 4)
+    livetime = np.full(axes.shape, 1e4)
+    livetime[0] = livetime[2, :2, :2] = 0
+    counts = np.random.default_rng(0).poisson(expected_counts(axes, 3e3)) * (livetime > 0)
+    return Spline().estimate(stack_with(axes, counts, livetime))
+
+
+def test_correlated_errors_are_read_back(tmp_path):
+    cube = spline_cube()
+    cube.write(tmp_path / "cube.fits.gz")
+    read = BackgroundCube.read(tmp_path / "cube.fits.gz")
+    assert_array_equal(read.extrapolated, cube.livetime == 0)
+    assert read.meta == cube.meta
+    # 10 % dead time, also in bins without exposure.
+    for name in ("rate", "rate_error"):
+        assert_allclose(1.1 * getattr(read, name), getattr(cube, name), rtol=1e-14)
+    band = np.array([0, 0, 1, 1, 0])[:, None, None] * cube.axes.volume
+    assert_allclose(1.1 * read.error_of_sum(band), cube.error_of_sum(band), rtol=1e-12)
+    with fits.open(tmp_path / "cube.fits.gz") as file:
+        assert_array_equal(file["ERROR"].data["ERROR"][0].T, read.rate_error)
+
+
+@pytest.mark.gammapy
+def test_gammapy_reads_a_cube_with_correlated_errors(tmp_path, background3d):
+    cube = spline_cube()
+    cube.write(tmp_path / "cube.fits")
+    for hdu in ("BACKGROUND", None):
+        words = {} if hdu is None else {"hdu": hdu}
+        theirs = background3d.read(tmp_path / "cube.fits", **words)
+        assert_allclose(theirs.data, cube.per("ontime").rate, rtol=ROUNDING)
+
+
+def test_a_newer_covariance_is_refused(tmp_path):
+    spline_cube().write(tmp_path / "cube.fits")
+    with fits.open(tmp_path / "cube.fits", mode="update") as file:
+        file["COVARIANCE"].header["FORMAT"] = 99
+    with pytest.raises(ValueError, match=r"COVARIANCE.*99"):
+        BackgroundCube.read(tmp_path / "cube.fits")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import edition2015_axes
 from simbg.cube import BackgroundCube
@@ -37,6 +37,29 @@ def made(tmp_path_factory):
         folder / "store", folder / "models", "gadf", "histogram", selection, per_run=True
     )
     return folder, selection
+
+
+def test_correlated_errors_and_extrapolated_bins_are_kept(tmp_path):
+    """A norm and a dead time do not change relative errors; below threshold there is no model."""
+    scenario = replace(SCENARIOS["night"], n_obs=2, alt_range=(60.0, 70.0), energy_threshold=0.3)
+    Experiment.of(scenario, 5).write(tmp_path / "store")
+    method, selection = "simbg.reconstruction.spline:Spline", Selection(exclude=("none",))
+    selection = replace(selection, group_by="runs:2")
+    arguments = tmp_path / "store", tmp_path / "models", "gadf", method, selection
+    (group,) = reconstruct_store(*arguments, per_run=True).groups
+    assert "effective parameters" in group.fit
+    model = read_cube(tmp_path / "models" / f"bg_cube_model_group{group.group_id}_gadf.fits.gz")
+    assert model.extrapolated[0].all()
+    for number in (1, 2):
+        cube = read_cube(tmp_path / "models" / f"bg_run_{number:06d}.fits.gz")
+        known = np.isfinite(cube.rate) & (cube.rate > 0)
+        # Energies below the thresholds of all runs have no model of a run.
+        assert_array_equal(known, ~model.extrapolated)
+        assert_array_equal(cube.extrapolated, np.zeros(known.shape, bool))
+        band = np.where(known, cube.axes.volume, 0.0)
+        relative = [c.error_of_sum(band) / np.nansum(band * c.rate) for c in (cube, model)]
+        assert_allclose(*relative, rtol=1e-9)
+        assert cube.error_of_sum(band) > np.sqrt(np.nansum((band * cube.rate_error) ** 2))
 
 
 def test_masks_of_a_file_are_those_of_the_scenario(made):

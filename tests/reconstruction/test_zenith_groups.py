@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import Axes
+from simbg.covariance import RateCovariance
 from simbg.cube import BackgroundCube
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Events, Observation
@@ -152,6 +153,25 @@ def test_errors_are_those_of_a_weighted_mean():
     expected = 0.1 * np.hypot(share * line(35)[1], (1 - share) * line(48)[1])
     assert_allclose(cube.rate_error[1], expected, rtol=1e-12)
     assert at(model(errors=False), 42.0).rate_error is None
+
+
+def test_errors_of_sums_and_extrapolated_bins_between_groups():
+    """Errors of 10 % that are common to all bins of a group, and independent between groups."""
+    one, first = np.ones(AXES.shape), np.arange(AXES.shape[0])[:, None, None] == 0
+    norm = RateCovariance(one[:, 0, :1], one[0, :, :, None], np.full((1, 1, 1), 0.1))
+
+    def cube_of(run):
+        rate = line(90 - run.alt)
+        hidden = one * first * (run.alt < 50) > 0
+        return BackgroundCube(AXES, rate, 0.1 * rate, extrapolated=hidden, covariance=(norm,))
+
+    cube = at(fit([run_at(35), run_at(48)], cube_of), 42.0)
+    cosines = np.cos(np.deg2rad([42.0, 35.0, 48.0]))
+    share = (cosines[0] - cosines[2]) / (cosines[1] - cosines[2])
+    expected = 0.1 * np.hypot(share * line(35).sum(), (1 - share) * line(48).sum())
+    assert_allclose(cube.error_of_sum(1.0), expected, rtol=1e-12)
+    assert_array_equal(cube.extrapolated, first & (one > 0))
+    assert not at(fit([run_at(35), run_at(48)], cube_of), 20.0).extrapolated.any()
 
 
 def test_a_group_stands_at_the_mean_of_the_runs_that_expose_an_energy():

@@ -186,7 +186,7 @@ def _same_edges(a, b):
 def _each(cube, move, axes):
     """The cube over other axes, with all of its arrays moved."""
     arrays = matched_cubes.changed(cube, move, "rate", "rate_error", "counts")
-    return replace(cube, axes=axes, **arrays)
+    return replace(cube, axes=axes, **matched_cubes.NO_ERRORS | arrays)
 
 
 def _energies(cube, first, last):

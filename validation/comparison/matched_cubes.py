@@ -11,6 +11,8 @@ from simbg.validation.metrics.cube_pair import CubePair
 
 __all__ = []
 
+# Fields of a cube over other bins, or with another rate, whose errors are not known.
+NO_ERRORS: dict[str, Any] = {"rate_error": None, "extrapolated": None, "covariance": ()}
 # Expected events of a cube without exposure.
 EVENTS = 1e6
 
@@ -155,7 +157,7 @@ def scale_factor(a: BackgroundCube, b: BackgroundCube, normalize: str) -> np.nda
 
 def scaled(cube: BackgroundCube, factor: Any) -> BackgroundCube:
     """The cube with its rate multiplied by a factor, without errors."""
-    return replace(cube, rate=cube.rate * factor, rate_error=None)
+    return replace(cube, rate=cube.rate * factor, **NO_ERRORS)
 
 
 def normalized(a: BackgroundCube, b: BackgroundCube, normalize: str) -> BackgroundCube:

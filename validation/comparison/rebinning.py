@@ -14,7 +14,13 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.truth.from_file import CubeTruth
 from simbg.validation.comparison.conventions import edge_units
-from simbg.validation.comparison.matched_cubes import changed, exposure, is_counted, same_clock
+from simbg.validation.comparison.matched_cubes import (
+    NO_ERRORS,
+    changed,
+    exposure,
+    is_counted,
+    same_clock,
+)
 
 __all__ = ["common_binning"]
 
@@ -153,7 +159,7 @@ def _merge(cube, axes):
         arrays["counts"] = np.where(used, merge(cube.counts), 0)
     enough = not counted or arrays["counts"].sum() >= MIN_COUNTS_FRACTION * merge(cube.counts).sum()
     rate = np.where(used, merge(np.where(known, cube.event_rate, 0.0)) / volume, np.nan)
-    merged = replace(cube, axes=axes, rate=rate, rate_error=None, **arrays)
+    merged = replace(cube, axes=axes, rate=rate, **NO_ERRORS, **arrays)
     return merged, np.count_nonzero(whole & ~used), enough
 
 
@@ -182,7 +188,7 @@ def _interpolate(cube, axes):
     arrays["counts"] = None
     if cube.counts is not None and cube.clock in arrays:
         arrays["counts"] = whole * rate * axes.volume * arrays[cube.clock]
-    return replace(cube, axes=axes, rate=np.where(whole, rate, np.nan), rate_error=None, **arrays)
+    return replace(cube, axes=axes, rate=np.where(whole, rate, np.nan), **NO_ERRORS, **arrays)
 
 
 def _averages(own, rate, axes):

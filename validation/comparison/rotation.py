@@ -7,6 +7,7 @@ from scipy import optimize
 from scipy.interpolate import RectBivariateSpline
 
 from simbg.cube import BackgroundCube
+from simbg.validation.comparison.matched_cubes import NO_ERRORS
 
 __all__ = ["rotate_field"]
 
@@ -50,7 +51,8 @@ def rotate_field(cube: BackgroundCube, angle: float, mirror: bool = True) -> Bac
     known = np.isfinite(rate)
     livetime = known * (1.0 if cube.livetime is None else cube.livetime)
     ontime = None if cube.ontime is None else known * cube.ontime
-    return replace(cube, rate=rate, rate_error=None, counts=None, livetime=livetime, ontime=ontime)
+    arrays = {"counts": None, "livetime": livetime, "ontime": ontime}
+    return replace(cube, rate=rate, **NO_ERRORS, **arrays)
 
 
 def fit_rotation(

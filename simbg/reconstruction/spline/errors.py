@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from simbg.covariance import RateCovariance
 from simbg.reconstruction.spline.basis import Basis
 from simbg.reconstruction.spline.fit import Fit, strength_traces
 from simbg.reconstruction.spline.penalty import Penalty
@@ -82,13 +83,18 @@ class RateErrors:
         """Standard error of ln rate in each bin, shape (n_energy, n_pixels)."""
         return np.sqrt(self.basis.variance(self.covariance) + self.own)
 
-    def of_sum(self, events: np.ndarray) -> float:
-        """Standard error of a sum of predicted counts over bins.
+    def of_rate(self, shape: tuple[int, int, int]) -> RateCovariance:
+        """The covariance of ln rate for a cube.
 
         Parameters
         ----------
-        events : ndarray, shape (n_energy, n_pixels)
-            Contribution of each bin to the sum, proportional to the rate of the bin.
+        shape : tuple of int
+            Shape of the cube, (n_energy, n_lon, n_lat).
         """
-        slope = self.basis.project(events)
-        return float(np.sqrt(slope @ self.covariance @ slope + np.sum(events**2 * self.own)))
+        own = self.own.reshape(shape)
+        return RateCovariance(
+            self.basis.energy,
+            self.basis.space.reshape(*shape[1:], -1),
+            self.factor.reshape(*self.basis.shape, -1),
+            own if own.any() else None,
+        )

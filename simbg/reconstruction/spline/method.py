@@ -1,6 +1,6 @@
 """The method `spline`: a smooth rate in all bins with its errors, by penalised likelihood."""
 
-import warnings
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -20,9 +20,13 @@ from simbg.reconstruction.spline.sharp import Factor, no_factor, sharp_factor
 
 __all__ = ["Spline"]
 
+log = logging.getLogger(__name__)
+
 # Largest number of rounds; each is a search for sharp features and a fit of the smooth rate. Rounds
 # end when the prediction changes by less than SETTLED, in 2 ln L.
 ROUNDS, SETTLED = 4, 1.0
+# A fit to fewer events, or with sharp features in a larger fraction of the bins, gives a warning.
+FEWEST_EVENTS, MOST_SHARP = 10, 0.25
 # Index of the power law that is assumed for the spectrum within a bin.
 TYPICAL_INDEX = 2.7
 
@@ -34,38 +38,19 @@ class SplineModel:
     Parameters
     ----------
     cube : BackgroundCube
-        Rates and standard errors of all bins, with and without exposure.
-    extrapolated : ndarray of bool, full shape
-        True in bins without exposure, whose rate is extrapolated from bins with exposure.
+        Rates and errors of all bins, with and without exposure, with their covariance.
     factor : Factor
         Sharp features: the factor by which the smooth rate is multiplied.
     errors : RateErrors
-        The covariance of the logarithm of the rate.
+        The covariance of the coefficients.
     fit : Fit
         The fitted coefficients and strengths.
     """
 
     cube: BackgroundCube
-    extrapolated: np.ndarray
     factor: Factor
     errors: RateErrors
     fit: Fit
-
-    def error_of_sum(self, weight: np.ndarray | float) -> float:
-        """Standard error of Σ weight · rate, for example the rate of an energy band or a region.
-
-        Parameters
-        ----------
-        weight : array_like
-            Weight of each bin; NumPy broadcasts it to the shape of the cube.
-
-        Examples
-        --------
-        The standard error of the total rate in s-1 is
-        ``model.error_of_sum(model.cube.axes.volume)``.
-        """
-        parts = np.broadcast_to(weight, self.cube.rate.shape) * self.cube.rate
-        return self.errors.of_sum(parts.reshape(len(parts), -1))
 
 
 @dataclass(frozen=True)
@@ -79,8 +64,10 @@ class Spline:
     is extrapolated; its error increases with the distance to bins with exposure. The exposure of a
     bin that contains an energy threshold is computed as in `histogram`. The ``meta`` of the cube
     contains N_EFF (effective parameters), N_ITER (iterations), CONVERGE (whether the fit
-    converged), N_SHARP (bins with a sharp factor) and N_EXTRAP (extrapolated bins). A fit that has
-    not converged gives a warning.
+    converged), N_SHARP (bins with a sharp factor), N_EXTRAP (extrapolated bins), E_EXTRAP (energies
+    at which all bins are extrapolated) and FIT (all of these in a line). A fit that has not
+    converged, has fewer than 10 events, or finds sharp features in more than a quarter of the bins
+    gives a warning.
 
     Parameters
     ----------
@@ -157,20 +144,56 @@ class Spline:
         errors = RateErrors.of(basis, penalty, fitted, factor.variance.reshape(shape))
         rate = fitted.rate(basis).reshape(axes.shape) * level * factor.factor
         extrapolated = ~(stack.livetime > 0)
-        meta = {"METHOD": self.name, "N_OBS": stack.n_obs, "N_EVENTS": stack.n_selected}
-        meta |= {"N_EFF": round(fitted.n_effective, 1), "N_ITER": fitted.n_iterations}
-        meta |= {"CONVERGE": fitted.converged, "N_EXTRAP": int(extrapolated.sum())}
-        meta["N_SHARP"] = factor.n_sharp
         error = rate * errors.of_log_rate.reshape(axes.shape)
-        times = stack.livetime, stack.ontime
-        cube = BackgroundCube(axes, rate, error, stack.counts, *times, meta=meta)
-        if not fitted.converged:
-            warnings.warn(
-                f"method spline: not converged after {fitted.n_iterations} iterations with "
-                f"{counts.sum():.0f} events: do not use its rates",
-                stacklevel=2,
-            )
-        return SplineModel(cube, extrapolated, factor, errors, fitted)
+        cube = BackgroundCube(
+            *(axes, rate, error, stack.counts, stack.livetime, stack.ontime),
+            meta=_diagnostics(self.name, stack, fitted, factor, extrapolated),
+            extrapolated=extrapolated,
+            covariance=(errors.of_rate(axes.shape),),
+        )
+        _warn(cube)
+        return SplineModel(cube, factor, errors, fitted)
+
+
+def _diagnostics(name, stack, fitted, factor, extrapolated):
+    """Metadata of the cube: keywords of the file, and FIT, a line for the terminal."""
+    meta = {"METHOD": name, "N_OBS": stack.n_obs, "N_EVENTS": stack.n_selected}
+    meta |= {"N_EFF": round(fitted.n_effective, 1), "N_ITER": fitted.n_iterations}
+    meta |= {"CONVERGE": fitted.converged, "N_SHARP": factor.n_sharp}
+    meta["N_EXTRAP"] = int(extrapolated.sum())
+    parts = [f"{meta['N_EFF']} effective parameters", f"{meta['N_ITER']} iterations"]
+    parts += ["not converged"] * (not fitted.converged)
+    parts += [f"sharp features in {factor.n_sharp} bins"] * bool(factor.n_sharp)
+    if energies := _ranges(stack.axes.energy, extrapolated.all(axis=(1, 2))):
+        meta["E_EXTRAP"] = f"{energies} TeV"
+        parts.append(f"extrapolated at {meta['E_EXTRAP']}")
+    meta["FIT"] = ", ".join(parts)
+    return meta
+
+
+def _ranges(edges, chosen):
+    """Ranges of the chosen bins, such as "0.1-0.3, 50-100"."""
+    step = np.diff(np.concatenate([[0], chosen, [0]]))
+    ends = zip(edges[step == 1], edges[step == -1], strict=True)
+    return ", ".join(f"{low:.3g}-{high:.3g}" for low, high in ends)
+
+
+def _warn(cube):
+    """Warn in one line if the fit cannot be trusted."""
+    meta, reasons = cube.meta, []
+    n_used = np.count_nonzero(~cube.extrapolated)
+    events = int(cube.counts[~cube.extrapolated].sum())
+    if not meta["CONVERGE"]:
+        reasons.append(f"not converged after {meta['N_ITER']} iterations with {events} events")
+    if events < FEWEST_EVENTS:
+        reasons.append(f"got {events} events, expected {FEWEST_EVENTS} or more")
+    if meta["N_SHARP"] > MOST_SHARP * n_used:
+        reasons.append(
+            f"sharp features in {meta['N_SHARP']} of {n_used} bins: are gamma-ray sources in the "
+            "field not excluded?"
+        )
+    if reasons:
+        log.warning("method %s: do not trust its rates: %s", meta["METHOD"], "; ".join(reasons))
 
 
 def _fit_with_features(basis, penalty, counts, exposure, shape):

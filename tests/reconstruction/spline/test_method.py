@@ -42,7 +42,7 @@ def test_error_of_a_sum_is_that_of_a_dense_calculation():
     assert_allclose(model.cube.rate_error.ravel() ** 2, np.diag(covariance), rtol=1e-8)
     weight = np.random.default_rng(0).random(rate.shape)
     expected = np.sqrt(weight.ravel() @ covariance @ weight.ravel())
-    assert_allclose(model.error_of_sum(weight), expected, rtol=1e-8)
+    assert_allclose(model.cube.error_of_sum(weight), expected, rtol=1e-8)
     factor = model.errors.factor
     assert_allclose(factor @ factor.T, model.errors.covariance, atol=1e-9 * np.abs(factor).max())
 
@@ -75,11 +75,11 @@ def test_hidden_bins_are_predicted_and_marked(hidden):
     livetime = np.full(AXES.shape, 1e4)
     livetime[hidden] = 0
     model = Spline().model(draw(1e5, 3, livetime=livetime))
-    assert_array_equal(model.extrapolated, livetime == 0)
+    assert_array_equal(model.cube.extrapolated, livetime == 0)
     error, seen = (c.rate_error / c.rate for c in (model.cube, Spline().estimate(draw(1e5, 3))))
-    assert error[model.extrapolated].mean() > 1.1 * seen[model.extrapolated].mean()
+    assert error[model.cube.extrapolated].mean() > 1.1 * seen[model.cube.extrapolated].mean()
     true = expected_counts(AXES, 1e5) / (1e4 * AXES.volume)
-    pull = (np.log(model.cube.rate / true) / error)[model.extrapolated]
+    pull = (np.log(model.cube.rate / true) / error)[model.cube.extrapolated]
     # All hidden bins share few parameters: 4 σ of one of them.
     assert np.sqrt(np.mean(pull**2)) < 4
     assert model.cube.meta["N_EXTRAP"] == np.count_nonzero(livetime == 0)
@@ -112,14 +112,38 @@ def test_odd_counts_give_finite_rates(name):
     assert abs(predicted - stack.counts.sum()) < 0.1 + 0.1 * stack.counts.sum()
 
 
-def test_what_does_not_converge_warns():
+def test_what_does_not_converge_warns(caplog):
     """Neighbours that differ by up to 14 decades."""
     counts = np.floor(10 ** np.random.default_rng(1).uniform(-2, 12, AXES.shape))
-    with pytest.warns(UserWarning, match="spline") as caught:
-        cube = Spline().estimate(stack_with(AXES, counts))
-    assert "\n" not in str(caught[0].message)
+    cube = Spline().estimate(stack_with(AXES, counts))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert str(cube.meta["N_ITER"]) in record.message
+    assert "\n" not in record.message
     assert not cube.meta["CONVERGE"]
     assert (np.isfinite(cube.rate) & (cube.rate > 0) & np.isfinite(cube.rate_error)).all()
+
+
+def test_few_events_warn(caplog):
+    stack = draw(1e4, 5)
+    Spline().estimate(stack)
+    assert not caplog.records
+    some = np.zeros(AXES.shape)
+    some[2, 4, 3:6] = 1
+    Spline().estimate(stack.with_counts(some))
+    (record,) = caplog.records
+    assert "3 events" in record.message
+
+
+def test_diagnostics_name_the_energies_without_exposure():
+    livetime = np.full(AXES.shape, 1e4)
+    livetime[[0, 1, -1]] = 0
+    cube = Spline().estimate(draw(1e4, 6, livetime=livetime))
+    low, first, last, high = AXES.energy[[0, 2, -2, -1]]
+    assert cube.meta["E_EXTRAP"] == f"{low:.3g}-{first:.3g}, {last:.3g}-{high:.3g} TeV"
+    for text in (cube.meta["E_EXTRAP"], str(cube.meta["N_EFF"]), str(cube.meta["N_ITER"])):
+        assert text in cube.meta["FIT"]
+    assert "E_EXTRAP" not in Spline().estimate(draw(1e4, 6)).meta
 
 
 @pytest.mark.parametrize("index", [6.0, -6.0])

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support import cubes
 
 from simbg.axes import Axes, edition2015_axes
+from simbg.covariance import RateCovariance
 from simbg.cube import BackgroundCube
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison.compare import compare
@@ -281,3 +282,15 @@ def test_negative_rates_are_named_or_refused():
         else:
             with pytest.raises(ValueError, match="1 negative rates in B"):
                 compare(TRUTH.cube(A), cube)
+
+
+def test_correlated_errors_are_kept_only_over_the_same_bins():
+    """They are those of the bins of the file; a comparison over other bins does without."""
+    axes = Axes.regular(energy=(0.1, 50, 6), fov=(3, 6))
+    norm = RateCovariance(np.ones((6, 1)), np.ones((6, 6, 1)), np.full((1, 1, 1), 0.1))
+    cube = replace(GaussianTruth().cube(axes), covariance=(norm,))
+    assert compare(cube, cube).reference.covariance == (norm,)
+    coarse = GaussianTruth().cube(Axes.regular(energy=(0.1, 50, 3), fov=(3, 3)))
+    merged = common_binning(cube, coarse)
+    assert merged.a.axes.same_as(coarse.axes)
+    assert not merged.a.covariance

@@ -94,7 +94,7 @@ class _Adapter(ABC):
             opened = data.DataStore.from_dir(store)
             runs = opened.get_observations(ids, required_irf="all-optional")
             rate = self._rate(creator, runs, axes)
-        exposure = {
+        exposure: dict[str, Any] = {
             clock: np.full(axes.shape, sum(getattr(o, clock) for o in observations))
             for clock in ("livetime", "ontime")
         }
