@@ -18,6 +18,7 @@ import numpy as np
 from simbg.axes import Axes, check_axes
 from simbg.cube import BackgroundCube
 from simbg.io.gammapy_objects import is_of_gammapy, observation_of
+from simbg.notices import collected
 from simbg.observations.observation import Observation
 from simbg.reconstruction import DEFAULT_METHOD
 
@@ -106,7 +107,7 @@ def reconstruct(
     -------
     cube : BackgroundCube
         The rate with counts and exposure, and with errors if the method computes them. If no event
-        lies inside the axes, a warning says so.
+        lies inside the axes, or if the data contradict themselves, a warning says so.
 
     Raises
     ------
@@ -128,9 +129,11 @@ def reconstruct(
     if axes is not None:
         check_axes(axes)
     _check_executor(executor)
-    runs = _observations(observations, exclude)
-    with _shown(executor) as shown:
+    with collected() as noticed, _shown(executor) as shown:
+        runs = _observations(observations, exclude)
         cube = contract.reconstruct(found, runs, axes, shown)
+    for line in noticed.lines:
+        log.warning(line)
     if cube.counts is not None and not cube.counts.any():
         low, *_, high = cube.axes.energy
         energy = runs[0].load().energy

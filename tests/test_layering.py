@@ -12,7 +12,10 @@ from simbg.validation.methods.audit import knows_truth
 
 # Packages in layers: a module imports from its own package and from layers above this line's own.
 LAYERS = (
-    {"simbg", "simbg.errors", "simbg.portable", "simbg.parallel", "simbg.quantities"},
+    {
+        "simbg",
+        *(f"simbg.{name}" for name in ("errors", "notices", "portable", "parallel", "quantities")),
+    },
     {"simbg.axes", "simbg.covariance", "simbg.sky"},
     {"simbg.cube"},
     {"simbg.radial"},

@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 import click
 
 from simbg import __version__
+from simbg.cli.check import check
 from simbg.cli.console import log_to_stderr, run
 from simbg.cli.fixtures import fixtures
 from simbg.cli.reconstruct import reconstruct
@@ -21,7 +22,10 @@ FLOW = {
         "simulate": "Simulate runs and write them as a data store.",
         "fixtures": "Write reference files for the tests of other projects.",
     },
-    "Reconstruct": {"reconstruct": "Make background models from a data store."},
+    "Reconstruct": {
+        "check": "Check a data store for contradictions.",
+        "reconstruct": "Make background models from a data store.",
+    },
     "Look and compare": {
         "plot": "Draw a background file: images, spectra, radial profiles.",
         "compare": "Compare two cubes, or two folders of models.",
@@ -73,7 +77,7 @@ class Commands(click.Group):
                     formatter.write_dl(rows, col_spacing=max(2, 16 - max(len(r[0]) for r in rows)))
 
 
-@click.group(cls=Commands, commands=[truth, simulate, reconstruct, fixtures])
+@click.group(cls=Commands, commands=[truth, simulate, check, reconstruct, fixtures])
 @click.version_option(__version__, prog_name="simbg")
 @click.option("-v", "--verbose", count=True, show_default=False, help="Log more.")
 @click.option("--debug", is_flag=True, help="Log everything, with the traceback of an error.")

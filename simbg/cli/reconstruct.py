@@ -110,6 +110,8 @@ def reconstruct_and_report(
         if group.fit:
             click.echo(f"          {group.fit}")
     click.echo(summary.text + (hint if summary.n_near else ""))
+    for line in summary.noticed.lines:
+        click.echo(line)
     return int(not any(group.n_events for group in summary.groups))
 
 

@@ -41,31 +41,34 @@ class HessStore(Store):
 
     path: Path
     scheme = "hess"
+    index = "runinfo.fits"
     names = NAMES
 
     @cached_property
     def table(self) -> Table:
         """The run list, with the column names of 2015."""
         needed = "OBS_ID", *NAMES.values()
-        return tables.read_index(Path(self.path) / "runinfo.fits", needed, UNITS)
+        return tables.read_index(Path(self.path) / self.index, needed, UNITS)
 
     @property
     def run_ids(self) -> set[int]:
         """OBS_ID of all runs with events; in this scheme, those of the run list."""
         return set(self.table["OBS_ID"].tolist())
 
-    def _observation(self, row):
+    def _observation(self, row, energy_threshold=None):
         obs_id = int(row["OBS_ID"])
         path = _file_of(self.path, obs_id, "events")
         livetime = _keyword(path, "LIVETIME")
         angles: dict[str, Any] = {key[:-4].lower(): float(row[c]) for key, c in NAMES.items()}
+        if energy_threshold is None:
+            energy_threshold = _keyword(_file_of(self.path, obs_id, "aeff_2d"), "LO_THRES")
         return Observation(
             obs_id=obs_id,
             load=partial(_load_events, path),
             livetime=livetime,
             # Event lists of 2015 have no ontime; if the run list has none either, livetime is used.
             ontime=float(row["ONTIME"]) if "ONTIME" in row else livetime,
-            energy_threshold=_keyword(_file_of(self.path, obs_id, "aeff_2d"), "LO_THRES"),
+            energy_threshold=energy_threshold,
             **angles,
         )
 

@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from simbg.axes import Axes
+from simbg.errors import did_you_mean, in_brief
 from simbg.io.safe_files import open_fits
 
 __all__ = []
@@ -27,6 +28,14 @@ GADF = {
     "HDUCLASS": "GADF",
     "HDUDOC": "https://gamma-astro-data-formats.readthedocs.io",
     "HDUVERS": "0.3",
+}
+# Units of keywords in GADF, for messages.
+KEYWORD_UNITS = {
+    **dict.fromkeys(("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT", "GEOLON", "GEOLAT"), "deg"),
+    **dict.fromkeys(("TSTART", "TSTOP", "ONTIME", "LIVETIME"), "s"),
+    **dict.fromkeys(("MJDREFI", "MJDREFF"), "d"),
+    "ALTITUDE": "m",
+    "LO_THRES": "TeV",
 }
 HDU_INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
 # Class of a background; HDUCLAS4 is added for each format.
@@ -63,9 +72,9 @@ def column(
     ValueError
         If the column is missing, its unit cannot be converted, or a value is not valid.
     """
-    if name not in hdu.columns.names:
-        raise ValueError(f"{hdu.name}: got columns {hdu.columns.names}, expected {name}")
-    data, where = hdu.data[name], f"{hdu.name}: {name}"
+    data, where = raw_column(hdu, name), f"{hdu.name}: {name}"
+    if data is None:
+        raise ValueError(f"{hdu.name}: {_missing(hdu.columns.names, name)}")
     if data.ndim != 1 or data.dtype.kind not in "iuf":
         raise ValueError(
             f"{where}: got values of type {data.dtype} and shape {data.shape[1:]}, expected numbers"
@@ -81,21 +90,30 @@ def column(
     return values
 
 
-def keyword(header: fits.Header, name: str) -> float:
-    """A number from a header.
+def raw_column(hdu: fits.BinTableHDU, name: str) -> np.ndarray | None:
+    """Values of a column as they are, None without it; case does not matter in names (FITS)."""
+    if name in hdu.columns.names:
+        return hdu.data[name]
+    same = [known for known in hdu.columns.names if known.upper() == name]
+    return hdu.data[same[0]] if same else None
+
+
+def keyword(header: Mapping[str, Any] | fits.Header, name: str) -> float:
+    """A number from a header, or from another mapping.
 
     Raises
     ------
     ValueError
         If the keyword is missing, not a number, or not finite.
     """
-    got = header.get(name)
+    got: Any = header.get(name)
     try:
-        value = float(got)
+        value = np.nan if isinstance(got, bool | np.bool_) else float(got)
     except (TypeError, ValueError):
         value = np.nan
     if not np.isfinite(value):
-        raise ValueError(f"keyword {name}: got {got!r}, expected a finite number")
+        unit = f" ({KEYWORD_UNITS[name]})" if name in KEYWORD_UNITS else ""
+        raise ValueError(f"keyword {name}: got {got!r}, expected a finite number{unit}")
     return value
 
 
@@ -114,7 +132,11 @@ def first_table(file: fits.HDUList) -> fits.BinTableHDU:
 
 
 def read_index(
-    path: Path | str, needed: Iterable[str], units: Mapping[str, str] | None = None
+    path: Path | str,
+    needed: Iterable[str],
+    units: Mapping[str, str] | None = None,
+    known: Iterable[str] = (),
+    text: Iterable[str] = (),
 ) -> Table:
     """The first table of an index file.
 
@@ -127,6 +149,10 @@ def read_index(
     units : dict, optional
         Column → unit. Such a column, if it exists, is converted to floats in this unit; a column
         without a unit is assumed to be in it.
+    known : iterable of str
+        Columns that get these names if theirs differ in case only.
+    text : iterable of str
+        Columns of text.
 
     Returns
     -------
@@ -141,11 +167,17 @@ def read_index(
     with open_fits(path) as file:
         table = Table.read(first_table(file), mask_invalid=False)
         table.convert_bytestring_to_unicode()
+        upper = {name.upper(): name for name in table.colnames}
+        for name in known:
+            if name not in table.colnames and name in upper:
+                table.rename_column(upper[name], name)
         for name in needed:
             if name not in table.colnames:
-                raise ValueError(f"got columns {table.colnames}, expected {name}")
-        if (kind := table["OBS_ID"].dtype).kind not in "iu":
-            raise ValueError(f"OBS_ID: got values of type {kind}, expected integers")
+                raise ValueError(_missing(table.colnames, name))
+        table["OBS_ID"] = _whole_numbers(table["OBS_ID"])
+        for name in text:
+            if (kind := table[name].dtype).kind != "U" or table[name].ndim != 1:
+                raise ValueError(f"{name}: got values of type {kind}, expected text")
         for name, unit in (units or {}).items():
             if name in table.colnames:
                 got = str(table[name].unit or unit)
@@ -250,7 +282,10 @@ def read_array(hdu: fits.BinTableHDU, name: str, ndim: int) -> np.ndarray:
             f"{hdu.name}: got a table with {len(hdu.data)} rows, expected one row; a file with "
             "a model for each of several zenith angles is not supported: write one file for each"
         )
-    data = np.array(hdu.data[name][0], float)
+    data = np.asarray(hdu.data[name][0])
+    if data.dtype.kind not in "iuf":
+        raise ValueError(f"{name}: got values of type {data.dtype}, expected real numbers")
+    data = np.array(data, float)
     return data if data.ndim else data.reshape((1,) * ndim)
 
 
@@ -335,7 +370,22 @@ def one_row_hdu(
     return hdu
 
 
+def _missing(names, name):
+    return f"got columns {in_brief(names)}, expected {name}{did_you_mean(name, names)}"
+
+
+def _whole_numbers(column):
+    """Numbers of runs as integers; texts of digits are converted."""
+    if column.dtype.kind == "U" and all(text.strip().isdecimal() for text in column.tolist()):
+        column = np.array([int(text) for text in column.tolist()])
+    if column.dtype.kind not in "iu" or column.ndim != 1:
+        raise ValueError(f"OBS_ID: got values of type {column.dtype}, expected integers")
+    return column
+
+
 def _in_unit(values, got, unit, where):
+    if (kind := np.asarray(values).dtype).kind not in "iuf":
+        raise ValueError(f"{where}: got values of type {kind}, expected real numbers")
     try:
         return np.array(values, float) * u.Unit(got or "").to(unit)
     except (ValueError, TypeError, u.UnitConversionError) as error:

@@ -60,7 +60,8 @@ def write_run_models(
     rows = []
     for group, observations in by_group.items():
         for observation in observations:
-            cube, norm = scaled_to_run(check_cube(models.at(observation), axes), observation)
+            run = observation.read()
+            cube, norm = scaled_to_run(check_cube(models.at(run), axes), run)
             if not np.isfinite(norm.error):
                 log.warning(
                     "run %d: no counts to fit its norm to; the norm is 1", observation.obs_id
@@ -68,9 +69,11 @@ def write_run_models(
             write_cube(folder / file_name(observation.obs_id), cube, "gadf")
             rows.append((observation.obs_id, group, *astuple(norm)))
     names = ("OBS_ID", "GROUP_ID", "NORM", "NORM_ERR", "N_EVENTS", "N_PRED")
-    norms = Table(rows=rows, names=names)
+    norms = Table(
+        rows=rows, names=names, dtype=(store.table["OBS_ID"].dtype, "i8", "f8", "f8", "i8", "f8")
+    )
     norms.write(folder / "bg_run_norms.ecsv", format="ascii.ecsv")
-    _write_index(folder, store, norms["OBS_ID"].tolist(), Path(outdir))
+    _write_index(folder, store, [row[0] for row in rows], Path(outdir))
 
 
 def scaled_to_run(
@@ -112,16 +115,23 @@ def file_name(obs_id: int) -> str:
 
 def _write_index(folder, store, obs_ids, outdir):
     """Write the store's index of these runs, with paths from ``outdir``, and with the models."""
-    to_store = os.path.relpath(Path(store.path).resolve(), outdir.resolve())
-    hdus = store.hdu_table
-    hdus = hdus[np.isin(hdus["OBS_ID"], obs_ids)][list(INDEX)]
+    to_store = os.path.relpath(store.hdu_index.base.resolve(), outdir.resolve())
+    wanted = set(obs_ids)
+    hdus, runs = (
+        table[[obs_id in wanted for obs_id in table["OBS_ID"].tolist()]]
+        for table in (store.hdu_index.table, store.table)
+    )
     # Models that are already in the store are replaced.
-    hdus = hdus[[kind.strip().lower() != "bkg" for kind in hdus["HDU_TYPE"]]]
+    hdus = hdus[[kind.strip().lower() != "bkg" for kind in hdus["HDU_TYPE"]]][list(INDEX)]
     hdus["FILE_DIR"] = [os.path.join(to_store, name.strip()) for name in hdus["FILE_DIR"]]
-    models_index = [(i, "bkg", "bkg_3d", ".", file_name(i), "BACKGROUND") for i in obs_ids]
-    index = vstack([hdus, Table(rows=models_index, names=INDEX)])
+    hdus.meta.pop("BASE_DIR", None)
+    models = Table(
+        rows=[("bkg", "bkg_3d", ".", file_name(i), "BACKGROUND") for i in obs_ids], names=INDEX[1:]
+    )
+    # The same type as in the store: numbers of another type would be converted to floats.
+    models.add_column(np.array(obs_ids, hdus["OBS_ID"].dtype), name="OBS_ID", index=0)
+    index = vstack([hdus, models])
     index = index[np.argsort(index["OBS_ID"], kind="stable")]
-    runs = store.table[np.isin(store.table["OBS_ID"], obs_ids)]
     for kind, table in (("hdu", index), ("obs", runs)):
         hdu = fits.table_to_hdu(Table(table, copy=True))
         hdu.name = f"{kind.upper()}_INDEX"

@@ -2,7 +2,7 @@
 
 import logging
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from simbg.io.safe_files import check_apart, new_directory, write_fits
 from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
+from simbg.notices import Report, collected
 from simbg.observations.threshold import first_bin
 from simbg.radial import rings_of
 from simbg.reconstruction import DEFAULT_METHOD
@@ -79,12 +80,15 @@ class Summary:
         Number of runs that could not be read.
     n_outside : int
         Number of runs outside of all groups.
+    noticed : Report
+        Contradictions in the store that were noticed while the runs were read.
     """
 
     groups: tuple[GroupSummary, ...]
     n_near: dict[str, int]
     n_skipped: int
     n_outside: int
+    noticed: Report = field(default_factory=Report)
 
     @property
     def n_used(self) -> int:
@@ -159,7 +163,7 @@ def reconstruct_store(
     selection = selection or Selection()
     estimator = find_method(method)
     check_apart(outdir, indir)
-    with new_directory(outdir, overwrite, FILES) as folder:
+    with new_directory(outdir, overwrite, FILES) as folder, collected() as noticed:
         store = open_store(indir, scheme)
         if store.scheme == "hess" and (selection.sources == "mask" or per_run):
             raise ValueError(
@@ -182,17 +186,17 @@ def reconstruct_store(
             if cube is None:
                 chosen = choose_axes(axes, partial(axes_for, estimator, members))
                 cube = reconstruct(estimator, members, chosen, executor)
-            summaries.append(_write_group(folder, group, cube, members))
+            summaries.append(_write_group(folder, group, cube, members, noticed))
             if radial:
                 rings = np.array(rings_of(cube.axes))
                 model = reconstruct_radial(members, cube.axes.energy, rings, executor)
                 model = replace(model, meta={**model.meta, "GROUP_ID": group})
                 model.write(folder / f"bg_cube_model_group{group}_radial.fits.gz")
         outside = len(runs.observations) - sum(group.n_obs for group in summaries)
-        return Summary(tuple(summaries), runs.n_near, runs.n_skipped, outside)
+        return Summary(tuple(summaries), runs.n_near, runs.n_skipped, outside, noticed)
 
 
-def _write_group(folder, group, cube, runs):
+def _write_group(folder, group, cube, runs, noticed):
     cube = replace(cube, meta={**cube.meta, "GROUP_ID": group})
     for kind in ("table", "image", "gadf"):
         write_cube(folder / f"bg_cube_model_group{group}_{kind}.fits.gz", cube, kind)
@@ -201,7 +205,7 @@ def _write_group(folder, group, cube, runs):
     n_events = int(np.nansum(predicted if cube.counts is None else cube.counts))
     if not n_events:
         log.warning("group %d: no events above the threshold and inside the axes", group)
-    livetime = sum(obs.livetime for obs in runs)
+    livetime = noticed.livetime(runs)
     masked, pixels = _completely_masked(cube, runs)
     log.info("group %d: %d runs, %d events, %.0f s", group, len(runs), n_events, livetime)
     if masked:

@@ -80,8 +80,10 @@ def run_counts(
         ``variance`` is that of the prediction, from the cube's error. All three are 0 in bins
         without a prediction.
     """
-    wanted = counts is None or observation.excluded
-    events = observation.events(cube.axes.energy) if wanted else None
+    events = None
+    if counts is None or observation.excluded:
+        observation = observation.read()
+        events = observation.events(cube.axes.energy)
     predicted = predicted_counts(cube, observation, events)
     if counts is None and events is not None:
         counts = cube.axes.fill(events.energy, events.fov_lon, events.fov_lat)

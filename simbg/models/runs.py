@@ -194,13 +194,14 @@ def _chosen(store, selection):
                 "--obs-ids (obs_ids=...)"
             )
     else:
-        if missing := sorted(set(selection.obs_ids) - set(ids)):
+        wanted = set(selection.obs_ids)
+        if missing := sorted(wanted - set(ids)):
             raise ValueError(
                 f"{path}: got no run {missing[0]} in this store (missing: {len(missing)} of the "
-                f"{len(set(selection.obs_ids))} selected runs), expected runs from {min(ids)} to "
+                f"{len(wanted)} selected runs), expected runs from {min(ids)} to "
                 f"{max(ids)}"
             )
-        table = table[np.isin(table["OBS_ID"], selection.obs_ids)]
+        table = table[[obs_id in wanted for obs_id in ids]]
     if selection.test and len(table) > TEST_RUNS:
         table = table[np.linspace(0, len(table) - 1, TEST_RUNS).astype(int)]
     return table
@@ -246,18 +247,18 @@ def _observations(store, table, selection, regions):
     rows, observations = [], []
     for row in range(len(table)):
         try:
-            (observation,) = store.observations(table[row : row + 1])
+            (observation,) = store.observations(table[row : row + 1], selection.energy_threshold)
             if selection.skip_incomplete:
-                observation.load()
+                run = observation.read()
+                observation = replace(observation, livetime=run.livetime, ontime=run.ontime)
         except (FileNotFoundError, ValueError) as error:
             if not selection.skip_incomplete:
                 raise
             log.warning("run %s skipped: %s", table["OBS_ID"][row], error)
             continue
-        threshold = selection.energy_threshold or observation.energy_threshold
         near = tuple(region for region in regions if _is_near(region, observation))
         rows.append(row)
-        observations.append(replace(observation, energy_threshold=threshold, excluded=near))
+        observations.append(replace(observation, excluded=near))
     if not rows:
         raise ValueError(f"{store.path}: got {len(table)} incomplete runs, expected a complete one")
     return rows, observations

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simbg.axes import Axes, check_axes
+from simbg.notices import add
 from simbg.observations.masked_exposure import unmasked_fraction_of_run
 from simbg.observations.observation import Observation
 from simbg.observations.stacked_counts import StackedCounts
@@ -201,9 +202,10 @@ def stack_in_bins(
     exposure = Exposure(axes, threshold_bin)
     fill = partial(_fill, axes=axes, rule=exposure.rule)
     counts, run_counts, n_events = np.zeros(axes.shape, dtype=np.int64), [], 0
-    for threshold, times, unmasked, part, events in (executor.map if executor else map)(
+    for threshold, times, unmasked, part, events, notices in (executor.map if executor else map)(
         fill, observations
     ):
+        add(notices)
         counts += part
         run_counts.append(int(part.sum()))
         n_events += events
@@ -212,7 +214,8 @@ def stack_in_bins(
 
 
 def _fill(observation, axes, rule):
-    """Threshold, (livetime, ontime), unmasked fraction, counts and number of events of a run."""
+    """Threshold, (livetime, ontime), unmasked fraction, counts, number of events, notices."""
+    observation = observation.read()
     events = observation.events(axes.energy)
     threshold = observation.energy_threshold
     energy_min = threshold if rule.counts else None
@@ -221,4 +224,5 @@ def _fill(observation, axes, rule):
     unmasked = unmasked_fraction_of_run(axes, observation, events)
     if unmasked is not None:
         counts *= unmasked > 0
-    return threshold, (observation.livetime, observation.ontime), unmasked, counts, len(events)
+    times = observation.livetime, observation.ontime
+    return threshold, times, unmasked, counts, len(events), events.notices

@@ -1,13 +1,14 @@
 """One observation and its events."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from simbg.notices import Notice, add
 from simbg.quantities import convert_fields
 from simbg.sky.pointing import Drift, Site, Tracking
 from simbg.sky.regions import Region, applies, excluded
@@ -17,6 +18,8 @@ __all__ = ["MJDREF", "Events", "Observation", "good_time", "pointing_of"]
 EVERYWHERE = Region.energy
 # Zero of event times in the stores that simbg writes, as in 2015: 2010-01-01 UTC as MJD in TT.
 MJDREF = 55197 + 66.184 / 86400
+# Fields of `Events` with a value for each event.
+COLUMNS = ("energy", "fov_lon", "fov_lat", "time", "ra", "dec")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,10 @@ class Events:
         Start and stop of each good time interval, s since the same reference.
     pointing : Tracking or Drift, optional
         Pointing of the observation, with the same time reference.
+    livetime, ontime : float, optional
+        Times of the good time intervals, s, if they are not those of the observation.
+    notices : tuple of Notice
+        Contradictions in the data that were noticed while they were read.
 
     Examples
     --------
@@ -55,6 +62,9 @@ class Events:
     dec: np.ndarray | None = field(default=None, metadata={"unit": "deg"})
     gti: np.ndarray | None = field(default=None, metadata={"unit": "s"})
     pointing: Tracking | Drift | None = None
+    livetime: float | None = field(default=None, metadata={"unit": "s"})
+    ontime: float | None = field(default=None, metadata={"unit": "s"})
+    notices: tuple[Notice, ...] = ()
 
     def __post_init__(self) -> None:
         convert_fields(self, "events: ")
@@ -97,8 +107,7 @@ class Events:
         >>> events.take(events.energy > 1).fov_lat
         array([1.])
         """
-        columns = [f.name for f in fields(self) if f.name not in ("gti", "pointing")]
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in columns}
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
         return replace(self, **{name: v[which] for name, v in arrays.items() if v is not None})
 
 
@@ -190,6 +199,7 @@ class Observation:
         <Events: 2>
         """
         events = self.load()
+        add(getattr(events, "notices", ()))
         if not self.excluded:
             return events
         ra, dec = events.sky
@@ -204,6 +214,24 @@ class Observation:
                 some = np.flatnonzero(applies(region, low, high) & ~inside)
                 inside[some] = region.contains(ra[some], dec[some])
         return events.take(~inside)
+
+    def read(self) -> "Observation":
+        """The observation with its events in memory.
+
+        Its livetime and ontime are those of the good time intervals. They differ from those of an
+        observation that is not read if a store contradicts itself.
+
+        Examples
+        --------
+        >>> events = Events(np.zeros(2), np.zeros(2), np.zeros(2), livetime=1000, ontime=1100)
+        >>> Observation.in_memory(events, obs_id=1, livetime=900, ontime=1000).read().livetime
+        1000
+        """
+        events = self.load()
+        add(events.notices)
+        times = {name: getattr(events, name) for name in ("livetime", "ontime")}
+        known = {name: value for name, value in times.items() if value is not None}
+        return replace(self, load=partial(_same, events), **known)
 
     @classmethod
     def in_memory(cls, events: Events, **kwargs: Any) -> "Observation":

@@ -28,12 +28,15 @@ class Store(ABC):
         Format of the store: "gadf" or "hess".
     table : Table
         The list of runs, one row each.
+    index : str
+        Name of the file with the list of runs.
     names : dict of str to str
         RA_PNT, DEC_PNT, ALT_PNT and AZ_PNT → name of the column of `table`.
     """
 
     path: str | Path
     scheme: str
+    index: str
     table: Table
     names: dict[str, str]
 
@@ -61,13 +64,19 @@ class Store(ABC):
             )
         return self.observations(self.table[[which]])[0]
 
-    def observations(self, which: Table | Iterable[int] | int | None = None) -> list[Observation]:
+    def observations(
+        self,
+        which: Table | Iterable[int] | int | None = None,
+        energy_threshold: float | None = None,
+    ) -> list[Observation]:
         """Observations of the store; their events are read when they are needed.
 
         Parameters
         ----------
         which : Table, int or sequence of int, optional
             Some rows of `table`, or one or more numbers of runs (OBS_ID); by default all.
+        energy_threshold : float, optional
+            Energy threshold of all runs, TeV, instead of their own, which are then not read.
 
         Returns
         -------
@@ -98,7 +107,8 @@ class Store(ABC):
                     f"{min(row_of, default='none')} to {max(row_of, default='none')}"
                 )
             rows = self.table[[row_of[obs_id] for obs_id in numbers]]
-        return [self._observation(dict(zip(row.colnames, row, strict=True))) for row in rows]
+        dicts = (dict(zip(row.colnames, row, strict=True)) for row in rows)
+        return [self._named(row, energy_threshold) for row in dicts]
 
     @property
     def obs_ids(self) -> list[int]:
@@ -130,8 +140,20 @@ class Store(ABC):
         [1, 2]
         """
 
+    def _named(self, row, energy_threshold):
+        """The observation of a row; an error names a file."""
+        try:
+            return self._observation(row, energy_threshold)
+        except ValueError as error:
+            if str(self.path) in str(error):
+                raise
+            text = str(error).removeprefix(run := f"run {row['OBS_ID']}: ")
+            raise ValueError(f"{Path(self.path) / self.index}: {run}{text}") from error
+
     @abstractmethod
-    def _observation(self, row: dict[str, Any]) -> Observation:
+    def _observation(
+        self, row: dict[str, Any], energy_threshold: float | None = None
+    ) -> Observation:
         """The observation of a row of `table`."""
 
 

@@ -226,7 +226,7 @@ def test_quick_look_takes_100_runs_evenly(n_obs):
         )
         run_ids = frozenset(range(n_obs))
 
-        def observations(self, table):
+        def observations(self, table, energy_threshold=None):
             return [Observation(r["OBS_ID"], None, 9, 10, alt=r["ALT"], az=100) for r in table]
 
     runs = runs_of(Store(), replace(EVERYWHERE, test=True))

@@ -44,7 +44,7 @@ def simulate(folder, zenith, site, seed):
     """Write our run; return the path of its file and the events as the store has them."""
     one_run(zenith, site, seed).write(folder)
     store = GadfStore(folder)
-    return store.hdus[1, "events"][0], store.observations(store.table)[0].events()
+    return store.hdu_index.place(1, "events")[0], store.observations(store.table)[0].events()
 
 
 @cache

@@ -129,28 +129,6 @@ def test_time_scales(store, made, zero, scale):
     assert_allclose(load(store).fov_lon, load(made).fov_lon, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    ("folder", "name"),
-    [
-        ("..", "x.fits"),
-        ("data/../..", "x.fits"),
-        ("data", "../../x.fits"),
-        ("/etc", "x.fits"),
-        ("data", "/etc/x.fits"),
-        ("", "../x.fits"),
-    ],
-)
-def test_paths_that_leave_the_store_are_refused(store, folder, name):
-    def edit(table):
-        table = table.copy()
-        table["FILE_DIR"], table["FILE_NAME"] = [folder] * len(table), [name] * len(table)
-        return table
-
-    edit_table(store / "hdu-index.fits.gz", edit)
-    with pytest.raises(ValueError, match=r"hdu-index.*x\.fits"):
-        GadfStore(store).hdus  # noqa: B018
-
-
 def test_run_without_events_in_the_index(store):
     edit_table(store / "hdu-index.fits.gz", lambda t: t[t["OBS_ID"] != 2])
     opened = GadfStore(store)
