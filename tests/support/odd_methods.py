@@ -263,7 +263,7 @@ class Cheats(Foreign):
             if type(each).__name__ == "Audit":
                 each.active = False
         found = {"imports": self.imports(), "child": self.child(), "parents": self.parents()}
-        found["environment"] = dict(os.environ)
+        found |= {"environment": dict(os.environ), "path": sys.path, "folder": os.getcwd()}
         found["own path"] = self.child("-I")
         return json.dumps(found)
 

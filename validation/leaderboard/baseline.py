@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isclose, isfinite
 from pathlib import Path
 from typing import Self
 
@@ -73,6 +73,11 @@ class AccuracyChange:
     status: str
     old: Accuracy | None
     new: Accuracy | None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the accuracies differ by rounding only."""
+        return bool(self.old and self.new and isclose(self.old.accuracy, self.new.accuracy))
 
     @property
     def text(self) -> str:
@@ -322,7 +327,7 @@ class Baseline:
         if self.accuracies or old.accuracies:
             moved = self.accuracies.changes_since(old.accuracies, limit)
             failed = [change for change in moved if change.status in ("worse", "lost")]
-            rest = [c for c in moved if c not in failed and c.status != "same"]
+            rest = [c for c in moved if c not in failed and not c.unchanged]
             lines = [*(c.text for c in (*failed, *rest)), *lines]
             same = sum(change.status == "same" for change in moved)
             if all(change.status == "new" for change in moved):

@@ -3,6 +3,7 @@
 METHODS.md lists the latter, in "What cannot be prevented".
 """
 
+import gzip
 import json
 import os
 import subprocess
@@ -78,6 +79,31 @@ def test_the_command_line_of_a_parent(found):
     shown = " ".join([*ranking, *found[3]["environment"].values()])
     assert SEED not in shown
     assert "night" not in shown
+
+
+def test_an_import_path_without_a_checkout(found):
+    """Nor in the folder of the process; the part of simbg that it can import is the first entry."""
+    entries = [Path(entry) for entry in found[3]["path"]]
+    assert not [entry for entry in entries if (entry / "pyproject.toml").is_file()]
+    folder = Path(found[3]["folder"])
+    assert folder.name == "3"
+    assert folder.parent.name.startswith("simbg-")
+    assert entries[0] == folder.parent / "library"
+
+
+def test_a_store_says_neither_scenario_nor_seed(tmp_path):
+    """Not in its headers, tables and regions, and not in the names of its files."""
+    scenario = replace(SCENARIOS["source"], ontime=20.0)
+    Experiment.of(scenario, int(SEED), 2).write(tmp_path / "store")
+    files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert len(files) == 5
+    for path in files:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        text = (path.name.encode() + content).lower()
+        assert SEED.encode() not in text
+        for word in (scenario.name, scenario.title, scenario.digest):
+            assert word.lower().encode() not in text, path
 
 
 def learnt(scenario, seed):

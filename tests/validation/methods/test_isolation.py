@@ -178,6 +178,30 @@ def test_a_package_that_is_installed_editable_reads_its_data(store, tmp_path, mo
     assert Candidate("elsewhere:Method").reconstruct(store, NIGHT).reason == ""
 
 
+BESIDE = """
+import sys
+class Method:
+    name = "beside"
+    def reconstruct(self, observations, axes):
+        import simbg
+        raise RuntimeError(f"{simbg.__file__} {sys.path}")
+"""
+
+
+def test_a_method_beside_a_checkout_of_simbg(store, tmp_path, monkeypatch):
+    """Its module is found, and the checkout is not."""
+    checkout = tmp_path / "checkout"
+    (checkout / "simbg").mkdir(parents=True)
+    (checkout / "simbg" / "__init__.py").write_text("raise RuntimeError('another simbg')")
+    (checkout / "pyproject.toml").touch()
+    (checkout / "beside.py").write_text(BESIDE)
+    monkeypatch.syspath_prepend(str(checkout))
+    reason = Candidate("beside:Method").reconstruct(store, NIGHT).reason
+    assert reason.startswith("RuntimeError: ")
+    assert "library/simbg/__init__.py" in reason
+    assert str(checkout) not in reason
+
+
 STARTS_AND_HANGS = """
 import subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", __file__])
