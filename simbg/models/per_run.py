@@ -24,7 +24,7 @@ from simbg.observations.observation import Observation
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.contract import check_cube
 
-__all__ = []
+__all__ = ["scaled_to_run"]
 
 log = logging.getLogger(__name__)
 

@@ -37,7 +37,11 @@ class Reconstructor(Protocol):
 
     Other optional attributes are ``default_axes(observations)``, the binning to use if the user
     gives none; a dataclass field ``executor``, which is then set to a
-    `concurrent.futures.Executor`; and ``threshold_bin`` (see `stack_observations`).
+    `concurrent.futures.Executor`; ``threshold_bin`` (see `stack_observations`); and ``promises``, a
+    mapping with the largest rms relative "bias" (0.01 if not given), and the largest "noise" as a
+    multiple of that of raw counts (1.05 if not given), by which the suite judges the method. A
+    method of simbg may have a function ``estimate(stack)`` that gives the cube of a
+    `StackedCounts`, and ``linear``, whether this cube is linear in the counts.
 
     Examples
     --------

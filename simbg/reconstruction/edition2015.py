@@ -44,6 +44,7 @@ class Default:
     executor: Executor | None = None
     name = "default"
     threshold_bin = "whole"
+    linear = True
 
     def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
         """Rate per livetime, s-1 MeV-1 sr-1, with solid angles of a plane."""

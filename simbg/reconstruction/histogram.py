@@ -50,6 +50,7 @@ class Histogram:
     executor: Executor | None = None
     name = "histogram"
     threshold_bin = "partial"
+    linear = True
 
     def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
         """Rate per livetime, s-1 MeV-1 sr-1, with exact solid angles."""

@@ -31,4 +31,5 @@ class InMemory(Candidate):
         except (Exception, SystemExit) as error:
             return Attempt(None, in_one_line(error))
         own = {"threshold_bin": getattr(method, "threshold_bin", "drop")}
+        own["promises"] = getattr(method, "promises", {})
         return Attempt(cube, seconds=0.0, megabytes=0.0, **own)

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from simbg.axes import Axes
+from simbg.axes import Axes, edition2015_axes
 from simbg.reconstruction.histogram import Histogram
 
 AXES = Axes(np.geomspace(0.1, 80, 6), np.linspace(-4, 4, 11), np.linspace(-3, 3, 8))
@@ -36,6 +36,13 @@ class Foreign:
 
     def spoil(self, cube):
         return cube
+
+
+class Renamed(Foreign):
+    """Raw counts under another name, in the common bins."""
+
+    name = "renamed"
+    default_axes = None
 
 
 class Raises(Foreign):
@@ -114,7 +121,7 @@ class NeedsArguments(Foreign):
         pass
 
 
-class Louder(Foreign):
+class Louder(Renamed):
     def spoil(self, cube):
         return replace(cube, rate=1.2 * cube.rate)
 
@@ -269,3 +276,26 @@ class Cheats(Foreign):
 
 
 NO_METHOD = 3
+
+
+class OneBin(Foreign):
+    """Four large pixels and five energies."""
+
+    def default_axes(self, observations):
+        return Axes(np.geomspace(0.1, 80, 6), np.linspace(-4, 4, 3), np.linspace(-4, 4, 3))
+
+
+class Within(Foreign):
+    """The inner pixels of the common bins, and more energies."""
+
+    def default_axes(self, observations):
+        axes = edition2015_axes(len(observations))
+        return replace(axes, fov_lon=axes.fov_lon[3:-3], fov_lat=axes.fov_lat[3:-3])
+
+
+class LongClock(Renamed):
+    """A rate per observation time, with observation times that are 10 % too long."""
+
+    def spoil(self, cube):
+        cube = replace(cube, ontime=1.1 * cube.ontime)
+        return cube.per("ontime")

@@ -20,7 +20,8 @@ SEED = 3
 
 def make_suite():
     """What holds, what is known, a failure, an error, hostile names, and a baseline."""
-    good, smooth = map(_as_2015, run_suite([TINY], ["histogram", "michi"], SEED))
+    good, smooth, _ = run_suite([TINY], ["histogram", "michi"], SEED)
+    good, smooth = map(_as_2015, (good, smooth))
     name = "bad.module:Method"
     failure = Result("seed-2015", "0", name, "run", status="error", reason="no")
     error = replace(good, method=name, cubes=None, results=(failure,), convergence=None)

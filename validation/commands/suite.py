@@ -117,6 +117,9 @@ def run_and_report(
     fail_above: float = 0.0,
     stores: int = 0,
     replayed: bool = False,
+    require: float | None = None,
+    replicates: int | None = None,
+    strict: bool = False,
 ) -> int:
     """Run the suite, write its report, print failures and errors, and return the exit code.
 
@@ -151,6 +154,12 @@ def run_and_report(
         Parameters of ranked scenarios are drawn.
     replayed : bool
         Whether the user chose the seed of a ranking.
+    require : float, optional
+        The largest rms relative bias.
+    replicates : int, optional
+        Number of replicates of each method.
+    strict : bool
+        Whether an undecided answer or a warning is a failure as well.
     """
     context = click.get_current_context()
     scenarios = choose_scenarios(scenario, from_)
@@ -167,8 +176,9 @@ def run_and_report(
         scenarios = varied_scenarios(scenarios, seed)
     with workers(jobs, context.info_name, unit=" pieces", quiet=quiet) as executor:
         executor.plan(stages(scenarios, baseline is not None))
-        suite = _run(scenarios, candidates, seed, stores, baseline, executor)
-        suite = replace(suite, replayed=replayed)
+        judged = {"require": require, "replicates": replicates}
+        suite = _run(scenarios, candidates, seed, stores, baseline, executor, judged)
+        suite = replace(suite, replayed=replayed, strict=strict)
         if old:
             announce(executor, "baseline")
             new = Baseline.of(suite.outcomes, candidates, seed, executor)
@@ -205,27 +215,27 @@ def _refuse_without_effect(candidates, baseline):
         refuse("timeout", "has no effect if all methods are those of simbg")
 
 
-def _run(scenarios, candidates, seed, stores, baseline, executor):
+def _run(scenarios, candidates, seed, stores, baseline, executor, judged):
     """The suite; with a baseline, methods that are not ours are scored."""
     scored = stores or (BASELINE_STORES if baseline else 0) * any(not c.ours for c in candidates)
     score = Score.of if scored else None
-    outcomes = run_suite(scenarios, candidates, seed, executor, scored, score)
+    outcomes = run_suite(scenarios, candidates, seed, executor, scored, score, **judged)
     masked = next((scenario for scenario in scenarios if scenario.name == "source"), None)
     response = ExclusionResponse.of(masked, seed, executor) if masked else None
-    return Suite(outcomes, seed, response=response, replicates=stores)
+    return Suite(outcomes, seed, response=response, stores=stores)
 
 
 def _lines(suite):
-    """Lines that describe the failures and errors, and the table of all results."""
+    """Lines that describe the failures and errors, the table of all results, and the verdicts."""
     for result in suite.results:
-        what = f"{result.status.word:14s} {result.scenario} {result.method}"
+        what = f"{result.status.word:8s} {result.scenario} {result.method}"
         if result.status == Status.ERROR:
             yield f"{what}: {result.reason}"
-        elif result.status.fails:
-            values = f"{result.value:.5g} for {result.ideal:.5g}"
-            yield f"{what} {result.metric}: {values} ({result.reason})"
-    if suite.replicates:
+        elif result.status == Status.FAIL:
+            yield f"{what} {result.metric}: {result.reason}"
+    if suite.stores:
         content = leaderboard(suite.outcomes, suite.seed, suite.replayed)
         yield from (*content["lines"], content["origin"])
     yield from (f"since the baseline: {line}" for line in suite.changes or ())
     yield from result_table(suite.results)
+    yield from (verdict.text for verdict in suite.verdicts)

@@ -8,6 +8,7 @@ from simbg.cli.console import Command, Percent, shared_option
 from simbg.reconstruction.registry import method_names
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.commands import suite
+from simbg.validation.questions.replicates import FEWEST
 
 __all__ = ["validate"]
 
@@ -26,7 +27,8 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     groups={
         "Methods": "method command models timeout",
         "Scenarios": "scenario from_ seed",
-        "Report": "baseline update_baseline fail_above out overwrite quiet json_",
+        "Criteria": "require replicates strict baseline update_baseline fail_above",
+        "Report": "out overwrite quiet json_",
     },
     exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )
@@ -53,6 +55,19 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     default="5%",
     help="Largest relative increase of an accuracy.",
 )
+@click.option(
+    "--require",
+    type=Percent(),
+    metavar="BIAS",
+    help="Largest rms bias. Default: as promised, or 1%.",
+)
+@click.option(
+    "--replicates",
+    type=click.IntRange(FEWEST),
+    metavar="N",
+    help="Data sets of each method. Default: 4 to 200.",
+)
+@click.option("--strict", is_flag=True, help="Undecided answers and warnings fail as well.")
 @shared_option("out", default="reports")
 @click.option(
     "--list",
@@ -66,10 +81,7 @@ def validate(**options: Any) -> int:
     """Test methods in simulated scenarios, and write a report.
 
     \b
-    simbg validate
-    simbg validate --scenario night --method histogram --seed 1
-    simbg validate --method my_package.my_module:MyMethod
-    simbg validate --command "mytool {store} {output}" --scenario night
-    simbg validate --method my_method:MyMethod --baseline baseline
+    simbg validate --scenario night --method my_module:MyMethod --require 2%
+    simbg validate --command "mytool {store} {output}" --baseline baseline
     """
     return suite.run_and_report(**options)

@@ -21,20 +21,20 @@ from typing import Any, Self
 
 import numpy as np
 
-from simbg.cube import BackgroundCube
 from simbg.simulation.experiment import Experiment
-from simbg.truth.from_file import CubeTruth
 from simbg.validation.cross_validation.empty_field import significance_width
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import METRICS
-from simbg.validation.suite.replicates import Setting
+from simbg.validation.suite.replicates import Setting, resampled
 
 __all__ = ["Score"]
 
 # Relative accuracy for which the livetime is stated.
 TARGET = 0.01
+# Number of parameters of a gaussian truth: norm, index, and the width at two energies.
+PARAMETERS = 4
 # A floor is significant if it exceeds 0 by this number of standard errors.
 SIGNIFICANT = 2.0
 
@@ -151,7 +151,7 @@ class Score:
         pairs = [CubePair(setting.true, cube) for cube in cubes]
         facts |= {"stores": len(pairs)} | _biases(pairs)
         if common is not None:
-            setting, cubes = common, [_resampled(cube, common) for cube in cubes]
+            setting, cubes = common, [resampled(cube, common.claimed) for cube in cubes]
             pairs = [CubePair(setting.true, cube) for cube in cubes]
         facts |= _accuracies(pairs, setting, float(np.sum(experiment.runs["LIVETIME"])))
         # Runs of a replicate that was not given to any method.
@@ -175,7 +175,7 @@ def _accuracies(pairs, setting, livetime):
     losses, expected = _losses(pairs), float(setting.true.counts.sum())
     numbers = _of_losses("noise_cost", losses, lambda q, floor: q - floor)
     numbers |= _of_losses("floor", losses, lambda q, floor: floor)
-    numbers |= _of_losses("efficiency", losses, lambda q, floor: METRICS["noise_cost"].ideal / q)
+    numbers |= _of_losses("efficiency", losses, lambda q, floor: PARAMETERS / q)
     numbers |= _of_losses("accuracy", losses, lambda q, floor: np.sqrt(q / expected))
     significant = numbers["floor"] > SIGNIFICANT * numbers["floor_error"]
     gain = TARGET**2 - (numbers["floor"] / expected if significant else 0.0)
@@ -199,13 +199,6 @@ def _cubes(setting, attempts, kind):
         except ValueError as error:
             reasons.append(f"store {number}: {error}")
     return cubes, reasons
-
-
-def _resampled(cube, common):
-    """A cube in other bins: its rate is constant in pixels and a power law in energy bins."""
-    axes = common.claimed.axes
-    rate = CubeTruth.from_cube(cube).integrate(axes) / axes.volume
-    return with_exposure(BackgroundCube(axes, rate), common.claimed)
 
 
 def _losses(pairs):

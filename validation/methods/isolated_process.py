@@ -119,6 +119,7 @@ def _answer(place, method, request, audit):
         arrays |= {name: getattr(cube.axes, name) for name in EDGES}
         facts |= {"align": cube.axes.align, "clock": cube.clock}
         facts["threshold_bin"] = getattr(method, "threshold_bin", "drop")
+        facts["promises"] = dict(getattr(method, "promises", {}))
     except (Exception, SystemExit) as error:
         facts["reason"] = in_one_line(error)
     audit.active = False

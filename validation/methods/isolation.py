@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,8 @@ class Attempt:
         Wall time of the reconstruction, and the peak memory of its process or of the largest child.
     threshold_bin : str
         How the method treats the bin that contains an energy threshold.
+    promises : dict of str to float
+        What the method promises; see `simbg.reconstruction.contract.Reconstructor`.
     """
 
     cube: BackgroundCube | None
@@ -76,6 +78,7 @@ class Attempt:
     seconds: float = np.nan
     megabytes: float = np.nan
     threshold_bin: str = "drop"
+    promises: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Control characters and invalid file names would damage a report.

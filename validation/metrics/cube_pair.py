@@ -175,17 +175,22 @@ def check_rates(reco: BackgroundCube, true: BackgroundCube) -> None:
     Raises
     ------
     ValueError
-        If ``reco`` has no livetime, or another one than the runs, or if a rate is negative or
-        not a number in a bin with exposure.
+        If ``reco`` has no livetime, or another livetime or ontime than the runs, or if a rate is
+        negative or not a number in a bin with exposure.
     """
     if true.livetime is None or reco.livetime is None or not np.any(reco.livetime > 0):
         raise ValueError("got a cube without livetime, expected the livetime of each bin")
-    stated, runs = reco.livetime.max(), true.livetime.max()
-    # Rounding of sums of the same livetimes in another order.
-    if abs(stated - runs) > 1e-9 * runs:
-        raise ValueError(
-            f"got a livetime of {stated:.0f} s, expected that of the runs, {runs:.0f} s"
-        )
+    for name in ("livetime", "ontime"):
+        times = getattr(reco, name), getattr(true, name)
+        if times[0] is None or times[1] is None:
+            continue
+        stated, runs = (time.max() for time in times)
+        # Rounding of sums of the same times in another order.
+        if abs(stated - runs) > 1e-9 * runs:
+            raise ValueError(
+                f"got {'a livetime' if name == 'livetime' else 'an ontime'} of {stated:.0f} s, "
+                f"expected that of the runs, {runs:.0f} s"
+            )
     rate = reco.rate[true.livetime > 0]
     # Squares of rates below 1e100 do not overflow.
     bad = np.count_nonzero(~((rate >= 0) & (rate < 1e100)))

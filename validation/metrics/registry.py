@@ -5,21 +5,15 @@ from simbg.validation.metrics.metric import Metric
 
 __all__ = ["CUBE_METRICS", "METRICS"]
 
-# Metrics of many replicates and of models of single runs: name, kind, ideal, unit, definition.
+# Questions about a method, and metrics of models of single runs: name, kind, ideal, unit and
+# definition.
 _OTHERS = (
-    ("replicate_pull_width", "errors", 1, "", "Width of the pulls about the mean of the method."),
-    # A gaussian truth has 4 parameters: norm, index, and σ at two energies.
-    (
-        "noise_cost",
-        "quality",
-        4,
-        "",
-        "p_eff = E[Q] − floor: number of parameters of a perfect fit.",
-    ),
-    ("bias_floor", "quality", 0, "", "Q without noise: the loss by bias at this exposure."),
-    ("efficiency", "quality", 1, "", "Number of parameters of the truth over E[Q]."),
-    ("heldout_deviance", "quality", 0, "", "Deviance of independent counts; ideal: by the truth."),
-    ("heldout_missed", "quality", 0, "", "Fraction of independent counts where the cube has none."),
+    ("bias", "question", 0, "%", "Rms relative bias of the rate in all bins, without noise."),
+    ("noise", "question", 0, "", "Σ Var(m) / λ over bins, divided by that of raw counts."),
+    ("accuracy", "quality", 0, "%", "Rms error of the rate, √(E[Σ (m − λ)² / λ] / Σ λ)."),
+    ("honesty", "question", 1, "", "Stated errors of bins over their scatter."),
+    ("arrival", "question", 0, "%", "Largest relative bias of the counts that gammapy predicts."),
+    ("same_cube", "question", 0, "%", "Difference of the cube of a user and that of replicates."),
     ("run_norms", "runs", 0, "σ", "χ² of the events of the runs and their predictions, in σ."),
     ("run_spectra", "runs", 0, "σ", "χ² of the spectra of the runs, with a norm for each, in σ."),
 )
@@ -27,6 +21,6 @@ _OTHERS = (
 _RECORDS = {**vars(shapes), **vars(point_source), **vars(bins)}.values()
 CUBE_METRICS = {record.name: record for record in _RECORDS if isinstance(record, Metric)}
 METRICS = CUBE_METRICS | {
-    name: Metric(name, kind, definition, "STATISTICS.md, replicates", None, ideal, unit)
+    name: Metric(name, kind, definition, "STATISTICS.md, questions", None, ideal, unit)
     for name, kind, ideal, unit, definition in _OTHERS
 }

@@ -35,6 +35,10 @@ class Status(StrEnum):
     FAIL = "fail", "FAILS", "fail", "✗", {"fg": "red", "bold": True}, "failure"
     # Fails by the calculated amount, for a stated reason.
     KNOWN = "known", "known failure", "fail as calculated", "○", {"fg": "yellow"}, "skipped"
+    # No criterion fails, but a user loses something.
+    WARNING = "warning", "warning", "have a warning", "!", {"fg": "yellow"}
+    # The replicates do not suffice for an answer.
+    UNDECIDED = "undecided", "undecided", "are undecided", "?", {"fg": "yellow"}, "skipped"
     # The criterion is met.
     OK = "ok", "holds", "hold", "✓", {"fg": "green"}
     # Information on a method that keeps the contract of methods.

@@ -18,8 +18,9 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def write_junit(path: Path, suite: Suite) -> None:
     """Write a test suite for each scenario, and one for the baseline.
 
-    A criterion is a test. A known failure is skipped, with its reason. Metrics without a criterion
-    are not tests. A test fails if and only if the command ends with exit code 1.
+    A criterion is a test. A known failure and an undecided answer are skipped, with the reason.
+    Metrics without a criterion are not tests. Without the option --strict, a test fails if and only
+    if the command ends with exit code 1.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def _add_suite(root, name, cases):
 
 
 def _criterion(result):
-    numbers = f"{result.value:.5g}, expected {result.ideal:.5g} ± {result.limit:.2g} {result.unit}"
+    numbers = f"{result.value:.5g} ± {result.error:.2g}, limit {result.limit:.2g} {result.unit}"
     text = None if result.status == Status.ERROR else numbers.strip()
     where = f"{result.scenario}.{result.method}", result.metric
     return _case(*where, result.status.junit, text, message=result.reason)

@@ -17,7 +17,7 @@ from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.leaderboard import write_leaderboard
-from simbg.validation.pages.summary import key_numbers, write_summary
+from simbg.validation.pages.summary import write_summary
 from simbg.validation.suite.results import Result
 from simbg.validation.suite.suite import Suite
 
@@ -43,8 +43,8 @@ def write_reports(folder: Path, suite: Suite, pictures: Pictures) -> None:
     write_summary(folder / "summary.md", suite)
     write_report_page(folder / "index.html", suite, pictures)
     write_pictures(folder, pictures)
-    if suite.replicates:
-        write_leaderboard(folder, suite.outcomes, suite.seed, suite.replicates, suite.replayed)
+    if suite.stores:
+        write_leaderboard(folder, suite.outcomes, suite.seed, suite.stores, suite.replayed)
 
 
 def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
@@ -66,9 +66,8 @@ def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
         suite=suite,
         pictures=pictures,
         status=Status.OK if suite.ok else Status.FAIL,
-        numbers=key_numbers(suite.outcomes),
         parts={(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes},
-        leaderboard=_leaderboard(suite) if suite.replicates else None,
+        leaderboard=_leaderboard(suite) if suite.stores else None,
         metrics=METRICS,
         budget=BUDGET,
         slug=slug,
@@ -109,9 +108,16 @@ def _part(outcome, pictures):
         "short": f"{worst.mark} {worst.cell(counts[worst])}",
         "counts": ", ".join(f"{counts[s]} {s.phrase}" for s in Status if counts[s]),
         "notable": [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
-        "results": outcome.results,
+        "answers": [r for r in outcome.results if _is_tested(r)],
+        "descriptions": [r for r in outcome.results if not _is_tested(r)],
         "picture": pictures.maps.get((outcome.scenario.name, outcome.method)),
     }
+
+
+def _is_tested(result):
+    """Whether a result answers a question, or has a criterion."""
+    kind = METRICS[result.metric].kind if result.metric in METRICS else ""
+    return result.status is not Status.INFO or kind == "question"
 
 
 def _leaderboard(suite):
@@ -125,6 +131,6 @@ def _leaderboard(suite):
 
 
 def _size(result):
-    """Deviation from the ideal in standard errors, if there is a criterion."""
+    """Deviation from the ideal in standard errors, if it is known."""
     size = (result.value - result.ideal) / (result.error or math.nan)
-    return f"{size:+.1f}" if math.isfinite(result.limit) and math.isfinite(size) else ""
+    return f"{size:+.1f}" if math.isfinite(size) else ""

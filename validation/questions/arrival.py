@@ -16,7 +16,7 @@ from simbg.cube import BackgroundCube
 from simbg.validation.questions.directions import Finding, sidak
 from simbg.validation.questions.gammapy_rule import fill_missing, integrated_rate, rate_response
 
-__all__ = ["measure_arrival"]
+__all__ = ["Arrival", "measure_arrival"]
 
 # Number of rings of the map; they have equal widths.
 N_RINGS = 4

@@ -9,7 +9,7 @@ from scipy import sparse
 from simbg.validation.questions.bias import band_name, energy_bands
 from simbg.validation.questions.replicates import Replicates
 
-__all__ = ["make_families"]
+__all__ = ["Family", "make_families"]
 
 # A direction is tested if the mean over R replicates of raw counts has at most this skewness: for a
 # single bin with λ expected counts, R λ ≥ 100. The sum over its bins must have R λ ≥ 100, too.

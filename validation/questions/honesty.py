@@ -12,7 +12,7 @@ from simbg.validation.questions.directions import sidak
 from simbg.validation.questions.noise import scatter
 from simbg.validation.questions.replicates import Replicates
 
-__all__ = ["measure_honesty"]
+__all__ = ["TOLERANCE", "measure_honesty"]
 
 # Stated errors may be too small or too large by this fraction: intervals of 68 % then contain the
 # truth with a probability of 64 to 72 %.

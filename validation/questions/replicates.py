@@ -9,7 +9,7 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 
-__all__ = ["Replicates"]
+__all__ = ["FEWEST", "Replicates"]
 
 # Least number of replicates from which the scatter of the cross products can be estimated.
 FEWEST = 4

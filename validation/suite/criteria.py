@@ -1,111 +1,314 @@
-"""Criteria: the limit of each metric, and the status of each result.
+"""Criteria: four questions about a method in a scenario, and the status of each answer.
 
-A criterion holds if the value is within max(k standard errors, negligible bias) of the ideal
-value. k is such that the false-alarm rates of all criteria of a run add up to `BUDGET`. The
-smallest defect that a criterion detects with a probability of 95 % is k + 1.645 standard errors. A
-known failure must fail by the amount that the method gives for noise-free counts, and this
-calculated bias must be the stored one (`simbg.validation.suite.known_failures`).
+The questions are answered from replicates, that is, from independent events of the same runs:
+
+- *bias*: is the expectation of the cube the truth, within the requirement?
+- *noise*: is the scatter of the cube at most that of raw counts?
+- *honesty*: do the stated errors agree with the scatter?
+- *arrival*: does an analysis with gammapy predict these counts?
+
+Each method has its own budget: the probability that any criterion of a method fails although the
+method meets all requirements is at most `BUDGET`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from simbg.validation.metrics.metric import BUDGET
+import numpy as np
+
+from simbg.validation.metrics.metric import BUDGET, MetricValue
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.known_failures import KNOWN, SMOOTHERS
+from simbg.validation.questions.arrival import Arrival
+from simbg.validation.questions.bias import measure_bias
+from simbg.validation.questions.families import Family
+from simbg.validation.questions.honesty import TOLERANCE, measure_honesty
+from simbg.validation.questions.noise import measure_noise
+from simbg.validation.questions.replicates import Replicates
+from simbg.validation.questions.verdict import Decision, judge_bias
 from simbg.validation.suite.results import Result
 
-__all__ = ["judge"]
+__all__ = ["PROMISES", "Criteria"]
 
-POWER_SIGMA = 1.645  # one-sided 95 % quantile
-# Negligible bias of norm, indices and width: a hundredth of the 1 % systematic error of the
-# background that CTAO plans with.
-NEGLIGIBLE_BIAS = 1e-4
-# A known failure must fail if its calculated bias exceeds the limit by this number of σ. Noise may
-# hide a smaller one.
-MUST_SHOW = 5.0
-IGNORED = "changed by the effect that this scenario ignores; see the bias metrics"
-CORRELATED = "neighbouring bins are correlated; see replicate_pull_width"
-SAME_COUNTS = "its counts are those of histogram, and are tested there"
+# What a method promises if it states nothing else: the largest rms relative bias, which is what
+# CTAO plans with, and the largest noise as a multiple of that of raw counts: where a part of a bin
+# is above the threshold, its fraction must be estimated, which adds 1 to 2 % to the noise.
+PROMISES = {"bias": 0.01, "noise": 1.05}
+# Most criteria of one method in one scenario: four questions, and two about models of single runs.
+MOST_CRITERIA = 6
+# Relative differences of rates below this are rounding of sums in another order.
+ROUNDING = 1e-9
+PERCENT = 100.0
+STATUS = {
+    Decision.UNBIASED: Status.OK,
+    Decision.BIASED: Status.FAIL,
+    Decision.UNDECIDED: Status.UNDECIDED,
+}
 
 
-def judge(
-    results: Sequence[Result],
-    budget: float = BUDGET,
-    changed_biases: Mapping[tuple[str, str, str], str] | None = None,
-) -> list[Result]:
-    """Give each result its limit, false-alarm rate, smallest defect, status and reason.
+@dataclass(frozen=True)
+class Criteria:
+    """The criteria of one method in one scenario.
 
     Parameters
     ----------
-    results : sequence of Result
-        All results of one run of the suite, as measured.
+    identity : mapping
+        Fields of each `Result`: scenario, digest, method, seed, ignored.
+    n_scenarios : int
+        Number of scenarios in which the method is judged with the same budget.
+    promises : mapping of str to float
+        See `PROMISES`.
+    known : mapping of str to str
+        Question → reason why the method is known to fail.
+    required : float, optional
+        The largest rms relative bias, instead of what the method promises.
     budget : float
-        Probability that any criterion fails although nothing is wrong.
-    changed_biases : mapping, optional
-        (scenario, method, metric) → how a calculated bias changed; see
-        `simbg.validation.suite.known_failures.changed_biases`.
-
-    Returns
-    -------
-    results : list of Result
-        In the same order.
+        Probability that any criterion of the method fails although all requirements are met.
     """
-    reasons = [_why_not(result) for result in results]
-    rate = budget / max(1, reasons.count(None))
-    judged = [
-        _judge(result, rate) if reason is None else replace(result, reason=reason)
-        for result, reason in zip(results, reasons, strict=True)
-    ]
-    return [_with_changed_bias(result, changed_biases or {}) for result in judged]
 
+    identity: Mapping[str, Any]
+    n_scenarios: int = 1
+    promises: Mapping[str, float] | tuple[()] = ()
+    known: Mapping[str, str] = field(default_factory=dict)
+    required: float | None = None
+    budget: float = BUDGET
 
-def _with_changed_bias(result, changed_biases):
-    """A result fails if its calculated bias differs from the stored one."""
-    reason = changed_biases.get((result.scenario, result.method, result.metric))
-    return replace(result, status=Status.FAIL, reason=reason) if reason else result
+    @property
+    def rate(self) -> float:
+        """False-alarm rate of one criterion."""
+        return self.budget / (MOST_CRITERIA * self.n_scenarios)
 
+    @property
+    def require(self) -> float:
+        """The largest rms relative bias."""
+        return self._promise("bias") if self.required is None else self.required
 
-def _why_not(result):
-    """Why a result has no criterion; None if it has one."""
-    if result.status == Status.ERROR:
-        return result.reason
-    metric = METRICS[result.metric]
-    if result.ignored and not metric.shows_bias:
-        return IGNORED
-    if metric.kind == "quality":
-        return "this metric measures a quality, and has no limit"
-    if result.method in SMOOTHERS and metric.function:
-        if metric.kind in ("source", "errors"):
-            return CORRELATED
-        if metric.kind == "counts":
-            return SAME_COUNTS
-    return None if math.isfinite(result.error) else "not measurable with these counts"
+    def _promise(self, name):
+        return (PROMISES | dict(self.promises))[name]
 
+    def bias(
+        self,
+        replicates: Replicates,
+        calculated: Replicates | None = None,
+        families: list[Family] | None = None,
+    ) -> Result:
+        """Whether the method is biased.
 
-def _judge(result, rate):
-    limit = max(sigmas(rate) * result.error, NEGLIGIBLE_BIAS * METRICS[result.metric].relative)
-    smallest = limit + POWER_SIGMA * result.error
-    result = replace(result, limit=limit, smallest=smallest, false_alarm_rate=rate)
-    # The effect that a scenario ignores changes the results of all methods.
-    reasons = result.ignored, KNOWN.get((result.method, result.metric))
-    status, reason = _status(result, "; ".join(reason for reason in reasons if reason))
-    return replace(result, status=status, reason=reason)
+        Parameters
+        ----------
+        replicates : Replicates
+            Of the method.
+        calculated : Replicates, optional
+            Identical replicates of noise-free counts, for a method that is linear in the counts.
+        families : list of Family, optional
+            The result of `make_families`, if it is already available.
+        """
+        verdict = judge_bias(replicates, self.require, self.rate, families=families)
+        whole = verdict.biases[0]
+        exact = math.nan if calculated is None else measure_bias(calculated)[0].rms
+        status, reason = STATUS[verdict.decision], str(verdict)
+        if "bias" in self.known:
+            status, reason = self._known(verdict, replicates, calculated, exact, families)
+        # The error of a root, which is not smaller than that of a value of one standard error.
+        error = 0.5 * whole.square_error / max(whole.rms, math.sqrt(whole.square_error), 1e-300)
+        return self._result(
+            "bias",
+            MetricValue(PERCENT * whole.rms, PERCENT * error, 0.0, "%"),
+            status,
+            reason,
+            predicted=PERCENT * exact,
+            upper=PERCENT * whole.upper(verdict.power),
+            limit=PERCENT * self.require,
+        )
 
+    def _known(self, verdict, replicates, calculated, exact, families):
+        """Status of a known bias. If it is calculated, the replicates must agree with it."""
+        why, biased = self.known["bias"], verdict.decision is Decision.BIASED
+        if calculated is not None:
+            rest = replicates.predicted - calculated.predicted[0] + calculated.expected
+            rest = replace(replicates, predicted=rest, errors=None, counts=None)
+            other = judge_bias(rest, self.require, self.rate, families=families)
+            if other.decision is Decision.BIASED:
+                return Status.FAIL, f"the bias differs from the calculated one; {other}"
+            if exact > 2 * self.require and verdict.decision is Decision.UNBIASED:
+                return Status.FAIL, f"unbiased, although a bias of {exact:.2%} is calculated: {why}"
+        if biased or exact > self.require:
+            return Status.KNOWN, f"{verdict.worst or f'{exact:.2%} rms'}; {why}"
+        return STATUS[verdict.decision], str(verdict)
 
-def _status(result, known):
-    """Status and its reason; ``known`` says why the result may fail."""
-    if abs(result.value - result.ideal) <= result.limit:
-        if result.must_fail:
-            return Status.FAIL, f"holds, although it must fail because {result.ignored}"
-        must_show = result.limit + MUST_SHOW * result.error
-        if known and abs(result.predicted - result.ideal) > must_show:
-            return Status.FAIL, f"holds, although a failure is calculated: {known}"
-        return Status.OK, ""
-    if known and abs(result.value - result.predicted) <= result.limit:
-        return Status.KNOWN, known
-    size = (result.value - result.ideal) / result.error
-    return Status.FAIL, f"{size:+.1f} σ from its ideal value"
+    def noise(self, replicates: Replicates) -> Result:
+        """Whether the method is noisier than raw counts.
+
+        Parameters
+        ----------
+        replicates : Replicates
+            Of the method.
+        """
+        allowed = self._promise("noise")
+        noise = measure_noise(replicates, allowed=allowed)
+        worse = noise.pvalue < self.rate
+        return self._result(
+            "noise",
+            MetricValue(noise.ratio, noise.error / noise.raw, 0.0),
+            Status.FAIL if worse else Status.OK,
+            f"{noise}{f', {allowed:g} allowed' if worse else ''}",
+            limit=allowed,
+        )
+
+    def accuracy(self, replicates: Replicates) -> Result:
+        """Rms error of the rate, which has no criterion.
+
+        Parameters
+        ----------
+        replicates : Replicates
+            Of the method.
+
+        Notes
+        -----
+        √(E[Q] / Σ λ), where Q = Σ (μ̂ − λ)²/λ contains noise and bias.
+        """
+        losses = np.sum(replicates.deviations**2, axis=1) / replicates.total
+        rms = math.sqrt(losses.mean())
+        error = losses.std(ddof=1) / math.sqrt(len(losses)) / (2 * rms) if rms else 0.0
+        value = MetricValue(PERCENT * rms, PERCENT * error, 0.0, "%")
+        return self._result("accuracy", value, Status.INFO)
+
+    def honesty(self, replicates: Replicates) -> Result:
+        """Whether the stated errors agree with the scatter and with the distance to the truth.
+
+        Parameters
+        ----------
+        replicates : Replicates
+            Of the method.
+        """
+        honesty = measure_honesty(replicates)
+        if not honesty.stated:
+            value = MetricValue(math.nan, math.nan, 1.0)
+            return self._result("honesty", value, Status.INFO, str(honesty))
+        status = Status.FAIL if honesty.pvalue < self.rate else Status.OK
+        if status is Status.FAIL and "honesty" in self.known:
+            status = Status.KNOWN
+        reason = str(honesty)
+        if status is Status.KNOWN:
+            reason += f"; {self.known['honesty']}"
+        value = MetricValue(honesty.bins.ratio, honesty.bins.error, 1.0)
+        return self._result("honesty", value, status, reason, limit=TOLERANCE)
+
+    def arrival(self, arrival: Arrival) -> Result:
+        """Whether an analysis with gammapy predicts the counts of the cube.
+
+        Parameters
+        ----------
+        arrival : Arrival
+            Counts by gammapy's rule.
+        """
+        failures = arrival.findings(self.require, self.rate)
+        losses = arrival.losses()
+        status = Status.FAIL if failures else Status.WARNING if losses else Status.OK
+        if failures and "arrival" in self.known:
+            status = Status.KNOWN
+        reason = "; ".join(str(line) for line in [*failures[:3], *losses[:3]]) or str(arrival)
+        if status is Status.KNOWN:
+            reason += f"; {self.known['arrival']}"
+        worst = failures[0] if failures else None
+        value = (worst.relative, worst.error) if worst else (0.0, math.nan)
+        return self._result(
+            "arrival",
+            MetricValue(PERCENT * value[0], PERCENT * value[1], 0.0, "%"),
+            status,
+            reason,
+            limit=PERCENT * self.require,
+        )
+
+    def same_cube(self, difference: float) -> Result:
+        """Whether the cube that the user gets is that of the function which replicates call.
+
+        Parameters
+        ----------
+        difference : float
+            Largest relative difference of the rates.
+        """
+        same = difference <= ROUNDING
+        reason = "" if same else "reconstruct() and estimate() of the method give other rates"
+        value = MetricValue(PERCENT * difference, 0.0, 0.0, "%")
+        status = Status.OK if same else Status.FAIL
+        return self._result("same_cube", value, status, reason, limit=PERCENT * ROUNDING)
+
+    def deviate(self, name: str, value: MetricValue, two_sided: bool = True) -> Result:
+        """Whether a normal deviate is within its limit.
+
+        Parameters
+        ----------
+        name : str
+            Name of the metric.
+        value : MetricValue
+            The deviate, in σ.
+        two_sided : bool
+            Whether a too small value fails as well.
+        """
+        if not math.isfinite(value.error):
+            return self._result(name, value, Status.INFO, "not measurable with these counts")
+        limit = sigmas(self.rate if two_sided else 2 * self.rate) * value.error
+        size = value.value - value.ideal
+        status, reason = Status.OK, ""
+        if not (abs(size) if two_sided else size) <= limit:
+            status, reason = Status.FAIL, f"{value.pull:+.1f} σ from its ideal value"
+            if name in self.known:
+                status, reason = Status.KNOWN, f"{reason}; {self.known[name]}"
+        return self._result(name, value, status, reason, limit=limit)
+
+    def ignored(self, answer: Result) -> Result:
+        """The answer of a method in a scenario in which every method must ignore an effect.
+
+        For a method that is linear in the counts, the effect must be seen without noise; others
+        have no criterion.
+
+        Parameters
+        ----------
+        answer : Result
+            The answer.
+        """
+        why = self.identity["ignored"]
+        if math.isnan(answer.predicted):
+            return replace(
+                answer, status=Status.INFO, reason=f"no criterion: {why}", limit=math.nan
+            )
+        if answer.predicted > answer.limit:
+            return replace(answer, status=Status.KNOWN, reason=f"{why}; {answer.reason}")
+        reason = f"{answer.predicted:.2g} % without noise, although {why}"
+        return replace(answer, status=Status.FAIL, reason=reason)
+
+    def described(
+        self, values: Mapping[str, MetricValue], predicted: Mapping[str, float]
+    ) -> list[Result]:
+        """Metrics without a criterion, which describe a cube.
+
+        Parameters
+        ----------
+        values : mapping of str to MetricValue
+            Metrics of a cube.
+        predicted : mapping of str to float
+            Their values for noise-free counts.
+        """
+        return [
+            self._result(name, value, Status.INFO, predicted=predicted.get(name, math.nan))
+            for name, value in values.items()
+        ]
+
+    def _result(self, name, value, status, reason="", **more):
+        return Result(
+            metric=name,
+            value=value.value,
+            error=value.error,
+            ideal=value.ideal,
+            unit=value.unit,
+            status=status,
+            reason=reason,
+            source=METRICS[name].source,
+            false_alarm_rate=math.nan if status is Status.INFO else self.rate,
+            **more,
+            **self.identity,
+        )

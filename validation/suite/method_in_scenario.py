@@ -1,36 +1,51 @@
-"""One method in one scenario: its cube, its measurements, and the outcome."""
+"""One method in one scenario: its cubes, the answers to the questions, and the outcome."""
 
-import math
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simbg.axes import edition2015_axes
+from simbg.axes import Axes, edition2015_axes
 from simbg.errors import in_one_line
-from simbg.observations.exposure import stack_observations
+from simbg.models.per_run import scaled_to_run
+from simbg.observations.exposure import StackedCounts, stack_observations
+from simbg.observations.groups import Groups
+from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.registry import find_method
+from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenario import Scenario
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
-from simbg.validation.metrics.registry import CUBE_METRICS, METRICS
-from simbg.validation.metrics.single_runs import RunCounts, expected_values, run_values
+from simbg.validation.metrics.registry import CUBE_METRICS
+from simbg.validation.metrics.single_runs import RunCounts, run_values
 from simbg.validation.metrics.status import Status
+from simbg.validation.questions.arrival import measure_arrival
+from simbg.validation.questions.families import Family, make_families
+from simbg.validation.questions.replicates import FEWEST, Replicates
 from simbg.validation.suite.convergence import Convergence
-from simbg.validation.suite.replicates import Setting
+from simbg.validation.suite.criteria import Criteria
+from simbg.validation.suite.known_failures import known_questions
+from simbg.validation.suite.replicates import Setting, resampled
 from simbg.validation.suite.results import Result
 from simbg.validation.suite.routes import InMemory, Isolated, ThroughStore, route_of_ours
 
-__all__ = ["Outcome", "run_scenario"]
+__all__ = ["SIMULATION", "Outcome", "run_scenario"]
 
-N_REPLICATES = 20
+# Bins of all replicates together, and the range of the number of replicates: first of methods that
+# are linear in the counts, then of others, of which a cube costs more.
+N_BINS = {True: 2_000_000, False: 500_000}
+FEW, MANY = {True: 20, False: 6}, {True: 200, False: 20}
+# Models of single runs are interpolated between groups of a fifth of the runs.
+RUN_GROUPS = 5
 # Least fraction of all events that the axes of a method must hold.
 LEAST_FRACTION = 0.5
+# Name under which the tests of the simulated events are listed.
+SIMULATION = "simulation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +61,7 @@ class Outcome:
     cubes : CubePair or None
         True and reconstructed cube; None if there is no cube.
     results : tuple of Result
-        One for each metric, or the error.
+        One for each question and metric, or the error.
     convergence : Convergence, optional
         Loss against exposure.
     score : object, optional
@@ -67,10 +82,12 @@ def run_scenario(
     seed: int,
     executor: Executor | None = None,
     with_convergence: bool = False,
-    replicates: int = 0,
+    stores: int = 0,
     score: Callable[..., Any] | None = None,
+    criteria: Callable[..., Criteria] = Criteria,
+    replicates: int | None = None,
 ) -> list[Outcome]:
-    """Simulate a scenario, reconstruct it with each method, and measure the cubes.
+    """Simulate a scenario, reconstruct it with each method, and answer the questions.
 
     Parameters
     ----------
@@ -84,27 +101,33 @@ def run_scenario(
         Runs parts in parallel.
     with_convergence : bool
         Whether the loss is measured against exposure as well.
-    replicates : int
+    stores : int
         Number of stores that every method reconstructs in a process of its own, for ``score``.
+        Methods that are not part of simbg reconstruct four stores or more in any case.
     score : callable, optional
         See `simbg.validation.leaderboard.score.Score.of`.
+    criteria : callable
+        Makes the `Criteria` of a method from the fields of its results, its promises and its known
+        failures.
+    replicates : int, optional
+        Number of replicates of each method, four or more; by default it depends on the method.
 
     Returns
     -------
     outcomes : list of Outcome
-        One for each method. An exception of a method becomes a result with the status "error".
+        One for each method, and one for the simulation. An exception of a method becomes a result
+        with the status "error".
     """
     experiment = Experiment.of(scenario, seed)
     candidates = [Candidate.of(method) for method in methods]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ours = route_of_ours(experiment, folder, executor)
-        isolated = Isolated.of(experiment, candidates, replicates, folder, executor)
-        runner = _Runner(experiment, ours, isolated, executor, score)
+        least = max(stores, replicates or FEWEST)
+        isolated = Isolated.of(experiment, candidates, stores, least, folder, executor)
+        runner = _Runner(experiment, ours, isolated, executor, score, criteria, replicates)
         outcomes = [runner.run(candidate, with_convergence) for candidate in candidates]
-        if scenario.per_run and "histogram" in [candidate.name for candidate in candidates]:
-            outcomes.append(runner.run_models_of_runs())
-        return outcomes
+        return [*outcomes, runner.run_simulation()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,122 +139,220 @@ class _Runner:
     isolated: Isolated
     executor: Executor | None
     score: Callable | None
+    criteria: Callable[..., Criteria]
+    number: int | None
     settings: dict[tuple, Setting] = field(default_factory=dict)
-    run_counts: dict[tuple, np.ndarray] = field(default_factory=dict)
+    stacks: dict[tuple, StackedCounts] = field(default_factory=dict)
+    families: dict[tuple, list[Family]] = field(default_factory=dict)
 
     @property
     def scenario(self) -> Scenario:
         return self.experiment.scenario
+
+    @property
+    def common_axes(self) -> Axes:
+        """Axes over which methods are compared."""
+        return edition2015_axes(len(self.experiment.runs))
 
     def run(self, candidate: Candidate, with_convergence: bool) -> Outcome:
         """The outcome of a method; an exception becomes a result."""
         try:
             attempt = (self.ours if candidate.ours else self.isolated).reconstruct(candidate)
             if not attempt.reason:
-                return self._measured(candidate, attempt, with_convergence)
+                answer = self._of_ours if candidate.ours else self._of_cubes
+                return answer(candidate, attempt, with_convergence)
             reason = attempt.reason
         except (Exception, SystemExit) as error:
             reason = in_one_line(error)
         attempts = self.isolated.attempts[candidate]
         score = self.score and self.score(self.experiment, candidate, attempts, reason=reason)
-        return self._failed(candidate.name, reason, score)
+        failure = Result(
+            metric="run", status=Status.ERROR, reason=reason, **self._identity(candidate.name)
+        )
+        return Outcome(self.scenario, candidate.name, None, (failure,), None, score)
 
-    def run_models_of_runs(self) -> Outcome:
-        """The outcome of the models of single runs that `simbg reconstruct --per-run` writes."""
-        try:
-            if not isinstance(self.ours, ThroughStore):
-                raise TypeError(f"scenario {self.scenario.name}: it has no store")
-            models, runs = self.ours.models_of_runs(), self._unseen_runs()
-            values = run_values([RunCounts.of(run, *models[run.obs_id]) for run in runs])
-        except (Exception, SystemExit) as error:
-            return self._failed(Candidate.PER_RUN, in_one_line(error))
-        results = self._results(Candidate.PER_RUN, values, {})
-        return Outcome(self.scenario, Candidate.PER_RUN, None, results)
+    def run_simulation(self) -> Outcome:
+        """The outcome of the simulation itself: its events against their expectation."""
+        method = Histogram()
+        setting = self._setting(method, self.common_axes)
+        stack = self._stack(method, self.common_axes)
+        expected, cube = (method.estimate(counts) for counts in (setting.expected, stack))
+        pair = CubePair(expected, cube, None, *_runs(setting, stack))
+        criteria = self._criteria(SIMULATION)
+        names = ("count_deviance", "run_dispersion")
+        results = tuple(criteria.deviate(name, CUBE_METRICS[name](pair)) for name in names)
+        return Outcome(self.scenario, SIMULATION, None, results)
 
-    def _failed(self, name, reason, score=None):
-        failure = Result(metric="run", status=Status.ERROR, reason=reason, **self._identity(name))
-        return Outcome(self.scenario, name, None, (failure,), None, score)
-
-    def _measured(self, candidate, attempt, with_convergence):
-        name, cube = candidate.name, attempt.cube
-        method = find_method(name) if candidate.ours else attempt
-        common_axes = edition2015_axes(len(self.experiment.runs))
+    def _of_ours(self, candidate, attempt, with_convergence):
+        """The outcome of a method that gives cubes of drawn counts, which is fast."""
+        name, method, cube = candidate.name, find_method(candidate.name), attempt.cube
         setting = self._setting(method, cube.axes)
-        if not candidate.ours:
-            _check_coverage(setting, self._setting(method, common_axes))
-            cube = with_exposure(cube, setting.claimed, candidate.kind == "method")
-        cubes, noise_free = self._pairs(method, setting, cube)
-        values = {metric.name: metric(cubes) for metric in CUBE_METRICS.values()}
-        predicted, convergence, score = {}, None, None
-        if noise_free is not None:
-            expected = {m.name: m(noise_free) for m in CUBE_METRICS.values() if m.shows_bias}
-            if self.scenario.per_run and name == "histogram":
-                model, runs = cube.per("livetime"), self._unseen_runs()
-                values |= run_values([RunCounts.of(run, model) for run in runs])
-                expected |= expected_values(self.experiment, noise_free.reco)
-            predicted = {metric: value.value for metric, value in expected.items()}
-            values |= setting.replicate(N_REPLICATES, self.experiment.seed, self.executor)
-            if with_convergence:
-                convergence = Convergence.of(self.experiment, name, method, self.executor)
-        attempts = self.isolated.attempts[candidate]
-        if self.score and (len(attempts) > 1 or candidate.kind == "files"):
-            # A few large bins would have little noise but no detail. Therefore cubes over other
-            # axes are compared in common bins.
-            common = None if cube.axes.same_as(common_axes) else self._setting(None, common_axes)
-            score = self.score(self.experiment, candidate, attempts, setting, common)
-        results = self._results(name, values, predicted)
-        return Outcome(self.scenario, name, cubes, results, convergence, score)
-
-    def _pairs(self, method, setting, cube):
-        """The truth with the reconstructed cube, and with that of noise-free counts."""
+        criteria = self._criteria(name, getattr(method, "promises", {}))
         check_rates(cube, setting.true)
-        counted = self._counted(cube.axes, getattr(method, "threshold_bin", "drop"))
-        runs = setting.expected.run_counts, counted
-        if setting.estimate is None:
-            return CubePair(setting.true, cube, None, *runs), None
-        if cube.rate_error is None:  # files of 2015 have no errors; they follow from the counts
-            own = replace(setting.expected, counts=cube.counts, livetime=cube.livetime)
-            cube = replace(cube, rate_error=setting.estimate(own).rate_error)
-        error = setting.perfect.rate_error
-        noise_free = CubePair(setting.true, setting.perfect, error, noise_free=True)
-        return CubePair(setting.true, cube, error, *runs), noise_free
+        number = self.number or _number(method, cube.axes)
+        replicates, cubes = setting.replicates(number, self.experiment.seed, self.executor)
+        stack = self._stack(method, cube.axes)
+        own = setting.estimate(stack)
+        answers = [
+            *self._answers(criteria, method, setting, replicates, cubes),
+            criteria.same_cube(_difference(cube, own)),
+            *self._of_runs(method, cube.axes, criteria),
+        ]
+        if cube.rate_error is None:  # files of 2015 have no errors
+            cube = replace(cube, rate_error=own.rate_error)
+        pair = CubePair(setting.true, cube, setting.perfect.rate_error, *_runs(setting, stack))
+        perfect = None
+        if getattr(method, "linear", False):
+            error = setting.perfect.rate_error
+            perfect = CubePair(setting.true, setting.perfect, error, noise_free=True)
+        convergence = None
+        if with_convergence:
+            convergence = Convergence.of(self.experiment, name, method, self.executor)
+        results = (*answers, *criteria.described(*_descriptions(pair, perfect)))
+        score = self._score(candidate, setting, cube)
+        return Outcome(self.scenario, name, pair, results, convergence, score)
 
-    def _unseen_runs(self):
-        return replace(self.experiment, replicate=1).observations()
+    def _of_cubes(self, candidate, attempt, with_convergence):
+        """The outcome of a method of which there are only cubes of some stores."""
+        setting = self._setting(attempt, attempt.cube.axes)
+        common = self._setting(attempt, self.common_axes)
+        _check_coverage(setting, common)
+        cubes = _cubes(self.isolated.attempts[candidate], setting, candidate.kind == "method")
+        criteria = self._criteria(candidate.name, attempt.promises)
+        judged = setting
+        if _is_coarser(setting.true.axes, self.common_axes):
+            # A few large bins would have little noise but no detail.
+            judged = common.inside(setting.true.axes)
+        answers = []
+        if len(cubes) >= FEWEST:
+            same = [resampled(cube, judged.claimed) for cube in cubes]
+            replicates = Replicates.of_cubes(judged.true, same)
+            answers = self._answers(criteria, attempt, judged, replicates, same)
+        stack = self._stack(attempt, setting.true.axes)
+        pair = CubePair(setting.true, cubes[0], None, *_runs(setting, stack))
+        results = (*answers, *criteria.described(*_descriptions(pair)))
+        score = self._score(candidate, setting, cubes[0])
+        return Outcome(self.scenario, candidate.name, pair, results, None, score)
+
+    def _answers(self, criteria, method, setting, replicates, cubes):
+        """The answers to the four questions."""
+        families = self._families(method, setting, replicates)
+        calculated = setting.calculated if getattr(method, "linear", False) else None
+        bias = criteria.bias(replicates, calculated, families)
+        perfect = setting.perfect if calculated else None
+        arrival = criteria.arrival(self._arrival(setting, cubes, perfect))
+        if self.scenario.ignored:
+            bias, arrival = (criteria.ignored(answer) for answer in (bias, arrival))
+        noise, honesty = criteria.noise(replicates), criteria.honesty(replicates)
+        return [bias, noise, honesty, arrival, criteria.accuracy(replicates)]
+
+    def _of_runs(self, method, axes, criteria):
+        """The tests of models of single runs, as `simbg reconstruct --per-run` makes them."""
+        if not self.scenario.per_run:
+            return []
+        observations = self.ours.observations()
+        groups = Groups.by_exposure(observations, "runs", len(observations) // RUN_GROUPS)
+        models = fit_runs(method, observations, axes, groups, self.executor)
+        unseen = replace(self.experiment, replicate=1).observations()
+        tested = []
+        for observation, other in zip(observations, unseen, strict=True):
+            model, norm = scaled_to_run(models.at(observation), observation)
+            tested.append(RunCounts.of(other, model, (norm.error / norm.value) ** 2))
+        return [criteria.deviate(name, value) for name, value in run_values(tested).items()]
+
+    def _arrival(self, setting, cubes, perfect):
+        """Counts by gammapy's rule in the bins of the cube, for the ontime of all runs."""
+        true = setting.true.per("ontime")
+        counts = np.where(true.ontime > 0, true.rate, 0.0) * true.axes.volume * true.ontime.max()
+        ontime = float(true.ontime.max())
+        return measure_arrival(cubes, setting.true, counts, true.axes, ontime, noise_free=perfect)
+
+    def _score(self, candidate, setting, cube):
+        attempts = self.isolated.attempts[candidate]
+        if not (self.score and (len(attempts) > 1 or candidate.kind == "files")):
+            return None
+        common = None
+        if not cube.axes.same_as(self.common_axes):
+            common = self._setting(None, self.common_axes)
+        return self.score(self.experiment, candidate, attempts, setting, common)
+
+    def _families(self, method, setting, replicates):
+        """Directions of a bias, which methods with the same bins and replicates share."""
+        used = replicates.used.tobytes()
+        key = *_key(method, setting.true.axes), used, replicates.independent
+        if key not in self.families:
+            self.families[key] = make_families(replicates)
+        return self.families[key]
 
     def _setting(self, method, axes):
-        key = *_edges(axes), getattr(method, "threshold_bin", "drop")
+        key = _key(method, axes)
         if key not in self.settings:
             self.settings[key] = Setting.of(self.experiment, method, axes)
         return replace(self.settings[key], estimate=getattr(method, "estimate", None))
 
-    def _counted(self, axes, threshold_bin):
-        """Events of each run above the threshold, inside the axes and outside excluded regions."""
-        key = *_edges(axes), threshold_bin == "drop"
-        if key not in self.run_counts:
-            runs = self.ours.observations()
-            stack = stack_observations(runs, axes, threshold_bin, self.executor)
-            self.run_counts[key] = np.asarray(stack.run_counts)
-        return self.run_counts[key]
+    def _stack(self, method, axes):
+        """Counts of the events that the method gets."""
+        key = _key(method, axes)
+        if key not in self.stacks:
+            rule = getattr(method, "threshold_bin", "drop")
+            observations = self.ours.observations()
+            self.stacks[key] = stack_observations(observations, axes, rule, self.executor)
+        return self.stacks[key]
 
-    def _results(self, method, values, predicted):
-        """A result for each metric, with its value and its predicted bias."""
-        return tuple(
-            Result(
-                metric=name,
-                **asdict(value),
-                predicted=predicted.get(name, math.nan),
-                source=METRICS[name].source,
-                must_fail=name in self.scenario.must_fail,
-                **self._identity(method),
-            )
-            for name, value in values.items()
-        )
+    def _criteria(self, name, promises=()):
+        return self.criteria(self._identity(name), promises=promises, known=known_questions(name))
 
     def _identity(self, method):
         scenario, seed = self.scenario, self.experiment.seed
         names = {"scenario": scenario.name, "digest": scenario.digest, "method": method}
         return names | {"seed": seed, "ignored": scenario.ignored}
+
+
+def _key(method, axes):
+    edges = (edge.tobytes() for edge in axes.edges)
+    return *edges, getattr(method, "threshold_bin", "drop")
+
+
+def _number(method, axes):
+    """Number of replicates that a method gets by default."""
+    linear = bool(getattr(method, "linear", False))
+    return int(np.clip(N_BINS[linear] // np.prod(axes.shape), FEW[linear], MANY[linear]))
+
+
+def _runs(setting, stack):
+    """Expected and observed events of each run."""
+    return setting.expected.run_counts, np.asarray(stack.run_counts)
+
+
+def _cubes(attempts, setting, own):
+    """The cubes of all stores, with their exposure."""
+    cubes = []
+    for number, attempt in enumerate(attempts):
+        if attempt.reason:
+            raise ValueError(f"store {number}: {attempt.reason}")
+        cubes.append(with_exposure(attempt.cube, setting.claimed, own))
+        check_rates(cubes[-1], setting.true)
+    return cubes
+
+
+def _descriptions(pair, perfect=None):
+    """Metrics of the first cube, and their values for noise-free counts."""
+    values = {metric.name: metric(pair) for metric in CUBE_METRICS.values()}
+    if perfect is None:
+        return values, {}
+    metrics = [metric for metric in CUBE_METRICS.values() if metric.shows_bias]
+    return values, {metric.name: metric(perfect).value for metric in metrics}
+
+
+def _difference(cube, other):
+    """Largest relative difference of two rates."""
+    rates = [np.nan_to_num(c.per("livetime").rate) for c in (cube, other)]
+    largest = np.maximum(*np.abs(rates))
+    return float(np.max(np.abs(rates[0] - rates[1]) / np.where(largest > 0, largest, 1.0)))
+
+
+def _is_coarser(axes, common):
+    return any(own < other for own, other in zip(axes.shape, common.shape, strict=True))
 
 
 def _check_coverage(setting, common):
@@ -240,7 +361,3 @@ def _check_coverage(setting, common):
     if not fraction >= LEAST_FRACTION:
         text = f"got a cube over {fraction:.1%} of the events in the axes of 2015"
         raise ValueError(f"{text}, expected {LEAST_FRACTION:.0%} or more")
-
-
-def _edges(axes):
-    return axes.energy.tobytes(), axes.fov_lon.tobytes(), axes.fov_lat.tobytes()

@@ -1,4 +1,4 @@
-"""Replicates: many draws of counts from exact expectations, each reconstructed and measured.
+"""A method in a scenario: exact expectations, and replicates drawn from them.
 
 Replicates draw counts and no events, which is fast. Given the expected counts, the counts of bins
 are independent Poisson numbers; a test compares this with simulated events.
@@ -6,8 +6,8 @@ are independent Poisson numbers; a test compares this with simulated events.
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial, reduce
 from typing import Any, Self
 
 import numpy as np
@@ -18,15 +18,16 @@ from simbg.observations.exposure import StackedCounts
 from simbg.reconstruction.histogram import Histogram
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.seeds import named_rng
-from simbg.validation.metrics.cube_pair import CubePair
-from simbg.validation.metrics.metric import MetricValue
-from simbg.validation.metrics.poisson import deviance
-from simbg.validation.metrics.registry import METRICS
+from simbg.truth.from_file import CubeTruth
+from simbg.validation.metrics.cube_pair import with_exposure
+from simbg.validation.questions.replicates import FEWEST, Replicates
 
-__all__ = ["Setting"]
+__all__ = ["Setting", "resampled"]
 
 # Replicates in one job of the executor.
 BATCH = 5
+# Tolerance of edges of axes: rounding of files.
+EDGE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,22 @@ class Setting:
     def times(self, factor: float) -> "Setting":
         """The setting with all exposures multiplied by ``factor``."""
         stacks = self.expected.times(factor), self.claimed.times(factor)
+        return Setting(self.name, self.estimate, *stacks)
+
+    def inside(self, axes: Axes) -> "Setting":
+        """The setting without exposure in bins that are not completely inside other axes.
+
+        Parameters
+        ----------
+        axes : Axes
+            The other axes.
+        """
+        inside = map(_inside, self.claimed.axes.edges, axes.edges)
+        covered = reduce(np.multiply.outer, inside)
+        stacks = (
+            replace(s, counts=s.counts * covered, livetime=s.livetime * covered)
+            for s in (self.expected, self.claimed)
+        )
         return Setting(self.name, self.estimate, *stacks)
 
     @cached_property
@@ -131,14 +148,14 @@ class Setting:
             counts.sum(), run_counts / run_counts.sum()
         )
 
-    def replicate(
-        self, n_replicates: int, seed: int, executor: Executor | None = None
-    ) -> dict[str, MetricValue]:
-        """Draw counts, reconstruct and measure ``n_replicates`` times.
+    def replicates(
+        self, number: int, seed: int, executor: Executor | None = None
+    ) -> tuple[Replicates, list[BackgroundCube]]:
+        """Draw counts and reconstruct them several times.
 
         Parameters
         ----------
-        n_replicates : int
+        number : int
             Number of draws.
         seed : int
             Seed of the draws.
@@ -147,40 +164,44 @@ class Setting:
 
         Returns
         -------
-        values : dict of str to MetricValue
-            Metrics of all replicates together; the same for any executor.
+        replicates : Replicates
+            With the counts that `Histogram` predicts from the same draws.
+        cubes : list of BackgroundCube
+            The cube of each draw. Both are the same for any executor.
         """
-        batches = [range(n_replicates)[i : i + BATCH] for i in range(0, n_replicates, BATCH)]
+        batches = [range(number)[i : i + BATCH] for i in range(0, number, BATCH)]
         job = partial(_batch, self, seed)
         rows = [row for rows in (executor.map if executor else map)(job, batches) for row in rows]
-        return _summary(self, {key: np.array([row[key] for row in rows]) for key in rows[0]})
+        cubes, raw = zip(*rows, strict=True)
+        counts = np.array([self.predicted(rate) for rate in raw])
+        return Replicates.of_cubes(self.true, cubes, counts), list(cubes)
+
+    @cached_property
+    def calculated(self) -> Replicates:
+        """Four identical replicates of noise-free counts: the bias without noise."""
+        return Replicates.of_cubes(self.true, [self.perfect] * FEWEST)
+
+    def predicted(self, rate: np.ndarray | None) -> np.ndarray:
+        """Counts of a rate per livetime at the exposure of the true cube, 0 without exposure.
+
+        Parameters
+        ----------
+        rate : ndarray, shape of the axes
+            s-1 MeV-1 sr-1.
+
+        Returns
+        -------
+        counts : ndarray, shape of the axes
+            Rate × volume × livetime.
+        """
+        livetime = np.asarray(self.true.livetime)
+        return np.where(livetime > 0, np.asarray(rate), 0.0) * livetime * self.true.axes.volume
 
 
-def heldout_deviance(predicted: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """Deviance of independent counts from a cube. It needs no truth.
-
-    Parameters
-    ----------
-    predicted : ndarray
-        Counts that the cube predicts.
-    counts : ndarray, shape of ``predicted``
-        Counts that were not used for the cube.
-
-    Returns
-    -------
-    deviance : float
-        Poisson deviance of the bins where the cube predicts counts.
-    missed : float
-        Fraction of the counts in bins where the cube predicts none.
-
-    Notes
-    -----
-    The mean is that of the deviance from the truth plus twice the Kullback–Leibler divergence. Bins
-    where the cube predicts no counts would make it infinite and are counted in ``missed``.
-    """
-    filled = predicted > 0
-    missed = counts[~filled].sum() / max(counts.sum(), 1)
-    return float(deviance(counts[filled], predicted[filled]).sum()), float(missed)
+def _inside(edges, outer):
+    """Bins between the first and last edge of others, but for the rounding of files."""
+    slack = EDGE * np.abs(outer[[0, -1]])
+    return (edges[:-1] >= outer[0] - slack[0]) & (edges[1:] <= outer[-1] + slack[1])
 
 
 def _batch(setting, seed, numbers):
@@ -188,39 +209,27 @@ def _batch(setting, seed, numbers):
 
 
 def _one(setting, rng):
-    """Numbers of one replicate."""
-    stack, other = (setting.draw(rng)[0] for _ in range(2))
-    pair = CubePair(setting.true, setting.reconstruct(stack))
-    perfect = CubePair(setting.true, setting.perfect)
-    variance, stated = np.asarray(perfect.stated_variance), np.asarray(pair.stated_variance)
-    used = (pair.expected >= 1) & (variance > 0)
-    square = (pair.predicted - perfect.predicted)[used] ** 2 / variance[used]
-    lost, missed = heldout_deviance(pair.predicted, other.counts)
-    return {
-        "square": square.mean() if used.any() else np.nan,
-        "stated": np.mean(stated[used] / variance[used]) if used.any() else np.nan,
-        "q": METRICS["lost_information"](pair).value,
-        "heldout": lost,
-        "truth": heldout_deviance(pair.expected * (pair.predicted > 0), other.counts)[0],
-        "missed": missed,
-    }
+    """The cube of a draw, and the rate of raw counts."""
+    stack, _ = setting.draw(rng)
+    return setting.reconstruct(stack), Histogram().estimate(stack).rate
 
 
-def _summary(setting, extra):
-    floor = METRICS["lost_information"](CubePair(setting.true, setting.perfect)).value
-    # Squared deviation from the expectation of the method over the stated variance.
-    width = MetricValue.of_replicates(extra["square"] / extra["stated"].mean(), 1.0)
-    mean = {key: values.mean() for key, values in extra.items()}
-    n = extra["q"].size
-    error = {k: v.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan for k, v in extra.items()}
-    p_eff, perfect = mean["q"] - floor, METRICS["noise_cost"].ideal
-    values = {
-        # The square root of a mean square, to first order in its error.
-        "replicate_pull_width": (0.5 + width.value / 2, width.error / 2),
-        "noise_cost": (p_eff, error["q"]),
-        "bias_floor": (floor,),
-        "efficiency": (perfect / mean["q"], perfect / mean["q"] ** 2 * error["q"]),
-        "heldout_deviance": (mean["heldout"], error["heldout"], mean["truth"]),
-        "heldout_missed": (mean["missed"], error["missed"]),
-    }
-    return {name: METRICS[name].value(*numbers) for name, numbers in values.items()}
+def resampled(cube: BackgroundCube, stack: StackedCounts) -> BackgroundCube:
+    """A cube in the bins of a stack, with its exposure.
+
+    Parameters
+    ----------
+    cube : BackgroundCube
+        Its rate is constant in pixels and a power law in energy bins.
+    stack : StackedCounts
+        Gives axes and exposure.
+
+    Returns
+    -------
+    cube : BackgroundCube
+        The cube itself if it has the same bins.
+    """
+    if cube.axes.same_as(stack.axes):
+        return cube
+    rate = CubeTruth.from_cube(cube).integrate(stack.axes) / stack.axes.volume
+    return with_exposure(BackgroundCube(stack.axes, rate), stack)

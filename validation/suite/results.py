@@ -19,7 +19,9 @@ from simbg.validation.metrics.status import Status
 
 __all__ = ["Result", "read_records", "versions", "write_records"]
 
-SCHEMA = 2
+SCHEMA = 3
+# Fields of earlier schemas that no longer exist.
+REMOVED = ("smallest", "must_fail")
 
 
 def versions() -> dict[str, str]:
@@ -42,14 +44,14 @@ class Result:
         The value, its standard error, and that of a perfect cube; NaN if there is none.
     predicted : float
         The value that the method gives for noise-free counts: its calculated bias.
+    upper : float
+        Upper limit of the value at a confidence of 95 %.
     limit : float
         Largest accepted deviation from the ideal value.
-    smallest : float
-        Smallest defect that is detected with a probability of 95 %, in the unit of the value.
     false_alarm_rate : float
         Probability that the criterion fails though nothing is wrong.
     status : Status or str
-        Whether the criterion holds.
+        The status of the answer or criterion.
     reason : str
         Reason of the status.
     source : str
@@ -58,8 +60,6 @@ class Result:
         Seed of the simulation.
     ignored : str
         The effect that the scenario lets every method ignore, so that a failure is calculated.
-    must_fail : bool
-        Whether this metric must then fail.
     schema : int
         Version of the format.
     versions : dict of str to str
@@ -80,15 +80,14 @@ class Result:
     ideal: float = math.nan
     unit: str = ""
     predicted: float = math.nan
+    upper: float = math.nan
     limit: float = math.nan
-    smallest: float = math.nan
     false_alarm_rate: float = math.nan
     status: Status = Status.INFO
     reason: str = ""
     source: str = ""
     seed: int = 0
     ignored: str = ""
-    must_fail: bool = False
     schema: int = SCHEMA
     versions: dict[str, str] = field(default_factory=versions)
 
@@ -131,7 +130,11 @@ class Result:
         """
         results = []
         for number, record in read_records(path, SCHEMA):
-            fields: dict[str, Any] = {k: math.nan if v is None else v for k, v in record.items()}
+            fields: dict[str, Any] = {
+                name: math.nan if value is None else value
+                for name, value in record.items()
+                if name not in REMOVED
+            }
             try:
                 results.append(cls(**fields))
             except (TypeError, ValueError) as error:

@@ -5,11 +5,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from astropy.table import Table
-
-from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.runs import open_store
@@ -25,12 +22,10 @@ from simbg.validation.methods.isolation import Attempt
 __all__ = []
 
 # Scenarios in which the methods of simbg read a data store on disk, and the format of the store.
-SCHEMES = {"realistic": "gadf", "night": "hess"}
+SCHEMES = {"realistic": "gadf", "night": "hess", "rolling-threshold": "gadf"}
 # One scenario uses files of GADF, the other those of 2015, which have no errors.
 KINDS = {"gadf": "gadf", "hess": "table"}
 ONE_GROUP = Groups((0, 90), (-90, 270))
-# Models of single runs are interpolated between groups of a fifth of the runs.
-RUN_GROUPS = 5
 
 
 def route_of_ours(
@@ -53,7 +48,7 @@ def route_of_ours(
         With ``observations()`` and ``reconstruct(candidate)``.
     """
     scenario = experiment.scenario
-    scheme = "gadf" if scenario.per_run else SCHEMES.get(scenario.name)
+    scheme = SCHEMES.get(scenario.name)
     if scheme is None:
         return InMemory(experiment, executor)
     experiment.write(folder / "store", scheme, executor=executor)
@@ -110,27 +105,11 @@ class ThroughStore:
 
     def reconstruct(self, candidate: Candidate) -> Attempt:
         """The `Attempt` of a candidate."""
-        out = self._models(candidate.name, candidate.name)
+        out, method = self.folder / f"models-{candidate.name}", candidate.name
+        selection = Selection(exclude=("none",), groups=ONE_GROUP)
+        store = self.folder / "store"
+        reconstruct_store(store, out, self.scheme, method, selection, executor=self.executor)
         return Attempt(read_cube(out / f"bg_cube_model_group0_{KINDS[self.scheme]}.fits.gz"))
-
-    def models_of_runs(self) -> dict[int, tuple[BackgroundCube, float]]:
-        """Cube, per livetime, and relative variance of the norm of each run, by its OBS_ID."""
-        least = len(self.observations()) // RUN_GROUPS
-        out = self._models("per-run", "histogram", group_by=f"runs:{least}")
-        return {
-            row["OBS_ID"]: (
-                read_cube(out / f"bg_run_{row['OBS_ID']:06d}.fits.gz").per("livetime"),
-                (row["NORM_ERR"] / row["NORM"]) ** 2,
-            )
-            for row in Table.read(out / "bg_run_norms.ecsv")
-        }
-
-    def _models(self, folder, method, **grouping):
-        out = self.folder / f"models-{folder}"
-        selection = Selection(exclude=("none",), groups=ONE_GROUP, **grouping)
-        options: dict[str, Any] = {"executor": self.executor, "per_run": bool(grouping)}
-        reconstruct_store(self.folder / "store", out, self.scheme, method, selection, **options)
-        return out
 
 
 @dataclass(frozen=True)
@@ -150,7 +129,8 @@ class Isolated:
         cls,
         experiment: Experiment,
         candidates: Sequence[Candidate],
-        replicates: int,
+        stores: int,
+        least: int,
         folder: Path,
         executor: Executor | None = None,
     ) -> Self:
@@ -162,8 +142,10 @@ class Isolated:
             The scenario and its seed.
         candidates : sequence of Candidate
             The methods.
-        replicates : int
-            Number of stores for all methods. Methods that are not part of simbg get at least one.
+        stores : int
+            Number of stores for the methods of simbg.
+        least : int
+            Number of stores for all other methods.
         folder : Path
             Folder for the stores.
         executor : concurrent.futures.Executor, optional
@@ -174,14 +156,14 @@ class Isolated:
         isolated : Isolated
             All attempts.
         """
-        number = {c: max(replicates, int(not c.ours)) for c in candidates}
+        number = {c: stores if c.ours else least for c in candidates}
         number |= {c: 1 for c in candidates if c.kind == "files"}
         written = max((number[c] for c in candidates if c.kind != "files"), default=0)
         for n in range(written):
             replace(experiment, replicate=n).write(folder / f"isolated-{n}", executor=executor)
-        stores = [folder / f"isolated-{n}" for n in range(max(number.values(), default=0))]
+        folders = [folder / f"isolated-{n}" for n in range(max(number.values(), default=0))]
         job = partial(_isolated, experiment.scenario)
-        jobs = [(candidate, stores[: number[candidate]]) for candidate in candidates]
+        jobs = [(candidate, folders[: number[candidate]]) for candidate in candidates]
         done = (executor.map if executor else map)(job, jobs)
         return cls(dict(zip(candidates, done, strict=True)))
 

@@ -48,7 +48,7 @@ def test_table_at_the_end(validated):
     code, out, err = validated()
     assert (code, err) == (1, "")
     lines = out.splitlines()
-    assert lines[-4].split() == ["scenario", "histogram", "default", "mine"]
+    assert lines[-7].split() == ["scenario", "histogram", "default", "mine"]
     assert lines[-1].endswith("out/index.html")
     assert ESCAPE not in out
 
@@ -62,7 +62,7 @@ def test_json_is_one_document_with_the_records_that_are_kept(validated, words):
     document = json.loads(out, parse_constant=refuse)
     assert (code, err) == (1, "")
     assert document["good"] is False
-    assert "2 fail" in document["verdict"]
+    assert "2 criteria fail" in document["verdict"]
     lines = Path("out/results.jsonl").read_text().splitlines()
     assert document["results"] == [json.loads(line) for line in lines]
     assert len(lines) == len(RESULTS)

@@ -17,7 +17,6 @@ from simbg.validation.leaderboard.score import Score
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.poisson import sigmas
-from simbg.validation.metrics.registry import METRICS
 from simbg.validation.suite.replicates import Setting
 
 # A field without significances of pixels, which take observations.
@@ -31,7 +30,7 @@ N, N_BINS = EXPECTED.sum(), EXPECTED.size
 N_SIGMA = sigmas(1e-5)  # false-alarm rate of each comparison
 SEEDS, STORES = 250, 3
 SEEN = 2.0  # standard errors of a floor
-N_PARAMETERS = METRICS["noise_cost"].ideal
+N_PARAMETERS = 4  # norm, index, and the width at two energies
 METHOD = Candidate("method")
 
 

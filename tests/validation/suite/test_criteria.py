@@ -1,4 +1,4 @@
-"""What is accurate enough: budget, limits, and failures that must fail."""
+"""Criteria: right methods hold at the stated rate, wrong ones fail, known failures are checked."""
 
 import math
 from dataclasses import replace
@@ -7,195 +7,214 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
+from support.draws import AXES, RIGHT, expected_counts, half, raw, replicates
 
-from simbg.validation.metrics.metric import BUDGET
-from simbg.validation.metrics.registry import METRICS
-from simbg.validation.suite.criteria import judge
-from simbg.validation.suite.results import Result
+from simbg.cube import BackgroundCube
+from simbg.validation.metrics.metric import BUDGET, MetricValue
+from simbg.validation.questions.arrival import measure_arrival
+from simbg.validation.questions.replicates import Replicates
+from simbg.validation.suite.criteria import PROMISES, Criteria
 
-
-def result(metric="index", pull=0.0, method="histogram", error=0.01, ideal=2.7, **more):
-    return Result(
-        scenario="s",
-        digest="0",
-        method=method,
-        metric=metric,
-        value=ideal + pull * error,
-        error=error,
-        ideal=ideal,
-        **more,
-    )
+IDENTITY = {"scenario": "s", "digest": "0", "method": "m", "seed": 1, "ignored": ""}
+# Enough counts for a decision about 1 %.
+EVENTS = 1e6
+BINS = float(np.prod(AXES.shape))
 
 
-def status(*results):
-    return [r.status for r in judge(results)]
+def criteria(**more):
+    return Criteria(IDENTITY, **more)
+
+
+def draws(name="raw counts", seed=5, **more):
+    return replicates(RIGHT[name], np.random.default_rng(seed), events=EVENTS, **more)
+
+
+def exact(factor):
+    """Noise-free replicates of a rate that is wrong by this factor."""
+    expected = expected_counts(events=EVENTS)
+    return Replicates(AXES, expected, np.array([factor * expected] * 4))
 
 
 # The budget -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [1, 7, 200])
-def test_budget_adds_up(n):
-    judged = judge([result() for _ in range(n)] + [result("zero_mass"), result(error=math.nan)])
-    rates = [r.false_alarm_rate for r in judged if not math.isnan(r.false_alarm_rate)]
-    assert len(rates) == n
-    assert_allclose(sum(rates), BUDGET)
+def test_budget_of_a_method_is_shared_by_its_criteria_only():
+    """Six criteria in each scenario; the number of other methods does not matter."""
+    assert_allclose(6 * 17 * criteria(n_scenarios=17).rate, BUDGET)
     assert BUDGET <= 1e-3
+    assert criteria().bias(draws()).false_alarm_rate == criteria().rate
 
 
-def test_limits_are_what_the_rates_say():
-    """k standard errors on either side: the normal's tails beyond it are the stated rate."""
-    for judged in judge([result(), result("ring", error=1.0, ideal=0)]):
-        k = judged.limit / judged.error
-        assert_allclose(2 * stats.norm.sf(k), judged.false_alarm_rate)
+# A rate at which false alarms can be counted: 5 % for all criteria of a method.
+LOOSE = 0.05 * 6
 
 
-def test_false_alarms_of_many_runs():
-    """2000 runs of 40 normal results at a budget of 5 %: binomial, both sides, at 1e-6."""
-    rng = np.random.default_rng(27)
-    pulls = rng.standard_normal((2000, 40))
-    alarms = sum(
-        any(r.status == "fail" for r in judge([result(pull=p) for p in row], budget=0.05))
-        for row in pulls[:200]
-    )
-    assert stats.binomtest(alarms, 200, 0.05).pvalue > 1e-6
-    limit = judge([result() for _ in range(40)], budget=0.05)[0].limit / 0.01
-    alarms = int(np.sum((np.abs(pulls) > limit).any(axis=1)))
-    assert stats.binomtest(alarms, 2000, 0.05).pvalue > 1e-6
+@pytest.mark.parametrize("name", [name for name in RIGHT if name != "half of the events"])
+def test_false_alarms_of_right_methods(name):
+    """120 methods, each question at 5 %: at most as many failures as a binomial allows at 1e-5."""
+    judge = criteria(budget=LOOSE)
+    counts = dict.fromkeys(("bias", "noise", "honesty"), 0)
+    for seed in range(120):
+        made = replicates(RIGHT[name], np.random.default_rng((7, seed)), number=8)
+        for result in (judge.bias(made), judge.noise(made), judge.honesty(made)):
+            counts[result.metric] += result.status == "fail"
+    most = stats.binom.isf(1e-5, 120, 0.05)
+    assert all(count <= most for count in counts.values())
 
 
-# Limits -----------------------------------------------------------------------------------
+# Bias -------------------------------------------------------------------------------------
 
 
-def test_within_and_beyond():
-    k = judge([result()])[0].limit / 0.01
-    assert status(result(pull=0.999 * k), result(pull=0)) == ["ok", "ok"]
-    for sign in (1, -1):
-        (judged,) = judge([result(pull=sign * 1.001 * k)])
-        assert judged.status == "fail"
-        assert judged.reason.startswith(f"{sign * 1.001 * k:+.1f} σ")
+def test_unbiased_biased_and_undecided():
+    """1 % is required: 0 and 0.5 % meet it, 3 % does not; few counts do not decide."""
+    judge = criteria()
+    assert [judge.bias(draws(scale=scale)).status for scale in (1, 1.005, 1.03)] == [
+        *("ok", "ok", "fail")
+    ]
+    few = replicates(raw, np.random.default_rng(3), number=4, events=3e3)
+    result = judge.bias(few)
+    assert result.status == "undecided"
+    assert result.upper > 2 * result.limit
+    assert "more replicates" in result.reason
 
 
-def test_stated_bias_is_the_least_limit():
-    """An error that is next to nothing does not make a bias of 1e-5 a failure; one of 2e-4 is."""
-    for metric in ("norm", "index", "center_index", "width"):
-        small = result(metric, error=1e-9, pull=0.9e-4 / 1e-9)
-        large = result(metric, error=1e-9, pull=1.1e-4 / 1e-9)
-        assert status(small, large) == ["ok", "fail"]
-    assert status(result("ring", error=1e-9, pull=1e4)) == ["fail"]
+def test_bias_is_measured_in_percent_with_its_limit():
+    result = criteria().bias(draws(scale=1.03))
+    assert abs(result.value - 3) < 4 * result.error
+    assert result.error < 0.1
+    assert (result.limit, result.unit) == (100 * PROMISES["bias"], "%")
+    assert result.upper > result.value
+    assert "norm: " in result.reason
 
 
-def test_smallest_defect_is_found_in_19_of_20():
-    (judged,) = judge([result()])
-    assert_allclose(judged.smallest, judged.limit + 1.645 * 0.01)
-    assert_allclose(
-        stats.norm.sf((judged.limit - judged.smallest) / 0.01), 0.95, atol=1e-4
-    )  # 1.645 has four digits
+def test_requirement_of_the_user_or_promise_of_the_method():
+    biased = draws(scale=1.03)
+    assert criteria(promises={"bias": 0.05}).bias(biased).status == "ok"
+    assert criteria(required=0.05).bias(biased).status == "ok"
+    assert criteria(required=0.005, promises={"bias": 0.05}).bias(biased).status == "fail"
 
 
-def test_values_that_are_no_number_fail():
-    """Infinite, or NaN with an error: never a pass."""
-    assert (
-        status(replace(result(), value=math.inf), replace(result(), value=math.nan)) == ["fail"] * 2
-    )
+def test_more_noise_than_raw_counts_fails_unless_it_is_promised():
+    made = replicates(half, np.random.default_rng(9), number=20)
+    assert criteria().noise(made).status == "fail"
+    result = criteria(promises={"noise": 2.0}).noise(made)
+    assert (result.status, result.limit) == ("ok", 2.0)
+    assert abs(result.value - 2) < 4 * result.error
 
 
-# Known failures ---------------------------------------------------------------------------
+def test_accuracy_is_noise_and_bias_together():
+    """√(bins / counts) of raw counts, and a bias of 3 % added in squares."""
+    noise = 100 * math.sqrt(BINS / EVENTS)
+    for scale, value in ((1.0, noise), (1.03, math.hypot(noise, 3.0))):
+        result = criteria().accuracy(draws(scale=scale))
+        assert abs(result.value - value) < 4 * result.error + 0.03 * noise
+        assert result.status == "info"
+
+
+# Honesty ------------------------------------------------------------------------------------
+
+
+def test_stated_errors():
+    made = draws()
+    judge = criteria()
+    assert judge.honesty(made).status == "ok"
+    small = judge.honesty(replace(made, errors=0.8 * made.errors))
+    assert small.status == "fail"
+    assert abs(small.value - 0.8) < 4 * small.error
+    none = judge.honesty(replace(made, errors=None))
+    assert (none.status, none.reason) == ("info", "no errors are stated")
+
+
+# Arrival ------------------------------------------------------------------------------------
+
+
+def arrival(cubes, noise_free=None):
+    true = cube(expected_counts(events=EVENTS))
+    counts = true.counts
+    return measure_arrival(cubes, true, counts, AXES, 1.0, noise_free=noise_free)
+
+
+def cube(counts):
+    time = np.ones(AXES.shape)
+    rate = counts / AXES.volume
+    return BackgroundCube(AXES, rate, None, counts, livetime=time, ontime=time)
+
+
+def test_what_gammapy_predicts():
+    """Noise and empty bins are a warning, a bias is a failure, and a known one is known."""
+    expected = expected_counts(events=EVENTS)
+    made = [cube(1.03 * expected)] * 4
+    judge = criteria()
+    assert judge.arrival(arrival([cube(expected)] * 4)).status == "ok"
+    failed = judge.arrival(arrival(made, made[0]))
+    assert failed.status == "fail"
+    assert_allclose(failed.value, 3, rtol=1e-6)
+    assert criteria(known={"arrival": "why"}).arrival(arrival(made, made[0])).status == "known"
+    rng = np.random.default_rng(4)
+    few = [cube(rng.poisson(expected / 3e4) * 3e4) for _ in range(8)]
+    noisy = judge.arrival(arrival(few, cube(expected)))
+    assert noisy.status == "warning"
+    assert "empty" in noisy.reason
+
+
+# Known failures -----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def known():
-    """A result that fails by as much as its method gives from noise-free counts."""
-    return result("width", 30.0, method="default", error=0.01, ideal=1.0, predicted=1.3)
+    return criteria(known={"bias": "smoothing"})
 
 
-def test_known_failure(known):
-    (judged,) = judge([known])
-    assert judged.status == "known"
-    assert "smoothing" in judged.reason
+def test_known_failure_of_the_calculated_size(known):
+    result = known.bias(draws(scale=1.03), exact(1.03))
+    assert (result.status, round(result.predicted, 9)) == ("known", 3.0)
+    assert result.reason.endswith("; smoothing")
 
 
-def test_known_failure_of_the_wrong_size_fails(known):
-    assert status(replace(known, value=1.39)) == ["fail"]
-    assert status(replace(known, value=1.21)) == ["fail"]
+@pytest.mark.parametrize("scale", [1.06, 0.97, 1.0])
+def test_known_failure_of_another_size_or_sign_fails(known, scale):
+    assert known.bias(draws(scale=scale), exact(1.03)).status == "fail"
 
 
-def test_known_failure_of_the_wrong_sign_fails(known):
-    assert status(replace(known, value=0.7)) == ["fail"]
+def test_known_failure_needs_a_bias(known):
+    """Without one the method is judged as any other."""
+    assert known.bias(draws(), exact(1.0)).status == "ok"
+    assert known.bias(draws()).status == "ok"
+    assert known.bias(draws(scale=1.03)).status == "known"
 
 
-def test_unexpected_pass_fails(known):
-    (judged,) = judge([replace(known, value=1.0)])
-    assert judged.status == "fail"
-    assert "smoothing" in judged.reason
+def test_unknown_failure_of_the_calculated_size_fails():
+    assert criteria().bias(draws(scale=1.03), exact(1.03)).status == "fail"
 
 
-def test_known_failure_may_hide_in_the_noise(known):
-    """Where it would show as less than the limit and 5 σ, its absence says nothing."""
-    assert status(replace(known, value=1.0, predicted=1.02)) == ["ok"]
+# Other criteria -----------------------------------------------------------------------------
 
 
-def test_unknown_failure_of_another_method_fails(known):
-    assert status(replace(known, method="histogram")) == ["fail"]
+def test_effect_that_every_method_ignores():
+    """It must be seen in noise-free raw counts; methods without them have no criterion."""
+    judge = Criteria(IDENTITY | {"ignored": "nothing is masked"})
+    seen = judge.ignored(judge.bias(draws(scale=1.03), exact(1.03)))
+    assert seen.status == "known"
+    assert seen.reason.startswith("nothing is masked")
+    assert judge.ignored(judge.bias(draws(), exact(1.0))).status == "fail"
+    assert judge.ignored(judge.bias(draws(scale=1.03))).status == "info"
 
 
-def test_known_failure_without_a_calculation_fails(known):
-    assert status(replace(known, predicted=math.nan)) == ["fail"]
+def test_user_gets_the_cube_that_replicates_get():
+    assert [criteria().same_cube(size).status for size in (1e-12, 1e-6)] == ["ok", "fail"]
 
 
-# Effects that a scenario ignores ------------------------------------------------------------
+def test_deviates():
+    """Both sides, or the upper one; a known one; one that cannot be measured."""
+    judge = criteria()
+    limit = stats.norm.isf(judge.rate / 2)
 
+    def status(value, error=1.0, **more):
+        return judge.deviate("run_norms", MetricValue(value, error, 0.0), **more).status
 
-def test_ignored_effect_must_show_by_as_much_as_is_calculated():
-    shown = result("norm", pull=20.0, ideal=1.0, ignored="nothing is masked", must_fail=True)
-    (judged,) = judge([replace(shown, predicted=1.2)])
-    assert (judged.status, judged.reason) == ("known", "nothing is masked")
-    assert status(replace(shown, predicted=1.3)) == ["fail"]
-    (judged,) = judge([replace(shown, value=1.0, predicted=1.2)])
-    assert judged.status == "fail"
-    assert "nothing is masked" in judged.reason
-
-
-def test_ignored_effect_stands_before_the_other_reasons():
-    """Of a method with known failures of its own, too: that is what moved it."""
-    shown = result("norm", method="michi", pull=20.0, ideal=1.0, ignored="nothing is masked")
-    (judged,) = judge([replace(shown, predicted=shown.value, must_fail=True)])
-    assert judged.status == "known"
-    assert judged.reason.startswith("nothing is masked; ")
-
-
-def test_ignored_effect_leaves_other_metrics_without_criterion():
-    (judged,) = judge([result("pit", pull=30.0, ignored="nothing is masked")])
-    assert judged.status == "info"
-    (judged,) = judge([result("ring", pull=0.0, ignored="nothing is masked")])
-    assert judged.status == "ok"
-
-
-# Without a criterion ----------------------------------------------------------------------
-
-
-def test_errors_stay_errors():
-    error = Result("s", "0", "m", "run", status="error", reason="ValueError: no")
-    (judged,) = judge([error])
-    assert judged == error
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_without_a_criterion(metric):
-    """Qualities of all methods; single bins and counts of 2015's; with its reason."""
-    without = {
-        "histogram": {"quality"},
-        "default": {"quality", "counts", "errors", "source"},
-    }
-    for method, kinds in without.items():
-        (judged,) = judge([result(metric, pull=50, method=method)])
-        # Replicates are independent, however a cube correlates its bins.
-        tested = METRICS[metric].kind not in kinds or metric == "replicate_pull_width"
-        assert (judged.status == "info") == (not tested)
-        assert math.isnan(judged.limit) == (not tested)
-        assert judged.reason
-
-
-def test_nothing_to_measure():
-    (judged,) = judge([replace(result(), value=math.nan, error=math.nan)])
-    assert (judged.status, math.isnan(judged.limit)) == ("info", True)
+    assert [status(size * limit) for size in (0.99, 1.01, -1.01)] == ["ok", "fail", "fail"]
+    assert status(-9.0, two_sided=False) == "ok"
+    assert status(0.0, math.nan) == "info"
+    assert status(math.nan) == "fail"
+    known = criteria(known={"run_norms": "why"})
+    assert known.deviate("run_norms", MetricValue(9.0, 1.0, 0.0)).status == "known"

@@ -20,7 +20,7 @@ FULL = Result(
     unit="",
     predicted=2.7,
     limit=0.04,
-    smallest=0.056,
+    upper=0.056,
     false_alarm_rate=6.25e-5,
     status="ok",
     reason="σ, “quotes” and \n a line break",
@@ -57,7 +57,7 @@ def test_lines_are_strict_json(tmp_path):
     (line,) = path.read_text().splitlines()
     record = json.loads(line, parse_constant=refuse)
     assert record["value"] is None
-    assert record["schema"] == 2
+    assert record["schema"] == 3
     assert record["versions"] == versions()
 
 
@@ -77,15 +77,15 @@ def test_writing_replaces(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["results.jsonl"]
 
 
-def test_a_file_of_the_first_schema_is_read(tmp_path):
-    """As it was written before `ignored` and `must_fail` were there."""
+def test_files_of_earlier_schemas_are_read(tmp_path):
+    """As they were written before there was `ignored`, and while there was `must_fail`."""
     path = tmp_path / "results.jsonl"
     Result.write(path, [FULL])
-    record = json.loads(path.read_text()) | {"schema": 1}
-    del record["ignored"], record["must_fail"]
+    record = json.loads(path.read_text()) | {"schema": 1, "must_fail": True, "smallest": 0.1}
+    del record["ignored"], record["upper"]
     path.write_text(json.dumps(record) + "\n")
     (read,) = Result.read(path)
-    assert same(replace(read, schema=2), replace(FULL, ignored="", must_fail=False))
+    assert same(replace(read, schema=3), replace(FULL, ignored="", upper=math.nan))
 
 
 @pytest.mark.parametrize("status", ["passed", "", None, "OK"])
@@ -102,12 +102,12 @@ def test_known_status(status):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema": 99}', r"line 1: got schema 99, expected 2"),
+        ('{"schema": 99}', r"line 1: got schema 99, expected 3"),
         ("{}", r"line 1: got schema None"),
         ("[1, 2]", r"line 1: got schema None"),
         ("not json", r"line 1: got 'not json', expected JSON"),
-        ('{"schema": 2, "scenario": "s"}', r"line 1: .*missing"),
-        ('{"schema": 2, "colour": "red"}', r"line 1: .*unexpected keyword argument"),
+        ('{"schema": 3, "scenario": "s"}', r"line 1: .*missing"),
+        ('{"schema": 3, "colour": "red"}', r"line 1: .*unexpected keyword argument"),
         (
             '{"schema":2,"scenario":"s","digest":"","method":"m","metric":"n","status":"great"}',
             r"line 1: status: got 'great'",
