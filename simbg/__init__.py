@@ -27,7 +27,7 @@ a truth of your own                             `GaussianTruth`, `ShapedTruth`, 
 a method of your own                            `Reconstructor` is the protocol; a method gets an
                                                 `Observation` with its `Events` for each run;
                                                 `stack_observations` sums them: `StackedCounts`
-a cube for each run                             `ZenithGroups`, with `Groups` of zenith angles
+a cube for each run                             `fit_models`; `ZenithGroups` with `Groups`
 ==============================================  ================================================
 
 ``print(simbg.SCENARIOS)`` lists the scenarios, and ``print(*simbg.METHODS)`` the methods.
@@ -65,6 +65,7 @@ __all__ = [
     "attach",
     "compare",
     "edition2015_axes",
+    "fit_models",
     "open_store",
     "reconstruct",
     "reconstruct_radial",
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from simbg.truth.sources import GammaSource as GammaSource
     from simbg.verbs import attach as attach
     from simbg.verbs import compare as compare
+    from simbg.verbs import fit_models as fit_models
     from simbg.verbs import reconstruct as reconstruct
     from simbg.verbs import reconstruct_radial as reconstruct_radial
     from simbg.verbs import simulate as simulate
@@ -129,6 +131,7 @@ PLACES = {
     "verbs": (
         "attach",
         "compare",
+        "fit_models",
         "reconstruct",
         "reconstruct_radial",
         "simulate",

@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     from simbg.validation.comparison.compare import Comparison
     from simbg.validation.suite.suite import Suite
 
-__all__ = ["attach", "compare", "reconstruct", "reconstruct_radial", "simulate", "validate"]
+__all__ = [
+    "attach",
+    "compare",
+    "fit_models",
+    "reconstruct",
+    "reconstruct_radial",
+    "simulate",
+    "validate",
+]
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +218,71 @@ def reconstruct_radial(
         return radial.reconstruct_radial(runs, edges[0], edges[1], shown)
 
 
-def attach(observations: Any, models: Any, exclude: Any = (), norm: bool = True) -> "Observations":
+def fit_models(
+    observations: Any,
+    axes: Axes | None = None,
+    method: "str | type | Reconstructor" = DEFAULT_METHOD,
+    group_by: str = "runs:10",
+    executor: Executor | None = None,
+    exclude: Any = (),
+) -> Any:
+    """Fit models from which each run has its own cube, as ``simbg reconstruct --per-run``.
+
+    Parameters
+    ----------
+    observations : sequence of Observation, Store, Experiment, or Observations of gammapy
+        The observations to make the models of, such as OFF runs.
+    axes : Axes, optional
+        Default: the axes that the method prefers, or those of 2015.
+    method : str, class or Reconstructor
+        As in `reconstruct`. A method that does not model runs itself makes a cube of each zenith
+        group, and these are interpolated in cos(zenith).
+    group_by : str
+        "runs:NUMBER" or "livetime:HOURS": zenith groups with at least this number or livetime.
+        "2015": groups in altitude and azimuth.
+    executor : concurrent.futures.Executor, optional
+        Reads observations in parallel; the result is the same.
+    exclude : path-like, regions.Regions, WcsNDMap, Region, or list of these
+        What is masked, as in `reconstruct`.
+
+    Returns
+    -------
+    models : object
+        ``at(observation)`` is the cube of any observation of simbg, without a norm of the run;
+        `attach` gives observations of gammapy their backgrounds.
+
+    Raises
+    ------
+    ValueError
+        If there are no observations, no method has this name, or the method fails.
+
+    Examples
+    --------
+    >>> import simbg
+    >>> night = simbg.simulate("night", n_obs=6)
+    >>> off, on = night.observations()[:5], night.observations()[5]
+    >>> models = simbg.fit_models(off, simbg.Axes.regular((0.1, 50, 4), (3, 6)), group_by="runs:2")
+    >>> models.at(on).axes.shape
+    (4, 6, 6)
+    """
+    from simbg.models.selection import Selection
+    from simbg.reconstruction.contract import axes_for
+    from simbg.reconstruction.registry import find_method
+    from simbg.reconstruction.zenith_groups import fit_runs
+
+    found = find_method(method)
+    if axes is not None:
+        check_axes(axes)
+    _check_executor(executor)
+    runs = _observations(observations, exclude)
+    groups = Selection(group_by=group_by).groups_of(runs)
+    with _shown(executor) as shown:
+        return fit_runs(found, runs, axes or axes_for(found, runs), groups, shown)
+
+
+def attach(
+    observations: Any, models: Any, exclude: Any = (), norm: bool = True, fill: bool = True
+) -> "Observations":
     """Give each observation of gammapy its background.
 
     Parameters
@@ -219,13 +291,17 @@ def attach(observations: Any, models: Any, exclude: Any = (), norm: bool = True)
         They are not changed.
     models : BackgroundCube, dict, path-like, or models of runs
         One cube for all observations; a dict from OBS_ID to a cube; the folder that
-        ``simbg reconstruct --per-run`` wrote; or an object with ``at(observation)``, such as
-        ``simbg.ZenithGroups(...).fit(...)``. The latter may be made of other runs (OFF runs).
+        ``simbg reconstruct --per-run`` wrote; or an object with ``at(observation)``, such as the
+        result of `fit_models`, which may be made of other runs (OFF runs).
     exclude : path-like, regions.Regions, WcsNDMap, Region, or list of these
         As in `reconstruct`: what is masked when the norm is fitted. It should contain the sources
         in the field.
     norm : bool
         Whether models of runs are scaled to the events of each observation outside of ``exclude``.
+    fill : bool
+        Whether bins of cubes without events get the mean rate of those around them, with the same
+        spectrum. gammapy interpolates the logarithm of the rate: an empty bin would remove
+        background around it, or make it infinite at the ends of the axes.
 
     Returns
     -------
@@ -241,7 +317,7 @@ def attach(observations: Any, models: Any, exclude: Any = (), norm: bool = True)
 
     Examples
     --------
-    >>> models = simbg.ZenithGroups(Histogram(), groups).fit(off_runs, axes)  # doctest: +SKIP
+    >>> models = simbg.fit_models(off_runs, axes)  # doctest: +SKIP
     >>> observations = simbg.attach(observations, models, exclude=mask)  # doctest: +SKIP
     """
     from simbg.models.attach import attach
@@ -251,7 +327,7 @@ def attach(observations: Any, models: Any, exclude: Any = (), norm: bool = True)
         got = next((type(one).__name__ for one in given if not _is_their_observation(one)), "none")
         raise ValueError(f"attach: got {got}, expected one or more observations of gammapy")
     ours = _masked([observation_of(one) for one in given], exclude)
-    return attach(given, ours, models, norm)
+    return attach(given, ours, models, norm, fill)
 
 
 def compare(

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
 from simbg.io.gammapy_objects import is_of_gammapy
+from simbg.models.empty_bins import without_empty_bins
 from simbg.models.per_run import file_name, scaled_to_run
 from simbg.models.run_norm import RunNorm
 from simbg.observations.observation import Observation
@@ -20,7 +22,9 @@ __all__ = ["attach"]
 NO_NORM = RunNorm(1.0, np.inf, 0, 0.0)
 
 
-def attach(theirs: Sequence[Any], ours: Sequence[Observation], models: Any, norm: bool) -> Any:
+def attach(
+    theirs: Sequence[Any], ours: Sequence[Observation], models: Any, norm: bool, fill: bool
+) -> Any:
     """Copies of observations of gammapy with their backgrounds; see `simbg.attach`.
 
     Parameters
@@ -33,12 +37,16 @@ def attach(theirs: Sequence[Any], ours: Sequence[Observation], models: Any, norm
         The models.
     norm : bool
         Whether models of runs are scaled to the events of each observation.
+    fill : bool
+        Whether empty bins of cubes are filled.
     """
     from gammapy.data import Observations
 
     found = []
     for their, our in zip(theirs, ours, strict=True):
         model = _model_of(models, our, norm)
+        if fill and isinstance(model, BackgroundCube):
+            model = without_empty_bins(model)
         background = model.to_gammapy() if hasattr(model, "to_gammapy") else model
         found.append(_with_background(their, background))
     return Observations(found)
