@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gammapy.irf import Background2D, Background3D
     from matplotlib.figure import Figure
 
+    from simbg.observations.stacked_counts import EventRecord
+
 __all__ = ["BackgroundCube"]
 
 ARRAYS = "rate", "rate_error", "counts", "livetime", "ontime", "extrapolated"
@@ -51,6 +53,8 @@ class BackgroundCube:
         True in bins without exposure, whose rate is extrapolated from other bins.
     covariance : tuple of RateCovariance
         Covariances of independent parts of the rate; empty if bins are independent.
+    made_from : EventRecord, optional
+        The runs that it was made from, with a checksum of their events.
 
     Raises
     ------
@@ -83,6 +87,7 @@ class BackgroundCube:
     meta: dict = field(default_factory=dict)
     extrapolated: np.ndarray | None = None
     covariance: tuple[RateCovariance, ...] = ()
+    made_from: "EventRecord | None" = None
 
     def __post_init__(self) -> None:
         check_axes(self.axes)
@@ -273,7 +278,8 @@ class BackgroundCube:
     def same_as(self, other: "BackgroundCube", rtol: float = 1e-9) -> bool:
         """Whether two cubes have the same axes and clock, and arrays that agree.
 
-        Cubes are different for ``==`` unless they are one object. `meta` is not compared.
+        Cubes are different for ``==`` unless they are one object. `meta` and `made_from` are
+        not compared.
 
         Parameters
         ----------

@@ -14,6 +14,7 @@ from simbg.covariance import RateCovariance
 from simbg.cube import BackgroundCube
 from simbg.errors import check_version
 from simbg.io import tables
+from simbg.observations.stacked_counts import EventRecord
 
 if TYPE_CHECKING:
     from gammapy.irf import Background3D
@@ -24,6 +25,9 @@ __all__ = ["to_gammapy"]
 VERSION = 1
 VERSION_CARD = {"FORMAT": (VERSION, "version of this table's format")}
 
+# Column and attribute of the table RUNS, and the version of its format.
+RUNS = {"OBS_ID": "obs_id", "N_EVENTS": "n_events", "DIGEST": "digest"}
+RUNS_VERSION = 1
 # Keywords that are read back, in files of simbg.
 META = (
     *("METHOD", "N_OBS", "N_EVENTS", "GROUP_ID", "OBS_ID", "ZENITH"),
@@ -79,7 +83,8 @@ def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU
     hdus = [tables.one_row_hdu("BACKGROUND", columns, header)]
     if more:
         hdus.append(tables.one_row_hdu("SUPPLEMENT", more, VERSION_CARD))
-    return [*hdus, *_error_hdus(cube)]
+    hdus += _error_hdus(cube)
+    return hdus if cube.made_from is None else [*hdus, _runs_hdu(cube.made_from)]
 
 
 def _error_hdus(cube):
@@ -99,6 +104,31 @@ def _error_hdus(cube):
         ]
         header = VERSION_CARD | {"EXTVER": (number, "number of the part of the rate")}
         yield tables.one_row_hdu("COVARIANCE", columns, header)
+
+
+def _runs_hdu(record):
+    """The table of the runs that a cube was made from: 24 bytes a run."""
+    columns = [
+        fits.Column(name, "K", array=getattr(record, attribute)) for name, attribute in RUNS.items()
+    ]
+    hdu = fits.BinTableHDU.from_columns(columns, name="RUNS")
+    hdu.header["FORMAT"] = (RUNS_VERSION, "version of this table's format")
+    hdu.header["DIGEST"] = (record.total, "checksum of all runs and events")
+    return hdu
+
+
+def _read_runs(file):
+    """The record of the runs of an open file; None if it has none."""
+    if "RUNS" not in file:
+        return None
+    hdu = file["RUNS"]
+    check_version(hdu.header.get("FORMAT", 1), RUNS_VERSION, "RUNS")
+    if missing := RUNS.keys() - set(hdu.columns.names):
+        raise ValueError(f"RUNS: got columns {hdu.columns.names}, expected {sorted(missing)}")
+    record = EventRecord(*(np.array(hdu.data[name], int) for name in RUNS))
+    if (got := str(hdu.header.get("DIGEST", ""))) != record.total:
+        raise ValueError(f"RUNS: got DIGEST {got!r}, expected that of the rows, {record.total}")
+    return record
 
 
 def to_gammapy(cube: BackgroundCube) -> "Background3D":
@@ -133,6 +163,7 @@ def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> Backg
     cube = BackgroundCube(axes, rate, clock="ontime", meta=meta)
     if ours:
         cube = replace(cube, extrapolated=_extrapolated(file), covariance=_covariance(file))
+        cube = replace(cube, made_from=_read_runs(file))
     if "SUPPLEMENT" not in file:
         return cube
     hdu = file["SUPPLEMENT"]

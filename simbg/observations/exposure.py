@@ -15,7 +15,7 @@ from simbg.axes import Axes, check_axes
 from simbg.notices import add
 from simbg.observations.masked_exposure import unmasked_fraction_of_run
 from simbg.observations.observation import Observation
-from simbg.observations.stacked_counts import StackedCounts
+from simbg.observations.stacked_counts import EventRecord, StackedCounts, digest_of_events
 from simbg.observations.threshold import INDICES, ThresholdRule, fraction_above
 
 __all__ = ["Exposure", "StackedCounts", "stack_observations"]
@@ -96,7 +96,12 @@ class Exposure:
         self._above[: len(upper), k] += upper
 
     def stack(
-        self, counts: np.ndarray, n_obs: int, n_events: int, run_counts: ArrayLike
+        self,
+        counts: np.ndarray,
+        n_obs: int,
+        n_events: int,
+        run_counts: ArrayLike,
+        made_from: EventRecord | None = None,
     ) -> StackedCounts:
         """The exposure of all runs together with their counts.
 
@@ -108,6 +113,8 @@ class Exposure:
             Number of runs, and of all their events.
         run_counts : array_like, shape (n_obs,)
             Counted events of each run.
+        made_from : EventRecord, optional
+            The runs and a checksum of their events.
 
         Returns
         -------
@@ -124,7 +131,7 @@ class Exposure:
         runs = np.asarray(run_counts)
         return StackedCounts(
             *(self.axes, counts, livetime, ontime, n_obs, n_events, selected),
-            *(runs, self._partial, self._above),
+            *(runs, self._partial, self._above, made_from),
         )
 
 
@@ -202,20 +209,24 @@ def stack_in_bins(
     exposure = Exposure(axes, threshold_bin)
     fill = partial(_fill, axes=axes, rule=exposure.rule)
     counts, run_counts, n_events = np.zeros(axes.shape, dtype=np.int64), [], 0
-    for threshold, times, unmasked, part, events, notices in (executor.map if executor else map)(
-        fill, observations
-    ):
+    runs = []
+    for threshold, times, unmasked, part, events, run, notices in (
+        executor.map if executor else map
+    )(fill, observations):
         add(notices)
         counts += part
         run_counts.append(int(part.sum()))
         n_events += events
+        runs.append(run)
         exposure.add(threshold, times, part, unmasked)
-    return exposure.stack(counts, len(run_counts), n_events, run_counts)
+    return exposure.stack(counts, len(run_counts), n_events, run_counts, EventRecord.of(runs))
 
 
 def _fill(observation, axes, rule):
-    """Threshold, (livetime, ontime), unmasked fraction, counts, number of events, notices."""
+    """Threshold, (livetime, ontime), unmasked fraction, counts, number of events, run, notices."""
     observation = observation.read()
+    energy = observation.load().energy
+    run = observation.obs_id, len(energy), digest_of_events(energy)
     events = observation.events(axes.energy)
     threshold = observation.energy_threshold
     energy_min = threshold if rule.counts else None
@@ -225,4 +236,4 @@ def _fill(observation, axes, rule):
     if unmasked is not None:
         counts *= unmasked > 0
     times = observation.livetime, observation.ontime
-    return threshold, times, unmasked, counts, len(events), events.notices
+    return threshold, times, unmasked, counts, len(events), run, events.notices

@@ -1,13 +1,111 @@
-"""Counts and exposure of a set of observations in each bin."""
+"""Counts and exposure of a set of observations in each bin, and which observations these are."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simbg.axes import Axes
 
-__all__ = []
+__all__ = ["EventRecord", "digest_of_events"]
+
+
+def digest_of_events(energy: ArrayLike) -> int:
+    """Checksum of the events of a run, a signed number of 64 bits.
+
+    Parameters
+    ----------
+    energy : array_like, shape (n_events,)
+        Energies of all events of the run, TeV, in the order of the file. They identify the events:
+        positions in the field of view depend on the tables of the Earth's rotation.
+
+    Examples
+    --------
+    >>> digest_of_events([1.0, 2.0]) == digest_of_events([1.0, 2.0]) != digest_of_events([1.0, 2.1])
+    True
+    """
+    content = np.ascontiguousarray(energy, dtype="<f8").tobytes()
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big", signed=True)
+
+
+@dataclass(frozen=True, eq=False)
+class EventRecord:
+    """The runs that a cube was made from, with a checksum of the events of each.
+
+    Runs are sorted by their number, so that the record does not depend on the order of the runs or
+    on the number of workers.
+
+    Parameters
+    ----------
+    obs_id, n_events, digest : ndarray of int, shape (n_runs,)
+        Number of each run, number of all its events, and the result of `digest_of_events`.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+
+    Examples
+    --------
+    >>> one = EventRecord.of([(2, 10, 55), (1, 20, 44)])
+    >>> one.obs_id, one.common(EventRecord.of([(1, 20, 44), (2, 11, 66)]))
+    (array([1, 2]), array([1]))
+    >>> one.total == EventRecord.of([(1, 20, 44), (2, 10, 55)]).total
+    True
+    """
+
+    obs_id: np.ndarray
+    n_events: np.ndarray
+    digest: np.ndarray
+    _rows: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        columns = [np.asarray(v, dtype="<i8") for v in (self.obs_id, self.n_events, self.digest)]
+        if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
+            raise ValueError(
+                f"record of events: got shapes {[column.shape for column in columns]}, "
+                "expected three columns of the same length"
+            )
+        rows = np.stack(columns, axis=1)
+        rows = rows[np.lexsort(rows.T[::-1])]
+        self.__dict__.update(_rows=rows, obs_id=rows[:, 0], n_events=rows[:, 1], digest=rows[:, 2])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"<EventRecord: {len(self)} runs, {self.n_events.sum()} events, digest {self.total}>"
+
+    @classmethod
+    def of(cls, runs: Iterable[tuple[int, int, int]]) -> "EventRecord":
+        """The record of runs, each with its number, number of events, and digest.
+
+        Parameters
+        ----------
+        runs : iterable of tuple of int
+            In any order.
+        """
+        rows = np.array(list(runs), dtype="<i8").reshape(-1, 3)
+        return cls(*rows.T)
+
+    @property
+    def total(self) -> str:
+        """Checksum of all runs and their events, 16 hexadecimal digits."""
+        return blake2b(np.ascontiguousarray(self._rows).tobytes(), digest_size=8).hexdigest()
+
+    def common(self, other: "EventRecord") -> np.ndarray:
+        """Numbers of the runs that are in both records with the same events.
+
+        Parameters
+        ----------
+        other : EventRecord
+            Another record.
+        """
+        there = set(map(tuple, other._rows.tolist()))
+        return np.array([row[0] for row in self._rows.tolist() if tuple(row) in there], int)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +131,8 @@ class StackedCounts:
     counts_above : ndarray, shape (2, \*axes.shape), optional
         For each bin that contains thresholds, the events of the runs concerned in the next two
         bins above it; the spectral index is measured with them.
+    made_from : EventRecord, optional
+        The runs and a checksum of their events; None for counts that were not observed.
 
     Examples
     --------
@@ -54,6 +154,7 @@ class StackedCounts:
     run_counts: np.ndarray | None = None
     partial_exposure: np.ndarray | None = None
     counts_above: np.ndarray | None = None
+    made_from: EventRecord | None = None
 
     def __repr__(self) -> str:
         runs = f"{self.n_obs} runs, {self.n_selected} of {self.n_events} events counted"
@@ -77,7 +178,7 @@ class StackedCounts:
             above = above.copy()
             for n in (0, 1):
                 above[n, : -1 - n] *= ratio[1 + n :]
-        return replace(self, counts=counts, counts_above=above)
+        return replace(self, counts=counts, counts_above=above, made_from=None)
 
     def times(self, factor: float) -> "StackedCounts":
         """The stack of ``factor`` times as many runs: counts and exposures are multiplied.
@@ -92,4 +193,5 @@ class StackedCounts:
         """
         names = ("counts", "livetime", "ontime", "run_counts", "partial_exposure", "counts_above")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: v * factor for name, v in arrays.items() if v is not None})
+        arrays = {name: values * factor for name, values in arrays.items() if values is not None}
+        return replace(self, **arrays, made_from=None)

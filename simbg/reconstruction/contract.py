@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,7 @@ from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
 from simbg.observations.exposure import stack_observations
 from simbg.observations.observation import Observation
+from simbg.observations.stacked_counts import EventRecord, digest_of_events
 
 __all__ = ["Reconstructor", "axes_for", "check_cube", "reconstruct"]
 
@@ -113,7 +115,7 @@ def reconstruct(
     Returns
     -------
     BackgroundCube
-        A cube over ``axes`` with counts, livetime and ontime.
+        A cube over ``axes`` with counts, livetime, ontime and the runs that it was made from.
 
     Raises
     ------
@@ -123,12 +125,27 @@ def reconstruct(
     """
     method = with_executor(method, executor)
     axes = axes_for(method, observations) if axes is None else axes
+    runs = dict[int, tuple[int, int, int]]()
+    recorded = [replace(run, load=partial(_load, run, runs)) for run in observations]
     with errors_in_one_line(method):
-        cube = check_cube(method.reconstruct(observations, axes), axes, observations)
+        cube = check_cube(method.reconstruct(recorded, axes), axes, observations)
+    # A method that reads events in other processes may not know its runs.
+    if cube.made_from is None and len(runs) == len(observations):
+        cube = replace(cube, made_from=EventRecord.of(runs.values()))
     if cube.livetime is not None and cube.ontime is not None:
         return cube
     stack = stack_observations(observations, axes, getattr(method, "threshold_bin", "drop"))
-    return replace(cube, counts=stack.counts, livetime=stack.livetime, ontime=stack.ontime)
+    names = "counts", "livetime", "ontime", "made_from"
+    added: dict[str, Any] = {name: getattr(stack, name) for name in names}
+    return replace(cube, **added)
+
+
+def _load(observation, runs):
+    """The events of a run, which is recorded."""
+    events = observation.load()
+    number = observation.obs_id
+    runs[number] = number, len(events), digest_of_events(events.energy)
+    return events
 
 
 def with_executor(method: Any, executor: Executor | None) -> Any:

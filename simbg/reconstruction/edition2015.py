@@ -196,5 +196,5 @@ def _cube(method, stack, rate, error, level):
     rate = np.where(excluded, np.nan, np.where(rate >= level, rate, level))
     error = np.where(excluded, np.nan, np.nan_to_num(error, posinf=0.0))
     meta = {"METHOD": method.name, "N_OBS": stack.n_obs, "N_EVENTS": stack.n_selected}
-    exposure = {"livetime": stack.livetime, "ontime": stack.ontime}
-    return BackgroundCube(stack.axes, rate, error, stack.counts, **exposure, meta=meta)
+    more = {"livetime": stack.livetime, "ontime": stack.ontime, "made_from": stack.made_from}
+    return BackgroundCube(stack.axes, rate, error, stack.counts, **more, meta=meta)

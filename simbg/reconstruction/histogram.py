@@ -69,4 +69,5 @@ class Histogram:
             livetime=stack.livetime,
             ontime=stack.ontime,
             meta={"METHOD": self.name, "N_OBS": stack.n_obs, "N_EVENTS": stack.n_selected},
+            made_from=stack.made_from,
         )

@@ -13,6 +13,7 @@ from support.smooth_fields import expected_counts, field_axes, stack_with
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube, write_cube
+from simbg.observations.stacked_counts import EventRecord
 from simbg.reconstruction.spline.method import Spline
 
 # Values pass one or two multiplications in double precision on their way.
@@ -308,3 +309,36 @@ def test_a_newer_covariance_is_refused(tmp_path):
         file["COVARIANCE"].header["FORMAT"] = 99
     with pytest.raises(ValueError, match=r"COVARIANCE.*99"):
         BackgroundCube.read(tmp_path / "cube.fits")
+
+
+# Runs -------------------------------------------------------------------------------------
+
+MANY = EventRecord.of((20000 + k, 1000 + k, (-1) ** k * 3**39 + k) for k in range(3000)[::-1])
+
+
+@pytest.mark.gammapy
+def test_runs_are_read_back_and_gammapy_reads_the_file(tmp_path, cube, background3d):
+    """Of thousands of runs, in a table and not in the header."""
+    paths = [tmp_path / name for name in ("few.fits", "many.fits")]
+    for path, record in zip(paths, (None, MANY), strict=True):
+        write_cube(path, replace(cube, made_from=record))
+    few, many = (read_cube(path) for path in paths)
+    assert few.made_from is None
+    for name in ("obs_id", "n_events", "digest"):
+        assert_array_equal(getattr(many.made_from, name), getattr(MANY, name))
+    with fits.open(paths[1]) as file:
+        assert file["RUNS"].header["DIGEST"] == MANY.total
+        assert len(file["BACKGROUND"].header) < 100
+    theirs = [background3d.read(path, hdu="BACKGROUND") for path in paths]
+    assert_array_equal(*(one.data for one in theirs))
+    # 24 bytes a run, in blocks of FITS, and a header.
+    assert paths[1].stat().st_size - paths[0].stat().st_size <= 24 * len(MANY) + 3 * 2880
+
+
+def test_a_damaged_table_of_runs_is_an_error(tmp_path, cube):
+    write_cube(tmp_path / "cube.fits", replace(cube, made_from=MANY))
+    with fits.open(tmp_path / "cube.fits") as file:
+        file["RUNS"].data["OBS_ID"][7] = 1
+        file.writeto(tmp_path / "changed.fits")
+    with pytest.raises(ValueError, match=f"DIGEST '{MANY.total}'"):
+        read_cube(tmp_path / "changed.fits")

@@ -25,13 +25,24 @@ __all__ = []
     default="none",
     help="How A is scaled to B: not at all, by one factor, or by a factor for each energy.",
 )
+@click.option(
+    "--store",
+    type=click.Path(),
+    help="Compare the exposures of A and B with those of their runs in this data store.",
+)
 @shared_option(
     "out", default=None, help="Write a page, index.html, with a figure of each pair to this folder."
 )
 @click.option("--json", "json_", type=click.Path(), help="Write the numbers to this file.")
 @shared_option("overwrite")
 def compare(
-    a: str, b: str, normalize: str, out: str | None, json_: str | None, overwrite: bool
+    a: str,
+    b: str,
+    normalize: str,
+    store: str | None,
+    out: str | None,
+    json_: str | None,
+    overwrite: bool,
 ) -> None:
     """Compare two cubes, or two folders of models.
 
@@ -43,6 +54,7 @@ def compare(
     """
     if not (out or json_):
         refuse("overwrite", "has no effect without --out or --json")
+    from simbg.models.runs import open_store
     from simbg.validation.comparison.folders import compare_paths
     from simbg.validation.pages.comparison import check_comparison, write_comparison
 
@@ -51,7 +63,8 @@ def compare(
     if out:
         check_comparison(out, overwrite)
     with new_file(json_, overwrite) if json_ else nullcontext() as numbers:
-        comparisons = compare_paths(a, b, normalize)
+        opened = None if store is None else open_store(store)
+        comparisons = compare_paths(a, b, normalize, opened)
         if out:
             write_comparison(out, comparisons, a, b, normalize, overwrite)
         if numbers:

@@ -1,7 +1,8 @@
 """Comparison of two cubes, of which the first is the reference.
 
-If one of them has counts, every difference has a standard error, and the verdict has a false-alarm
-rate. Without counts there is no noise, and differences up to a fixed margin are accepted.
+If one of them has counts or errors, every difference has a standard error, and the verdict has a
+false-alarm rate. Noise that is smaller than that of raw counts is not a difference. Without counts
+and errors there is no noise, and differences up to a fixed margin are accepted.
 Cubes with different bins are compared in common bins.
 """
 
@@ -12,12 +13,16 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from simbg.cube import BackgroundCube
 from simbg.io.safe_files import finite_or_none
+from simbg.observations.store import Store
 from simbg.validation.comparison import matched_cubes
 from simbg.validation.comparison.conventions import find_fault
 from simbg.validation.comparison.measures import MEASURES, fit_widths
+from simbg.validation.comparison.problems import against_store, common_events, contradictions
+from simbg.validation.comparison.rate_tests import Direction, RateDifference, sidak
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import MetricValue
@@ -33,11 +38,21 @@ MARGIN = 0.005
 FIELD = "width", "fov_lon_mean", "fov_lat_mean"
 ALL = "index", "center_index", *FIELD
 SHAPES = {"none": ALL, "cube": ALL, "image": FIELD}
+# Tests of bins: counts, rates, directions, and the largest difference of a bin.
+BIN_TESTS = "count_deviance", "rate_deviance", "directions", "largest_bin"
 # Keys of `Comparison.to_dict`: of the comparison, of a measure, and of the table of widths.
-FACTS = "name", "agree", "verdict", "fault", "binning", "problems", "differs_in"
+FACTS = "name", "agree", "verdict", "pvalue", "fault", "binning", "problems", "notes", "differs_in"
 NUMBERS = "value", "error", "reference", "limit", "unit"
 NUMBERS_OF = attrgetter("value", "error", "ideal", "limit", "unit")
 COLUMNS = "energy_min", "energy_max", "a", "b", "a_error", "b_error"
+# Directions of which a measure tells as well.
+SAME = {
+    "norm": "norm",
+    "index": "index",
+    "width": "width",
+    "gradient along fov_lon": "fov_lon_mean",
+    "gradient along fov_lat": "fov_lat_mean",
+}
 # Ratios with a known cause.
 KNOWN_RATIOS = {
     "width": (
@@ -49,7 +64,11 @@ KNOWN_RATIOS = {
 
 
 def compare(
-    a: BackgroundCube, b: BackgroundCube, normalize: str = "none", name: str = "A, B"
+    a: BackgroundCube,
+    b: BackgroundCube,
+    normalize: str = "none",
+    name: str = "A, B",
+    store: Store | None = None,
 ) -> "Comparison":
     """Compare cube b with the reference a.
 
@@ -62,6 +81,8 @@ def compare(
         Whether a is scaled to the integral of b: not at all, as a whole, or in each energy bin.
     name : str
         Name of the comparison in reports.
+    store : Store, optional
+        The data store of the runs. The exposures of cubes that state their runs are checked.
 
     Returns
     -------
@@ -76,16 +97,22 @@ def compare(
     if normalize not in SHAPES:
         raise ValueError(f"normalize: got {normalize!r}, expected one of {', '.join(SHAPES)}")
     compare_matched = partial(_compare_same_axes, name=name, normalize=normalize)
+    found, notes = contradictions(a, b), common_events(a, b)
+    if store is not None:
+        found += (*against_store(a, "A", store), *against_store(b, "B", store))
     if not a.axes.same_as(b.axes):
         if without_fault := find_fault(a, b, compare_matched, None):
-            return without_fault
+            return replace(without_fault, notes=notes)
         try:
             a, b, text, interpolated = common_binning(a, b)
         except Incomparable as error:
             raise Incomparable(f"{name}: {error}") from error
         compare_matched = partial(compare_matched, interpolated=interpolated, binning=text)
     comparison = compare_matched(a, b)
-    if comparison.agree or comparison.problems:
+    # Counts over common bins may be those expected for the rate: the original cubes are checked.
+    problems = tuple(dict.fromkeys((*comparison.problems, *found)))
+    comparison = replace(comparison, problems=problems, notes=notes)
+    if comparison.agree or not comparison.comparable:
         return comparison
     without_fault = find_fault(a, b, compare_matched, comparison)
     return replace(comparison, fault=without_fault.fault) if without_fault else comparison
@@ -94,6 +121,7 @@ def compare(
 def _compare_same_axes(a, b, **options):
     a, b = matched_cubes.same_clock(a, b)
     problems, comparable = matched_cubes.find_problems(a, b)
+    problems += contradictions(a, b)
     if comparable:
         a, b = matched_cubes.common_bins(a, b)
     return Comparison(reference=a, b=b, problems=problems, comparable=comparable, **options)
@@ -133,6 +161,8 @@ class Comparison:
         limits are wider by the margin, and counts are not tested bin by bin.
     binning : str
         How the common bins were made, in words; empty if both cubes have the same axes.
+    notes : tuple of str
+        What a reader must know about the test, such as events that both cubes have in common.
     fault : str, optional
         The fault of convention; without this fault, the cubes agree. If it is in the axes, the
         other fields describe the cubes without the fault.
@@ -157,6 +187,7 @@ class Comparison:
     comparable: bool
     interpolated: tuple[bool, bool] | None = None
     binning: str = ""
+    notes: tuple[str, ...] = ()
     fault: str | None = None
 
     def __repr__(self):
@@ -174,9 +205,21 @@ class Comparison:
         a, b = self.reference, self.b
         return self.interpolated or (matched_cubes.is_counted(a), matched_cubes.is_counted(b))
 
+    @cached_property
+    def rates(self) -> RateDifference:
+        """Difference of the rates, with their noise."""
+        return RateDifference.of(self.reference, self.b, self.normalize)
+
     @property
     def statistical(self) -> bool:
-        return self.comparable and any(self.counted)
+        if not self.comparable:
+            return False
+        return any(self.counted) or self.rates.a.noisy or self.rates.b.noisy
+
+    @property
+    def _timed(self):
+        """Whether the noise of sums of bins is known: it follows from counts, not from errors."""
+        return any(self.counted) and (self.interpolated is not None or self.rates.timed)
 
     @cached_property
     def pair(self) -> CubePair:
@@ -191,14 +234,24 @@ class Comparison:
 
     @cached_property
     def _quick_measures(self):
-        """Norm and difference of bins, which need no fit."""
+        """Norm and difference of bins, which need neither a fit nor directions."""
         names = ("norm",) if self.normalize == "none" else ()
-        bins = "count_deviance" if any(self.counted) and not self.interpolated else "difference"
-        return self._differences(*names, bins)
+        if not self._by_bins:
+            return self._differences(*names, "difference")
+        smooth = self.rates.a.smooth or self.rates.b.smooth
+        bins = ["count_deviance", "rate_deviance"][: 1 + smooth] if any(self.counted) else []
+        return self._differences(*names, *bins, "largest_bin")
+
+    @property
+    def _by_bins(self):
+        """Whether the noise of single bins is known."""
+        return self.comparable and self.statistical and not self.interpolated
 
     @cached_property
     def measures(self) -> dict[str, Difference]:
         measures = self._quick_measures | self._differences(*SHAPES[self.normalize])
+        if self._by_bins and self._timed:
+            measures |= self._differences("directions")
         return {name: measures[name] for name in MEASURES if name in measures}
 
     def _differences(self, *names):
@@ -210,6 +263,10 @@ class Comparison:
             noise = math.sqrt(
                 1 + self.pair.expected.sum() / np.sum(np.asarray(self.reference.counts))
             )
+        if self.statistical and not self._timed:
+            noise = math.nan
+        elif self.statistical and not self.interpolated:
+            noise *= math.sqrt(self.rates.mean_factor)
         differences = {}
         for measure in (MEASURES[name] for name in names):
             b = measure(self)
@@ -228,8 +285,9 @@ class Comparison:
             tested = known and (measure.shows_bias or not self.interpolated)
         if not tested:
             return None
-        tests = len(SHAPES[self.normalize]) + (self.normalize == "none") + 1
-        allowed = sigmas(FALSE_ALARM_RATE / tests) * error if self.statistical else 0.0
+        # Scatter is tested on one side: less than expected is not a difference.
+        level = FALSE_ALARM_RATE / self._tests * (1 if measure.shows_bias else 2)
+        allowed = sigmas(level) * error if self.statistical else 0.0
         margin = MARGIN if self.interpolated or not self.statistical else 0.0
         return allowed + margin * (abs(ideal) if measure.relative else 1.0)
 
@@ -246,26 +304,110 @@ class Comparison:
         return not (_beyond_limits(self._quick_measures) or self.differs_in)
 
     @property
+    def _tests(self):
+        return len(SHAPES[self.normalize]) + (self.normalize == "none") + len(BIN_TESTS)
+
+    @property
+    def pvalue(self) -> float:
+        """Largest probability of a difference like this if both cubes have the same expectation.
+
+        It is 1 − (1 − p)ⁿ for the smallest p of n tests. NaN without noise, and for approximate
+        common bins.
+        """
+        if not self._timed or self.interpolated:
+            return math.nan
+        logs = [0.0]
+        for name, m in self.measures.items():
+            if m.limit is not None:
+                bias = MEASURES[name].shows_bias
+                pull = abs(m.pull) if bias else m.pull
+                logs.append(float(special.log_ndtr(-pull)) + bias * math.log(2))
+        return math.exp(sidak(min(min(logs), 0.0), self._tests))
+
+    @property
+    def directions(self) -> list[Direction]:
+        """Named directions along which the rates differ."""
+        return self.rates.directions[1] if "directions" in self.measures else []
+
+    @cached_property
+    def shape_agrees(self) -> bool:
+        """Whether the cubes agree after A is scaled to the integral of B."""
+        if self.normalize != "none" or not self.comparable or self.problems:
+            return False
+        return replace(self, normalize="cube", fault=None).agree
+
+    @property
+    def draws(self) -> str:
+        """How many draws of the noise there are, in words."""
+        if not self.statistical:
+            return ""
+        noisy = self.counted if self.interpolated else (self.rates.a.noisy, self.rates.b.noisy)
+        return "from one cube each" if all(noisy) else "from one cube"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence, without its reasons."""
+        if self.agree:
+            return "the cubes agree"
+        if self.norm_only:
+            return f"the shape agrees, but the norm differs by {self.norm_only}"
+        return "the cubes differ"
+
+    @property
     def verdict(self) -> str:
         """The verdict in words."""
         test = f"no counts: margin {MARGIN:.1%}"
         if self.statistical:
-            test = f"false-alarm rate {FALSE_ALARM_RATE:g}"
+            test = f"{self.draws}, false-alarm rate {FALSE_ALARM_RATE:g}"
             if self.interpolated:
                 test += f" and a margin of {MARGIN:.1%}, not bin by bin"
+            elif not self._timed:
+                test += ", single bins only: the noise of their sums is not known without counts"
         if not self.agree:
             causes = [] if self.fault is None else [self.fault]
-            causes += [*self.problems, *(_cause(n, self.measures[n]) for n in self.differs_in)]
-            return f"the cubes differ ({test}): " + "; ".join(causes)
+            causes += [*self.problems, *self._causes()]
+            if self.norm_only:
+                causes = [_cause("norm", self.measures["norm"])]
+            return f"{self.sentence} ({test}): " + "; ".join([*causes, *self.notes])
         counts = self.measures.get("count_deviance")
-        if counts and counts.limit and counts.value < -counts.limit:
+        if not self.notes and counts and counts.limit and counts.value < -counts.limit:
             test += "; the agreement is closer than noise allows, as for cubes of the same events"
-        return f"the cubes agree ({test})"
+        return "; ".join([f"{self.sentence} ({test})", *self.notes])
+
+    @cached_property
+    def norm_only(self) -> str:
+        """Difference of the norm in words, if nothing else differs; otherwise empty."""
+        if self.fault is not None or "norm" not in self.differs_in or not self.shape_agrees:
+            return ""
+        norm = self.measures["norm"]
+        size = f"{norm.value / norm.ideal - 1:+.2%}"
+        known = self.statistical and math.isfinite(norm.error)
+        return f"{size} ± {norm.error / norm.ideal:.2%}" if known else size
+
+    def _causes(self):
+        """Measures that differ, in words; directions that no other measure tells of."""
+        for name in self.differs_in:
+            if name != "directions":
+                yield _cause(name, self.measures[name])
+                continue
+            named = [d for d in self.directions if SAME.get(d.name) not in self.differs_in]
+            yield from map(str, named)
+        if "largest_bin" in self.differs_in:
+            k, i, j = self.rates.largest[1]
+            axes = self.b.axes
+            yield (
+                f"largest in the bin at {axes.energy[k]:.3g} to {axes.energy[k + 1]:.3g} TeV, "
+                f"fov_lon {axes.fov_lon_center[i]:+.2f} deg, "
+                f"fov_lat {axes.fov_lat_center[j]:+.2f} deg"
+            )
 
     @property
     def text(self) -> str:
         """Verdict and numbers, one line each."""
         lines = [f"{self.name}: {self.verdict}"]
+        if math.isfinite(self.pvalue):
+            pvalue = f"{self.pvalue:.2g}" if self.pvalue > 1e-100 else "1e-100"
+            lines.append(f"  probability of such a difference by chance: at most {pvalue}")
         if self.binning:
             lines.append(f"  {self.binning}")
         for name, m in self.measures.items():
@@ -298,7 +440,7 @@ def _beyond_limits(measures):
 def _cause(name, measure):
     """The measure that differs and its value, in words."""
     title, value, ideal = MEASURES[name].title, measure.value, measure.ideal
-    if name == "count_deviance":
+    if name in BIN_TESTS:
         return f"{title} {value:+.4g} σ"
     if name == "difference":
         return f"{title} {value:.2%}"

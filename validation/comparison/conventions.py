@@ -147,6 +147,11 @@ def _gradient_or_rotation(a, b, statistical):
         yield rotated
 
 
+def _gradient(a, b, statistical):
+    """A linear gradient."""
+    yield next(_gradient_or_rotation(a, b, statistical))
+
+
 def _with_gradient(model, data):
     """The model times c₀ + c₁ fov_lon + c₂ fov_lat, fitted to the data by least squares."""
     axes = model.axes
@@ -185,18 +190,27 @@ def _energy_widths(axes):
     return MEV_PER_TEV * np.diff(axes.energy)[:, None, None]
 
 
+# A swap cannot be distinguished from these.
+LIKE_ANGLE = "the other alignment with a parallactic angle of {} deg has the same effect"
+TURNED = "a field that is rotated by 90 deg, as by a forgotten angle, looks the same"
 FIELD = (
     _flip("fov_lon is flipped", "its fov_lon is reversed", "flip_lon"),
     _flip("fov_lat is flipped", "its fov_lat is reversed", "flip_lat"),
     _flip("fov_lon and fov_lat are flipped", "it is rotated by 180 deg", "flip_lon", "flip_lat"),
-    _flip("fov_lon and fov_lat are swapped", "they are swapped", "swap"),
+    _flip("fov_lon and fov_lat are swapped", f"they are swapped; {LIKE_ANGLE.format(-90)}", "swap"),
 )
 SWAPPED_FIELD = tuple(
     _flip(f"fov_lon and fov_lat are swapped and {name}", f"they are swapped, then {words}", *moves)
     for name, words, *moves in (
-        ("one is flipped", "fov_lon reversed", "swap", "flip_lon"),
-        ("one is flipped", "fov_lat reversed", "swap", "flip_lat"),
-        ("both flipped", "both reversed", "swap", "flip_lon", "flip_lat"),
+        ("one is flipped", f"fov_lon reversed; {TURNED}", "swap", "flip_lon"),
+        ("one is flipped", f"fov_lat reversed; {TURNED}", "swap", "flip_lat"),
+        (
+            "both flipped",
+            f"both reversed; {LIKE_ANGLE.format(90)}",
+            "swap",
+            "flip_lon",
+            "flip_lat",
+        ),
     )
 )
 CLOCK = Fault("the clock is wrong", corrections.clock)
@@ -214,12 +228,16 @@ ENERGY = (
     *(Fault("energy is off by a bin", partial(corrections.energy_shift, shift=n)) for n in (-1, 1)),
     *(_centers(label, mean) for label in "BA" for mean in ("logarithmic", "arithmetic")),
 )
+ROTATED = partial(corrections.other_alignment, mirror=False, least=SMALL_ROTATION)
 ALIGNMENT = "the field is that of the other alignment"
 # In order of complexity: a tuple is tried if no fault of the earlier ones explains the difference.
 FAULTS = (
     (*FIELD, CLOCK, DEAD_TIME, *UNITS, *ENERGY),
     SWAPPED_FIELD,
-    (Fault(ALIGNMENT, corrections.other_alignment, _gradient_or_rotation),),
+    (
+        Fault(ALIGNMENT, corrections.other_alignment, _gradient_or_rotation),
+        Fault("the field is rotated", ROTATED, _gradient),
+    ),
 )
 # Faults of cubes with different alignments, whose fields differ without any fault.
 ALIGNMENTS = (

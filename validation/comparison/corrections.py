@@ -12,8 +12,8 @@ import numpy as np
 
 from simbg.cube import BackgroundCube
 from simbg.validation.comparison import matched_cubes
-from simbg.validation.comparison.bin_averages import bin_averages, center_values
-from simbg.validation.comparison.rotation import fit_rotation, rotate_field
+from simbg.validation.comparison.fields.bin_averages import bin_averages, center_values
+from simbg.validation.comparison.fields.rotation import fit_rotation, rotate_field
 
 __all__ = []
 
@@ -72,7 +72,11 @@ def other_label(a: BackgroundCube, b: BackgroundCube) -> CorrectedCubes:
 
 
 def other_alignment(
-    a: BackgroundCube, b: BackgroundCube, mirror: bool = True, limit: float = 180.0
+    a: BackgroundCube,
+    b: BackgroundCube,
+    mirror: bool = True,
+    limit: float = 180.0,
+    least: float = 0.0,
 ) -> CorrectedCubes:
     """The cube without counts in the other alignment, at the parallactic angle that fits best.
 
@@ -82,8 +86,8 @@ def other_alignment(
         The reference and the cube with the fault.
     mirror : bool
         Whether the field is reflected as well.
-    limit : float
-        Largest angle, deg.
+    limit, least : float
+        Largest and smallest angle, deg.
 
     Yields
     ------
@@ -95,8 +99,10 @@ def other_alignment(
         return
     a, b = matched_cubes.same_clock(a, replace(b, axes=a.axes))
     angle = fit_rotation(*((b, a) if counted[0] else (a, b)), mirror, limit)
-    if np.isfinite(angle):
-        words = f"it is reflected and rotated by a parallactic angle of {angle:.1f} deg"
+    if abs(angle) >= least:
+        words = f"it is rotated by {angle:.1f} deg"
+        if mirror:
+            words = f"it is reflected and rotated by a parallactic angle of {angle:.1f} deg"
         # The reflection is its own inverse. A rotation alone applies to the cube of the fit.
         if counted[0]:
             yield words, a, rotate_field(b, angle, mirror)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from simbg.io.cubes import read_model
+from simbg.observations.store import Store
 from simbg.validation.comparison.compare import Comparison, compare
 from simbg.validation.comparison.rebinning import Incomparable
 
@@ -38,7 +39,7 @@ class NotCompared:
 
 
 def compare_paths(
-    a: Path | str, b: Path | str, normalize: str = "none"
+    a: Path | str, b: Path | str, normalize: str = "none", store: Store | None = None
 ) -> list[Comparison | NotCompared]:
     """Compare two files, or the models of two folders group by group.
 
@@ -48,6 +49,8 @@ def compare_paths(
         The reference, and the file or folder to compare with it.
     normalize : {"none", "cube", "image"}
         See `simbg.validation.comparison.compare.compare`.
+    store : Store, optional
+        The data store of the runs, whose exposures are compared with those of the cubes.
 
     Returns
     -------
@@ -65,17 +68,18 @@ def compare_paths(
     if one.is_dir() != other.is_dir():
         raise ValueError(f"got {one} and {other}, expected two files or two folders")
     if not one.is_dir():
-        return [compare(read_model(one), read_model(other), normalize, f"{one.name}, {other.name}")]
+        name = f"{one.name}, {other.name}"
+        return [compare(read_model(one), read_model(other), normalize, name, store)]
     in_a, in_b = _models(one), _models(other)
     names = sorted(in_a.keys() | in_b.keys(), key=lambda name: (len(name), name))
-    return [_compare_group(name, in_a, in_b, one, other, normalize) for name in names]
+    return [_compare_group(name, in_a, in_b, one, other, normalize, store) for name in names]
 
 
-def _compare_group(name, in_a, in_b, a, b, normalize):
+def _compare_group(name, in_a, in_b, a, b, normalize, store):
     if name not in in_a or name not in in_b:
         return NotCompared(name, f"only in {a if name in in_a else b}")
     try:
-        return compare(read_model(in_a[name]), read_model(in_b[name]), normalize, name)
+        return compare(read_model(in_a[name]), read_model(in_b[name]), normalize, name, store)
     except Incomparable as error:
         return NotCompared(name, f"not compared, {str(error).removeprefix(f'{name}: ')}")
 

@@ -9,7 +9,7 @@ import numpy as np
 from simbg.cube import BackgroundCube
 from simbg.validation.metrics.cube_pair import CubePair
 
-__all__ = []
+__all__ = ["NO_ERRORS"]
 
 # Fields of a cube over other bins, or with another rate, whose errors are not known.
 NO_ERRORS: dict[str, Any] = {"rate_error": None, "extrapolated": None, "covariance": ()}

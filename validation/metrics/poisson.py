@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 __all__ = [
+    "chi2_z",
     "deviance",
     "deviance_moments",
     "deviance_z",

@@ -93,7 +93,7 @@ def _headline(comparisons):
     agree, number = sum(c.agree for c in compared), len(compared)
     text = f"{agree} of {number} groups agree"
     if number == 1:
-        text = "the cubes agree" if agree else "the cubes differ"
+        text = compared[0].sentence
     missing = len(comparisons) - number
     return text + (f", {missing} could not be compared" if missing else "")
 

@@ -223,7 +223,9 @@ class _Field:
         for bins, labels, patterns in parts:
             root = np.sqrt(self.weight[bins])
             basis, upper = np.linalg.qr(np.array(patterns).T * root[:, None])
-            # A linear combination of the patterns before it is left out.
+            # A linear combination of the patterns before it is left out; with fewer bins than
+            # patterns, the last ones are.
+            upper = upper[:, : len(upper)]
             own = np.abs(np.diag(upper)) > 1e-6 * np.linalg.norm(upper, axis=0)
             sign = np.where(np.diag(upper) < 0, -1.0, 1.0)
             for k in np.flatnonzero(own):

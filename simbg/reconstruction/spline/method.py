@@ -150,6 +150,7 @@ class Spline:
             meta=_diagnostics(self.name, stack, fitted, factor, extrapolated),
             extrapolated=extrapolated,
             covariance=(errors.of_rate(axes.shape),),
+            made_from=stack.made_from,
         )
         _warn(cube)
         return SplineModel(cube, factor, errors, fitted)

@@ -107,7 +107,8 @@ def test_two_files(tmp_path):
         cube = TRUTH.cube(axes)
         time = np.full(axes.shape, 6e4)
         counts = np.round(cube.rate * axes.volume * time)
-        write_cube(path, replace(cube, counts=counts, livetime=time), "table")
+        rate = counts / time / axes.volume
+        write_cube(path, replace(cube, rate=rate, counts=counts, livetime=time), "table")
     page, (found,) = written(*names, tmp_path / "page", "image")
     assert found.agree
     assert found.name == "a$x_$<i>.fits, b.fits"

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from support.cubes import AXES, TRUTH, at_centers, gradient
 
-from simbg.validation.comparison.bin_averages import bin_averages, center_values
+from simbg.validation.comparison.fields.bin_averages import bin_averages, center_values
 
 
 @pytest.mark.parametrize("mean", ["logarithmic", "arithmetic"])

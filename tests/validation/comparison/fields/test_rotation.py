@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 from support.cubes import SQUARE, at_centers, at_places, both_fields
 
-from simbg.validation.comparison.rotation import rotate_field
+from simbg.validation.comparison.fields.rotation import rotate_field
 
 
 def test_a_turned_field_is_that_of_the_other_alignment():

@@ -9,7 +9,7 @@ from scipy.interpolate import RectBivariateSpline
 from simbg.cube import BackgroundCube
 from simbg.validation.comparison.matched_cubes import NO_ERRORS
 
-__all__ = ["rotate_field"]
+__all__ = ["fit_rotation", "rotate_field"]
 
 # Step of the starting angles of a fit, deg. Fields have only a few maxima around their centre.
 STEP = 10.0
