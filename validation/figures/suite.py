@@ -28,6 +28,7 @@ def convergence_figure(curves: Iterable[Any], numbers: Mapping[str, int]) -> Fig
         On logarithmic scales.
     """
     figure, axes = style.small_figure()
+    curves = list(curves)
     for c in curves:
         error = 0.5 * c.accuracy * np.array(c.loss_error) / c.loss
         look = style.points(numbers[c.method])
@@ -37,6 +38,10 @@ def convergence_figure(curves: Iterable[Any], numbers: Mapping[str, int]) -> Fig
         hours = np.geomspace(c.hours[0], c.hours[-1], 100)
         events = hours * c.events[0] / c.hours[0]
         axes.plot(hours, np.sqrt(cost / events + floor), ":", color=look["color"], lw=1.2)
+    for c in curves[:1]:
+        if c.limit is not None:
+            name = style.label(f"fit of the {c.n_parameters} true parameters")
+            axes.plot(c.hours, c.limit, color=style.INK, lw=1.2, label=name)
     axes.axhline(0.01, color=style.INK, lw=0.8, ls="--")
     for which in "xy":
         style.set_log(axes, which, plain=True)

@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 from simbg.axes import edition2015_axes
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.seeds import named_rng
+from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.suite.replicates import Setting
@@ -21,6 +22,8 @@ __all__ = ["Convergence"]
 # Livetime, h.
 EXPOSURES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 N_REPLICATES = 4
+# Parameters of a Gaussian truth that change the cube: norm, index, two widths and the peak.
+N_GAUSSIAN = 6
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Convergence:
         Expected counts at each livetime.
     loss, loss_error : tuple of float
         Mean of Q = Σ (m − λ)² / λ and its standard error, for predicted counts m and true ones λ.
+    n_parameters : int, optional
+        Number of parameters of the true model, if it has few: a maximum-likelihood fit of them
+        has E[Q] = n_parameters for many events, and no method without bias has less.
     """
 
     # Relative accuracies for which the livetime is reported.
@@ -48,6 +54,7 @@ class Convergence:
     events: tuple[float, ...]
     loss: tuple[float, ...]
     loss_error: tuple[float, ...]
+    n_parameters: int | None = None
 
     @classmethod
     def of(
@@ -83,12 +90,21 @@ class Convergence:
         setting = Setting.of(experiment, method, edition2015_axes())
         job = partial(_loss, setting, experiment.seed, hours)
         rows = np.array(list((executor.map if executor else map)(job, exposures)))
-        return cls(experiment.scenario.name, name, tuple(exposures), *map(tuple, rows.T.tolist()))
+        columns = map(tuple, rows.T.tolist())
+        n_parameters = N_GAUSSIAN if isinstance(experiment.scenario.truth, GaussianTruth) else None
+        return cls(experiment.scenario.name, name, tuple(exposures), *columns, n_parameters)
 
     @property
     def accuracy(self) -> np.ndarray:
         """Relative rms error of the rate, weighted with the true counts: √(Q / N)."""
         return np.sqrt(np.array(self.loss) / self.events)
+
+    @property
+    def limit(self) -> np.ndarray | None:
+        """Accuracy of a fit of the true model, √(n_parameters / N); None if it is not known."""
+        if self.n_parameters is None:
+            return None
+        return np.sqrt(self.n_parameters / np.array(self.events))
 
     @property
     def exponent(self) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from simbg.axes import Axes
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
@@ -108,3 +109,24 @@ def test_results_do_not_depend_on_the_executor():
     )
     assert_array_equal(alone.loss, inline.loss)
     assert alone.loss != Convergence.of(replace(EXPERIMENT, seed=5), *job, exposures=(3, 40)).loss
+
+
+def test_limit_is_that_of_a_fit_of_the_true_parameters():
+    """Information of counts on the true parameters, by differences: its rank is their number."""
+    axes = Axes.regular(energy=(0.1, 80, 8), fov=(4, 10))
+    truth = EXPERIMENT.scenario.truth
+    values = {"index": truth.index, "event_rate": truth.event_rate}
+    changed = [replace(truth, **{name: value * 1.001}) for name, value in values.items()]
+    for name in ("sigma", "peak"):
+        for i in (0, 1):
+            pair = list(getattr(truth, name))
+            pair[i] += 1e-3
+            changed.append(replace(truth, **{name: tuple(pair)}))
+    expected = truth.integrate(axes)
+    slopes = [((t.integrate(axes) - expected) / np.sqrt(expected)).ravel() for t in changed]
+    slopes = [slope / np.linalg.norm(slope) for slope in slopes]
+    rank = np.linalg.matrix_rank(np.array(slopes), tol=1e-2)
+    found = Convergence.of(EXPERIMENT, "histogram", METHODS["histogram"](), exposures=(30, 100))
+    assert found.n_parameters == rank
+    assert_allclose(found.limit, np.sqrt(rank / np.array(found.events)))
+    assert found.limit[0] < found.accuracy[0]
