@@ -39,6 +39,7 @@ from simbg.simulation.scenario import HESS_SITE, Scenario
 from simbg.simulation.stores import REGIONS
 from simbg.sky.pointing import Tracking
 from simbg.truth.gaussian import GaussianTruth
+from simbg.validation.benchmarks.method_cost import method_cost
 
 __all__ = []
 
@@ -51,7 +52,14 @@ SCENARIO = Scenario("benchmark", "", "", TRUTH, N_RUNS, (45.0, 90.0), (0.0, 360.
 MASKED = replace(SCENARIOS["source"], sources=())
 LOCATION = EarthLocation(HESS_SITE.lon * u.deg, HESS_SITE.lat * u.deg, HESS_SITE.height * u.m)
 PROCESSES = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-LINE = "{:36s} {:>8s} {:>8s} {:9s} {:>8s}  {}"
+# Bins, events, whether a part of the camera is defective, cubes; targets in s and MB.
+SPLINE = (
+    *(((20, 60, 60), events, False, 5, 1.5, 250.0) for events in (1e4, 1e6, 1e8)),
+    ((20, 60, 60), 1e6, True, 5, 3.0, 250.0),
+    ((40, 100, 100), 1e6, False, 5, 6.0, 600.0),
+    ((80, 200, 200), 1e6, False, 1, 50.0, 2500.0),
+)
+LINE = "{:44s} {:>8s} {:>8s} {:9s} {:>8s}  {}"
 
 
 def measure_stores(folder: Path) -> Iterator[tuple[Any, ...]]:
@@ -102,6 +110,17 @@ def measure_functions() -> Iterator[tuple[Any, ...]]:
             work(*arguments)
             speeds.append(1e-6 * n / median(_seconds(work, *arguments) for _ in range(5)))
         yield (f"{name}, one core", "million/s", *speeds, target)
+
+
+def measure_spline() -> Iterator[tuple[Any, ...]]:
+    """Measure CPU time and memory of `spline` by bins and events, as `measure_stores` does."""
+    method = "simbg.reconstruction.spline:Spline"
+    for shape, events, sharp, repeats, most_seconds, most_megabytes in SPLINE:
+        seconds, megabytes = method_cost(method, shape, events, sharp, repeats)
+        bins = "×".join(map(str, shape))
+        name = f"spline, {bins}, {events:.0e} events" + ", sharp" * sharp
+        yield (name, "s", seconds, None, most_seconds)
+        yield ("   peak memory", "MB", megabytes, None, most_megabytes)
 
 
 def _simulate(outdir, scenario=SCENARIO):
@@ -195,7 +214,7 @@ def benchmark(json_: str | None, peak_of: tuple[Path, int] | None) -> None:
         return
     click.echo(LINE.format(f"{CORES} cores", "ours", "plain", "", "ratio", "target"))
     with tempfile.TemporaryDirectory() as folder:
-        measurements = chain(measure_stores(Path(folder)), measure_functions())
+        measurements = chain(measure_stores(Path(folder)), measure_functions(), measure_spline())
         figures = [_report(*measurement) for measurement in measurements]
     if json_:
         text = json.dumps({"cores": CORES, "figures": figures}, indent=2)

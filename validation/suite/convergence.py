@@ -90,9 +90,10 @@ class Convergence:
         setting = Setting.of(experiment, method, edition2015_axes())
         job = partial(_loss, setting, experiment.seed, hours)
         rows = np.array(list((executor.map if executor else map)(job, exposures)))
-        columns = map(tuple, rows.T.tolist())
+        events, loss, error = map(tuple, rows.T.tolist())
         n_parameters = N_GAUSSIAN if isinstance(experiment.scenario.truth, GaussianTruth) else None
-        return cls(experiment.scenario.name, name, tuple(exposures), *columns, n_parameters)
+        names = experiment.scenario.name, name
+        return cls(*names, tuple(exposures), events, loss, error, n_parameters)
 
     @property
     def accuracy(self) -> np.ndarray:
