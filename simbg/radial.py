@@ -15,8 +15,10 @@ from simbg.quantities import convert_fields
 if TYPE_CHECKING:
     from gammapy.irf import Background2D
 
-__all__ = ["RadialModel", "ring_solid_angle", "rings_of"]
+__all__ = ["RadialModel", "averages_in_pixels", "ring_solid_angle", "rings_of"]
 
+# Points along each side of a pixel, over which the rates of rings are averaged.
+SAMPLES = 16
 RATE_UNIT = "s-1 MeV-1 sr-1"
 ARRAYS = "rate", "rate_error", "counts", "livetime", "ontime"
 
@@ -168,6 +170,37 @@ class RadialModel:
         }
         return BackgroundCube(axes, clock=self.clock, **arrays)
 
+    def cube(self, axes: Axes) -> BackgroundCube:
+        """The model as a cube: each pixel has the average rate of the rings that it lies in.
+
+        Parameters
+        ----------
+        axes : Axes
+            Its energies must be those of the model; NaN in pixels not completely within the rings.
+
+        Raises
+        ------
+        ValueError
+            If the energies differ.
+
+        Examples
+        --------
+        >>> model = RadialModel([0.1, 1, 10], [0, 1, 2], [[3e-6, 1e-6], [3e-8, 1e-8]])
+        >>> model.cube(Axes([0.1, 1, 10], [-0.5, 0.5, 3], [-0.5, 0.5])).rate[0]
+        array([[3.e-06],
+               [   nan]])
+        """
+        if len(axes.energy) != len(self.energy) or not np.allclose(axes.energy, self.energy, 1e-6):
+            raise ValueError(
+                f"radial model: got axes with {axes.shape[0]} energies from {axes.energy[0]:g} to "
+                f"{axes.energy[-1]:g} TeV, expected those of the model ({self.shape[0]} energies "
+                f"from {self.energy[0]:g} to {self.energy[-1]:g} TeV)"
+            )
+        rate = averages_in_pixels(axes, self.offset, np.pad(self.rate, ((0, 0), (0, 1))))
+        beyond = np.append(np.zeros(self.shape[1]), 1.0)[None]
+        outside = averages_in_pixels(axes, self.offset, beyond)
+        return BackgroundCube(axes, np.where(outside > 0, np.nan, rate), clock=self.clock)
+
     @classmethod
     def read(cls, path: Path | str) -> "RadialModel":
         """Read a BKG_2D file.
@@ -238,6 +271,39 @@ class RadialModel:
         from simbg.io.bkg_2d import radial_to_gammapy
 
         return radial_to_gammapy(self)
+
+
+def averages_in_pixels(axes: Axes, offset: np.ndarray, profiles: np.ndarray) -> np.ndarray:
+    """Averages over pixels of profiles that are constant within rings.
+
+    Parameters
+    ----------
+    axes : Axes
+        The pixels; each is averaged over 16 × 16 points, evenly spread in solid angle.
+    offset : ndarray, shape (n_ring + 1,)
+        Edges of the rings, deg.
+    profiles : ndarray, shape (n, n_ring + 1)
+        Values in the rings, and a last one outside of all rings.
+
+    Returns
+    -------
+    ndarray, shape (n, n_fov_lon, n_fov_lat)
+        The averages.
+    """
+    fractions = (np.arange(SAMPLES) + 0.5) / SAMPLES
+    lon, sin_lat = (
+        (edges[:-1, None] + np.diff(edges)[:, None] * fractions).ravel()
+        for edges in (np.deg2rad(axes.fov_lon), np.sin(np.deg2rad(axes.fov_lat)))
+    )
+    cosine = np.cos(lon)[:, None] * np.sqrt(1 - sin_lat**2)
+    ring = np.searchsorted(offset, np.rad2deg(np.arccos(cosine)), side="right") - 1
+    n_ring, (_, n_lon, n_lat) = offset.size - 1, axes.shape
+    ring[(ring < 0) | (ring == n_ring)] = n_ring
+    means = [
+        profile[ring].reshape(n_lon, SAMPLES, n_lat, SAMPLES).mean(axis=(1, 3))
+        for profile in profiles
+    ]
+    return np.array(means)
 
 
 def ring_solid_angle(offset: ArrayLike) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 
 from simbg.axes import Axes, check_axes
 from simbg.cube import BackgroundCube
+from simbg.io.cubes import read_pair
 from simbg.io.gammapy_objects import is_of_gammapy, observation_of
 from simbg.notices import collected
 from simbg.observations.observation import Observation
@@ -374,6 +375,8 @@ def compare(
     """
     from simbg.validation.comparison.compare import compare
 
+    if isinstance(a, str | Path) and isinstance(b, str | Path):
+        return compare(*read_pair(a, b), normalize)
     return compare(_cube(a), _cube(b), normalize)
 
 

@@ -16,7 +16,7 @@ from simbg.io import tables
 from simbg.io.bkg_3d import META, SUPPLEMENT, VERSION
 from simbg.io.safe_files import expanded, open_fits, write_fits
 from simbg.quantities import in_unit
-from simbg.radial import RadialModel
+from simbg.radial import RadialModel, averages_in_pixels
 
 if TYPE_CHECKING:
     from gammapy.irf import Background2D
@@ -25,8 +25,6 @@ __all__ = ["radial_to_gammapy", "read_radial", "write_bkg_2d", "write_radial"]
 
 # Pixels are half as wide as the narrowest ring; their least and largest number along a side.
 PIXELS = 64, 160
-# Points along each side of a pixel, over which its rate is averaged.
-SAMPLES = 16
 
 
 def write_bkg_2d(
@@ -208,24 +206,6 @@ def cube_of_rings(
     number = int(np.clip(np.ceil(4 * widest / np.diff(offset).min()), *PIXELS))
     angle = np.linspace(-widest, widest, number + 1)
     axes = Axes(energy, angle, angle)
-    return BackgroundCube(axes, _in_pixels(axes, offset, np.nan_to_num(rate)), clock="ontime")
-
-
-def _in_pixels(axes, offset, rate):
-    """Averages of ring profiles over pixels."""
-    fractions = (np.arange(SAMPLES) + 0.5) / SAMPLES
-    lon, sin_lat = (
-        (edges[:-1, None] + np.diff(edges)[:, None] * fractions).ravel()
-        for edges in (np.deg2rad(axes.fov_lon), np.sin(np.deg2rad(axes.fov_lat)))
-    )
-    cosine = np.cos(lon)[:, None] * np.sqrt(1 - sin_lat**2)
-    ring = np.searchsorted(offset, np.rad2deg(np.arccos(cosine)), side="right") - 1
-    # Inside of the first ring, and outside of the last, the rate is 0.
-    ring[(ring < 0) | (ring == rate.shape[1])] = rate.shape[1]
-    _, n_lon, n_lat = axes.shape
-    return np.array(
-        [
-            profile[ring].reshape(n_lon, SAMPLES, n_lat, SAMPLES).mean(axis=(1, 3))
-            for profile in np.pad(rate, ((0, 0), (0, 1)))
-        ]
-    )
+    # Outside of the rings the rate is 0.
+    profiles = np.pad(np.nan_to_num(rate), ((0, 0), (0, 1)))
+    return BackgroundCube(axes, averages_in_pixels(axes, offset, profiles), clock="ontime")

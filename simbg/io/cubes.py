@@ -4,8 +4,12 @@ Arrays in memory are (energy, fov_lon, fov_lat). See FORMATS.md beside this file
 """
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from simbg.cube import BackgroundCube
 from simbg.io.bkg_2d import read_bkg_2d
@@ -13,8 +17,9 @@ from simbg.io.bkg_3d import bkg_3d_hdus, read_bkg_3d
 from simbg.io.cube_2015 import image_hdus, read_image, read_table, table_hdus
 from simbg.io.safe_files import expanded, open_fits, write_fits
 from simbg.io.tables import find_rate, has_unknown_order
+from simbg.radial import RadialModel
 
-__all__ = ["read_cube", "read_model", "write_cube"]
+__all__ = ["read_cube", "read_model", "read_pair", "write_cube"]
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +111,42 @@ def read_model(path: Path | str, inside: bool = False) -> BackgroundCube:
         last ring, and not over the square around it.
     """
     return _read(path, partial(read_bkg_2d, inside=inside))
+
+
+def read_pair(a: Path | str, b: Path | str) -> tuple[BackgroundCube, BackgroundCube]:
+    """Two background files to compare.
+
+    Parameters
+    ----------
+    a, b : path-like
+        FITS, compressed or not. If only one is a BKG_2D, and the energies are the same, its rings
+        are averaged in the pixels of the other cube, without the pixels beyond the last ring.
+    """
+    a_radial, b_radial = (_is_radial(path) for path in (a, b))
+    if a_radial == b_radial:
+        return read_model(a), read_model(b)
+    radial, other = (a, b) if a_radial else (b, a)
+    rings, cube = RadialModel.read(radial), read_model(other)
+    if cube.axes.energy.size == rings.energy.size and np.allclose(cube.axes.energy, rings.energy):
+        averages = rings.cube(cube.axes)
+        cube = _within(cube, np.isfinite(averages.rate).any(axis=0))
+    else:
+        averages = read_model(radial, inside=True)
+    return (averages, cube) if a_radial else (cube, averages)
+
+
+def _within(cube, pixels):
+    """A cube without rate, counts and exposure in other pixels."""
+    names = ("counts", "livetime", "ontime")
+    arrays: dict[str, Any] = {name: getattr(cube, name) for name in names}
+    kept = {name: np.where(pixels, v, 0) for name, v in arrays.items() if v is not None}
+    return replace(cube, rate=np.where(pixels, cube.rate, np.nan), **kept)
+
+
+def _is_radial(path):
+    with open_fits(expanded(path)) as file:
+        found = find_rate(file)
+        return found is not None and "THETA_LO" in found[0].columns.names
 
 
 def _read(path, read_radial):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simbg.io.cubes import read_model
+from simbg.io.cubes import read_pair
 from simbg.observations.store import Store
 from simbg.validation.comparison.compare import Comparison, compare
 from simbg.validation.comparison.rebinning import Incomparable
@@ -69,7 +69,7 @@ def compare_paths(
         raise ValueError(f"got {one} and {other}, expected two files or two folders")
     if not one.is_dir():
         name = f"{one.name}, {other.name}"
-        return [compare(read_model(one), read_model(other), normalize, name, store)]
+        return [compare(*read_pair(one, other), normalize, name, store)]
     in_a, in_b = _models(one), _models(other)
     names = sorted(in_a.keys() | in_b.keys(), key=lambda name: (len(name), name))
     return [_compare_group(name, in_a, in_b, one, other, normalize, store) for name in names]
@@ -79,7 +79,7 @@ def _compare_group(name, in_a, in_b, a, b, normalize, store):
     if name not in in_a or name not in in_b:
         return NotCompared(name, f"only in {a if name in in_a else b}")
     try:
-        return compare(read_model(in_a[name]), read_model(in_b[name]), normalize, name, store)
+        return compare(*read_pair(in_a[name], in_b[name]), normalize, name, store)
     except Incomparable as error:
         return NotCompared(name, f"not compared, {str(error).removeprefix(f'{name}: ')}")
 
