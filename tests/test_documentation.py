@@ -31,7 +31,7 @@ from simbg.validation.metrics.registry import METRICS
 from simbg.validation.self_check.defects import DEFECTS
 from simbg.validation.self_check.detection import PROBES, self_check
 
-# Clean runs of the self-check, and how many σ each of its metrics may be off.
+# Clean runs of the self-check, and how many σ the answer to each of its questions may be off.
 SIGMAS = sigmas(BUDGET / len(PROBES))
 N_CLEAN = inspect.signature(self_check).parameters["n_clean"].default
 ROOT = Path(simbg.__file__).resolve().parents[1]
@@ -271,7 +271,7 @@ def test_options_and_files_named_in_text_are_there(page):
         ("README.md", f"in {N_CLEAN} clean runs"),
         (
             "validation/STATISTICS.md",
-            f"these {len(PROBES)} metrics ({SIGMAS:.2f} σ each",
+            f"these {len(PROBES)} questions ({SIGMAS:.2f} σ each",
         ),
         ("validation/STATISTICS.md", f"{N_CLEAN} clean runs follow"),
         *(("validation/STATISTICS.md", f"`{name}`") for name in METRICS),

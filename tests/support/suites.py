@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from simbg.simulation.library import SCENARIOS
-from simbg.validation.self_check.detection import PROBES, CleanRuns, Detection, SelfCheck
+from simbg.validation.self_check.detection import EXACT, PROBES, CleanRuns, Detection, SelfCheck
 from simbg.validation.suite.convergence import Convergence
 from simbg.validation.suite.exclusion import ExclusionResponse
 from simbg.validation.suite.results import Result
@@ -35,8 +35,12 @@ def make_self_check(found=False):
     """A self-check of one defect."""
     pulls = tuple(np.linspace(0, 9, len(PROBES)))
     sizes = (), ()
-    defect = Detection("flip", "a flip", "", 1e6, 1.0, found, pulls, 0.1, "norm", 0.05, *sizes)
-    clean = CleanRuns(np.linspace(0.01, 1, 20 * len(PROBES)).reshape(20, -1))
+    defect = Detection(
+        "flip", "a flip", "", 1e6, 1.0, found, pulls, "bias: norm", 0.1, "bias", 0.05, *sizes
+    )
+    clean = CleanRuns(
+        *(np.linspace(0.01, 1, 20 * len(names)).reshape(20, -1) for names in (EXACT, PROBES))
+    )
     return SelfCheck([defect], clean)
 
 

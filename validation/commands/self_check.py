@@ -29,7 +29,7 @@ FILES = ("index.html", "selfcheck.jsonl", "junit.xml", "figures")
 def self_check(seed: int, jobs: int | None, out: str, overwrite: bool, quiet: bool) -> int:
     """Test whether the suite finds planted defects.
 
-    Each defect is planted in a cube that is otherwise perfect. The report states which metric
+    Each defect is planted in cubes that are otherwise perfect. The report states which question
     finds it, and the smallest size that is found. False alarms are counted in data sets without
     a defect. The command takes some minutes.
 

@@ -99,8 +99,7 @@ def render(suite: Any, executor: Executor | None = None) -> Pictures:
 
 def draw_self_check(check: Any) -> Picture:
     """The figure of a self-check."""
-    # The first test is that of the number of alarms; the others are those of the metrics.
-    arguments = check.detections, list(check.clean.tests)[1:]
+    arguments = check.detections, check.probes
     return _draw(self_check_figure, arguments, "self-check")
 
 

@@ -71,30 +71,30 @@ def response_figure(response: Any) -> Figure:
 
 @style.styled
 def self_check_figure(detections: Sequence[Any], probes: Sequence[str]) -> Figure:
-    """Pulls of each metric for each defect at its full size, and the smallest detected sizes.
+    """Answers to each question for each defect at its full size, and the smallest detected sizes.
 
     Parameters
     ----------
     detections : sequence of Detection
         One for each defect.
     probes : sequence of str
-        Names of the metrics.
+        Names of the questions.
 
     Returns
     -------
     figure : Figure
-        A matrix of pulls, and bars of sizes over the Cramér–Rao bound.
+        A matrix of normal deviates, and bars of sizes over those that an optimal test detects.
     """
     height = 0.24 * len(detections) + 1.9
     figure = style.new_figure(11, height)
     margins = {"left": 0.15, "right": 0.97, "bottom": 1.25 / height, "top": 1 - 0.35 / height}
-    left, right = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1), sharey=True)
     figure.subplots_adjust(**margins, wspace=0.18)
     sizes = np.abs(np.nan_to_num([one.pulls for one in detections], posinf=1e9, neginf=1e9))
     mesh = left.imshow(np.clip(sizes, 0, 12), cmap="Blues", aspect="auto", vmin=0, vmax=12)
     left.set_xticks(range(len(probes)), probes, rotation=60, ha="right", rotation_mode="anchor")
     left.set_yticks(range(len(detections)), [one.name for one in detections])
-    left.set(title="mean |pull| at full size, in σ", ylabel="defect")
+    left.set(title="significance at full size, in σ", ylabel="defect")
     for (i, j), value in np.ndenumerate(sizes):
         if value >= 4:
             text = f"{value:.0f}" if value < 1000 else ">999"
@@ -107,5 +107,7 @@ def self_check_figure(detections: Sequence[Any], probes: Sequence[str]) -> Figur
     )
     right.axvline(1, color=style.GREY, lw=1)
     right.axvline(2, color=style.ORANGE, lw=1, ls="--")
-    right.set(xlabel="smallest detected size / Cramér–Rao bound", title="no bar: no bound")
+    right.set(
+        xlabel="smallest detected size / size for an optimal test", title="no bar: no optimal test"
+    )
     return figure

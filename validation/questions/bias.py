@@ -128,8 +128,8 @@ def measure_bias(replicates: Replicates) -> list[Bias]:
                 Bias(name, total, whole, CrossProducts.of(deviations[:, inside], weight[inside]))
             )
     pixel = np.ravel_multi_index((lon, lat), replicates.axes.shape[1:])
-    image, total = in_cells(deviations, weight, pixel)
-    return [*parts, Bias("image of all energies", whole, whole, CrossProducts.of(image, total))]
+    image, counts = in_cells(deviations, weight, pixel)
+    return [*parts, Bias("image of all energies", whole, whole, CrossProducts.of(image, counts))]
 
 
 def allowed(require: float, total: ArrayLike, whole: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from simbg.cube import BackgroundCube
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.metrics.cube_pair import CubePair
 
-__all__ = ["asymmetric_field"]
+__all__ = ["MAP", "asymmetric_field"]
 
 GRADIENT = 0.02, 0.05  # per deg, along fov_lon and fov_lat; gradients of real data reach 0.09
 DEADTIME = 0.09
@@ -23,7 +23,9 @@ LIVETIME = 1529.0  # s, of each run
 # The truth without the gradients.
 TRUTH = GaussianTruth(index=2.7)
 # The energy bins differ from the 20 of 2015.
-AXES = Axes(np.geomspace(0.1, 80, 19), np.linspace(-4, 4, 61), np.linspace(-3.6, 3.6, 55))
+AXES = Axes(np.geomspace(0.1, 80, 13), np.linspace(-4, 4, 31), np.linspace(-3.6, 3.6, 28))
+# The map in which gammapy predicts counts; its bins differ from those of the field.
+MAP = Axes(np.geomspace(0.2, 20, 4), np.linspace(-2, 2, 12), np.linspace(-2, 2, 12))
 
 
 @lru_cache(maxsize=2)
@@ -44,7 +46,7 @@ class AsymmetricField:
     Attributes
     ----------
     axes : Axes
-        18 × 60 × 54 bins.
+        12 × 30 × 27 bins.
     expected : ndarray, shape of ``axes``
         Expected counts.
     """
@@ -90,10 +92,23 @@ class AsymmetricField:
         """1 + gradients (per deg) times the angles, shape (n_fov_lon, n_fov_lat)."""
         return 1 + lon * AXES.fov_lon_center[:, None] + lat * AXES.fov_lat_center
 
-    def draw(self, rng: np.random.Generator, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Poisson counts of the bins, and the events of each run among them."""
-        counts = rng.poisson(expected)
-        return counts, rng.multinomial(counts.sum(), np.full(N_RUNS, 1 / N_RUNS))
+    def draw(
+        self, rng: np.random.Generator, expected: np.ndarray, number: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Poisson counts of the bins, and the events of each run among them.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of random numbers.
+        expected : ndarray, shape of ``axes``
+            Expected counts.
+        number : int, optional
+            Number of replicates, the first axis of the results; by default one without this axis.
+        """
+        counts = rng.poisson(expected, None if number is None else (number, *expected.shape))
+        total = counts.sum(axis=(-3, -2, -1))
+        return counts, rng.multinomial(total, np.full(N_RUNS, 1 / N_RUNS))
 
     def pair(
         self,
@@ -118,8 +133,9 @@ class AsymmetricField:
         pair : CubePair
             True and reconstructed cube.
         """
-        reco = self._cube(counts, predicted, variance)
-        return CubePair(self._true, reco, None, self.run_events, runs)
+        predicted = counts if predicted is None else predicted
+        reco = self.cube(predicted, counts, counts if variance is None else variance)
+        return CubePair(self.true, reco, None, self.run_events, runs)
 
     @property
     def run_events(self) -> np.ndarray:
@@ -127,13 +143,44 @@ class AsymmetricField:
         return np.full(N_RUNS, self.events / N_RUNS)
 
     @cached_property
-    def _true(self):
-        return self._cube(self.expected)
+    def true(self) -> BackgroundCube:
+        """The true cube."""
+        return self.cube(self.expected, self.expected, self.expected)
 
-    def _cube(self, counts, predicted=None, variance=None):
+    @cached_property
+    def map_counts(self) -> np.ndarray:
+        """Expected counts of the bins of `MAP`, shape of its axes."""
+        lon, lat = MAP.fov_lon_center[:, None], MAP.fov_lat_center
+        weight = 1 + GRADIENT[0] * lon + GRADIENT[1] * lat
+        return self.scale * TRUTH.integrate(MAP) * weight
+
+    def cube(
+        self,
+        predicted: np.ndarray,
+        counts: np.ndarray | None = None,
+        variance: np.ndarray | None = None,
+        ontime: float = 1.0,
+    ) -> BackgroundCube:
+        """A cube that predicts these counts.
+
+        Parameters
+        ----------
+        predicted : ndarray, shape of ``axes``
+            Predicted counts.
+        counts : ndarray, shape of ``axes``, optional
+            Counts of the cube.
+        variance : ndarray, shape of ``axes``, optional
+            Stated variance of the predicted counts.
+        ontime : float
+            The stated observation time divided by the true one.
+        """
         livetime = np.full(AXES.shape, N_RUNS * LIVETIME)
         exposure = livetime * AXES.volume
-        predicted = counts if predicted is None else predicted
-        error = np.sqrt(counts if variance is None else variance) / exposure
-        ontime = livetime / (1 - DEADTIME)
-        return BackgroundCube(AXES, predicted / exposure, error, counts, livetime, ontime)
+        error = None if variance is None else np.sqrt(variance) / exposure
+        clock = ontime * livetime / (1 - DEADTIME)
+        return BackgroundCube(AXES, predicted / exposure, error, counts, livetime, clock)
+
+    @property
+    def ontime(self) -> float:
+        """Observation time of all runs, s."""
+        return N_RUNS * LIVETIME / (1 - DEADTIME)
