@@ -108,6 +108,7 @@ def test_odd_counts_give_finite_rates(name):
     assert (np.isfinite(cube.rate) & (cube.rate > 0)).all()
     assert np.isfinite(cube.rate_error).all()
     assert cube.meta["CONVERGE"]
+    assert cube.meta["N_ITER"] <= 60
     predicted = (cube.rate * cube.livetime * stack.axes.volume).sum()
     assert abs(predicted - stack.counts.sum()) < 0.1 + 0.1 * stack.counts.sum()
 
@@ -121,6 +122,7 @@ def test_what_does_not_converge_warns(caplog):
     assert str(cube.meta["N_ITER"]) in record.message
     assert "\n" not in record.message
     assert not cube.meta["CONVERGE"]
+    assert cube.meta["N_ITER"] == 60
     assert (np.isfinite(cube.rate) & (cube.rate > 0) & np.isfinite(cube.rate_error)).all()
 
 
@@ -146,9 +148,9 @@ def test_diagnostics_name_the_energies_without_exposure():
     assert "E_EXTRAP" not in Spline().estimate(draw(1e4, 6)).meta
 
 
-@pytest.mark.parametrize("index", [6.0, -6.0])
+@pytest.mark.parametrize("index", [6.4, -6.4])
 def test_many_decades_of_rate(index):
-    """A spectrum over 36 decades: counts of the bins that have some come back."""
+    """A spectrum over 38 decades: counts of the bins that have some come back."""
     axes = field_axes(20, 6, 5)
     axes = type(axes)(np.geomspace(1e-3, 1e3, 21), axes.fov_lon, axes.fov_lat)
     stack = draw(1e7, 4, axes, index=index)
