@@ -9,11 +9,14 @@ from scipy import special
 
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.method_in_scenario import Outcome
+from simbg.validation.suite.suite import Suite
 
 __all__ = ["Rank"]
 
 # The verdict on a method in a scenario is the worst status of its metrics.
-VERDICTS = (Status.ERROR, Status.FAIL, Status.KNOWN, Status.OK)
+VERDICTS = (
+    *(Status.ERROR, Status.FAIL, Status.KNOWN, Status.WARNING, Status.UNDECIDED, Status.OK),
+)
 # Number of standard errors, of a normal distribution, from which on two scores differ.
 APART = 2.0
 # Smallest relative accuracy. Smaller values are rounding errors.
@@ -37,6 +40,8 @@ class Rank:
         Number of scenarios with each status.
     best, worst : int
         First and last rank that the errors allow.
+    bias : str
+        Whether the method is unbiased, in words.
     """
 
     method: str
@@ -46,6 +51,7 @@ class Rank:
     verdicts: dict[Status, int]
     best: int = 0
     worst: int = 0
+    bias: str = ""
 
     @classmethod
     def ranked(cls, outcomes: Iterable[Outcome]) -> list[Self]:
@@ -74,7 +80,10 @@ class Rank:
                 by_method.setdefault(outcome.method, []).append(outcome)
                 accuracy = score.accuracy if math.isfinite(score.accuracy) else 0.0
                 worst[score.scenario] = max(1.0, accuracy, worst.get(score.scenario, 1.0))
-        ranks = [cls(*_rank(method, scored, worst)) for method, scored in by_method.items()]
+        ranks = [
+            replace(cls(*_rank(method, scored, worst)), bias=Suite(scored, 0).verdicts[0].word)
+            for method, scored in by_method.items()
+        ]
         ranks.sort(key=lambda rank: rank.score)
         best = [1 + sum(other.is_better_than(rank) for other in ranks) for rank in ranks]
         last = [len(ranks) - sum(rank.is_better_than(other) for other in ranks) for rank in ranks]

@@ -15,7 +15,8 @@ INTRODUCTION = (
     "own. Accuracy is the relative rms error of the rate, weighted with the true counts: the "
     "geometric mean over scenarios, where a scenario without a cube counts as 100 % or more. A "
     "range of ranks contains all ranks that the errors allow: two methods are ordered only if "
-    "their accuracies differ by more than {apart:g} standard errors."
+    "their accuracies differ by more than {apart:g} standard errors. An accurate method can be "
+    "biased: see the column bias."
 )
 DRAWN = (
     "Parameters of the scenarios and events were drawn when the ranking started, with the seed "
@@ -74,7 +75,9 @@ def leaderboard(
         "introduction": INTRODUCTION.format(stores=stores, apart=APART),
         "origin": (REPLAYED if replayed else DRAWN).format(seed=seed),
         "ranks": ranks,
-        "lines": [f"{r.label:>5s}  {r.method:24s} accuracy {r.text}; {r.counts}" for r in ranks],
+        "lines": [
+            f"{r.label:>5s}  {r.method:24s} accuracy {r.text}; {r.bias}; {r.counts}" for r in ranks
+        ],
         "columns": list(COLUMNS),
         "rows": [_row(outcome) for outcome in scored],
         "absent": ABSENT,

@@ -17,9 +17,12 @@ def ranked(monkeypatch, tmp_path, run):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
     monkeypatch.setattr("simbg.validation.pages.report.write_report_page", lambda path, *_: None)
-    given = []
+    given, hidden = [], []
+    monkeypatch.setattr(command, "hide_arguments", lambda *words: hidden.append(words))
 
-    def run_suite(scenarios, candidates, seed, *rest):
+    def run_suite(scenarios, candidates, seed, *rest, **options):
+        # Methods cannot read the command line.
+        assert "leaderboard" in hidden.pop()
         given.append(([scenario.digest for scenario in scenarios], seed))
         return [scored("mine", 0.1, 0.001, stores=3)]
 

@@ -20,7 +20,7 @@ from simbg.validation.methods.isolation import Attempt
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.suite.replicates import Setting
 
-VERDICTS = {"error": 0, "fail": 0, "known": 0, "ok": 1}
+VERDICTS = {"error": 0, "fail": 0, "known": 0, "warning": 0, "undecided": 0, "ok": 1}
 
 
 def rank(score, error, freedom=math.inf, method="method"):
@@ -77,7 +77,7 @@ def test_a_scenario_without_a_cube_counts_as_a_rate_of_zero():
     assert second.error == pytest.approx(0.1 / 2)
     assert first.freedom == pytest.approx(4)
     assert second.freedom == pytest.approx(2)
-    assert second.verdicts == {"error": 1, "fail": 0, "known": 0, "ok": 1}
+    assert second.verdicts == {**VERDICTS, "error": 1}
 
 
 def test_a_crash_does_not_pay_where_others_are_worse_than_zero():

@@ -147,6 +147,15 @@ def test_files_say_everything(tmp_path, outcomes):
     assert scores == [r.score for r in Rank.ranked(outcomes)]
 
 
+@pytest.mark.parametrize("replayed", [False, True])
+def test_a_replayed_ranking_says_so(tmp_path, outcomes, replayed):
+    write_leaderboard(tmp_path, outcomes, 7, 3, replayed)
+    text = (tmp_path / "leaderboard.md").read_text()
+    assert ("was replayed" in text) == replayed
+    assert "seed 7" in text
+    assert json.loads((tmp_path / "leaderboard.json").read_text())["replayed"] == replayed
+
+
 def test_apart_is_said_in_the_text(tmp_path, outcomes):
     write_leaderboard(tmp_path, outcomes, 0, 3)
     assert "more than 2 standard errors" in (tmp_path / "leaderboard.md").read_text()
