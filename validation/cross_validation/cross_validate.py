@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from simbg.axes import Axes, Binning, choose_axes
-from simbg.io.safe_files import new_directory
+from simbg.io.safe_files import finite_or_none, new_directory
 from simbg.models.known_sources import known_sources
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
-from simbg.validation.cross_validation.held_out import HeldOut, hold_out
+from simbg.validation.cross_validation.held_out import MIN_COUNTS, HeldOut, hold_out
 
 __all__ = ["FILES", "cross_validate"]
 
@@ -34,6 +34,8 @@ N_FOLDS = 5
 # Accepted deviation of the width of the significances from 1, to which three standard errors are
 # added. It is an additional scatter of the pixels of a run by 1/3 of Poisson's.
 WIDTH_MARGIN, SIGMAS = 0.05, 3.0
+# With a larger margin nothing is decided by agreement.
+WIDEST_MARGIN = 0.5
 FILES = (r"crossval\.(json|md|png)",)
 TABLE = """\
 | {store}, {method}, {n_folds} folds by run | |
@@ -47,11 +49,9 @@ TABLE = """\
 {norm_scatter_intrinsic:.3f}) |
 | deviance z of images | {image_z_mean:+.2f} ± {image_z_width:.2f} |
 | deviance z of spectra | {spectrum_z_mean:+.2f} ± {spectrum_z_width:.2f} |
-| significance of {n_pixels} pixels: mean, width | {significance_mean:+.3f}, \
-{significance_width:.3f} |
+| significance of {n_pixels} pixels: mean, width | {significance} |
 
-predicted and observed counts {verdict}, with a norm for each run: the significances of held-out \
-pixels have a width of {significance_width:.3f}, expected 1 ± {margin:.1%}"""
+predicted and observed counts {verdict}, with a norm for each run: {reason}"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +111,15 @@ class CrossValidation:
         return {k: v if k.startswith("n_") else float(v) for k, v in numbers.items()}
 
     @property
-    def agree(self) -> bool:
-        """Whether the width of the significances of held-out runs is 1 within `margin`."""
-        return bool(abs(self.summary["significance_width"] - 1) <= self.margin)
+    def agree(self) -> bool | None:
+        """Whether the width of the significances of held-out runs is 1 within `margin`.
+
+        None if this is undecided: if there are so few pixels that the margin is above 50 %.
+        """
+        width = self.summary["significance_width"]
+        if abs(width - 1) > self.margin:
+            return False
+        return None if self.margin > WIDEST_MARGIN else bool(np.isfinite(width))
 
     @property
     def margin(self) -> float:
@@ -124,8 +130,25 @@ class CrossValidation:
     def text(self) -> str:
         """The table, in Markdown."""
         names = {"store": self.store, "method": self.method, "n_folds": N_FOLDS}
-        verdict = "agree" if self.agree else "differ"
-        return TABLE.format(**self.summary, **names, verdict=verdict, margin=self.margin)
+        n_pixels, mean, width = (
+            self.summary[key] for key in ("n_pixels", "significance_mean", "significance_width")
+        )
+        reason = (
+            f"the significances of held-out pixels have a width of {width:.3f}, expected 1 ± "
+            f"{self.margin:.1%}"
+        )
+        if self.agree is None:
+            reason = (
+                f"{n_pixels} pixels have {MIN_COUNTS:g} or more expected counts: too few; use "
+                "larger bins (--energy, --fov) or more runs"
+            )
+        return TABLE.format(
+            **self.summary,
+            **names,
+            significance=f"{mean:+.3f}, {width:.3f}" if n_pixels else "–",
+            verdict={True: "agree", False: "differ", None: "are not decided"}[self.agree],
+            reason=reason,
+        )
 
     def write(self, out: Path | str, picture: bytes | None = None) -> None:
         """Write the table, the numbers of each run and a figure.
@@ -138,7 +161,7 @@ class CrossValidation:
             The figure as PNG.
         """
         runs = [{k: v for k, v in asdict(r).items() if k != "significances"} for r in self.runs]
-        record = {"method": self.method, "summary": self.summary, "runs": runs}
+        record = finite_or_none({"method": self.method, "summary": self.summary, "runs": runs})
         with new_directory(out, True, FILES) as folder:
             (folder / "crossval.md").write_text(self.text + "\n", encoding="utf-8")
             (folder / "crossval.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -39,10 +39,12 @@ def crossval_figure(runs: Sequence[Any]) -> Figure:
     middle.legend()
     pixels = np.concatenate([run.significances for run in runs])
     bins, look = np.linspace(-5, 5, 41), {"color": style.BLUE, "alpha": 0.75}
-    right.hist(np.clip(pixels, -5, 5), bins, density=True, **look)
+    if pixels.size:
+        right.hist(np.clip(pixels, -5, 5), bins, density=True, **look)
     style.draw_normal(right)
     right.set(xlabel="significance of a pixel", ylabel="density", ylim=(1e-5, 1))
     style.set_log(right, "y")
-    right.set_title(f"mean {pixels.mean():+.3f}, width {pixels.std():.3f}")
+    title = f"mean {pixels.mean():+.3f}, width {pixels.std():.3f}" if pixels.size else "no pixels"
+    right.set_title(title)
     right.legend()
     return figure

@@ -75,7 +75,7 @@ def test_control_a_source_in_the_runs_shows(tmp_path):
     bright = tuple(replace(s, flux=20 * s.flux) for s in SCENARIOS["source"].sources)
     scenario = replace(SCENARIOS["source-ignored"], sources=bright, n_obs=10)
     result = make(tmp_path / "s", scenario)
-    assert not result.agree
+    assert result.agree is False
     assert result.summary["significance_width"] > 1.2
 
 
@@ -145,3 +145,17 @@ def test_real_runs(gammapy_data):
     assert abs(summary["significance_width"] - 1) < 0.05
     assert abs(summary["significance_mean"]) < 0.1
     assert np.isfinite(summary["spectrum_z_width"])
+
+
+def test_too_few_pixels_are_undecided_and_larger_bins_decide(tmp_path, run):
+    """200 events a run: no pixel of 0.25 deg has 5 counts; 3 × 3 pixels do."""
+    truth = replace(SCENARIOS["night"].truth, event_rate=0.12)
+    Experiment.of(replace(SCENARIOS["night"], truth=truth, n_obs=10), 0).write(tmp_path / "store")
+    words = ["cross-validate", tmp_path / "store", "--exclude", "none", "--jobs", 1, "--json"]
+    words += ["--group-by", "runs:8", "--out", tmp_path / "out"]
+    code, out, _ = run(*words)
+    assert (code, json.loads(out)["models"][0]["good"]) == (0, None)
+    summary = json.loads((tmp_path / "out/histogram/crossval.json").read_text())["summary"]
+    assert summary["significance_width"] is None or summary["n_pixels"] < 25
+    code, out, _ = run(*words, "--energy", "0.1:100:4", "--fov", "2:3")
+    assert (code, json.loads(out)["models"][0]["good"]) == (0, True)
