@@ -35,6 +35,8 @@ RADIAL_DIFFERENCE = 0.25
 # First words of reasons that are not exceptions of the method.
 FORBIDDEN, WROTE = "forbidden access", "wrote to its input"
 NO_ERROR = FORBIDDEN, WROTE, "was ended by", "took more than"
+# First words of the reason if the method returned something that is no valid cube.
+RETURNED = "ValueError: method returned"
 CLOCKS = {0: "per ontime", 1: "per livetime", 2: "per livetime, corrected twice for the dead time"}
 
 
@@ -67,7 +69,8 @@ class Check:
         if reason and self.needs:
             # A method may raise an error if it does not support masks.
             masked = self.store in VARIANTS and VARIANTS[self.store].masked
-            return "note" if masked and is_error(reason) else "fail", reason
+            refuses = masked and is_error(reason) and not reason.startswith(RETURNED)
+            return "note" if refuses else "fail", reason
         try:
             if self.needs in ("energy", "unit") and evidence.energy_offset:
                 return "note", "not checked: the energy is wrong"
@@ -207,8 +210,13 @@ def _norm(evidence, store):
 
 def _shape(evidence, store):
     """Differences from the truth that no other check finds."""
-    # The noise is that of the counts of the plain store.
-    cube = replace(evidence.corrected[1], counts=np.round(evidence.expected().counts))
+    cube = evidence.corrected[1]
+    # Counts that belong to the rate: rounded, with the same sums at each energy. They say how large
+    # the noise is.
+    counts = np.nan_to_num(cube.event_rate * evidence.expected().livetime)
+    sums = np.round(np.cumsum(counts.reshape(len(counts), -1), axis=1))
+    counts = np.diff(sums, axis=1, prepend=0.0).reshape(counts.shape)
+    cube = replace(cube, counts=counts)
     compared = compare(replace(evidence.true_cube, rate_error=None), cube, normalize="cube")
     return "ok" if compared.agree else "note", compared.verdict
 

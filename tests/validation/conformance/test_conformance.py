@@ -16,6 +16,7 @@ from simbg.axes import MEV_PER_TEV
 from simbg.cli.main import main
 from simbg.io.cubes import write_cube
 from simbg.io.gadf.store import GadfStore
+from simbg.observations.exposure import stack_observations
 from simbg.observations.observation import Events
 from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.edition2015 import Default, Michi
@@ -67,7 +68,8 @@ class Stores:
 def rebuilt(method, runs, axes=AXES):
     """As in a process, without one."""
     try:
-        return Attempt(check_cube(method.reconstruct(runs, axes), axes), seconds=0, megabytes=0)
+        cube = check_cube(method.reconstruct(runs, axes), axes, runs)
+        return Attempt(cube, seconds=0, megabytes=0)
     except Exception as error:
         return Attempt(None, f"{type(error).__name__}: {error}")
 
@@ -301,6 +303,16 @@ class Needs:
         return cube
 
 
+class Divides:
+    """By an exposure of 0 where a bin is always masked; it has a prior of 0.01 events."""
+
+    def reconstruct(self, observations, axes):
+        stack = stack_observations(observations, axes)
+        with np.errstate(divide="ignore"):
+            rate = (stack.counts + 0.01) / stack.livetime / axes.volume
+        return SimpleNamespace(rate=rate)
+
+
 def fills(cube):
     return replace(cube, rate=np.nan_to_num(cube.rate, nan=1e-9))
 
@@ -408,6 +420,13 @@ CHECKED = {
     "a rate of no runs": (
         lambda cube: cube if cube.counts.any() else fills(cube),
         {"no runs": "rates"},
+    ),
+    "infinite in hidden bins": (
+        Divides(),
+        {
+            "masks": "20 of 600 rates that are infinite",
+            "turning masks": "20 of them have no exposure",
+        },
     ),
     "skips what it cannot read": (Skips(), {"broken file": "rates"}),
     "fails of few events": (Needs(), {"few events": "RuntimeError: the fit did not converge"}),
