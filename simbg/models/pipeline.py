@@ -213,8 +213,18 @@ def _write_group(folder, group, cube, runs, noticed):
             "group %d: %d bins are completely excluded and have no rate (%d pixels at all energies)"
         )
         log.warning(text, group, masked, pixels)
+    empty = _empty_fraction(cube)
+    if empty:
+        text = "group %d: %.2g %% of the bins have no events; gammapy interpolates logarithms of "
+        log.warning(text + "rates, and predicts wrong counts near them", group, 100 * empty)
     fit = str(cube.meta.get("FIT", ""))
     return GroupSummary(group, len(runs), n_events, livetime, masked, fit)
+
+
+def _empty_fraction(cube):
+    """Fraction of the bins with exposure in which the rate is 0."""
+    exposed = getattr(cube, cube.clock) > 0
+    return np.count_nonzero(exposed & (cube.rate == 0)) / max(np.count_nonzero(exposed), 1)
 
 
 def _completely_masked(cube, runs):

@@ -134,7 +134,6 @@ ALL = (
         "Sources without masks",
         "The same runs without masks: events of the sources are treated as background.",
         ignored="nothing masks the gamma-ray sources in the field",
-        must_fail=("point_source", "norm"),
         **ON_TARGET | {"regions": ()},
     ),
     Scenario(
@@ -143,7 +142,6 @@ ALL = (
         "The same runs with masks as small as the point spread function: a third of the events "
         "are outside of them.",
         ignored="the masks are as small as the point spread function",
-        must_fail=("point_source",),
         **ON_TARGET | {"regions": (circle(*TARGET, 0.12), circle(84.1, -39.3, 0.3))},
     ),
     Scenario(

@@ -69,8 +69,6 @@ class Scenario:
         Whether runs differ so much that each needs its own model.
     ignored : str
         An effect that the reconstruction ignores in this scenario, so that it must be biased.
-    must_fail : tuple of str
-        The metrics that must detect this bias.
 
     Raises
     ------
@@ -108,7 +106,6 @@ class Scenario:
     drift: bool = False
     per_run: bool = False
     ignored: str = ""
-    must_fail: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         convert_fields(self, f"scenario {self.name}: ")
@@ -175,7 +172,7 @@ class Scenario:
         (True, False)
         """
         # ``drift`` was added later: without drift mode the digest is that of stored results.
-        texts = "title", "why", "ignored", "must_fail", *([] if self.drift else ["drift"])
+        texts = "title", "why", "ignored", *([] if self.drift else ["drift"])
         parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in texts}
         return sha256(dumps(parameters, sort_keys=True, default=_plain).encode()).hexdigest()[:12]
 

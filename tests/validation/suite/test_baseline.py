@@ -297,7 +297,7 @@ def test_results_file_is_no_baseline(tmp_path):
     from simbg.validation.suite.results import Result
 
     Result.write(tmp_path / FILE, [Result("s", "0", "m", "norm")])
-    with pytest.raises(ValueError, match="line 1: got schema 2, expected 1"):
+    with pytest.raises(ValueError, match="line 1: got schema 3, expected 1"):
         Losses.read(tmp_path)
 
 
