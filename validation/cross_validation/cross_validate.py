@@ -51,7 +51,7 @@ TABLE = """\
 | deviance z of spectra | {spectrum_z_mean:+.2f} ± {spectrum_z_width:.2f} |
 | significance of {n_pixels} pixels: mean, width | {significance} |
 
-predicted and observed counts {verdict}, with a norm for each run: {reason}"""
+the shape of held-out runs {verdict}, with a norm for each run: {reason}; the norm of a run {norm}"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class CrossValidation:
             self.summary[key] for key in ("n_pixels", "significance_mean", "significance_width")
         )
         reason = (
-            f"the significances of held-out pixels have a width of {width:.3f}, expected 1 ± "
+            f"the significances of their pixels have a width of {width:.3f}, expected 1 ± "
             f"{self.margin:.1%}"
         )
         if self.agree is None:
@@ -142,13 +142,24 @@ class CrossValidation:
                 f"{n_pixels} pixels have {MIN_COUNTS:g} or more expected counts: too few; use "
                 "larger bins (--energy, --fov) or more runs"
             )
+        verdict = {True: "agrees", False: "differs from the models", None: "is undecided"}
         return TABLE.format(
             **self.summary,
             **names,
             significance=f"{mean:+.3f}, {width:.3f}" if n_pixels else "–",
-            verdict={True: "agree", False: "differ", None: "are not decided"}[self.agree],
+            verdict=verdict[self.agree],
             reason=reason,
+            norm=self._norm,
         )
+
+    @property
+    def _norm(self):
+        """How far the norms of runs are from their predictions, in words."""
+        numbers = self.summary
+        mean, scatter = numbers["norm_mean"] - 1, numbers["norm_scatter_intrinsic"]
+        text = f"is off by {scatter:.0%}, besides the scatter of the counts"
+        error = numbers["norm_scatter"] / np.sqrt(max(numbers["n_held_out"], 1))
+        return text + (f", and by {mean:+.0%} on average" if abs(mean) > SIGMAS * error else "")
 
     def write(self, out: Path | str, picture: bytes | None = None) -> None:
         """Write the table, the numbers of each run and a figure.
