@@ -109,6 +109,8 @@ def reconstruct_and_report(
         )
         if group.fit:
             click.echo(f"          {group.fit}")
+    if summary.warning:
+        click.echo(summary.warning)
     click.echo(summary.text + (hint if summary.n_near else ""))
     for line in summary.noticed.lines:
         click.echo(line)

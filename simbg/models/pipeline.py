@@ -26,7 +26,7 @@ from simbg.reconstruction.radial import reconstruct_radial
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
 
-__all__ = ["reconstruct_store"]
+__all__ = ["GroupSummary", "Summary", "reconstruct_store"]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class GroupSummary:
         Number of completely masked bins.
     fit : str
         What the method states about its fit, if anything.
+    empty : float
+        Fraction of the bins with exposure in which the rate is 0.
     """
 
     group_id: int
@@ -64,6 +66,7 @@ class GroupSummary:
     livetime: float
     n_masked: int = 0
     fit: str = ""
+    empty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,19 @@ class Summary:
             names = ", ".join(list(self.n_near)[:SHOWN]) + ", ..." * (len(self.n_near) > SHOWN)
             parts.append(f"{near} near known sources: {names}")
         return "; ".join(parts)
+
+    @property
+    def warning(self) -> str:
+        """What an analysis loses by empty bins; an empty text if there are none."""
+        worst = max(self.groups, key=lambda group: group.empty, default=None)
+        if worst is None or not worst.empty:
+            return ""
+        number = sum(group.empty > 0 for group in self.groups)
+        return (
+            f"warning: bins without events in {number} of {len(self.groups)} models (up to "
+            f"{worst.empty:.0%} of the bins, in group {worst.group_id}); gammapy interpolates the "
+            "logarithm of the rate, and predicts wrong counts near them"
+        )
 
 
 def reconstruct_store(
@@ -213,18 +229,15 @@ def _write_group(folder, group, cube, runs, noticed):
             "group %d: %d bins are completely excluded and have no rate (%d pixels at all energies)"
         )
         log.warning(text, group, masked, pixels)
-    empty = _empty_fraction(cube)
-    if empty:
-        text = "group %d: %.2g %% of the bins have no events; gammapy interpolates logarithms of "
-        log.warning(text + "rates, and predicts wrong counts near them", group, 100 * empty)
     fit = str(cube.meta.get("FIT", ""))
-    return GroupSummary(group, len(runs), n_events, livetime, masked, fit)
+    empty = _empty_fraction(cube)
+    return GroupSummary(group, len(runs), n_events, livetime, masked, fit, empty)
 
 
 def _empty_fraction(cube):
     """Fraction of the bins with exposure in which the rate is 0."""
-    exposed = getattr(cube, cube.clock) > 0
-    return np.count_nonzero(exposed & (cube.rate == 0)) / max(np.count_nonzero(exposed), 1)
+    exposed = np.asarray(getattr(cube, cube.clock)) > 0
+    return float(np.sum(exposed & (cube.rate == 0))) / max(float(np.sum(exposed)), 1.0)
 
 
 def _completely_masked(cube, runs):

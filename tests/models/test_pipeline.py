@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from simbg.axes import edition2015_axes
 from simbg.cli.edition2015 import main as make_bg_cube_models
 from simbg.io.cubes import read_cube
-from simbg.models.pipeline import reconstruct_store
+from simbg.models.pipeline import GroupSummary, Summary, reconstruct_store
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
@@ -401,3 +401,12 @@ def test_a_method_that_raises_is_named_in_one_line(tmp_path, store):
         with pytest.raises(ValueError, match=f"^method 'foreign': {text}$"):
             reconstruct_store(store, tmp_path / "m", method=f"support.odd_methods:{name}")
     assert not (tmp_path / "m").exists()
+
+
+def test_empty_bins_are_a_warning():
+    """Of the model with most of them; a summary of filled models has none."""
+    groups = [GroupSummary(k, 1, 9, 1.0, empty=e) for k, e in enumerate((0.0, 0.25, 0.75))]
+    warning = Summary(tuple(groups), {}, 0, 0).warning
+    assert "2 of 3 models" in warning
+    assert "75%" in warning
+    assert Summary(tuple(groups[:1]), {}, 0, 0).warning == ""

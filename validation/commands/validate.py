@@ -53,7 +53,7 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     type=Percent(),
     metavar="PERCENT",
     default="5%",
-    help="Largest relative increase of an accuracy.",
+    help="Accepted increase of an accuracy.",
 )
 @click.option(
     "--require",

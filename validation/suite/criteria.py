@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from simbg.cube import BackgroundCube
+from simbg.validation.comparison.compare import compare
 from simbg.validation.metrics.metric import BUDGET, MetricValue
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import METRICS
@@ -222,6 +224,43 @@ class Criteria:
             reason,
             limit=PERCENT * self.require,
         )
+
+    def one_cube(self, true: BackgroundCube, cube: BackgroundCube) -> Result:
+        """Whether a single cube differs from the truth by more than its noise.
+
+        Parameters
+        ----------
+        true : BackgroundCube
+            The truth, with its expected counts as ``counts``.
+        cube : BackgroundCube
+            The cube. Without stated errors it is tested with those of raw counts, √λ.
+
+        Notes
+        -----
+        The bias is within the requirement if the whole deviation of the cube is, which contains the
+        noise. Otherwise one cube cannot show that a method is unbiased.
+        """
+        expected, livetime = np.asarray(true.counts), np.asarray(true.livetime)
+        used = livetime > 0
+        exposure = np.where(used, livetime * true.axes.volume, 1.0)
+        cube = cube.per("livetime")
+        predicted = np.where(used, cube.rate, 0.0) * exposure
+        excess = (predicted - expected)[expected > 0]
+        rms = math.sqrt(float(np.sum(excess**2 / expected[expected > 0]) / expected.sum()))
+        error = np.sqrt(expected) / exposure if cube.rate_error is None else cube.rate_error
+        # Counts tell `compare` the noise along directions: those of an exposure with these errors.
+        factor = max(1.0, float(np.nansum((error * exposure)[used] ** 2) / predicted.sum()))
+        times = {name: getattr(cube, name) / factor for name in ("livetime", "ontime")}
+        cube = replace(cube, rate_error=error, counts=np.round(predicted / factor), **times)
+        comparison = compare(true, cube)
+        status = Status.UNDECIDED
+        if comparison.pvalue < self.rate:
+            status = Status.FAIL
+        elif rms <= self.require:
+            status = Status.OK
+        reason = f"from one cube, {rms:.2%} rms with its noise: {comparison.verdict}"
+        value = MetricValue(PERCENT * rms, math.nan, 0.0, "%")
+        return self._result("bias", value, status, reason, limit=PERCENT * self.require)
 
     def same_cube(self, difference: float) -> Result:
         """Whether the cube that the user gets is that of the function which replicates call.

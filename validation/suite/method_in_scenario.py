@@ -223,11 +223,13 @@ class _Runner:
         if _is_coarser(setting.true.axes, self.common_axes):
             # A few large bins would have little noise but no detail.
             judged = common.inside(setting.true.axes)
-        answers = []
         if len(cubes) >= FEWEST:
             same = [resampled(cube, judged.claimed) for cube in cubes]
             replicates = Replicates.of_cubes(judged.true, same)
             answers = self._answers(criteria, attempt, judged, replicates, same)
+        else:
+            answer = criteria.one_cube(judged.true, resampled(cubes[0], judged.claimed))
+            answers = [criteria.ignored(answer) if self.scenario.ignored else answer]
         stack = self._stack(attempt, setting.true.axes)
         pair = CubePair(setting.true, cubes[0], None, *_runs(setting, stack))
         results = (*answers, *criteria.described(*_descriptions(pair)))

@@ -187,6 +187,33 @@ def test_unknown_failure_of_the_calculated_size_fails():
     assert criteria().bias(draws(scale=1.03), exact(1.03)).status == "fail"
 
 
+# One cube -----------------------------------------------------------------------------------
+
+
+def test_one_cube():
+    """The truth and a template hold, raw counts do not decide, and a wrong rate fails."""
+    expected, judge = expected_counts(events=EVENTS), criteria()
+    true, rng = cube(expected), np.random.default_rng(8)
+
+    def status(counts, errors=None, **more):
+        rate = cube(counts).rate
+        made = BackgroundCube(AXES, rate, errors, None, true.livetime, true.ontime)
+        return criteria(**more).one_cube(true, made)
+
+    counts = rng.poisson(expected / 100) * 100.0
+    errors = np.sqrt(100 * expected) / AXES.volume
+    assert status(expected).status == "ok"
+    assert status(1.003 * expected).status == "ok"
+    assert status(counts, errors).status == "undecided"
+    assert status(counts, errors, required=0.5).status == "ok"
+    assert status(counts).status == "fail"  # ten times the errors of raw counts
+    wrong = status(1.03 * expected)
+    assert wrong.status == "fail"
+    assert_allclose(wrong.value, 3.0, rtol=1e-6)
+    assert "from one cube" in wrong.reason
+    assert judge.one_cube(true, true).status == "ok"
+
+
 # Other criteria -----------------------------------------------------------------------------
 
 
