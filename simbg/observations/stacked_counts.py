@@ -63,7 +63,7 @@ class EventRecord:
     _rows: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        columns = [np.asarray(v, dtype="<i8") for v in (self.obs_id, self.n_events, self.digest)]
+        columns = [_signed(values) for values in (self.obs_id, self.n_events, self.digest)]
         if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
             raise ValueError(
                 f"record of events: got shapes {[column.shape for column in columns]}, "
@@ -88,8 +88,7 @@ class EventRecord:
         runs : iterable of tuple of int
             In any order.
         """
-        rows = np.array(list(runs), dtype="<i8").reshape(-1, 3)
-        return cls(*rows.T)
+        return cls(*np.array(list(runs), dtype=object).reshape(-1, 3).T)
 
     @property
     def total(self) -> str:
@@ -106,6 +105,12 @@ class EventRecord:
         """
         there = set(map(tuple, other._rows.tolist()))
         return np.array([row[0] for row in self._rows.tolist() if tuple(row) in there], int)
+
+
+def _signed(values):
+    """Integers modulo 2⁶⁴ as signed ones, which FITS tables have: runs may have larger numbers."""
+    wrapped = [(int(value) + 2**63) % 2**64 - 2**63 for value in np.asarray(values).tolist()]
+    return np.array(wrapped, "<i8").reshape(np.shape(values))
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,8 @@ TABLE = """\
 | deviance z of spectra | {spectrum_z_mean:+.2f} ± {spectrum_z_width:.2f} |
 | significance of {n_pixels} pixels: mean, width | {significance} |
 
-the shape of held-out runs {verdict}, with a norm for each run: {reason}; the norm of a run {norm}"""
+the shape of held-out runs {verdict}, with a norm for each run: {reason}; the norm of a run \
+{norm}"""
 
 
 @dataclass(frozen=True, eq=False)
