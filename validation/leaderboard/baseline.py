@@ -334,7 +334,7 @@ class Baseline:
                 lines.insert(0, NOTHING)
                 good = False
             elif same:
-                lines.append(f"no change above {100 * limit:g} % in {same} accuracies")
+                lines.append(f"accuracies without a change above {100 * limit:g} %: {same}")
             good = good and not failed
         return good, lines
 
