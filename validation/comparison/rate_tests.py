@@ -14,7 +14,12 @@ from scipy import special
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.validation.comparison.matched_cubes import exposure, is_counted, scale_factor
-from simbg.validation.metrics.poisson import chi2_z, deviance, deviance_moments
+from simbg.validation.metrics.poisson import (
+    chi2_z,
+    deviance,
+    deviance_moments,
+    two_sample_chi2,
+)
 from simbg.validation.questions.families import make_families
 from simbg.validation.questions.replicates import Replicates
 
@@ -253,12 +258,8 @@ class RateDifference:
         else:
             times = [(side.time / side.bounded)[used] for side in (self.a, self.b)]
             x, y = (side.rate[used] * t for side, t in zip((self.a, self.b), times, strict=True))
-            p = times[1] / sum(times)
-            npq = (x + y) * p * (1 - p)
-            tested = npq >= LEAST_VARIANCE * (1 - 1e-9)
-            n, p, npq, y = (x + y)[tested], p[tested], npq[tested], y[tested]
-            mean, spread = np.ones_like(n), np.maximum(2 - 6 / n + 1 / npq, 0.0)
-            value = np.sum((y - n * p) ** 2 / npq)
+            chi2, spread = two_sample_chi2(x, y, times[1] / sum(times), LEAST_VARIANCE)
+            value, mean = chi2.sum(), np.ones(chi2.size)
         if not np.isfinite(value):
             return np.inf
         if not spread.sum() > 0:

@@ -13,7 +13,7 @@ __all__ = [
     "deviance_z",
     "poisson_coverage",
     "sigmas",
-    "two_sample_z",
+    "two_sample_chi2",
 ]
 
 # Above this mean the asymptotic moments are accurate to 1e-6; below it they are exact sums.
@@ -93,8 +93,10 @@ def deviance_z(counts: ArrayLike, expected: ArrayLike) -> float:
     return float(excess / np.sqrt(variance.sum()))
 
 
-def two_sample_z(counts_a: ArrayLike, counts_b: ArrayLike, exposure_fraction: ArrayLike) -> float:
-    """Standardised difference of two sets of counts that both have Poisson noise.
+def two_sample_chi2(
+    counts_a: ArrayLike, counts_b: ArrayLike, exposure_fraction: ArrayLike, least: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """χ² of each bin of two sets of counts that both have Poisson noise, and its variance.
 
     Parameters
     ----------
@@ -102,11 +104,13 @@ def two_sample_z(counts_a: ArrayLike, counts_b: ArrayLike, exposure_fraction: Ar
         Counts of both, of the same shape.
     exposure_fraction : array_like
         Exposure of b over the exposure of both, in each bin.
+    least : float
+        Bins with a smaller variance n p q are left out.
 
     Returns
     -------
-    z : float
-        Σ (χ² − 1) / √ΣVar[χ²] over the bins; infinite if a bin without exposure contains counts.
+    chi2, variance : ndarray, shape (n_used,)
+        Over the bins with a variance; χ² is infinite if a bin without exposure contains counts.
 
     Notes
     -----
@@ -117,12 +121,13 @@ def two_sample_z(counts_a: ArrayLike, counts_b: ArrayLike, exposure_fraction: Ar
     b, p = np.asarray(counts_b, float), np.asarray(exposure_fraction, float)
     total = np.asarray(counts_a, float) + b
     variance = total * p * (1 - p)
-    used = variance > 0
-    if np.any((total > 0) & ~used & (b != total * p)):
-        return np.inf
+    used = variance > least * (1 - 1e-9)
+    if np.any((total > 0) & ~(variance > 0) & (b != total * p)):
+        return np.array([np.inf]), np.array([2.0])
     n, npq = total[used], variance[used]
     chi2 = (b[used] - n * p[used]) ** 2 / npq
-    return float((chi2 - 1).sum() / np.sqrt(np.sum(2 - 6 / n + 1 / npq)))
+    # Two counts of one event have no variance; rounding must not make it negative.
+    return chi2, np.maximum(2 - 6 / n + 1 / npq, 0.0)
 
 
 def deviance_moments(expected: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

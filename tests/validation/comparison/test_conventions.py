@@ -281,6 +281,43 @@ def test_the_other_alignment_is_found_with_its_angle(label, counts):
     assert_allclose(angle, q, atol=1.5 if counts else 0.2)
 
 
+def moved_field(angle, mirror):
+    """The field at the places of a rotated, or reflected and rotated, tangent plane."""
+    x, y = SQUARE.fov_lon_center[:, None], SQUARE.fov_lat_center
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    return at_places((-1 if mirror else 1) * (x * cos + y * sin), y * cos - x * sin)
+
+
+@pytest.mark.parametrize("counts", [False, True])
+@pytest.mark.parametrize("angle", [-87.0, 95.0])
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_forgotten_parallactic_angle_is_no_swap(mirror, angle, counts):
+    """Near ±90 deg it resembles a swap of fov_lon and fov_lat."""
+    a, b = at_centers(axes=SQUARE), moved_field(angle, mirror)
+    found = compare(a, counted(b, 5) if counts else b)
+    expected = "the field is that of the other alignment" if mirror else "the field is rotated"
+    assert found.fault.startswith(expected)
+    assert "swapped" not in found.verdict
+    got = float(re.search(r"(?:by|of) (-?[\d.]+) deg", found.fault)[1])
+    assert_allclose(got, angle, atol=1.5 if counts else 0.2)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_forgotten_angles_of_many_runs_are_no_swap(mirror):
+    """Angles from −60 to 60 deg, and from −110 to −70: no single one explains the difference."""
+    a = at_centers(axes=SQUARE)
+    for first, last in ((-60, 60), (-110, -70)):
+        rates = [moved_field(angle, mirror).rate for angle in np.linspace(first, last, 9)]
+        found = compare(a, BackgroundCube(SQUARE, np.mean(rates, axis=0)))
+        assert not found.agree
+        assert found.fault is None
+
+
+def test_a_swap_says_what_else_it_may_be():
+    found = compare(at_centers(axes=SQUARE), swapped(at_centers(axes=SQUARE)))
+    assert "parallactic angle of -90 deg" in found.fault
+
+
 def test_alignments_of_unlike_fields_are_an_error():
     """Neither as they are nor turned: another field."""
     b = true_cube(truth=replace(TRUTH, peak=(-0.9, 0.2)))

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.one_draw import draw
 from support.pages import Page
 
 from simbg.axes import Axes
 from simbg.io.cubes import write_cube
+from simbg.observations.stacked_counts import EventRecord
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison.compare import compare
 from simbg.validation.comparison.folders import compare_paths
@@ -116,6 +118,26 @@ def test_two_files(tmp_path):
     assert found.verdict[1:] in page.words
     assert not page.all("i")
     assert (tmp_path / "page" / "a$x_$<i>.png").is_file()
+
+
+def test_the_first_sentence_and_what_a_reader_must_know(tmp_path):
+    """The norm alone differs; one cube each; and the events of B are those of A."""
+    rng = np.random.default_rng(8)
+    record = EventRecord.of([(1, 10, 5)])
+    for name, factor in (("a.fits", 1.0), ("b.fits", 1.1)):
+        # Counts of a livetime that is longer by the factor than the one that is stated.
+        cube = draw("raw", rng, 20_000.0 * factor)
+        times = {"livetime": cube.livetime / factor, "ontime": cube.ontime / factor}
+        cube = replace(cube, rate=factor * cube.rate, **times, made_from=record)
+        write_cube(tmp_path / name, cube)
+    page, (found,) = written(tmp_path / "a.fits", tmp_path / "b.fits", tmp_path / "page")
+    assert found.sentence in page.words
+    norm = found.measures["norm"]
+    assert abs(norm.value - 1.1) < 5 * norm.error
+    assert found.norm_only
+    assert f"the norm, by {found.norm_only}" in page.words
+    assert "from one cube each" in page.words
+    assert found.notes[0] in page.words
 
 
 def test_identical_cubes_over_a_threshold(tmp_path):
