@@ -13,6 +13,7 @@ from simbg.io.cubes import read_cube, write_cube
 from simbg.simulation.scenario import Scenario
 from simbg.truth.from_file import CubeTruth
 from simbg.validation.comparison.compare import compare
+from simbg.validation.figures.one_cube import plot_file
 
 
 @pytest.fixture
@@ -80,6 +81,16 @@ def test_a_truth_names_the_file_of_an_impossible_rate(path, value):
         file["BACKGROUND"].data["BKG"][0, 2, 1, 1] = value
     with pytest.raises(ValueError, match=r"cube\.fits.*rate.*expected"):
         CubeTruth.read(path)
+
+
+def test_a_figure_names_negative_rates(path, tmp_path, caplog):
+    plot_file(path, tmp_path / "cube.png")
+    assert not caplog.records
+    with fits.open(path, mode="update") as file:
+        file["BACKGROUND"].data["BKG"][0, 2, 1, 1] *= -1
+    plot_file(path, tmp_path / "other.png")
+    assert "cube.fits" in caplog.text
+    assert "negative" in caplog.text
 
 
 def test_cubes_that_know_the_same_bins_agree(cube):

@@ -1,5 +1,6 @@
 """The figure of one cube: images at a few energies, spectra, and radial profiles."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from simbg.io.safe_files import check_apart, expanded, new_file
 from simbg.validation.figures import curves, images, style
 
 __all__ = ["cube_figure", "plot_file", "save_figure"]
+
+log = logging.getLogger(__name__)
 
 
 def plot_file(path: Path | str, out: Path | str | None = None, overwrite: bool = False) -> Path:
@@ -40,7 +43,10 @@ def plot_file(path: Path | str, out: Path | str | None = None, overwrite: bool =
     picture = Path(name.removesuffix(".gz")).with_suffix(".png") if out is None else Path(out)
     _check_ending(picture)  # before the file is read
     check_apart(picture, path)
-    save_figure(cube_figure(read_model(path), name), picture, overwrite)
+    cube = read_model(path)
+    if negative := int(np.count_nonzero(cube.rate < 0)):
+        log.warning("%s: %d bins have negative rates", path, negative)
+    save_figure(cube_figure(cube, name), picture, overwrite)
     return picture
 
 
