@@ -75,11 +75,14 @@ class PixelRegion(Region):
     @cached_property
     def _circle(self):
         rows, columns = np.nonzero(self._pixels)
-        x, y = (
-            (values[:, None] + np.array(shift)).ravel()
-            for values, shift in ((columns, [0, 1, 0, 1]), (rows, [0, 0, 1, 1]))
-        )
-        sky = self._sky(x, y)
+        # The border of the rectangle that encloses the pixels; it may reach beyond the sky.
+        x, y = np.arange(columns.min(), columns.max() + 2), np.arange(rows.min(), rows.max() + 2)
+        across = np.concatenate([x, x, np.full(y.size, x[0]), np.full(y.size, x[-1])])
+        up = np.concatenate([np.full(x.size, y[0]), np.full(x.size, y[-1]), y, y])
+        sky = self._sky(across, up)
+        if not np.isfinite(sky.ra.deg).all():
+            corners = ((columns, [0, 1, 0, 1]), (rows, [0, 0, 1, 1]))
+            sky = self._sky(*((v[:, None] + np.array(shift)).ravel() for v, shift in corners))
         middle = SkyCoord(sky.cartesian.mean(), frame="icrs")
         # The border is straight in the image, and may be curved between corners on the sky.
         return middle.ra.deg, middle.dec.deg, 1.001 * float(sky.separation(middle).deg.max())
@@ -153,21 +156,20 @@ def pixel_regions(
     header = wcs.celestial.to_header_string()
     scale = float(proj_plane_pixel_scales(_wcs(header)).max())
     side = int(np.clip(WIDEST / scale, 1, TILE))
-    excluded = excluded & _on_sky(excluded.shape, header)
     found = []
     for row in range(0, excluded.shape[0], side):
         for column in range(0, excluded.shape[1], side):
             tile = excluded[row : row + side, column : column + side]
-            if tile.any():
+            if tile.any() and (tile := tile & _on_sky(tile.shape, row, column, header)).any():
                 bits = np.packbits(tile).tobytes()
                 found.append(PixelRegion(header, (column, row), tile.shape, bits, energy))
     return tuple(found)
 
 
-def _on_sky(shape, header):
-    """Which pixels have all of their corners on the sky."""
+def _on_sky(shape, row, column, header):
+    """Which pixels of a tile have all of their corners on the sky."""
     y, x = np.indices((shape[0] + 1, shape[1] + 1)) - 0.5
-    lon, lat = _wcs(header).all_pix2world(x, y, 0)
+    lon, lat = _wcs(header).all_pix2world(x + column, y + row, 0)
     valid = np.isfinite(lon + lat)
     return valid[1:, 1:] & valid[1:, :-1] & valid[:-1, 1:] & valid[:-1, :-1]
 
