@@ -197,11 +197,12 @@ def against_store(cube: BackgroundCube, label: str, store: Store) -> Iterator[st
     """
     if not cube.made_from:
         return
-    known = set(map(int, store.obs_ids))
+    # A record has numbers above 2^63 modulo 2^64, as signed integers.
+    known = {(int(n) + 2**63) % 2**64 - 2**63: int(n) for n in store.obs_ids}
     if missing := [int(n) for n in cube.made_from.obs_id if int(n) not in known]:
         yield f"{label}: {len(missing)} of its runs are not in the store, such as {missing[0]}"
         return
-    runs = store.observations(cube.made_from.obs_id.tolist())
+    runs = store.observations([known[int(n)] for n in cube.made_from.obs_id])
     total = {clock: sum(getattr(run, clock) for run in runs) for clock in CLOCKS}
     times = {clock: _longest(cube, clock) for clock in CLOCKS}
     for clock, time in times.items():
