@@ -43,7 +43,8 @@ class Reconstructor(Protocol):
     mapping with the largest rms relative "bias" (0.01 if not given), and the largest "noise" as a
     multiple of that of raw counts (1.05 if not given), by which the suite judges the method. A
     method of simbg may have a function ``estimate(stack)`` that gives the cube of a
-    `StackedCounts`, and ``linear``, whether this cube is linear in the counts.
+    `StackedCounts`; ``linear``, whether this cube is linear in the counts; and ``costly``, whether
+    a cube takes more than a tenth of a second, so that the suite makes fewer of them.
 
     Examples
     --------

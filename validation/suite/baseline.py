@@ -34,6 +34,8 @@ __all__ = ["Losses", "stable_poisson"]
 SCHEMA = 1
 KEY = ("scenario", "digest", "method", "metric")
 N_REPLICATES = 20
+# Scenarios in which the losses of costly methods are measured.
+OF_COSTLY = ("realistic", "ring", "near-zenith")
 SEED = 2015
 FAILURES = ("worse", "lost", "incomplete")
 # Accepted increase of a loss: a tenth of a standard error, or 1 % of information.
@@ -132,7 +134,13 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
         # In scenarios that ignore an effect, the loss is not due to the method.
         chosen = [s for s in SCENARIOS.values() if scenarios is None or s.name in scenarios]
         names = [name for name in METHODS if methods is None or name in methods]
-        jobs = [(s, name) for s in chosen if not s.ignored for name in names]
+        jobs = [
+            (s, name)
+            for s in chosen
+            for name in names
+            if not s.ignored
+            and (s.name in OF_COSTLY or not getattr(METHODS[name], "costly", False))
+        ]
         return cls(ChainMap(*(executor.map if executor else map)(_measure, jobs)))
 
     @classmethod

@@ -27,7 +27,7 @@ from simbg.validation.metrics.status import Status
 from simbg.validation.questions.arrival import measure_arrival
 from simbg.validation.questions.families import Family, make_families
 from simbg.validation.questions.replicates import FEWEST, Replicates
-from simbg.validation.suite.convergence import Convergence
+from simbg.validation.suite.convergence import EXPOSURES, Convergence
 from simbg.validation.suite.criteria import Criteria
 from simbg.validation.suite.known_failures import known_questions
 from simbg.validation.suite.replicates import Setting, resampled
@@ -36,10 +36,9 @@ from simbg.validation.suite.routes import InMemory, Isolated, ThroughStore, rout
 
 __all__ = ["SIMULATION", "Outcome", "run_scenario"]
 
-# Bins of all replicates together, and the range of the number of replicates: first of methods that
-# are linear in the counts, then of others, of which a cube costs more.
-N_BINS = {True: 2_000_000, False: 500_000}
-FEW, MANY = {True: 20, False: 6}, {True: 200, False: 20}
+# Bins of all replicates together, the range of the number of replicates, and the number of
+# replicates of a costly method.
+N_BINS, FEW, MANY, COSTLY = 2_000_000, 20, 200, 6
 # Models of single runs are interpolated between groups of a fifth of the runs.
 RUN_GROUPS = 5
 # Least fraction of all events that the axes of a method must hold.
@@ -207,7 +206,8 @@ class _Runner:
             perfect = CubePair(setting.true, setting.perfect, error, noise_free=True)
         convergence = None
         if with_convergence:
-            convergence = Convergence.of(self.experiment, name, method, self.executor)
+            exposures = EXPOSURES[:: 2 if getattr(method, "costly", False) else 1]
+            convergence = Convergence.of(self.experiment, name, method, self.executor, exposures)
         results = (*answers, *criteria.described(*_descriptions(pair, perfect)))
         score = self._score(candidate, setting, cube)
         return Outcome(self.scenario, name, pair, results, convergence, score)
@@ -317,8 +317,9 @@ def _key(method, axes):
 
 def _number(method, axes):
     """Number of replicates that a method gets by default."""
-    linear = bool(getattr(method, "linear", False))
-    return int(np.clip(N_BINS[linear] // np.prod(axes.shape), FEW[linear], MANY[linear]))
+    if getattr(method, "costly", False):
+        return COSTLY
+    return int(np.clip(N_BINS // np.prod(axes.shape), FEW, MANY))
 
 
 def _runs(setting, stack):
