@@ -132,7 +132,9 @@ def resolve(stack: StackedCounts) -> StackedCounts:
     from scipy.interpolate import BarycentricInterpolator
 
     times = np.array([stack.livetime, stack.ontime])
-    weights = BarycentricInterpolator(INDICES, np.eye(N_INDICES))
+    # Without its weights, scipy computes them in a random order: results would not be reproducible.
+    others = np.subtract.outer(INDICES, INDICES) + np.eye(N_INDICES)
+    weights = BarycentricInterpolator(INDICES, np.eye(N_INDICES), wi=1 / others.prod(axis=1))
     for k in range(stack.axes.shape[0]):
         part = stack.partial_exposure[:, :, k]
         if part.any():

@@ -275,3 +275,15 @@ def test_unknown_treatment():
         Exposure(AXES, "half")
     with pytest.raises(ValueError, match="threshold_bin: got True, expected one of"):
         replace(Exposure(AXES), threshold_bin=True)
+
+
+def test_the_same_bytes_each_time():
+    """scipy's weights of an interpolation have a random order, unless they are given."""
+    counts = np.round(power_law(2.5, threshold=THRESHOLD))
+    events = Events(*np.repeat(np.array([[0.3], [0.1], [0.2]]), 50, axis=1))
+    run = Observation.in_memory(
+        events, obs_id=1, livetime=900.0, ontime=1000.0, energy_threshold=THRESHOLD
+    )
+    stack = stack_observations([run], AXES, "partial").with_counts(counts)
+    first = resolve(stack).livetime
+    assert all(np.array_equal(resolve(stack).livetime, first) for _ in range(20))

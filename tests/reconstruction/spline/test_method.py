@@ -1,5 +1,7 @@
 """`spline` as a user meets it: cubes, errors, hidden bins, and what it refuses."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -32,6 +34,15 @@ def test_same_bytes_each_time():
     first, again = (Spline().estimate(draw(1e4, seed=1)) for _ in range(2))
     assert_array_equal(first.rate, again.rate)
     assert_array_equal(first.rate_error, again.rate_error)
+
+
+def test_same_bytes_for_any_number_of_workers():
+    runs = list(blob_runs(2000))
+    alone = Spline().reconstruct(runs, AXES)
+    with ThreadPoolExecutor(3) as executor:
+        together = Spline(executor).reconstruct(runs, AXES)
+    assert_array_equal(alone.rate, together.rate)
+    assert_array_equal(alone.rate_error, together.rate_error)
 
 
 def test_error_of_a_sum_is_that_of_a_dense_calculation():
