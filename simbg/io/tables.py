@@ -5,6 +5,7 @@ Errors are ValueErrors without the name of the file; `simbg.io.safe_files.open_f
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,20 @@ def column(
     ValueError
         If the column is missing, its unit cannot be converted, or a value is not valid.
     """
-    data, where = raw_column(hdu, name), f"{hdu.name}: {name}"
-    if data is None:
+    index, where = _position(hdu, name), f"{hdu.name}: {name}"
+    if index is None:
         raise ValueError(f"{hdu.name}: {_missing(hdu.columns.names, name)}")
+    data = hdu.data.field(index)
     if data.ndim != 1 or data.dtype.kind not in "iuf":
         raise ValueError(
             f"{where}: got values of type {data.dtype} and shape {data.shape[1:]}, expected numbers"
         )
-    values = _in_unit(data, hdu.columns[name].unit or default_unit, unit, where)
-    bad = ~np.isfinite(values) | ((values <= 0) & positive)
-    if bad.any():
+    values = _in_unit(data, hdu.columns[index].unit or default_unit, unit, where)
+    good = np.isfinite(values)
+    if positive:
+        good &= values > 0
+    if not good.all():
+        bad = ~good
         expected = "finite and positive" if positive else "finite"
         raise ValueError(
             f"{where}: got {bad.sum()} of {bad.size} values that are not {expected}, such as "
@@ -92,10 +97,16 @@ def column(
 
 def raw_column(hdu: fits.BinTableHDU, name: str) -> np.ndarray | None:
     """Values of a column as they are, None without it; case does not matter in names (FITS)."""
-    if name in hdu.columns.names:
-        return hdu.data[name]
-    same = [known for known in hdu.columns.names if known.upper() == name]
-    return hdu.data[same[0]] if same else None
+    index = _position(hdu, name)
+    return None if index is None else hdu.data.field(index)
+
+
+def _position(hdu, name):
+    """Number of a column; None without it."""
+    names = hdu.columns.names
+    if name in names:
+        return names.index(name)
+    return next((i for i, known in enumerate(names) if known.upper() == name), None)
 
 
 def keyword(header: Mapping[str, Any] | fits.Header, name: str) -> float:
@@ -387,6 +398,13 @@ def _in_unit(values, got, unit, where):
     if (kind := np.asarray(values).dtype).kind not in "iuf":
         raise ValueError(f"{where}: got values of type {kind}, expected real numbers")
     try:
-        return np.array(values, float) * u.Unit(got or "").to(unit)
+        factor = _factor(got or "", unit)
     except (ValueError, TypeError, u.UnitConversionError) as error:
         raise ValueError(f"{where}: got unit {got!r}, expected {unit}") from error
+    numbers = np.array(values, float)
+    return numbers if factor == 1 else numbers * factor
+
+
+@lru_cache(maxsize=256)  # a store has few units, and many columns
+def _factor(got, unit):
+    return u.Unit(got).to(unit)

@@ -150,8 +150,10 @@ def _check_times(hdu, time, gti, good):
         notices.append(Notice("outside", size=outside))
     if not time.size:
         return notices
-    ordered = np.sort(time)
-    steps = np.diff(ordered)
+    ordered, steps = time, np.diff(time)
+    if steps.min(initial=0) < 0:
+        ordered = np.sort(time)
+        steps = np.diff(ordered)
     # Most runs have no long step, which takes less time to see than where the steps are.
     rate = (good.size - outside) / np.diff(gti).sum()
     long = max(EMPTY, EXPECTED / rate) if rate else np.inf
