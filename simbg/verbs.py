@@ -300,9 +300,10 @@ def attach(
     norm : bool
         Whether models of runs are scaled to the events of each observation outside of ``exclude``.
     fill : bool
-        Whether bins of cubes without events get the mean rate of those around them, with the same
-        spectrum. gammapy interpolates the logarithm of the rate: an empty bin would remove
-        background around it, or make it infinite at the ends of the axes.
+        Whether bins of cubes without events get a rate from those around them, with the same
+        spectrum; images with less than one event in a pixel are smoothed. gammapy interpolates the
+        logarithm of the rate: an empty bin would remove background around it, or make it infinite
+        at the ends of the axes.
 
     Returns
     -------

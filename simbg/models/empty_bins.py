@@ -12,8 +12,10 @@ from simbg.cube import BackgroundCube
 
 __all__ = ["without_empty_bins"]
 
-# Events within the kernel of a mean, at least, if the cube has counts.
+# Events within the kernel of a mean. An image with fewer events in a pixel is smoothed as a whole.
 ENOUGH = 1.0
+# Reach of the kernel in units of its width, and the rate beyond, in units of the smallest one.
+REACH, FAR = 3.0, 1e-2
 
 
 def without_empty_bins(cube: BackgroundCube) -> BackgroundCube:
@@ -31,10 +33,11 @@ def without_empty_bins(cube: BackgroundCube) -> BackgroundCube:
 
     Notes
     -----
-    An empty bin gets the mean rate of the pixels around it at its energy, with Gaussian weights of
-    the smallest width of 1, 2, 4, ... pixels that contains an event, in units of the exposure. Then
-    all bins of the energy are multiplied by a common factor, so that their sum does not change. An
-    energy without events between others is interpolated, logarithmically in rate and energy.
+    An empty bin gets λ / (1 + λ) events, with the mean λ of the pixels around it at its energy,
+    weighted with a Gaussian of a width of one pixel. An image with less than one event in a pixel
+    is smoothed as a whole, with a Gaussian that has an event within. The sum of events around each
+    pixel is kept, and so is that of the energy. Bins far from any event get a small rate. An energy
+    without events between others is interpolated, logarithmically in rate and energy.
     """
     rate = np.nan_to_num(cube.rate)
     with_events = np.flatnonzero((rate > 0).any(axis=(1, 2)))
@@ -45,7 +48,7 @@ def without_empty_bins(cube: BackgroundCube) -> BackgroundCube:
     weight = known * cube.axes.volume * (1.0 if exposure is None else exposure)
     filled = rate.copy()
     for k in with_events.tolist():
-        image = _filled(rate[k], weight[k], exposure is not None)
+        image = _filled(rate[k], weight[k])
         total = (rate[k] * cube.axes.volume[k]).sum()
         inside = (image * cube.axes.volume[k])[known[k]].sum()
         filled[k] = image * (total / inside)
@@ -61,21 +64,27 @@ def without_empty_bins(cube: BackgroundCube) -> BackgroundCube:
     return replace(cube, rate=filled)
 
 
-def _filled(rate, weight, is_exposure):
+def _filled(rate, weight):
     """An image with a rate above 0 in all pixels."""
     from scipy.ndimage import gaussian_filter
 
-    rate = rate.copy()
-    events, width = rate * weight, 1.0
-    while not (rate > 0).all():
-        around, sum_of_weights = (
-            gaussian_filter(values, width, mode="constant", truncate=4.0)
-            for values in (events, weight)
-        )
-        enough = around * 4 * np.pi * width**2 >= (ENOUGH if is_exposure else 0)
-        mean = np.divide(around, sum_of_weights, out=np.zeros(rate.shape), where=sum_of_weights > 0)
-        if width > max(rate.shape):
-            enough, mean = True, np.where(mean > 0, mean, events.sum() / weight.sum())
-        rate = np.where((rate <= 0) & enough, mean, rate)
-        width *= 2
-    return rate
+    def around(values, width):
+        return gaussian_filter(values, width, mode="constant", truncate=REACH)
+
+    def ratio(a, b):
+        return np.divide(a, b, out=np.zeros(rate.shape), where=b > 0)
+
+    if (rate > 0).all():
+        return rate
+    events = rate * weight
+    used = around((events > 0).astype(float), 2.0) > 0
+    mean = events.sum() / used.sum()
+    width = max(1.0, np.sqrt(ENOUGH / (4 * np.pi * mean)))
+    smooth = ratio(around(events, width), around(weight, width))
+    filled = smooth
+    if mean > ENOUGH:
+        # The mean of a rate with an exponential prior about λ events, of which none was seen.
+        filled = np.where(events > 0, rate, smooth / (1 + smooth * weight))
+    # Around each pixel the sum of events is kept.
+    filled *= ratio(around(events, 2 * width), around(filled * weight, 2 * width))
+    return np.maximum(filled, FAR * filled[filled > 0].min())

@@ -271,3 +271,20 @@ def test_empty_bins_do_not_change_predicted_counts(theirs):
     expected = cube.rate[2][np.ix_(inner, inner)].mean()
     assert values[True] == pytest.approx(expected, rel=0.12)  # geometric means are below arithmetic
     assert values[False] < 0.97 * values[True]
+
+
+@pytest.mark.parametrize("mean", [0.3, 3.0, 300.0])
+def test_the_field_within_a_sharp_edge_keeps_its_events(theirs, mean):
+    """Events within 2 deg of axes to 3 deg; the sum within 1.5 deg stays, for few and many."""
+    edges = np.linspace(-3, 3, 25)
+    axes = Axes(np.geomspace(0.5, 5, 4), edges, edges)
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(np.where(axes.offset < 2, mean, 0.0), axes.shape)
+    time = np.full(axes.shape, 1e4)
+    cube = BackgroundCube(axes, counts / time / axes.volume, None, counts, time, time)
+    (one,) = simbg.attach(theirs[:1], cube)
+    got = BackgroundCube.from_gammapy(one.bkg)
+    assert (got.rate > 0).all()
+    assert_allclose(got.spectrum, cube.spectrum, rtol=1e-12)
+    inner = axes.offset < 1.5
+    assert_allclose(got.image[inner].sum(), cube.image[inner].sum(), rtol=0.06)
