@@ -35,5 +35,6 @@ def check(store: str, json_: bool, jobs: int | None) -> int:
         return code
     for line in report.lines:
         click.echo(line)
-    click.echo(f"{n_runs} run{'s' * (n_runs != 1)}, {len(report.lines)} findings")
+    n_lines = len(report.lines)
+    click.echo(f"{n_runs} run{'s' * (n_runs != 1)}, {n_lines} finding{'s' * (n_lines != 1)}")
     return code

@@ -100,7 +100,7 @@ def read_gti(hdu: Any, events: Any) -> tuple[np.ndarray, list[Notice]]:
         start, stop = run_times(events)
         if (excess := max(start - gti[0, 0], gti[-1, 1] - stop)) > ROUNDING:
             raise ValueError(
-                f"got GTIs {_text(gti[[0, -1]])} outside of the run, expected them within "
+                f"got GTIs {_text(gti[[0, -1]] if len(gti) > 1 else gti)} outside of the run, expected them within "
                 f"TSTART {start:.3f} and TSTOP {stop:.3f}"
             )
         if excess > SLACK:
