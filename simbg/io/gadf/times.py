@@ -88,20 +88,14 @@ def read_gti(hdu: Any, events: Any) -> tuple[np.ndarray, list[Notice]]:
     gti = gti[np.argsort(gti[:, 0])]
     if not gti.size or np.any(gti[:, 0] >= gti[:, 1]):
         raise ValueError(f"got GTIs {_text(gti)}, expected 1 or more, start before stop")
-    notices = []
-    before = np.maximum.accumulate(gti[:, 1])[:-1]
-    if np.any(overlap := before - gti[1:, 0] > 0):
-        size = (np.minimum(before, gti[1:, 1]) - gti[1:, 0])[overlap].max()
-        notices = [Notice("overlap", size=float(size))] if size > SLACK else []
-        first = np.append(True, ~overlap)
-        stops = np.maximum.accumulate(gti[:, 1])
-        gti = np.stack([gti[first, 0], stops[np.append(first[1:], True)]], axis=1)
+    gti, overlap = _union(gti)
+    notices = [Notice("overlap", size=overlap)] if overlap > SLACK else []
     if all(name in events for name in RUN):
         start, stop = run_times(events)
         if (excess := max(start - gti[0, 0], gti[-1, 1] - stop)) > ROUNDING:
             raise ValueError(
-                f"got GTIs {_text(gti[[0, -1]] if len(gti) > 1 else gti)} outside of the run, expected them within "
-                f"TSTART {start:.3f} and TSTOP {stop:.3f}"
+                f"got GTIs {_text(gti[[0, -1][: len(gti)]])} outside of the run, expected them "
+                f"within TSTART {start:.3f} and TSTOP {stop:.3f}"
             )
         if excess > SLACK:
             notices.append(Notice("run_times", size=float(excess)))
@@ -140,6 +134,18 @@ def good_clocks(
 def _is_known(value):
     """Whether a value is given: NaN in an index is an unknown value."""
     return value is not None and value == value
+
+
+def _union(gti):
+    """The union of intervals in the order of their starts, and the longest overlap, s."""
+    before, starts = np.maximum.accumulate(gti[:, 1]), gti[1:, 0]
+    overlap = before[:-1] > starts
+    if not overlap.any():
+        return gti, 0.0
+    longest = (np.minimum(before[:-1], gti[1:, 1]) - starts)[overlap].max()
+    first = np.append(True, ~overlap)
+    last = np.append(first[1:], True)
+    return np.stack([gti[first, 0], before[last]], axis=1), float(longest)
 
 
 def _reference(header):
