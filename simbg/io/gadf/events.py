@@ -66,8 +66,11 @@ class RunFiles:
             pointing = pointing_of(hdu.header, self.index)
             check_direction(pointing, self.index)
             gti, notices = self._gti(file, hdu)
-            livetime, ontime, others = good_clocks(gti, self.index, hdu.header)
-            notices += others + check_altaz(pointing, self.index, gti)
+            livetime = ontime = None
+            if self.gti is not None or "GTI" in file:  # without GTIs, ONTIME is the good time
+                livetime, ontime, others = good_clocks(gti, self.index, hdu.header)
+                notices += others
+            notices += check_altaz(pointing, self.index, gti)
             notices += _count(self.index, time.size)
             good = _inside_gti(time, gti)
             _check_good(good, time, gti)

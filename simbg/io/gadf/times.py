@@ -79,7 +79,10 @@ def read_gti(hdu: Any, events: Any) -> tuple[np.ndarray, list[Notice]]:
         Header of the events.
     """
     if hdu is None:
-        return run_times(events)[None], []
+        gti = run_times(events)[None]
+        if gti[0, 0] >= gti[0, 1]:
+            raise ValueError(f"got TSTART and TSTOP {_text(gti)}, expected TSTART before TSTOP")
+        return gti, []
     read = partial(tables.column, hdu, unit="s", default_unit=hdu.header.get("TIMEUNIT", "s"))
     gti = np.stack([read("START"), read("STOP")], axis=1)
     # Without a reference of its own, it has that of the events.

@@ -222,6 +222,19 @@ def test_files_that_are_not_needed(store):
         assert len(ours.events()) == len(theirs.events())
 
 
+def test_without_gtis_ontime_is_the_good_time(store):
+    """ONTIME does not contain the gaps of a run whose GTIs are not known."""
+    edit_table(store / HDU_INDEX, lambda t: t[t["HDU_TYPE"] != "gti"])
+    with fits.open(store / SECOND) as file:
+        hdus = fits.HDUList([hdu.copy() for hdu in file if hdu.name != "GTI"])
+    hdus.writeto(store / SECOND, overwrite=True)
+    index(ONTIME=500.0, LIVETIME=455.0)(store)
+    run = GadfStore(store).observations(2)[0].read()
+    assert (run.livetime, run.ontime) == (455, 500)
+    keyword("TSTOP", 0.0)(store)
+    assert "TSTOP" in check_store(store)[1].errors[0][1]
+
+
 def test_livetime_from_the_dead_time(store):
     edit_table(store / OBS_INDEX, lambda t: t.remove_columns(["LIVETIME", "ONTIME"]))
     for key in ("LIVETIME", "ONTIME"):
