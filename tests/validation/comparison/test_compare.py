@@ -191,6 +191,11 @@ def test_pulls_are_normal(kind):
     z = sigmas(FALSE_ALARM)
     for name in comparisons[0].measures:
         pulls = np.array([comparison.measures[name].pull for comparison in comparisons])
+        if name in ("directions", "largest_bin"):
+            # Of many overlapping tests, at most 5 % exceed their 95 % quantile.
+            high = np.count_nonzero(pulls > stats.norm.isf(0.05))
+            assert stats.binom.sf(high - 1, pulls.size, 0.05) > FALSE_ALARM, (name, high)
+            continue
         square = np.mean(pulls**2)
         error = np.std(pulls**2) / np.sqrt(pulls.size)
         assert abs(square - 1) < z * error, (name, square, error)
