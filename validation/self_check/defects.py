@@ -26,7 +26,7 @@ from simbg.validation.self_check.asymmetric_field import (
     asymmetric_field,
 )
 
-__all__ = ["DEFECTS", "POWER", "Defect", "Sample"]
+__all__ = ["DEFECTS"]
 
 # Fraction of the data sets that must be detected: 19 of 20.
 POWER = 0.95
