@@ -15,7 +15,7 @@ THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "a
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
 BASELINE = os.path.join("reports", "baseline")
 # What the leaderboard ranks.
-OURS = ("histogram", "default", "michi")
+OURS = ("spline", "histogram", "default", "michi")
 BACCMOD = ("baccmod-grid3d", "baccmod-radial", "baccmod-zenith")
 
 

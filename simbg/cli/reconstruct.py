@@ -28,7 +28,9 @@ __all__ = []
     type=click.Choice(["auto", "gadf", "hess"], case_sensitive=False),
     help="Format of the store.",
 )
-@shared_option("method", default=DEFAULT_METHOD, help="histogram, default, michi or module:Object.")
+@shared_option(
+    "method", default=DEFAULT_METHOD, help="spline, histogram, default, michi or module:Object."
+)
 @click.option("--obs-ids", metavar="IDS", help="Only these runs: 20136,20137, or a text file.")
 @shared_option("exclude")
 @click.option(

@@ -3,4 +3,4 @@
 __all__ = ["DEFAULT_METHOD"]
 
 # The method of commands and functions to which none is given.
-DEFAULT_METHOD = "histogram"
+DEFAULT_METHOD = "spline"

@@ -12,11 +12,14 @@ from simbg.errors import Names, in_one_line, unknown_name
 from simbg.reconstruction.contract import Reconstructor
 from simbg.reconstruction.edition2015 import Default, Michi
 from simbg.reconstruction.histogram import Histogram
+from simbg.reconstruction.spline.method import Spline
 
 __all__ = ["METHODS", "find_method", "method_names", "name_of"]
 
 GROUP = "simbg.reconstructors"
-METHODS: Names[Any] = Names("method", {"histogram": Histogram, "default": Default, "michi": Michi})
+METHODS: Names[Any] = Names(
+    "method", {"spline": Spline, "histogram": Histogram, "default": Default, "michi": Michi}
+)
 
 
 def find_method(method: str | type | Reconstructor) -> Reconstructor:

@@ -139,7 +139,7 @@ def test_threshold_above_all_energies(place, run, method):
     assert "0 events" in out
 
 
-@pytest.mark.parametrize(("threshold", "code"), [("300GeV", 0), ("0.3", 0), ("300", 1), ("1m", 2)])
+@pytest.mark.parametrize(("threshold", "code"), [("300GeV", 0), ("0.3", 0), ("300", 2), ("1m", 2)])
 def test_energy_threshold_in_any_unit(place, run, threshold, code):
     arguments = ["--exclude", "none", "--energy-threshold", threshold]
     got, _, err = run("reconstruct", place / "gadf", "out", *arguments)

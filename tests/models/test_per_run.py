@@ -43,7 +43,7 @@ def test_correlated_errors_and_extrapolated_bins_are_kept(tmp_path):
     """A norm and a dead time do not change relative errors; below threshold there is no model."""
     scenario = replace(SCENARIOS["night"], n_obs=2, alt_range=(60.0, 70.0), energy_threshold=0.3)
     Experiment.of(scenario, 5).write(tmp_path / "store")
-    method, selection = "simbg.reconstruction.spline:Spline", Selection(exclude=("none",))
+    method, selection = "spline", Selection(exclude=("none",))
     selection = replace(selection, group_by="runs:2")
     arguments = tmp_path / "store", tmp_path / "models", "gadf", method, selection
     (group,) = reconstruct_store(*arguments, per_run=True).groups

@@ -167,5 +167,5 @@ def test_wholly_excluded_bins_are_counted_at_each_energy(store, tmp_path):
 
 def test_a_threshold_above_all_energies_is_no_mask(store, tmp_path):
     selection = masked(tmp_path, "circle(83, -40, 0.5)", energy_threshold=1000.0)
-    summaries = reconstruct_store(store, tmp_path / "m", selection=selection).groups
+    summaries = reconstruct_store(store, tmp_path / "m", "gadf", "histogram", selection).groups
     assert [summary.n_masked for summary in summaries] == [0] * len(summaries)

@@ -38,7 +38,7 @@ def test_methods_see_observations_and_axes_alone(name):
 
 
 @pytest.mark.parametrize("scale", [30.0, 1000.0, 5000.0])
-@pytest.mark.parametrize("method", METHODS.values())
+@pytest.mark.parametrize("method", [METHODS[m] for m in ("histogram", "default", "michi")])
 def test_standard_errors_are_the_scatter(method, scale):
     """600 replicates: (N − 1) s² / σ² is χ² in each bin, in corners and on edges, too.
 

@@ -90,7 +90,7 @@ class Exits:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "got 'nothing', expected one of histogram, default, michi, "),
+        ("nothing", "got 'nothing', expected one of spline, histogram, default, michi, "),
         ("", "got ''"),
         ("no_such_module:Mine", "ModuleNotFoundError"),
         ("users_module:Yours", "AttributeError"),

@@ -114,7 +114,7 @@ def measure_functions() -> Iterator[tuple[Any, ...]]:
 
 def measure_spline() -> Iterator[tuple[Any, ...]]:
     """Measure CPU time and memory of `spline` by bins and events, as `measure_stores` does."""
-    method = "simbg.reconstruction.spline:Spline"
+    method = "spline"
     for shape, events, sharp, repeats, most_seconds, most_megabytes in SPLINE:
         seconds, megabytes = method_cost(method, shape, events, sharp, repeats)
         bins = "×".join(map(str, shape))

@@ -3,7 +3,7 @@
 `basis` defines the smooth functions and `penalty` the prior of their coefficients. `fit` estimates
 the coefficients and the strengths of the penalties, and `errors` the covariance of the
 coefficients. `sharp` finds features that are not smooth. `method` contains the method itself,
-`Spline`, which a user names ``simbg.reconstruction.spline:Spline``.
+`Spline`.
 """
 
 from pkgutil import resolve_name

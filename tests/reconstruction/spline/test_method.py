@@ -21,7 +21,7 @@ def draw(n_events, seed, axes=AXES, livetime=1e4, **shape):
 
 
 def test_found_by_name_and_keeps_the_contract():
-    method = find_method("simbg.reconstruction.spline:Spline")
+    method = find_method("spline")
     runs = list(blob_runs(2000))
     cube = reconstruct(method, runs, AXES)
     assert (cube.rate > 0).all()
