@@ -98,6 +98,7 @@ class Spline:
 
     executor: Executor | None = None
     name = "spline"
+    costly = True
     threshold_bin = "partial"
 
     def reconstruct(self, observations: Sequence[Observation], axes: Axes) -> BackgroundCube:
