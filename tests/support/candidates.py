@@ -16,7 +16,7 @@ __all__ = ["InMemory"]
 class InMemory(Candidate):
     """A method that rebuilds the store here: what its process would, but a second sooner."""
 
-    def reconstruct_all(self, stores, scenario, axes=None):
+    def reconstruct_all(self, stores, scenario, axes=None, runs_of_group=0):
         return [self.reconstruct_here(store, scenario, axes) for store in stores]
 
     def reconstruct_here(self, store, scenario, axes):

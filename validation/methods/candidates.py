@@ -187,7 +187,11 @@ class Candidate:
         return self.reconstruct_all([store], scenario, axes)[0]
 
     def reconstruct_all(
-        self, stores: Sequence[Path | str], scenario: Any, axes: Axes | None = None
+        self,
+        stores: Sequence[Path | str],
+        scenario: Any,
+        axes: Axes | None = None,
+        runs_of_group: int = 0,
     ) -> list[Attempt]:
         """Reconstruct the cubes of stores of a scenario, or read the finished one.
 
@@ -200,6 +204,8 @@ class Candidate:
             Any object with a ``name`` and excluded ``regions``.
         axes : Axes, optional
             Used for methods only. By default the axes that the method prefers, or those of 2015.
+        runs_of_group : int
+            See `simbg.validation.methods.isolation.run_method`.
 
         Returns
         -------
@@ -209,7 +215,8 @@ class Candidate:
         if self.kind == "command":
             return [run_command(self.text, store, self.timeout) for store in stores]
         if self.kind == "method":
-            return run_method(self.name, stores, axes, scenario.regions, self.timeout)
+            options = axes, scenario.regions, self.timeout, runs_of_group
+            return run_method(self.name, stores, *options)
         return [self._finished(scenario)] * len(stores)
 
     def _finished(self, scenario):

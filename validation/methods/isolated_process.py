@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
 from simbg.io.gadf.store import GadfStore
+from simbg.observations.groups import Groups
+from simbg.observations.observation import Observation
 from simbg.reconstruction.contract import Reconstructor, axes_for, check_cube
 from simbg.reconstruction.registry import find_method
+from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.validation.methods.audit import Audit
 from simbg.validation.methods.workplace import Workplace
 
@@ -32,6 +35,8 @@ __all__ = []
 REQUEST, FACTS, ANSWER = "request", "facts", "answer.npz"
 ARRAYS = ("rate", "rate_error", "counts", "livetime", "ontime")
 EDGES = ("energy", "fov_lon", "fov_lat")
+# Rates and errors of the models of all runs.
+RUNS = ("runs_rate", "runs_error")
 
 
 def main(folder: Path) -> None:
@@ -57,6 +62,7 @@ def main(folder: Path) -> None:
             audit.active = False
             place.prepare()
             fact = {"reason": reason} if reason else in_fork(place, method, request, audit)
+            request["runs_of_group"] = 0  # models of runs are made of the first store only
             facts.write(json.dumps(fact) + "\n")
             facts.flush()
 
@@ -73,7 +79,8 @@ def in_fork(
     method : Reconstructor
         The method.
     request : dict
-        ``axes`` and ``regions`` of `simbg.validation.methods.isolation.run_method`.
+        ``axes``, ``regions`` and ``runs_of_group`` of
+        `simbg.validation.methods.isolation.run_method`.
     audit : Audit
         The audit of this process.
 
@@ -114,12 +121,17 @@ def _answer(place, method, request, audit):
     audit.folder, audit.active = place.folder, True
     arrays, facts = dict[str, Any](), dict[str, Any](reason="")
     try:
-        cube = reconstruct(place.store, method, request["axes"], request["regions"])
+        observations = _observations(place.store, request["regions"])
+        cube = reconstruct(observations, method, request["axes"])
         arrays = {name: getattr(cube, name) for name in ARRAYS}
         arrays |= {name: getattr(cube.axes, name) for name in EDGES}
         facts |= {"align": cube.axes.align, "clock": cube.clock}
         facts["threshold_bin"] = getattr(method, "threshold_bin", "drop")
         facts["promises"] = dict(getattr(method, "promises", {}))
+        if request["runs_of_group"]:
+            groups = Groups.by_exposure(observations, "runs", request["runs_of_group"])
+            models = fit_runs(method, observations, cube.axes, groups)
+            arrays |= _models_of_runs([models.at(observation) for observation in observations])
     except (Exception, SystemExit) as error:
         facts["reason"] = in_one_line(error)
     audit.active = False
@@ -128,29 +140,39 @@ def _answer(place, method, request, audit):
     np.savez(place.folder / ANSWER, facts=json.dumps(facts), **arrays)
 
 
+def _observations(store, regions):
+    opened = GadfStore(store)
+    return [replace(run, excluded=regions) for run in opened.observations(opened.table)]
+
+
+def _models_of_runs(cubes):
+    """Rates and errors of the models of all runs, per livetime."""
+    cubes = [cube.per("livetime") for cube in cubes]
+    arrays = {RUNS[0]: np.array([cube.rate for cube in cubes])}
+    if all(cube.rate_error is not None for cube in cubes):
+        arrays[RUNS[1]] = np.array([cube.rate_error for cube in cubes])
+    return arrays
+
+
 def reconstruct(
-    store: Path, method: Reconstructor, axes: Axes | None, regions: tuple[Any, ...]
+    observations: Sequence[Observation], method: Reconstructor, axes: Axes | None
 ) -> BackgroundCube:
-    """Reconstruct the cube of a store.
+    """Reconstruct the cube of some observations.
 
     Parameters
     ----------
-    store : Path
-        A GADF store.
+    observations : sequence of Observation
+        The observations of a store.
     method : Reconstructor
         The method.
     axes : Axes or None
         Axes of the cube; None for those that the method prefers.
-    regions : tuple of Region
-        Excluded regions.
 
     Returns
     -------
     cube : BackgroundCube
         It keeps the contract of methods.
     """
-    opened = GadfStore(store)
-    observations = [replace(run, excluded=regions) for run in opened.observations(opened.table)]
     if axes is None:
         axes = axes_for(method, observations)
     return check_cube(method.reconstruct(observations, axes), axes, observations)
@@ -177,6 +199,10 @@ def read_answer(folder: Path) -> dict[str, Any]:
             return {"reason": facts["reason"]}
         arrays = {name: file[name] for name in ARRAYS if name in file}
         axes = Axes(**{name: file[name] for name in EDGES}, align=facts.pop("align"))
+        if RUNS[0] in file:
+            errors = file[RUNS[1]] if RUNS[1] in file else [None] * len(file[RUNS[0]])
+            pairs = zip(file[RUNS[0]], errors, strict=True)
+            facts["models"] = [BackgroundCube(axes, rate, error) for rate, error in pairs]
     return facts | {"cube": BackgroundCube(axes, **arrays, clock=facts.pop("clock"))}
 
 

@@ -71,6 +71,8 @@ class Attempt:
         How the method treats the bin that contains an energy threshold.
     promises : dict of str to float
         What the method promises; see `simbg.reconstruction.contract.Reconstructor`.
+    models : list of BackgroundCube
+        Models of the single runs of the store, per livetime, if they were asked for.
     """
 
     cube: BackgroundCube | None
@@ -79,6 +81,7 @@ class Attempt:
     megabytes: float = np.nan
     threshold_bin: str = "drop"
     promises: dict[str, float] = field(default_factory=dict)
+    models: list[BackgroundCube] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Control characters and invalid file names would damage a report.
@@ -129,6 +132,7 @@ def run_method(
     axes: Axes | None = None,
     regions: Iterable[Any] = (),
     timeout: float = TIMEOUT,
+    runs_of_group: int = 0,
 ) -> list[Attempt]:
     """Reconstruct the cubes of stores with a method, in one process.
 
@@ -144,6 +148,9 @@ def run_method(
         Excluded regions.
     timeout : float
         Largest time for a store, s. After a store that takes longer, no other one is tried.
+    runs_of_group : int
+        Least number of runs in a zenith group for models of the runs of the first store, unless the
+        method makes them in another way; 0 for no such models.
 
     Returns
     -------
@@ -155,7 +162,8 @@ def run_method(
     with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         path, environment = import_path(folder, method)
-        request = {"method": method, "axes": axes, "regions": tuple(regions), "path": path}
+        request: dict[str, Any] = {"method": method, "path": path, "axes": axes}
+        request |= {"regions": tuple(regions), "runs_of_group": runs_of_group}
         (folder / isolated_process.REQUEST).write_bytes(pickle.dumps(request | {"stores": paths}))
         words = [sys.executable, "-P", "-m", isolated_process.__name__, name]
         code = run_process(words, folder, environment, timeout, lambda: len(_facts(folder)))

@@ -32,15 +32,19 @@ from simbg.validation.suite.criteria import Criteria
 from simbg.validation.suite.known_failures import known_questions
 from simbg.validation.suite.replicates import Setting, resampled
 from simbg.validation.suite.results import Result
-from simbg.validation.suite.routes import InMemory, Isolated, ThroughStore, route_of_ours
+from simbg.validation.suite.routes import (
+    RUN_GROUPS,
+    InMemory,
+    Isolated,
+    ThroughStore,
+    route_of_ours,
+)
 
 __all__ = ["SIMULATION", "Outcome", "run_scenario"]
 
 # Bins of all replicates together, the range of the number of replicates, and the number of
 # replicates of a costly method.
 N_BINS, FEW, MANY, COSTLY = 2_000_000, 20, 200, 6
-# Models of single runs are interpolated between groups of a fifth of the runs.
-RUN_GROUPS = 5
 # Least fraction of all events that the axes of a method must hold.
 LEAST_FRACTION = 0.5
 # Name under which the tests of the simulated events are listed.
@@ -195,8 +199,12 @@ class _Runner:
         answers = [
             *self._answers(criteria, method, setting, replicates, cubes),
             criteria.same_cube(_difference(cube, own)),
-            *self._of_runs(method, cube.axes, criteria),
         ]
+        if self.scenario.per_run:
+            observations = self.ours.observations()
+            groups = Groups.by_exposure(observations, "runs", len(observations) // RUN_GROUPS)
+            models = fit_runs(method, observations, cube.axes, groups, self.executor)
+            answers += self._of_runs(map(models.at, observations), observations, criteria)
         if cube.rate_error is None:  # files of 2015 have no errors
             cube = replace(cube, rate_error=own.rate_error)
         pair = CubePair(setting.true, cube, setting.perfect.rate_error, *_runs(setting, stack))
@@ -230,6 +238,9 @@ class _Runner:
         else:
             answer = criteria.one_cube(judged.true, resampled(cubes[0], judged.claimed))
             answers = [criteria.ignored(answer) if self.scenario.ignored else answer]
+        if attempt.models:
+            observations = self.experiment.observations()
+            answers += self._of_runs(attempt.models, observations, criteria)
         stack = self._stack(attempt, setting.true.axes)
         pair = CubePair(setting.true, cubes[0], None, *_runs(setting, stack))
         results = (*answers, *criteria.described(*_descriptions(pair)))
@@ -248,17 +259,12 @@ class _Runner:
         noise, honesty = criteria.noise(replicates), criteria.honesty(replicates)
         return [bias, noise, honesty, arrival, criteria.accuracy(replicates)]
 
-    def _of_runs(self, method, axes, criteria):
+    def _of_runs(self, models, observations, criteria):
         """The tests of models of single runs, as `simbg reconstruct --per-run` makes them."""
-        if not self.scenario.per_run:
-            return []
-        observations = self.ours.observations()
-        groups = Groups.by_exposure(observations, "runs", len(observations) // RUN_GROUPS)
-        models = fit_runs(method, observations, axes, groups, self.executor)
         unseen = replace(self.experiment, replicate=1).observations()
         tested = []
-        for observation, other in zip(observations, unseen, strict=True):
-            model, norm = scaled_to_run(models.at(observation), observation)
+        for cube, observation, other in zip(models, observations, unseen, strict=True):
+            model, norm = scaled_to_run(cube, observation)
             tested.append(RunCounts.of(other, model, (norm.error / norm.value) ** 2))
         return [criteria.deviate(name, value) for name, value in run_values(tested).items()]
 

@@ -25,6 +25,8 @@ __all__ = []
 SCHEMES = {"realistic": "gadf", "night": "hess", "rolling-threshold": "gadf"}
 # One scenario uses files of GADF, the other those of 2015, which have no errors.
 KINDS = {"gadf": "gadf", "hess": "table"}
+# Models of single runs are interpolated between groups of a fifth of the runs.
+RUN_GROUPS = 5
 ONE_GROUP = Groups((0, 90), (-90, 270))
 
 
@@ -174,4 +176,7 @@ class Isolated:
 
 def _isolated(scenario, job):
     candidate, stores = job
-    return candidate.reconstruct_all(stores, scenario) if stores else []
+    if not stores:
+        return []
+    number = scenario.n_obs // RUN_GROUPS if scenario.per_run else 0
+    return candidate.reconstruct_all(stores, scenario, runs_of_group=number)
