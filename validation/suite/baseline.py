@@ -29,7 +29,7 @@ from simbg.validation.metrics.registry import CUBE_METRICS
 from simbg.validation.suite.replicates import Setting
 from simbg.validation.suite.results import read_records, write_records
 
-__all__ = ["Losses", "stable_poisson"]
+__all__ = ["OF_COSTLY", "Losses", "stable_poisson"]
 
 SCHEMA = 1
 KEY = ("scenario", "digest", "method", "metric")
