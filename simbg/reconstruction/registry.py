@@ -1,12 +1,14 @@
 """Methods by name: those of simbg, of installed packages, and objects of any module."""
 
+import math
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from types import ModuleType
-from typing import Any
+from typing import Any, SupportsFloat
 
 from simbg.errors import Names, in_one_line, unknown_name
 from simbg.reconstruction.contract import Reconstructor
@@ -17,6 +19,8 @@ from simbg.reconstruction.spline.method import Spline
 __all__ = ["METHODS", "find_method", "method_names", "name_of"]
 
 GROUP = "simbg.reconstructors"
+# What a method can promise; see `Reconstructor`.
+PROMISED = ("bias", "noise")
 METHODS: Names[Any] = Names(
     "method", {"spline": Spline, "histogram": Histogram, "default": Default, "michi": Michi}
 )
@@ -61,6 +65,12 @@ def find_method(method: str | type | Reconstructor) -> Reconstructor:
         got = type(instance).__name__
         raise ValueError(
             f"method {method!r}: got {got}, expected an object with a name and reconstruct()"
+        )
+    promises = getattr(instance, "promises", {})
+    if not (isinstance(promises, Mapping) and all(map(_is_promise, promises.items()))):
+        raise ValueError(
+            f"method {method!r}: got promises {promises!r}, expected a mapping of "
+            f"{' or '.join(map(repr, PROMISED))} to a finite number of 0 or more"
         )
     return instance
 
@@ -107,6 +117,11 @@ def name_of(method: str | type) -> str:
             f"method: got {name!r}, expected a module that can be imported{_where_modules_are()}"
         )
     return name
+
+
+def _is_promise(item):
+    name, value = item
+    return name in PROMISED and isinstance(value, SupportsFloat) and 0 <= float(value) < math.inf
 
 
 def _hint(error):

@@ -2,7 +2,9 @@
 
 import sys
 import types
+from typing import ClassVar
 
+import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from support.runs import BLOB_AXES, blob_runs
@@ -106,3 +108,23 @@ def test_what_is_no_method_is_an_error_in_one_line(module, name, message):
     with pytest.raises(ValueError, match=f"^method.*{message}") as error:
         find_method(name)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "promises",
+    [{"bias": "1%"}, {"bias": -1}, {"noise": float("nan")}, {"bais": 0.01}, ["bias"], None],
+)
+def test_promises_that_nothing_can_be_judged_by_are_refused(promises):
+    class Promising(Mine):
+        pass
+
+    Promising.promises = promises
+    with pytest.raises(ValueError, match=r"'bias'.*'noise'"):
+        find_method(Promising)
+
+
+def test_promises_are_numbers_of_any_type():
+    class Promising(Mine):
+        promises: ClassVar = {"bias": np.float32(0.002), "noise": 0}
+
+    assert isinstance(find_method(Promising), Promising)

@@ -226,12 +226,14 @@ def _run(scenarios, candidates, seed, stores, baseline, executor, judged):
 
 
 def _lines(suite):
-    """Lines that describe the failures and errors, the table of all results, and the verdicts."""
+    """Lines that describe what is wrong or undecided, the table of results, and the verdicts."""
+    # Warnings have their lines only if they decide on the exit code.
+    described = {Status.FAIL, Status.UNDECIDED} | ({Status.WARNING} if suite.strict else set())
     for result in suite.results:
         what = f"{result.status.word:8s} {result.scenario} {result.method}"
         if result.status == Status.ERROR:
             yield f"{what}: {result.reason}"
-        elif result.status == Status.FAIL:
+        elif result.status in described:
             yield f"{what} {result.metric}: {result.reason}"
     if suite.stores:
         content = leaderboard(suite.outcomes, suite.seed, suite.replayed)

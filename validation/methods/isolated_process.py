@@ -127,7 +127,8 @@ def _answer(place, method, request, audit):
         arrays |= {name: getattr(cube.axes, name) for name in EDGES}
         facts |= {"align": cube.axes.align, "clock": cube.clock}
         facts["threshold_bin"] = getattr(method, "threshold_bin", "drop")
-        facts["promises"] = dict(getattr(method, "promises", {}))
+        promises = getattr(method, "promises", {})
+        facts["promises"] = {name: float(value) for name, value in promises.items()}
         if request["runs_of_group"]:
             groups = Groups.by_exposure(observations, "runs", request["runs_of_group"])
             models = fit_runs(method, observations, cube.axes, groups)

@@ -149,7 +149,7 @@ class MethodVerdict:
     @property
     def bias(self) -> str:
         """The largest bias, and its scenario."""
-        return self._largest("bias", lambda r: f"{r.value:.2g} % rms, below {r.upper:.2g} %")
+        return self._largest("bias", _bias_text)
 
     @property
     def accuracy(self) -> str:
@@ -160,7 +160,7 @@ class MethodVerdict:
         r = next((r for r in results if r.scenario == MAIN), results[0])
         noise = [n.value for n in self._of("noise")]
         worse = any(n.status is Status.FAIL for n in self._of("noise"))
-        words = f"noise {min(noise):.2g} to {max(noise):.2g} times that of raw counts"
+        words = f"noise {_range(noise, '.2g')} times that of raw counts"
         words = f"noisier than raw counts: {words}" if worse else words
         return f"{r.value:.3g} ± {r.error:.1g} % rms in {r.scenario}; {words}"
 
@@ -174,7 +174,7 @@ class MethodVerdict:
         tested = [r.value for r in results if r.status is not Status.INFO]
         if not tested:
             return "– none stated"
-        return f"✓ {min(tested):.2f} to {max(tested):.2f} times the scatter"
+        return f"✓ {_range(tested, '.2f')} times the scatter"
 
     @property
     def arrival(self) -> str:
@@ -205,6 +205,19 @@ class MethodVerdict:
             return "–"
         r = max(results, key=lambda r: (r.status.fails, r.value))
         return f"{words(r)}, in {r.scenario}"
+
+
+def _bias_text(result):
+    text = f"{result.value:.2g} % rms, below {result.upper:.2g} %"
+    # What a method promises can be more or less than the default.
+    required = f", required {result.limit:.3g} %" if math.isfinite(result.limit) else ""
+    return text + required
+
+
+def _range(values, form):
+    """The smallest and the largest value; one if both are printed alike."""
+    ends = dict.fromkeys(format(end(values), form) for end in (min, max))
+    return " to ".join(ends)
 
 
 def _scenarios(number):

@@ -88,7 +88,16 @@ def test_verdict_on_a_method():
     assert verdict.bias == "0.4 % rms, below 0.9 %, in drift"
     assert verdict.accuracy.startswith("12 ± 0.1 % rms in realistic")
     assert "1.01" in verdict.errors
+    assert "1.01 to 1.01" not in verdict.errors
     assert "1 scenario" in verdict.arrival
+
+
+def test_verdict_states_what_is_required():
+    """A method that promises little is unbiased within little."""
+    result = Result("night", "0", "m", "bias", 3.0, status="ok", upper=6.0, limit=500.0)
+    (verdict,) = Suite([SimpleNamespace(results=[result], method="m")], 0).verdicts
+    assert verdict.word == "unbiased"
+    assert "required 500 %" in verdict.bias
 
 
 def test_requirement_and_number_of_replicates():
