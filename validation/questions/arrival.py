@@ -279,8 +279,9 @@ class Arrival:
         """
         true = self.expected.sum(axis=1)
         weight = np.nan_to_num(self.expected * self.binning)
+        # Infinite ratios of cells without counts are not used.
         mean, median = (
-            np.nan_to_num(weight * ratio).sum(axis=1)
+            np.sum(weight * np.where(weight > 0, ratio, 0.0), axis=1)
             for ratio in (self._single.mean(axis=0), np.median(self.method, axis=0))
         )
         single = np.where(median > RANGE[1] * true, median, mean)
