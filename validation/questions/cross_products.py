@@ -245,7 +245,8 @@ class CrossProducts:
         n, pair = self.number, self._parts[1]
         rest = self._residual
         cube = max(float(np.sum((rest @ rest) * rest)) / (n * (n - 1) * (n - 2)), 0.0)
-        skewed = pair**3 / cube**2 if cube > 0 else np.inf
+        # The root of the ratio does not overflow for rates that are much too large.
+        skewed = (pair / cube ** (2 / 3)) ** 3 if cube > 0 else np.inf
         return min(self.directions, max(1.0, skewed))
 
     def _limit(self, probability, upper):

@@ -121,6 +121,11 @@ class Honesty:
         """
         return self._worst()[0] if self.stated else np.nan
 
+    @property
+    def within(self) -> bool:
+        """Whether the measured ratios of all bins are those of right errors."""
+        return self.bins.ratio >= 1 - TOLERANCE and self.truth.ratio <= 1 + TOLERANCE
+
     def _worst(self) -> tuple[float, ErrorRatio]:
         """The p-value, and the ratio that determines it."""
         tests = []

@@ -82,7 +82,7 @@ class Verdict:
     def __str__(self) -> str:
         whole = self.biases[0]
         text = f"{self.decision.value}: {whole.rms:.2%} rms, below {whole.upper(self.power):.2%} "
-        text += f"({self.power:.0%} confidence); required: {100 * self.require:.3g}%"
+        text += f"({self.power:.0%} confidence); required: {100 * self.require:.4g}%"
         text += f"; {self.worst}" if self.worst else ""
         if not self.more:
             return text

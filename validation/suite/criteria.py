@@ -190,7 +190,10 @@ class Criteria:
         if not honesty.stated:
             value = MetricValue(math.nan, math.nan, 1.0)
             return self._result("honesty", value, Status.INFO, str(honesty))
-        status = Status.FAIL if honesty.pvalue < self.rate else Status.OK
+        # A few replicates cannot show at this rate that errors are wrong, or that they are right.
+        status = Status.OK if honesty.within else Status.UNDECIDED
+        if honesty.pvalue < self.rate:
+            status = Status.FAIL
         if status is Status.FAIL and "honesty" in self.known:
             status = Status.KNOWN
         reason = str(honesty)

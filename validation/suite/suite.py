@@ -12,7 +12,7 @@ from simbg.parallel import announce
 from simbg.simulation.scenario import Scenario
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
-from simbg.validation.suite.criteria import Criteria
+from simbg.validation.suite.criteria import PROMISES, Criteria
 from simbg.validation.suite.exclusion import ExclusionResponse
 from simbg.validation.suite.known_failures import changed_biases
 from simbg.validation.suite.method_in_scenario import SIMULATION, Outcome, run_scenario
@@ -143,8 +143,14 @@ class MethodVerdict:
             return "biased by the calculated amount"
         if counts[Status.UNDECIDED]:
             undecided = f"undecided in {_scenarios(counts[Status.UNDECIDED])}"
-            return f"unbiased, but {undecided}" if counts[Status.OK] else undecided
-        return "unbiased"
+            return f"unbiased{self._within}, but {undecided}" if counts[Status.OK] else undecided
+        return f"unbiased{self._within}"
+
+    @property
+    def _within(self):
+        """The requirement, if it is weaker than the default."""
+        limit = max((r.limit for r in self._of("bias") if r.limit == r.limit), default=0.0)
+        return f" within {limit:.4g} %" if limit > 100 * PROMISES["bias"] else ""
 
     @property
     def bias(self) -> str:
@@ -159,9 +165,11 @@ class MethodVerdict:
             return "–"
         r = next((r for r in results if r.scenario == MAIN), results[0])
         noise = [n.value for n in self._of("noise")]
-        worse = any(n.status is Status.FAIL for n in self._of("noise"))
+        worse = [n.value for n in self._of("noise") if n.status is Status.FAIL]
         words = f"noise {_range(noise, '.2g')} times that of raw counts"
-        words = f"noisier than raw counts: {words}" if worse else words
+        if worse:
+            than = "raw counts" if max(worse) > PROMISES["noise"] else "promised"
+            words = f"noisier than {than}: {words}"
         return f"{r.value:.3g} ± {r.error:.1g} % rms in {r.scenario}; {words}"
 
     @property
@@ -174,7 +182,8 @@ class MethodVerdict:
         tested = [r.value for r in results if r.status is not Status.INFO]
         if not tested:
             return "– none stated"
-        return f"✓ {_range(tested, '.2f')} times the scatter"
+        mark = Status.worst(r.status for r in results if r.status is not Status.INFO).mark
+        return f"{mark} {_range(tested, '.2f')} times the scatter"
 
     @property
     def arrival(self) -> str:
@@ -210,7 +219,7 @@ class MethodVerdict:
 def _bias_text(result):
     text = f"{result.value:.2g} % rms, below {result.upper:.2g} %"
     # What a method promises can be more or less than the default.
-    required = f", required {result.limit:.3g} %" if math.isfinite(result.limit) else ""
+    required = f", required {result.limit:.4g} %" if math.isfinite(result.limit) else ""
     return text + required
 
 

@@ -80,6 +80,15 @@ def test_without_noise_the_bias_is_exact():
     assert CrossProducts.of(np.zeros((4, 2))).pvalue() == 1
 
 
+def test_rates_that_are_much_too_large():
+    """Squares of 1e60 and their cubes do not overflow: the bias is found."""
+    rng = np.random.default_rng(15)
+    counts = rng.poisson(50.0, (4, 400))
+    products = CrossProducts.of(1e36 * counts / np.sqrt(50.0), np.full(400, 50.0))
+    assert products.pvalue() < 1e-4
+    assert_allclose(np.sqrt(products.square), 1e36 * np.sqrt(400 * 50), rtol=0.01)
+
+
 def test_replicates_to_decide():
     """With as many, a bias of twice the size is told from the allowed one in 95 of 100 cases."""
     rng = np.random.default_rng(14)

@@ -121,6 +121,10 @@ def test_stated_errors():
     small = judge.honesty(replace(made, errors=0.8 * made.errors))
     assert small.status == "fail"
     assert abs(small.value - 0.8) < 4 * small.error
+    few = draws(number=4)
+    assert judge.honesty(few).status == "ok"
+    undecided = judge.honesty(replace(few, errors=0.9 * few.errors))
+    assert (undecided.status, undecided.value < 0.925) == ("undecided", True)
     none = judge.honesty(replace(made, errors=None))
     assert (none.status, none.reason) == ("info", "no errors are stated")
 

@@ -90,14 +90,29 @@ def test_verdict_on_a_method():
     assert "1.01" in verdict.errors
     assert "1.01 to 1.01" not in verdict.errors
     assert "1 scenario" in verdict.arrival
+    assert verdict.errors.startswith("✓")
+    results.append(result("honesty", 0.8, "drift", "undecided"))
+    (verdict,) = Suite([SimpleNamespace(results=results, method="m")], 0).verdicts
+    assert verdict.errors.startswith("?")
 
 
 def test_verdict_states_what_is_required():
     """A method that promises little is unbiased within little."""
     result = Result("night", "0", "m", "bias", 3.0, status="ok", upper=6.0, limit=500.0)
     (verdict,) = Suite([SimpleNamespace(results=[result], method="m")], 0).verdicts
-    assert verdict.word == "unbiased"
+    assert verdict.word == "unbiased within 500 %"
     assert "required 500 %" in verdict.bias
+
+
+def test_noise_above_a_promise_is_not_above_that_of_raw_counts():
+    def accuracy(noise):
+        one = Result("night", "0", "m", "accuracy", 12.0, 0.1, status="info")
+        results = [one, replace(one, metric="noise", value=noise, status="fail")]
+        (verdict,) = Suite([SimpleNamespace(results=results, method="m")], 0).verdicts
+        return verdict.accuracy
+
+    assert "noisier than promised" in accuracy(0.9)
+    assert "noisier than raw counts" in accuracy(1.9)
 
 
 def test_requirement_and_number_of_replicates():
