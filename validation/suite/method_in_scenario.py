@@ -44,7 +44,7 @@ __all__ = ["SIMULATION", "Outcome", "run_scenario"]
 
 # Bins of all replicates together, the range of the number of replicates, and the number of
 # replicates of a costly method.
-N_BINS, FEW, MANY, COSTLY = 2_000_000, 20, 200, 6
+N_BINS, FEW, MANY, COSTLY = 1_500_000, 20, 150, 5
 # Least fraction of all events that the axes of a method must hold.
 LEAST_FRACTION = 0.5
 # Name under which the tests of the simulated events are listed.
@@ -207,11 +207,11 @@ class _Runner:
             answers += self._of_runs(map(models.at, observations), observations, criteria)
         if cube.rate_error is None:  # files of 2015 have no errors
             cube = replace(cube, rate_error=own.rate_error)
-        pair = CubePair(setting.true, cube, setting.perfect.rate_error, *_runs(setting, stack))
-        perfect = None
+        perfect = error = None
         if getattr(method, "linear", False):
             error = setting.perfect.rate_error
             perfect = CubePair(setting.true, setting.perfect, error, noise_free=True)
+        pair = CubePair(setting.true, cube, error, *_runs(setting, stack))
         convergence = None
         if with_convergence:
             exposures = EXPOSURES[:: 2 if getattr(method, "costly", False) else 1]
