@@ -131,6 +131,11 @@ class MethodVerdict:
         return Status.worst(result.status for result in self.results)
 
     @property
+    def bias_status(self) -> Status:
+        """The worst status of the biases."""
+        return Status.worst(r.status for r in self._of("bias") if not r.ignored)
+
+    @property
     def word(self) -> str:
         """Whether the method is biased."""
         # An ignored effect is no bias of the method.
@@ -140,7 +145,8 @@ class MethodVerdict:
         if counts[Status.FAIL]:
             return f"biased in {_scenarios(counts[Status.FAIL])}"
         if counts[Status.KNOWN]:
-            return "biased by the calculated amount"
+            calculated = all(math.isfinite(r.predicted) for r in self._of("bias"))
+            return "biased by the calculated amount" if calculated else "biased for a known reason"
         if counts[Status.UNDECIDED]:
             undecided = f"undecided in {_scenarios(counts[Status.UNDECIDED])}"
             return f"unbiased{self._within}, but {undecided}" if counts[Status.OK] else undecided
