@@ -223,7 +223,9 @@ class MethodVerdict:
 
 
 def _bias_text(result):
-    text = f"{result.value:.2g} % rms, below {result.upper:.2g} %"
+    text = f"{result.value:.2g} % rms"
+    # One cube has no limit.
+    text += f", below {result.upper:.2g} %" if math.isfinite(result.upper) else ", from one cube"
     # What a method promises can be more or less than the default.
     required = f", required {result.limit:.4g} %" if math.isfinite(result.limit) else ""
     return text + required

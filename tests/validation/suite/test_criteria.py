@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from support.draws import AXES, RIGHT, expected_counts, half, raw, replicates
 
+from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.validation.metrics.metric import BUDGET, MetricValue
 from simbg.validation.questions.arrival import measure_arrival
@@ -208,6 +209,7 @@ def test_one_cube():
     errors = np.sqrt(100 * expected) / AXES.volume
     assert status(expected).status == "ok"
     assert status(1.003 * expected).status == "ok"
+    assert status(1.007 * expected).status == "ok"  # seven standard errors, but within 1 %
     assert status(counts, errors).status == "undecided"
     assert status(counts, errors, required=0.5).status == "ok"
     assert status(counts).status == "fail"  # ten times the errors of raw counts
@@ -216,6 +218,21 @@ def test_one_cube():
     assert_allclose(wrong.value, 3.0, rtol=1e-6)
     assert "from one cube" in wrong.reason
     assert judge.one_cube(true, true).status == "ok"
+
+
+def test_one_smooth_cube_with_few_counts():
+    """Energies whose bins expect less than half a count: the norm is tested all the same."""
+    pixels = (np.linspace(-size, size, 25) for size in (3, 2.6))
+    axes = Axes(np.geomspace(0.1, 50, 4), *pixels)
+    expected, time = expected_counts(axes, events=2500), np.ones(axes.shape)
+    assert (expected.max(axis=(1, 2)) < 0.5).any()
+    true = BackgroundCube(axes, expected / axes.volume, None, expected, time, time)
+    for factor, status in ((1.0, "ok"), (1.2, "fail")):
+        smooth = replace(true, rate=factor * true.rate, counts=None)
+        result = criteria().one_cube(true, smooth)
+        assert result.status == status
+        assert ("norm × 1.2" in result.reason) == (status == "fail")
+        assert "counts that do not belong" not in result.reason
 
 
 # Other criteria -----------------------------------------------------------------------------
