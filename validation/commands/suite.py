@@ -211,6 +211,8 @@ def _refuse_without_effect(candidates, baseline):
             refuse(option, "has no effect without --baseline")
     if all(candidate.ours for candidate in candidates):
         refuse("fail_above", "has no effect if all methods are those of simbg")
+    if all(candidate.kind == "files" for candidate in candidates):
+        refuse("replicates", "has no effect on finished files, which are one cube")
     if all(candidate.ours or candidate.kind == "files" for candidate in candidates):
         refuse("timeout", "has no effect if all methods are those of simbg")
 

@@ -19,6 +19,7 @@ MISTAKES = {
     "baseline": (["validate", "--baseline", "no"], "no"),
     "time of our methods": (["validate", "--timeout", "9"], "--timeout"),
     "time of files": ([*FILES, "--timeout", "9"], "--timeout"),
+    "replicates of files": ([*FILES, "--replicates", "9"], "--replicates"),
     "files of one scenario": (["validate", "--models", "mine", "--scenario", "source"], "source"),
     "into the files": ([*FILES, "--out", "mine"], "mine"),
     "inside the files": ([*FILES, "--out", "mine/out"], "mine/out"),
