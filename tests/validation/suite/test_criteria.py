@@ -226,9 +226,10 @@ def test_one_smooth_cube_with_few_counts():
     axes = Axes(np.geomspace(0.1, 50, 4), *pixels)
     expected, time = expected_counts(axes, events=2500), np.ones(axes.shape)
     assert (expected.max(axis=(1, 2)) < 0.5).any()
-    true = BackgroundCube(axes, expected / axes.volume, None, expected, time, time)
+    errors = np.sqrt(expected) / axes.volume  # of raw counts, which are no errors of the truth
+    true = BackgroundCube(axes, expected / axes.volume, errors, expected, time, time)
     for factor, status in ((1.0, "ok"), (1.2, "fail")):
-        smooth = replace(true, rate=factor * true.rate, counts=None)
+        smooth = replace(true, rate=factor * true.rate, rate_error=None, counts=None)
         result = criteria().one_cube(true, smooth)
         assert result.status == status
         assert ("norm × 1.2" in result.reason) == (status == "fail")
