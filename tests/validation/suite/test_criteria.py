@@ -229,11 +229,18 @@ def test_one_smooth_cube_with_few_counts():
     errors = np.sqrt(expected) / axes.volume  # of raw counts, which are no errors of the truth
     true = BackgroundCube(axes, expected / axes.volume, errors, expected, time, time)
     for factor, status in ((1.0, "ok"), (1.2, "fail")):
-        smooth = replace(true, rate=factor * true.rate, rate_error=None, counts=None)
+        smooth = replace(true, rate=factor * true.rate, counts=None)
         result = criteria().one_cube(true, smooth)
         assert result.status == status
         assert ("norm × 1.2" in result.reason) == (status == "fail")
         assert "counts that do not belong" not in result.reason
+    # A count where 0.001 are expected is no fault, whether errors are stated or not.
+    rng = np.random.default_rng(12)
+    for _ in range(4):
+        counts = rng.poisson(expected)
+        measured = replace(true, rate=counts / axes.volume, counts=None)
+        for own in (np.sqrt(counts) / axes.volume, None):
+            assert criteria().one_cube(true, replace(measured, rate_error=own)).status != "fail"
 
 
 # Other criteria -----------------------------------------------------------------------------
