@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from simbg.observations.stacked_counts import EventRecord
 
-__all__ = ["BackgroundCube"]
+__all__ = ["ARRAYS", "BackgroundCube"]
 
 ARRAYS = "rate", "rate_error", "counts", "livetime", "ontime", "extrapolated"
 CLOCKS = ("livetime", "ontime")

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from simbg import __version__
 from simbg.covariance import RateCovariance
-from simbg.cube import BackgroundCube
+from simbg.cube import ARRAYS, BackgroundCube
 from simbg.errors import check_version
 from simbg.io import tables
 from simbg.observations.stacked_counts import EventRecord
@@ -19,7 +19,11 @@ from simbg.observations.stacked_counts import EventRecord
 if TYPE_CHECKING:
     from gammapy.irf import Background3D
 
-__all__ = ["to_gammapy"]
+__all__ = ["REVERSED", "to_gammapy"]
+
+# FOVALIGN of files of RADEC-aligned cubes in which DETX increases with increasing right ascension;
+# a name of gammapy. In memory such cubes are as others. A cube is written so if its meta says so.
+REVERSED = "REVERSE_LON_RADEC"
 
 # Version of the format of the tables of simbg (keyword FORMAT); without this keyword it is 1.
 VERSION = 1
@@ -61,6 +65,8 @@ def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU
         Not used: the unit of GADF is fixed.
     """
     cube = cube.per("ontime")
+    if cube.meta.get("FOVALIGN") == REVERSED:
+        cube = _with_reversed_lon(cube)
     data = cube.rate
     # The rate is 0 below all thresholds, and NaN in bins that are always masked.
     known = np.isfinite(data).any(axis=(1, 2))
@@ -155,7 +161,14 @@ def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> Backg
     column : str
         Name of the column of rates.
     """
-    axes = tables.read_axes(hdu, str(hdu.header.get("FOVALIGN", "ALTAZ")).strip().upper())
+    align = str(hdu.header.get("FOVALIGN", "ALTAZ")).strip().upper()
+    cube = _read_as_written(file, hdu, column, "RADEC" if align == REVERSED else align)
+    return _with_reversed_lon(cube) if align == REVERSED else cube
+
+
+def _read_as_written(file, hdu, column, align):
+    """The cube of a file with fov_lon as DETX."""
+    axes = tables.read_axes(hdu, align)
     lengths = dict(zip(("ENERG", "DETX", "DETY"), axes.shape, strict=True))
     rate = tables.read_rate(hdu, column, lengths)
     ours = str(hdu.header.get("CREATOR", "")).startswith("simbg")
@@ -176,6 +189,26 @@ def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> Backg
     # In BKG_3D the rate is 0 at energies without exposure.
     known = (more["ontime"] > 0) | (rate != 0) if "ontime" in more else True
     return replace(cube, rate=np.where(known, rate, np.nan), **more)
+
+
+def _with_reversed_lon(cube):
+    """The cube with the opposite sign of fov_lon."""
+    arrays = {
+        name: np.ascontiguousarray(values[:, ::-1])
+        for name in ARRAYS
+        if (values := getattr(cube, name)) is not None
+    }
+    covariance = tuple(
+        replace(
+            part,
+            space=part.space[::-1],
+            own=None if part.own is None else part.own[:, ::-1],
+            share=None if part.share is None else part.share[:, ::-1],
+        )
+        for part in cube.covariance
+    )
+    axes = replace(cube.axes, fov_lon=-cube.axes.fov_lon[::-1])
+    return replace(cube, axes=axes, covariance=covariance, **arrays)
 
 
 def _extrapolated(file):

@@ -13,6 +13,7 @@ import numpy as np
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.io.bkg_2d import cube_of_rings
+from simbg.io.bkg_3d import REVERSED
 from simbg.io.tables import RATE_UNIT
 from simbg.observations.observation import Events, Observation
 from simbg.sky.pointing import Drift, Site, Tracking
@@ -55,7 +56,7 @@ def cube_of_background(background: Any) -> BackgroundCube:
     rate = _rate(background, ("energy", "fov_lon", "fov_lat"))
     lon = _edges(background, "fov_lon", "deg")
     align = str(getattr(background.fov_alignment, "value", background.fov_alignment))
-    if align == "REVERSE_LON_RADEC":
+    if align == REVERSED:
         align, lon, rate = "RADEC", -lon[::-1], rate[:, ::-1]
     elif "HDUCLAS2" in (meta := background.meta or {}) and "FOVALIGN" not in meta:
         log.warning(

@@ -17,12 +17,15 @@ from astropy.table import Table, vstack
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.io.bkg_3d import REVERSED
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import write_fits
+from simbg.models.radec_field import aligned_with_radec
 from simbg.models.run_norm import RunNorm, fit_norm
 from simbg.observations.observation import Observation
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.contract import check_cube
+from simbg.sky.pointing import Tracking
 
 __all__ = ["scaled_to_run"]
 
@@ -30,6 +33,11 @@ log = logging.getLogger(__name__)
 
 RUN_FILES = (r"bg_run_\d{6,}\.fits\.gz", r"(hdu|obs)-index\.fits\.gz", r"bg_run_norms\.ecsv")
 INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
+# In files of models that gammapy would turn and mirror if they were aligned with ALTAZ.
+HISTORY = (
+    "Mean over the run in the field of view that gammapy assumes for runs of this producer, "
+    "whatever FOVALIGN is: aligned with RADEC, DETX increases with right ascension."
+)
 
 
 def write_run_models(
@@ -57,7 +65,7 @@ def write_run_models(
     outdir : path-like
         Final position of ``folder``: paths to the store are relative to it.
     """
-    rows = []
+    rows, n_turned = [], 0
     for group, observations in by_group.items():
         for observation in observations:
             run = observation.read()
@@ -66,8 +74,15 @@ def write_run_models(
                 log.warning(
                     "run %d: no counts to fit its norm to; the norm is 1", observation.obs_id
                 )
+            if isinstance(run.events().pointing, Tracking) and store.is_reversed_by_gammapy(
+                run.obs_id
+            ):
+                cube, n_turned = _for_gammapy(cube, run), n_turned + 1
             write_cube(folder / file_name(observation.obs_id), cube, "gadf")
             rows.append((observation.obs_id, group, *astuple(norm)))
+    if n_turned:
+        text = "%d runs: models are aligned with RADEC, as gammapy reads files of this producer"
+        log.warning(text, n_turned)
     names = ("OBS_ID", "GROUP_ID", "NORM", "NORM_ERR", "N_EVENTS", "N_PRED")
     norms = Table(
         rows=rows, names=names, dtype=(store.table["OBS_ID"].dtype, "i8", "f8", "f8", "i8", "f8")
@@ -106,6 +121,12 @@ def scaled_to_run(
         ontime=np.where(valid, observation.ontime, 0.0),
         meta={**cube.meta, "OBS_ID": observation.obs_id},
     ), norm
+
+
+def _for_gammapy(cube, run):
+    """The cube in the field of view that gammapy assumes for runs whose FOVALIGN it ignores."""
+    cube = aligned_with_radec(cube, run)
+    return replace(cube, meta={**cube.meta, "FOVALIGN": REVERSED, "HISTORY": HISTORY})
 
 
 def file_name(obs_id: int) -> str:

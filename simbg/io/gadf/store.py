@@ -27,6 +27,8 @@ from simbg.observations.store import Store
 __all__ = ["GadfStore"]
 
 CLOCKS = ("ONTIME", "LIVETIME")
+# Keywords of the events for which gammapy overrides FOVALIGN of a background.
+OVERRIDING = {"CREATOR": "SASH FITS::EventListWriter", "HDUVERS": "0.2"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,6 +79,20 @@ class GadfStore(Store):
     def run_ids(self) -> set[int]:
         """OBS_ID of all runs with events, including runs that are not in the observation index."""
         return {obs_id for obs_id, kind in self.hdu_index.rows if kind == "events"}
+
+    def is_reversed_by_gammapy(self, obs_id: int) -> bool:
+        """Whether gammapy ignores FOVALIGN of the background of a run, for REVERSE_LON_RADEC.
+
+        gammapy since 2.1 does so for files of an old program of H.E.S.S., which it recognises by
+        the header of the events (`gammapy.data.Observation.bkg`).
+
+        Parameters
+        ----------
+        obs_id : int
+            The run.
+        """
+        with _opened(*self._events(obs_id)) as hdu:
+            return all(hdu.header.get(key) == value for key, value in OVERRIDING.items())
 
     def _observation(self, row, energy_threshold=None):
         obs_id = int(row["OBS_ID"])
