@@ -123,7 +123,7 @@ class NeedsArguments(Foreign):
 
 class Louder(Renamed):
     def spoil(self, cube):
-        return replace(cube, rate=1.2 * cube.rate)
+        return replace(cube, rate=1.2 * cube.rate, counts=None)
 
 
 class Tunable(Foreign):
@@ -299,3 +299,10 @@ class LongClock(Renamed):
     def spoil(self, cube):
         cube = replace(cube, ontime=1.1 * cube.ontime)
         return cube.per("ontime")
+
+
+class OtherCounts(Renamed):
+    """Twice the counts, with the right rate."""
+
+    def spoil(self, cube):
+        return replace(cube, counts=2 * cube.counts)

@@ -11,7 +11,7 @@ from simbg.validation.comparison.matched_cubes import exposure, is_counted
 from simbg.validation.comparison.rate_tests import SAME_COUNTS, Side, is_raw, predicted_counts
 from simbg.validation.metrics.poisson import sigmas
 
-__all__ = []
+__all__ = ["wrong_counts"]
 
 CLOCKS = "livetime", "ontime"
 # Smoothing preserves the counts of the cube and of its energies to this relative accuracy.

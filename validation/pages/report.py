@@ -65,7 +65,7 @@ def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
         "report.html",
         suite=suite,
         pictures=pictures,
-        status=Status.OK if suite.ok else Status.FAIL,
+        status=suite.status,
         parts={(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes},
         leaderboard=_leaderboard(suite) if suite.stores else None,
         metrics=METRICS,

@@ -19,6 +19,7 @@ from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenario import Scenario
+from simbg.validation.comparison.problems import wrong_counts
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import CUBE_METRICS
@@ -341,6 +342,8 @@ def _cubes(attempts, setting, own):
             raise ValueError(f"store {number}: {attempt.reason}")
         cubes.append(with_exposure(attempt.cube, setting.claimed, own))
         check_rates(cubes[-1], setting.true)
+        if reason := own and wrong_counts(attempt.cube):
+            raise ValueError(reason)
     return cubes
 
 

@@ -101,6 +101,15 @@ class Suite:
         return not statuses & bad and self.baseline_holds
 
     @property
+    def status(self) -> Status:
+        """A failure; or undecided, if no scenario decides about the bias of a method; or ok."""
+        if not self.ok:
+            return Status.FAIL
+        words = [verdict.word for verdict in self.verdicts]
+        undecided = any(word.startswith("undecided") for word in words)
+        return Status.UNDECIDED if undecided else Status.OK
+
+    @property
     def text(self) -> str:
         """The verdict in words; failures are reported first."""
         counts = Counter(result.status for result in self.results)

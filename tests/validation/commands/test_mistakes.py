@@ -35,7 +35,10 @@ MISTAKES = {
     "method of a store": (["cross-validate", "store", "--method", "histgram"], "'histogram'"),
     "into the store": (["cross-validate", "store", "--out", "store"], "store"),
     "inside the store": (["cross-validate", "store", "--out", "store/data/x"], "store/data/x"),
-    "over the notes": (["cross-validate", "store", "--out", "notes"], "notes.txt"),
+    "over the notes": (
+        ["cross-validate", "store", "--method", "histogram", "--out", "notes"],
+        "notes.txt",
+    ),
     "kind of groups": (["cross-validate", "store", "--group-by", "zenith:3"], "zenith:3"),
     "seed": (["self-check", "--seed", "x"], "'x'"),
     "over my page": (["self-check", "--out", "page"], "page/index.html"),

@@ -11,6 +11,7 @@ from astropy.io import fits
 from simbg.cli.main import main
 from simbg.models.selection import Selection
 from simbg.parallel import workers
+from simbg.reconstruction import DEFAULT_METHOD
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.cross_validation.cross_validate import cross_validate
@@ -117,7 +118,7 @@ def test_json_is_one_document(flat, run, tmp_path):
     code, out, err = run("cross-validate", flat[0], *words)
     document = json.loads(out)
     assert (code, err, document["good"]) == (0, "", True)
-    assert [model["method"] for model in document["models"]] == ["histogram"]
+    assert [model["method"] for model in document["models"]] == [DEFAULT_METHOD]
 
 
 def test_few_pixels_do_not_alarm(flat):
@@ -155,7 +156,9 @@ def test_too_few_pixels_are_undecided_and_larger_bins_decide(tmp_path, run):
     words += ["--group-by", "runs:8", "--out", tmp_path / "out"]
     code, out, _ = run(*words)
     assert (code, json.loads(out)["models"][0]["good"]) == (0, None)
-    summary = json.loads((tmp_path / "out/histogram/crossval.json").read_text())["summary"]
+    summary = json.loads((tmp_path / "out" / DEFAULT_METHOD / "crossval.json").read_text())[
+        "summary"
+    ]
     assert summary["significance_width"] is None or summary["n_pixels"] < 25
     code, out, _ = run(*words, "--energy", "0.1:100:4", "--fov", "2:3")
     assert (code, json.loads(out)["models"][0]["good"]) == (0, True)

@@ -33,6 +33,7 @@ WRONG = {
     "Narrow": "got a cube over 0.1% of the events",
     "WrongShape": "rate of the cube: got shape (5, 9, 7), expected (5, 10, 7)",
     "ZeroLivetime": "without livetime",
+    "OtherCounts": "counts that do not belong to the rate",
     "NoCube": "returned NoneType, expected a BackgroundCube",
     "Array": "returned ndarray, expected a BackgroundCube",
     "NeedsArguments": "cannot be loaded: TypeError",

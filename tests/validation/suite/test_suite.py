@@ -65,6 +65,7 @@ def test_undecided_is_no_failure_unless_strict():
     assert suite_of("ok", "known", strict=True).ok
     assert suite_of("ok", "undecided").text == "m is unbiased, but undecided in 1 scenario"
     assert suite_of("undecided").text == "m is undecided in 1 scenario"
+    assert [suite_of(s).status for s in ("ok", "undecided", "fail")] == ["ok", "undecided", "fail"]
 
 
 def test_verdict_on_a_method():
