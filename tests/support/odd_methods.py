@@ -132,7 +132,7 @@ class Tunable(Foreign):
     factor, default_axes = 1.0, None
 
     def spoil(self, cube):
-        return replace(cube, rate=self.factor * cube.rate)
+        return replace(cube, rate=self.factor * cube.rate, counts=None)
 
 
 class Structural(Foreign):
