@@ -26,7 +26,10 @@ KINDS: dict[str, tuple[Any, str]] = {
     "dead_time": (max, "LIVETIME / ONTIME and DEADC differ by up to {:.3g}; LIVETIME is used"),
     "outside": (sum, "{:.0f} events are outside of all GTIs and are not used"),
     "empty": (sum, "GTIs contain {:.3g} s without any event: are times or GTIs shifted?"),
-    "twice": (sum, "{:.0f} events are in the list twice (EVENT_ID and TIME) and are counted twice"),
+    "twice": (
+        sum,
+        "{:.0f} events are in the list twice (TIME, and EVENT_ID or position) and count twice",
+    ),
     "altitude": (
         max,
         "ALT_PNT, AZ_PNT are up to {:.1f} deg from RA_PNT, DEC_PNT at time and site",

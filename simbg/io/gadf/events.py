@@ -152,7 +152,7 @@ def _check_times(hdu, time, gti, good):
     if outside > OUTSIDE * good.size:
         notices.append(Notice("outside", size=outside))
     if not time.size:
-        return notices
+        return [Notice("empty", size=float(np.diff(gti).sum()))]
     ordered, steps = time, np.diff(time)
     if steps.min(initial=0) < 0:
         ordered = np.sort(time)
@@ -182,15 +182,20 @@ def _empty(time, gti, long):
 def _n_twice(hdu, time, same):
     """Number of events that are copies of others, of those with a time in ``same``.
 
-    Copies have the same EVENT_ID. Without EVENT_ID, or if it is constant, they have the same RA,
-    DEC and ENERGY.
+    Copies have the same EVENT_ID, or the same RA, DEC and ENERGY, as if a list was merged with
+    itself and numbered again.
     """
     rows = np.flatnonzero(np.isin(time, same))
+    keys = [tuple(tables.raw_column(hdu, name) for name in ("RA", "DEC", "ENERGY"))]
     ids = tables.raw_column(hdu, "EVENT_ID")
-    columns = [time, ids]
-    if ids is None or np.all(ids == ids[0]):
-        columns = [time, *(tables.raw_column(hdu, name) for name in ("RA", "DEC", "ENERGY"))]
-    return int(rows.size - np.unique(np.rec.fromarrays([c[rows] for c in columns])).size)
+    if ids is not None and np.any(ids != ids[0]):  # some files have a constant
+        keys.append((ids,))
+    return max(rows.size - _n_different([c[rows] for c in (time, *key)]) for key in keys)
+
+
+def _n_different(columns):
+    """Number of different rows."""
+    return np.unique(np.rec.fromarrays(columns)).size
 
 
 def _count(index, size):

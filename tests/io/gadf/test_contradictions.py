@@ -153,6 +153,12 @@ def without_id(data):
     return twice(data)
 
 
+def numbered_again(data):
+    data = twice(data)
+    data["EVENT_ID"] = np.arange(data.size)
+    return data
+
+
 def coarse(data):
     """Times in whole seconds: several events have the same time, and none is there twice."""
     data["TIME"] = np.floor(data["TIME"]) + 1
@@ -169,6 +175,8 @@ def counted(store):
 NOTICES = {
     "events twice": (events(twice), "twice", 50),
     "events twice without EVENT_ID": (events(without_id), "twice", 50),
+    "events twice with other EVENT_ID": (events(numbered_again), "twice", 50),
+    "no events": (events(lambda data: data[:0]), "empty", pytest.approx(600)),
     "times shifted": (shifted("TIME", 150), "empty", pytest.approx(150, abs=20)),
     "DEADC": (index(DEADC=0.5), "dead_time", pytest.approx(0.41)),
     "ALT_PNT": (index(ALT_PNT=20.0), "altitude", None),
