@@ -128,7 +128,8 @@ class Axes:
         except (TypeError, ValueError):
             raise ValueError(
                 f"regular axes: got energy {in_brief(energy)} and fov {in_brief(fov)}, expected "
-                "(min, max, number of bins) and (half width, number of bins)"
+                "(min, max, number of bins) and (half width, number of bins); "
+                "Axes(energy, fov_lon, fov_lat) takes edges"
             ) from None
         low, high = (in_unit(value, "TeV", "energy") for value in (low, high))
         if not 0 < low < high:

@@ -16,6 +16,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import Angle, angular_separation
+from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
@@ -38,7 +39,7 @@ RAS = ("ra", "raj2000", "radeg", "coordra", "posra")
 DECS = ("dec", "dej2000", "decj2000", "dedeg", "decdeg", "coorddec", "posdec")
 SIZES = ("radius", "size", "extension", "morphsigma", "morphsigma2", "sizex", "sizey")
 # Columns that are taken as sizes if there is none of these, and words of columns that are not.
-OTHER_SIZES = r"radius|extension|extent|semimajor|sigma|^r\d\d|^rspec|roi"
+OTHER_SIZES = r"radius|extension|extent|semimajor|sigma|^r\d\d|^rext|^rspec|roi"
 NO_SIZES = r"conf|err|^e(?=r)|pos|unc|flag|lim|ul$|min$|lo$|name|ref|flux|significance|sqrt|sep"
 NAMES = ("name", "commonname", "sourcename", "canonicalname")
 
@@ -246,8 +247,16 @@ def _parse(parse, given, expected):
             raise ValueError(f"got {got}, expected {expected}") from error
 
 
+def _table(path):
+    """A table; text whose format neither name nor contents show is ASCII."""
+    try:
+        return Table.read(path)
+    except IORegistryError:
+        return Table.read(path, format="ascii")
+
+
 def _read_table(path, without_position="error"):
-    table = _parse(Table.read, path, "a source table")
+    table = _parse(_table, path, "a source table, a region file or an image with a WCS")
     table.convert_bytestring_to_unicode()
     columns = {key.lower().replace("_", ""): table[key] for key in table.colnames}
     ras, decs = ([key for key in keys if key in columns] for keys in (RAS, DECS))

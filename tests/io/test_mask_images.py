@@ -194,7 +194,13 @@ def test_region_files_of_any_name(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("column", "size"),
-    [("radius", 0.5), ("r39_b", 0.5), ("semi_major", 0.5), ("Conf_95_SemiMajor", 0.0)],
+    [
+        ("radius", 0.5),
+        ("r39_b", 0.5),
+        ("semi_major", 0.5),
+        ("Rext", 0.5),
+        ("Conf_95_SemiMajor", 0.0),
+    ],
 )
 def test_sizes_by_other_names(tmp_path, caplog, column, size):
     """They are used and named; the size of the error of a position is not."""
@@ -203,7 +209,15 @@ def test_sizes_by_other_names(tmp_path, caplog, column, size):
     selection = Selection(sources="mask", exclude=("none", tmp_path / "sources.fits"))
     (region,) = selection.regions()
     assert region.radius == pytest.approx(selection.margin + 2 * size)
-    assert (column in caplog.text) == (column in ("r39_b", "semi_major"))
+    assert (column in caplog.text) == (column in ("r39_b", "semi_major", "Rext"))
+
+
+@pytest.mark.parametrize("header", ["ra dec radius", "# ra dec radius"])
+def test_a_table_in_plain_text(tmp_path, header):
+    (tmp_path / "sources.txt").write_text(f"{header}\n83 -30 0.5\n")
+    selection = Selection(sources="mask", exclude=("none", tmp_path / "sources.txt"))
+    (region,) = selection.regions()
+    assert region == circle(83, -30, selection.margin + 1)
 
 
 def test_a_name_that_is_nearly_right(tmp_path):
