@@ -169,7 +169,9 @@ class Setting:
         cubes : list of BackgroundCube
             The cube of each draw. Both are the same for any executor.
         """
-        batches = [range(number)[i : i + BATCH] for i in range(0, number, BATCH)]
+        # Few replicates are those of a costly method: each is a job.
+        size = BATCH if number >= 4 * BATCH else 1
+        batches = [range(number)[i : i + size] for i in range(0, number, size)]
         job = partial(_batch, self, seed)
         rows = [row for rows in (executor.map if executor else map)(job, batches) for row in rows]
         cubes, raw = zip(*rows, strict=True)
