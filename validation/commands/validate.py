@@ -65,7 +65,7 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     "--replicates",
     type=click.IntRange(FEWEST),
     metavar="N",
-    help="Data sets of each method. Default: 4 to 200.",
+    help="Data sets of each method. Default: 4 to 60.",
 )
 @click.option("--strict", is_flag=True, help="Undecided answers and warnings fail as well.")
 @shared_option("out", default="reports")

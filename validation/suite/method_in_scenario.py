@@ -45,7 +45,7 @@ __all__ = ["SIMULATION", "Outcome", "run_scenario"]
 
 # Bins of all replicates together, the range of the number of replicates, and the number of
 # replicates of a costly method.
-N_BINS, FEW, MANY, COSTLY = 1_500_000, 20, 150, 5
+N_BINS, FEW, MANY, COSTLY = 700_000, 20, 60, 5
 # Least fraction of all events that the axes of a method must hold.
 LEAST_FRACTION = 0.5
 # Name under which the tests of the simulated events are listed.
