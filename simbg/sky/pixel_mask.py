@@ -19,9 +19,8 @@ from astropy.wcs.utils import (
     skycoord_to_pixel,
     wcs_to_celestial_frame,
 )
-from numpy.typing import ArrayLike
 
-from simbg.sky.plane import to_plane
+from simbg.sky.plane import from_plane, to_plane
 from simbg.sky.regions import Region
 
 __all__ = ["PixelRegion", "pixel_regions"]
@@ -95,15 +94,11 @@ class PixelRegion(Region):
         lon, lat = wcs.all_pix2world(x, y, 0)
         return SkyCoord(lon, lat, unit="deg", frame=wcs_to_celestial_frame(wcs)).icrs
 
-    def contains(self, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
-        """Return which directions lie in an excluded pixel; see `Region.contains`."""
-        ras, decs = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
-        inside = np.zeros(ras.size, bool)
-        near = self.near(ras.ravel(), decs.ravel())
-        if near.size:
-            sky = SkyCoord(ras.ravel()[near], decs.ravel()[near], unit="deg")
-            inside[near] = self._excluded(*skycoord_to_pixel(sky, _wcs(self.header)))
-        return inside.reshape(ras.shape)
+    def _covers(self, ra, dec):
+        if not ra.size:
+            return np.zeros(0, bool)
+        sky = SkyCoord(ra, dec, unit="deg")
+        return self._excluded(*skycoord_to_pixel(sky, _wcs(self.header)))
 
     def _excluded(self, x, y):
         """Which positions in pixels of the image are in an excluded pixel of the tile."""
@@ -121,7 +116,7 @@ class PixelRegion(Region):
         return found
 
     def _inside(self, x, y):
-        raise NotImplementedError  # `contains` does not use the plane
+        return self._covers(*from_plane(x, y, self.center))
 
     def _loops(self) -> Iterator[np.ndarray]:
         """The border of the union of the excluded pixels."""

@@ -60,7 +60,7 @@ class Region(ABC):
         ras, decs = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
         inside = np.zeros(ras.size, bool)
         near = self.near(ras.ravel(), decs.ravel())
-        inside[near] = self._inside(*to_plane(ras.ravel()[near], decs.ravel()[near], self.center))
+        inside[near] = self._covers(ras.ravel()[near], decs.ravel()[near])
         return inside.reshape(ras.shape)
 
     def near(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
@@ -95,6 +95,10 @@ class Region(ABC):
     @abstractmethod
     def radius(self) -> float:
         """Radius of the circle about the centre that encloses the region, deg."""
+
+    def _covers(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+        """Which directions near the region are inside."""
+        return self._inside(*to_plane(ra, dec, self.center))
 
     @abstractmethod
     def _inside(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:

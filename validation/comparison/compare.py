@@ -22,11 +22,12 @@ from simbg.validation.comparison import matched_cubes
 from simbg.validation.comparison.conventions import find_fault
 from simbg.validation.comparison.measures import MEASURES, fit_widths
 from simbg.validation.comparison.problems import against_store, common_events, contradictions
-from simbg.validation.comparison.rate_tests import Direction, RateDifference, sidak
+from simbg.validation.comparison.rate_tests import Direction, RateDifference
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
 from simbg.validation.metrics.cube_pair import CubePair
 from simbg.validation.metrics.metric import MetricValue
 from simbg.validation.metrics.poisson import sigmas
+from simbg.validation.questions.directions import sidak
 
 __all__ = ["Comparison", "compare"]
 

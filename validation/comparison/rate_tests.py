@@ -20,6 +20,7 @@ from simbg.validation.metrics.poisson import (
     deviance_moments,
     two_sample_chi2,
 )
+from simbg.validation.questions.directions import sidak
 from simbg.validation.questions.families import make_families
 from simbg.validation.questions.replicates import Replicates
 
@@ -350,22 +351,6 @@ def _smallest(families, noise, change):
         log_p = sidak(float(min(log_p, 0.0)), z.size * whole / family.share)
         best = min(best, (log_p, family, k), key=lambda item: item[0])
     return best
-
-
-def sidak(log_p: float, trials: float) -> float:
-    """ln of 1 − (1 − p)ⁿ, the p-value of the smallest of n p-values.
-
-    Parameters
-    ----------
-    log_p : float
-        ln of the smallest p-value.
-    trials : float
-        Their number n.
-    """
-    if log_p + np.log(trials) < -30:
-        return float(log_p + np.log(trials))
-    inside = trials * np.log1p(-np.exp(min(log_p, -1e-15)))
-    return float(np.log(max(-np.expm1(inside), 1e-300)))
 
 
 def deviate(log_p: float, trials: float) -> float:

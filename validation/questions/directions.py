@@ -10,7 +10,7 @@ from simbg.validation.questions.cross_products import CrossProducts
 from simbg.validation.questions.families import Family, make_families
 from simbg.validation.questions.replicates import Replicates
 
-__all__ = ["combined", "find_biases", "measure_directions"]
+__all__ = ["combined", "find_biases", "measure_directions", "sidak"]
 
 # Largest number of findings.
 MOST_FINDINGS = 5
