@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from typing import Any
 
-from simbg.parallel import announce
+from simbg.parallel import announce, interruptible
 from simbg.simulation.scenario import Scenario
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
@@ -284,20 +285,36 @@ def run_suite(
     outcomes : list of Outcome
         The same for any executor.
     """
-    outcomes, truths = [], []
     candidates = [Candidate.of(method) for method in methods]
     judge = partial(Criteria, n_scenarios=len(scenarios), required=require)
+    more = {"stores": stores, "score": score, "criteria": judge, "replicates": replicates}
+    work = partial(_run_scenario, candidates, seed, more), scenarios, _has_convergence(scenarios)
+    # Several scenarios are pieces of work; of one scenario, each replicate or run is.
+    if executor and len(scenarios) > 1:
+        found = executor.map(*work)
+    else:
+        found = map(*work, repeat(executor))
+    outcomes: list[Outcome] = []
     for scenario in scenarios:
-        # Scenarios with the same truth have the same convergence; it is measured once.
         announce(executor, scenario.name)
-        new = scenario.name in CONVERGENCE and scenario.truth not in truths
-        truths.append(scenario.truth)
-        common = candidates, seed, executor, new, stores, score, judge, replicates
-        outcomes += run_scenario(scenario, *common)
+        outcomes += next(found)
     ours = [candidate.name for candidate in candidates if candidate.ours]
     announce(executor, "known failures")
     changed = changed_biases(scenarios, ours, executor)
     return [_with_change(o, changed.get((o.scenario.name, o.method))) for o in outcomes]
+
+
+def _run_scenario(candidates, seed, more, scenario, with_convergence, executor=None):
+    """The outcomes of one scenario; Ctrl-C ends it in a worker process as well."""
+    with interruptible():
+        return run_scenario(scenario, candidates, seed, executor, with_convergence, **more)
+
+
+def _has_convergence(scenarios):
+    """Whether the convergence is measured in each scenario: once for the same truth."""
+    chosen = [scenario for scenario in scenarios if scenario.name in CONVERGENCE]
+    first = [s for n, s in enumerate(chosen) if s.truth not in [c.truth for c in chosen[:n]]]
+    return [scenario in first for scenario in scenarios]
 
 
 def _with_change(outcome, reason):
