@@ -290,10 +290,8 @@ def run_suite(
     more = {"stores": stores, "score": score, "criteria": judge, "replicates": replicates}
     work = partial(_run_scenario, candidates, seed, more), scenarios, _has_convergence(scenarios)
     # Several scenarios are pieces of work; of one scenario, each replicate or run is.
-    if executor and len(scenarios) > 1:
-        found = executor.map(*work)
-    else:
-        found = map(*work, repeat(executor))
+    several = executor if len(scenarios) > 1 else None
+    found = several.map(*work) if several else map(*work, repeat(executor))
     outcomes: list[Outcome] = []
     for scenario in scenarios:
         announce(executor, scenario.name)
