@@ -228,9 +228,9 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
             scenario, _, method, metric = key
             if key in old and key in self:
                 # The replicates have numbers; those that both have are pairs.
-                pairs = np.array(list(zip(old[key], self[key], strict=False))).T
-                k = stats.t.isf(BUDGET / len(self), pairs.shape[1] - 1)
-                numbers = _difference(metric, *pairs, k)
+                before, now = np.array(list(zip(old[key], self[key], strict=False))).T
+                k = stats.t.isf(BUDGET / len(self), len(now) - 1)
+                numbers = _difference(metric, before, now, k)
             elif key in old:
                 numbers = ("lost" if key[:2] in scenarios else "gone",)
             else:
