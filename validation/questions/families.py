@@ -258,9 +258,16 @@ class _Field:
             )
 
     def parameters(self) -> Family:
-        """Changes of one parameter of the true model; they are not orthogonal."""
+        """Changes of one parameter of the true model; they are not orthogonal.
+
+        The reference energy of a slope, and the orientation of a gradient or a quadrupole, are not
+        known. Each pair of parameters is therefore also tested at 45 deg: any combination of the
+        two then has an angle of at most 22.5 deg with one direction, and loses at most 8 % of its
+        amplitude.
+        """
         log_energy = np.log(self.axes.energy_center)[self.energy]
         log_energy = log_energy - np.average(log_energy, weights=self.weight)
+        spread = np.sqrt(np.average(log_energy**2, weights=self.weight))
         width = self._dilation()
         patterns = {
             "index": -log_energy,
@@ -269,7 +276,27 @@ class _Field:
             "width": width,
             "change of the width with energy": width * log_energy,
         }
-        return self._dense("parameters", patterns)
+        if self.axes.shape[0] > 1:
+            for sign, where in ((-1, "low"), (1, "high")):
+                patterns[f"rate at {where} energies"] = log_energy + sign * spread
+                patterns[f"width at {where} energies"] = width * (log_energy + sign * spread)
+        return self._dense("parameters", patterns | self._orientations())
+
+    def _orientations(self):
+        """Gradients and quadrupoles between the directions of the axes and of the diagonals."""
+        known = dict(self._polynomials(2))
+        patterns = {}
+        for kind, one, two, names in (
+            ("gradient along", (1, 1), (1, -1), ("fov_lon + fov_lat", "fov_lon - fov_lat")),
+            ("quadrupole at", (2, 2), (2, -2), ("22.5 deg", "-22.5 deg")),
+        ):
+            first, second = (
+                pattern / max(np.sqrt(pattern**2 @ self.weight), 1e-300)
+                for pattern in (known[NAMES[one]], known[NAMES[two]])
+            )
+            for sign, name in zip((1, -1), names, strict=True):
+                patterns[f"{kind} {name}"] = first + sign * second
+        return patterns
 
     def _dilation(self):
         """ln of the change of the rate for a larger width, −2 − r · ∇ ln λ; 0 beside empty bins."""

@@ -35,9 +35,9 @@ EXACT = "bias of all bins", "bias of smooth directions", "noise", "arrival", "ru
 N_CUBES, N_MAPS, N_SETS = 12, 5, 20
 # Factor between two sizes, and largest number of sizes. The search ends at a size that is not
 # detected.
-STEP, MAX_SIZES = 2**0.5, 39
-# First size of the search, in units of the size that an optimal test detects.
-START = 2**1.5
+STEP, MAX_SIZES = 4 / 3, 48
+# First size of the search, in units of the size that an optimal test detects; 2 and 1.5 follow.
+START = 8 / 3
 N_CLEAN, BATCH = 504, 42
 
 

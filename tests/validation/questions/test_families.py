@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from support.draws import AXES, expected_counts, raw, replicates
+from support.draws import AXES, TRUTH, expected_counts, raw, replicates
 
 from simbg.axes import Axes
 from simbg.validation.questions.families import make_families
@@ -53,6 +55,42 @@ def test_smooth_directions_are_what_they_are_called(families):
         k = names.index(name)
         assert along[k] > 0
         assert_allclose(along[k + 1 :], 0, atol=1e-8 * np.linalg.norm(pattern.ravel() * root))
+
+
+FINE = Axes(np.geomspace(0.1, 50, 11), np.linspace(-3, 3, 25), np.linspace(-2.6, 2.6, 21))
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    """The smooth directions of a fine field, as rows of a matrix."""
+    expected = expected_counts(FINE, 1e8)
+    families = make_families(Replicates(FINE, expected, np.array([expected] * 4)))
+    return np.vstack([f.matrix.toarray() for f in families if f.title in ("shape", "parameters")])
+
+
+@pytest.mark.parametrize("wave", [1, 2], ids=["gradient", "quadrupole"])
+@pytest.mark.parametrize("angle", np.radians([0, 10, 30, 45, 67, 90, 115, 135, 170]))
+def test_any_orientation_is_near_a_direction(smooth, angle, wave):
+    """One direction has at least cos 22.5° of the amplitude."""
+    place = FINE.fov_lon_center[:, None] + 1j * FINE.fov_lat_center
+    assert _largest(smooth, (place * np.exp(-1j * angle)) ** wave) > np.cos(np.pi / 8) - 0.01
+
+
+@pytest.mark.parametrize("reference", [0.03, 0.1, 0.15, 0.18, 0.3, 1, 10])
+def test_a_slope_about_any_energy_is_near_a_direction(smooth, reference):
+    """The index and the slope of the width, about a reference energy in TeV."""
+    energy = FINE.energy_center[:, None, None]
+    assert _largest(smooth, np.log(energy / reference)) > np.cos(np.pi / 8) - 0.01
+    widths = zip(TRUTH.sigma, TRUTH.sigma_energy, strict=True)
+    other = replace(TRUTH, sigma=tuple(s * (e / reference) ** 1e-3 for s, e in widths))
+    change = other.integrate(FINE) / TRUTH.integrate(FINE) - 1
+    assert _largest(smooth, change) > np.cos(np.pi / 8) - 0.03
+
+
+def _largest(directions, pattern):
+    """The largest component of the bias with a pattern along one of the directions."""
+    bias = (np.broadcast_to(pattern.real, FINE.shape) * np.sqrt(expected_counts(FINE, 1e8))).ravel()
+    return np.abs(directions @ bias).max() / np.linalg.norm(bias)
 
 
 def test_directions_with_few_counts_are_left_out():
