@@ -130,13 +130,13 @@ def fit(
         rate = state.rate(theta)
         if n_iterations == 1 or since_gram > OUTDATED:
             gram, since_gram = basis.gram(rate), 0.0
-        covariance = _inverse(gram + _dense(precision))
+        covariance = inverse(gram + dense(precision))
         theta, gain = state.step(theta, rate, precision, covariance)
         since_gram += gain
         if gain > ROUGHLY and n_iterations < MOST:
             continue
         gradient, information = scores(penalty, prior_covariance, derivative, covariance, theta)
-        gradient, information = _with_prior(penalty, strength, gradient, information, tied)
+        gradient, information = with_prior(penalty, strength, gradient, information, tied)
         change = np.linalg.solve(information, gradient)
         if tied and gain < CONVERGED and gradient @ change < SETTLED:
             break
@@ -184,7 +184,7 @@ class _Poisson:
         counts, flat = self.counts.sum(axis=1), self.flat.sum(axis=1)
         log_rate = np.log((counts + 0.5) / (flat + 0.5))[:, None]
         rate = self.flat * np.exp(log_rate)
-        covariance = _inverse(self.basis.gram(rate) + _dense(precision))
+        covariance = inverse(self.basis.gram(rate) + dense(precision))
         return covariance @ self.basis.project(rate * log_rate)
 
     def rate(self, theta: np.ndarray) -> np.ndarray:
@@ -194,13 +194,13 @@ class _Poisson:
     def objective(self, theta: np.ndarray, rate: np.ndarray, precision: np.ndarray) -> float:
         """Penalised log-likelihood, without terms that do not depend on θ."""
         log_rate = _log_rate(self.basis, theta)
-        return np.sum(self.counts * log_rate - rate) - 0.5 * theta @ _apply(precision, theta)
+        return np.sum(self.counts * log_rate - rate) - 0.5 * theta @ apply_blocks(precision, theta)
 
     def step(
         self, theta: np.ndarray, rate: np.ndarray, precision: np.ndarray, covariance: np.ndarray
     ) -> tuple[np.ndarray, float]:
         """θ after a Newton step, and the expected increase of 2 ln L by a full step."""
-        slope = self.basis.project(self.counts - rate) - _apply(precision, theta)
+        slope = self.basis.project(self.counts - rate) - apply_blocks(precision, theta)
         change, least = covariance @ slope, self.objective(theta, rate, precision)
         gain = float(slope @ change)
         least -= 1e-12 * abs(least)
@@ -216,7 +216,7 @@ def _log_rate(basis, theta):
     return np.clip(basis.log_rate(theta), -LARGEST, LARGEST)
 
 
-def _with_prior(penalty, strength, gradient, information, tied):
+def with_prior(penalty, strength, gradient, information, tied):
     """Gradient and information of ln λ, including its prior."""
     stiff = 0.5 * STIFF * np.exp(-0.5 * strength)
     precision = WIDE * np.eye(strength.size) + tied * penalty.tie
@@ -258,14 +258,14 @@ def strength_traces(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Effective parameters of each term, tr(A_j B) − tr(A_j V), and the covariance V."""
     precision, prior, derivative = penalty.at(strength)
-    covariance = _inverse(gram + _dense(precision))
+    covariance = inverse(gram + dense(precision))
     n_k, n_i, _ = prior.shape
     learned = prior - covariance.reshape(n_k, n_i, n_k, n_i)[np.arange(n_k), :, np.arange(n_k)]
     terms = zip(derivative, penalty.terms, strict=True)
     return np.array([np.sum(d * learned[term.k]) for d, term in terms]), covariance
 
 
-def _dense(blocks):
+def dense(blocks):
     """A block-diagonal matrix."""
     n_k, n_i, _ = blocks.shape
     full = np.zeros((n_k, n_i, n_k, n_i))
@@ -273,12 +273,12 @@ def _dense(blocks):
     return full.reshape(n_k * n_i, n_k * n_i)
 
 
-def _apply(blocks, theta):
+def apply_blocks(blocks, theta):
     """The product of a block-diagonal matrix and θ."""
     return (blocks @ theta.reshape(len(blocks), -1, 1)).ravel()
 
 
-def _inverse(matrix):
+def inverse(matrix):
     """Inverse of a positive definite matrix; the diagonal is increased if rounding requires it."""
     diagonal, more = np.diag(matrix).copy(), 0.0
     while True:

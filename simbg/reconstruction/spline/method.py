@@ -146,7 +146,7 @@ class Spline:
         stack = resolve(stack)
         _check(stack)
         axes, shape = stack.axes, (stack.axes.shape[0], -1)
-        level = np.exp(_mean_of_bin(axes.energy))[:, None, None]
+        level = np.exp(mean_of_bin(axes.energy))[:, None, None]
         exposure = (stack.livetime * axes.volume * level).reshape(shape)
         counts = np.where(exposure > 0, stack.counts.reshape(shape), 0).astype(float)
         basis = Basis.of(axes)
@@ -243,7 +243,7 @@ def _check(stack):
         )
 
 
-def _mean_of_bin(energy):
+def mean_of_bin(energy):
     """ln of the mean of a power law over each bin, divided by its value at the bin centre."""
     low, high = energy[:-1], energy[1:]
     power = 1 - TYPICAL_INDEX
