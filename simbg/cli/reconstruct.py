@@ -16,7 +16,7 @@ __all__ = []
     cls=Command,
     groups={
         "Runs": "scheme obs_ids exclude sources margin skip_incomplete test",
-        "Models": "method group_by energy fov like energy_threshold radial per_run",
+        "Models": "method group_by energy fov like energy_threshold radial per_run covariate",
     },
     exit_codes="0 models written, 1 all are empty",
 )
@@ -55,6 +55,12 @@ __all__ = []
 )
 @click.option("--radial", is_flag=True, help="Also write a radial model of each group (BKG_2D).")
 @click.option("--per-run", is_flag=True, help="Also write a model of each run, and an index.")
+@click.option(
+    "--covariate",
+    multiple=True,
+    metavar="COLUMN",
+    help="For --per-run: azimuth, or a column as MUONEFF. Repeatable.",
+)
 @shared_option("skip-incomplete")
 @click.option("--test", is_flag=True, help="At most 100 runs, 5 sources and 2 groups.")
 @shared_option("jobs")
@@ -72,6 +78,7 @@ def reconstruct(
     like: str | None,
     jobs: int | None,
     overwrite: bool,
+    covariate: tuple[str, ...],
     **selection: Any,
 ) -> int:
     """Make background models from a data store.
@@ -85,8 +92,11 @@ def reconstruct(
         refuse("margin", "has no effect without --sources mask")
     if selection["test"]:
         refuse("group_by", "has no effect with --test, which defines the groups")
+    if not per_run:
+        refuse("covariate", "has no effect without --per-run")
     from simbg.models.selection import Selection
 
+    selection["covariates"] = tuple(covariate)
     ids = None if obs_ids is None else _read_ids(obs_ids)
     arguments = indir, outdir, scheme, method, Selection(obs_ids=ids, **selection), overwrite
     axes, hint = read_binning(energy, fov, like), "; --sources mask uses them"
@@ -111,6 +121,8 @@ def reconstruct_and_report(
         )
         if group.fit:
             click.echo(f"          {group.fit}")
+    if summary.fit:
+        click.echo(f"models of runs: {summary.fit}")
     if summary.warning:
         click.echo(summary.warning)
     click.echo(summary.text + (hint if summary.n_near else ""))

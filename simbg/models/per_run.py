@@ -61,7 +61,7 @@ def write_run_models(
     axes : Axes
         Axes of the models.
     by_group : dict of int to list of Observation
-        Observations of each group, by GROUP_ID.
+        Observations of each group, by GROUP_ID; −1 for those outside of all groups.
     outdir : path-like
         Final position of ``folder``: paths to the store are relative to it.
     """
@@ -119,6 +119,7 @@ def scaled_to_run(
         rate_error=None if cube.rate_error is None else cube.rate_error * norm.value,
         livetime=np.where(valid, observation.livetime, 0.0),
         ontime=np.where(valid, observation.ontime, 0.0),
+        extrapolated=None if cube.extrapolated is None else cube.extrapolated & valid,
         meta={**cube.meta, "OBS_ID": observation.obs_id},
     ), norm
 

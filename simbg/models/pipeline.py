@@ -85,6 +85,8 @@ class Summary:
         Number of runs outside of all groups.
     noticed : Report
         Contradictions in the store that were noticed while the runs were read.
+    fit : str
+        What a model of all runs states about its fit, if there is one.
     """
 
     groups: tuple[GroupSummary, ...]
@@ -92,6 +94,7 @@ class Summary:
     n_skipped: int
     n_outside: int
     noticed: Report = field(default_factory=Report)
+    fit: str = ""
 
     @property
     def n_used(self) -> int:
@@ -189,11 +192,17 @@ def reconstruct_store(
         runs = runs_of(store, selection)
         _write_tables(folder, runs)
         by_group, cubes = runs.groups.split(runs.observations), dict[int, BackgroundCube]()
+        fit = ""
         if per_run:
-            all_runs = [run for members in by_group.values() for run in members]
+            by_run = dict(by_group)
+            if hasattr(estimator, "fit"):  # such a method needs no groups
+                of_none = zip(runs.observations, runs.group_id, strict=True)
+                by_run[-1] = [run for run, group in of_none if group < 0]
+            all_runs = [run for members in by_run.values() for run in members]
             run_axes = choose_axes(axes, partial(axes_for, estimator, all_runs))
             models = fit_runs(estimator, all_runs, run_axes, runs.groups, executor)
-            write_run_models(folder, store, models, run_axes, by_group, outdir)
+            write_run_models(folder, store, models, run_axes, by_run, outdir)
+            fit = getattr(models, "text", "")
             # For a method without its own ``fit`` the cubes of groups already exist.
             cubes = {} if hasattr(estimator, "fit") else models.cubes
         summaries = []
@@ -209,7 +218,8 @@ def reconstruct_store(
                 model = replace(model, meta={**model.meta, "GROUP_ID": group})
                 model.write(folder / f"bg_cube_model_group{group}_radial.fits.gz")
         outside = len(runs.observations) - sum(group.n_obs for group in summaries)
-        return Summary(tuple(summaries), runs.n_near, runs.n_skipped, outside, noticed)
+        numbers = runs.n_near, runs.n_skipped, outside
+        return Summary(tuple(summaries), *numbers, noticed, fit)
 
 
 def _write_group(folder, group, cube, runs, noticed):

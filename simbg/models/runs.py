@@ -18,6 +18,7 @@ from simbg.models.known_sources import known_sources
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
 from simbg.observations.store import Store
+from simbg.reconstruction.covariates import AZIMUTH
 
 if TYPE_CHECKING:
     from simbg.models.selection import Selection
@@ -257,11 +258,31 @@ def _observations(store, table, selection, regions):
             log.warning("run %s skipped: %s", table["OBS_ID"][row], error)
             continue
         near = tuple(region for region in regions if _is_near(region, observation))
+        values = _covariates(store, table[row], observation, selection.covariates)
         rows.append(row)
-        observations.append(replace(observation, excluded=near))
+        observations.append(replace(observation, excluded=near, covariates=values))
     if not rows:
         raise ValueError(f"{store.path}: got {len(table)} incomplete runs, expected a complete one")
     return rows, observations
+
+
+def _covariates(store, row, observation, names):
+    """Values of columns of the observation table."""
+    values = {}
+    for name in names:
+        if name.lower() == AZIMUTH:
+            values[AZIMUTH] = float(observation.az)
+            continue
+        try:
+            values[name] = float(np.ma.filled(row[name], np.nan))
+        except (KeyError, TypeError, ValueError) as error:
+            known = [n for n in row.colnames if np.issubdtype(row.dtype[n], np.number)]
+            got = "no such column" if name not in row.colnames else f"{row[name]!r}"
+            raise ValueError(
+                f"{store.path}: covariate {name} (--covariate): got {got}, expected {AZIMUTH} or a "
+                f"column of numbers of the observation table: {', '.join(known)}"
+            ) from error
+    return values
 
 
 def _is_near(region, observation):

@@ -51,6 +51,8 @@ class Selection:
         minimum each, instead of the altitude bins of ``groups``; they include all azimuths.
     energy_threshold : float or Quantity, optional
         Energy threshold of all runs instead of their own; a bare number is in TeV.
+    covariates : tuple of str
+        Columns of the observation table, or "azimuth", on which the background of a run may depend.
     skip_incomplete : bool
         Skip runs that cannot be read, with a warning, instead of raising an error. The events are
         then read twice.
@@ -84,6 +86,7 @@ class Selection:
     group_by: str = "2015"
     energy_threshold: float | None = field(default=None, metadata={"unit": "TeV"})
     skip_incomplete: bool = False
+    covariates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.obs_ids is not None:

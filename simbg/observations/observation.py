@@ -131,6 +131,8 @@ class Observation:
         Pointing, deg: ICRS, and horizontal at mid-run.
     excluded : tuple of simbg.sky.regions.Region
         Regions of the sky whose events are not counted and whose exposure is removed.
+    covariates : mapping of str to float
+        Other properties of the run on which its background may depend, by name.
     store : path-like, optional
         The GADF store that contains the run, for methods that read stores themselves. The
         events in the store are not filtered by ``excluded``.
@@ -158,6 +160,7 @@ class Observation:
     alt: float = field(default=np.nan, metadata={"unit": "deg"})
     az: float = field(default=np.nan, metadata={"unit": "deg"})
     excluded: tuple[Region, ...] = ()
+    covariates: Mapping[str, float] = field(default_factory=dict)
     store: Path | str | None = None
 
     def __post_init__(self) -> None:

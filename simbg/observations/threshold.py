@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from simbg.axes import Axes
 from simbg.observations.stacked_counts import StackedCounts
 
-__all__ = ["first_bin", "resolve"]
+__all__ = ["first_bin", "fraction_above", "resolve"]
 
 # A threshold this close to an edge (relative) is taken to be on the edge.
 ON_EDGE = 1e-9
@@ -102,6 +102,11 @@ def fraction_above(index: ArrayLike, low: float, high: float, threshold: float) 
     -----
     ∫_T^b E^−Γ dE / ∫_a^b E^−Γ dE, with index Γ, energies a = ``low`` and b = ``high``, and T the
     larger of ``threshold`` and a; of the shape of ``index``.
+
+    Examples
+    --------
+    >>> fraction_above([0.0, 2.0], low=1.0, high=2.0, threshold=1.5).round(4)
+    array([0.5   , 0.3333])
     """
     gamma = np.asarray(index, float)
 

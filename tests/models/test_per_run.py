@@ -15,7 +15,9 @@ from simbg.io.gadf.store import GadfStore
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.runs import runs_of
 from simbg.models.selection import Selection
+from simbg.observations.groups import Groups
 from simbg.reconstruction.histogram import Histogram
+from simbg.reconstruction.spline.method import Spline
 from simbg.reconstruction.zenith_groups import ZenithGroups
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
@@ -48,9 +50,14 @@ def test_correlated_errors_and_extrapolated_bins_are_kept(tmp_path):
     arguments = tmp_path / "store", tmp_path / "models", "gadf", method, selection
     (group,) = reconstruct_store(*arguments, per_run=True).groups
     assert "effective parameters" in group.fit
-    model = read_cube(tmp_path / "models" / f"bg_cube_model_group{group.group_id}_gadf.fits.gz")
-    assert model.extrapolated[0].all()
-    for number in (1, 2):
+    store = GadfStore(tmp_path / "store")
+    runs = store.observations()
+    group = read_cube(tmp_path / "models" / f"bg_cube_model_group{group.group_id}_gadf.fits.gz")
+    assert group.extrapolated[0].all()
+    models = Spline().fit(runs, group.axes)
+    for run in runs:
+        number, model = run.obs_id, models.at(run)
+        assert model.extrapolated[0].all()
         cube = read_cube(tmp_path / "models" / f"bg_run_{number:06d}.fits.gz")
         known = np.isfinite(cube.rate) & (cube.rate > 0)
         # Energies below the thresholds of all runs have no model of a run.
@@ -214,3 +221,28 @@ def test_incomplete_runs_are_named_and_skipped_only_when_asked(tmp_path, caplog)
     )
     assert "run 2 skipped" in caplog.text
     assert "1 of 3 runs skipped" in caplog.text
+
+
+def test_covariates_are_columns_of_the_observation_table(tmp_path):
+    """MUONEFF and the azimuth arrive at the method; a column that is not there is refused."""
+    Experiment.of(replace(SCENARIOS["night"], n_obs=3), 6).write(tmp_path / "store")
+    store = GadfStore(tmp_path / "store")
+    selection = Selection(exclude=("none",), covariates=("MUONEFF", "azimuth"))
+    for run, row in zip(selection.observations(store), store.table, strict=True):
+        assert run.covariates == {"MUONEFF": row["MUONEFF"], "azimuth": row["AZ_PNT"]}
+    for wrong in ("MUON", "DATE-OBS"):
+        with pytest.raises(ValueError, match=f"{wrong}.*MUONEFF"):
+            replace(selection, covariates=(wrong,)).observations(store)
+
+
+def test_models_of_runs_need_no_groups(tmp_path):
+    """With `spline` a run outside of all groups has a model, too, with GROUP_ID −1."""
+    scenario = replace(SCENARIOS["night"], n_obs=4, az_range=(100.0, 260.0))
+    Experiment.of(scenario, 7).write(tmp_path / "store")
+    altitudes = np.sort(GadfStore(tmp_path / "store").table["ALT_PNT"])
+    groups = Groups((altitudes[1] - 0.01, 90), (-90, 270))
+    selection = Selection(exclude=("none",), groups=groups)
+    arguments = tmp_path / "store", tmp_path / "models", "gadf", "spline", selection
+    reconstruct_store(*arguments, per_run=True, axes=edition2015_axes(4))
+    norms = Table.read(tmp_path / "models" / "bg_run_norms.ecsv")
+    assert sorted(norms["GROUP_ID"].tolist()) == [-1, 0, 0, 0]

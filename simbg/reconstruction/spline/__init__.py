@@ -4,6 +4,10 @@
 the coefficients and the strengths of the penalties, and `errors` the covariance of the
 coefficients. `sharp` finds features that are not smooth. `method` contains the method itself,
 `Spline`.
+
+Its model of all runs has a rate that depends on the zenith angle, and a norm of each run. `cells`
+reads the runs, `design` defines its functions, `run_fit` fits it, and `run_models` has the cube of
+each run.
 """
 
 from pkgutil import resolve_name

@@ -15,6 +15,8 @@ N_RADIAL, SEGMENTS_RADIAL, ORDER_RADIAL = 10, 26, 3
 DEGREE = 8
 # Roughness of the first spline of energy, relative to that of (ln E)².
 BEYOND_SQUARE = 10.0
+# Index of the power law that is assumed for the spectrum within a bin.
+TYPICAL_INDEX = 2.7
 # A function is left out if its rms, after the others are projected out, falls below this fraction.
 INDEPENDENT = 1e-7
 
@@ -195,3 +197,12 @@ def _cubic(t):
     """The cubic B-spline of equidistant knots, at t steps from its centre."""
     t = np.abs(t)
     return np.where(t < 1, 4 - 6 * t**2 + 3 * t**3, np.clip(2 - t, 0, None) ** 3) / 6
+
+
+def mean_of_bin(energy: np.ndarray) -> np.ndarray:
+    """ln of the mean of a power law over each bin, divided by its value at the bin centre."""
+    low, high = energy[:-1], energy[1:]
+    power = 1 - TYPICAL_INDEX
+    center = np.sqrt(low * high)
+    mean = ((high / center) ** power - (low / center) ** power) / power / ((high - low) / center)
+    return np.log(mean)

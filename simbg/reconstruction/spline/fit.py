@@ -216,7 +216,13 @@ def _log_rate(basis, theta):
     return np.clip(basis.log_rate(theta), -LARGEST, LARGEST)
 
 
-def with_prior(penalty, strength, gradient, information, tied):
+def with_prior(
+    penalty: Penalty,
+    strength: np.ndarray,
+    gradient: np.ndarray,
+    information: np.ndarray,
+    tied: bool,
+) -> tuple[np.ndarray, np.ndarray]:
     """Gradient and information of ln λ, including its prior."""
     stiff = 0.5 * STIFF * np.exp(-0.5 * strength)
     precision = WIDE * np.eye(strength.size) + tied * penalty.tie
@@ -259,13 +265,20 @@ def strength_traces(
     """Effective parameters of each term, tr(A_j B) − tr(A_j V), and the covariance V."""
     precision, prior, derivative = penalty.at(strength)
     covariance = inverse(gram + dense(precision))
+    return traces(penalty, prior, derivative, covariance), covariance
+
+
+def traces(
+    penalty: Penalty, prior: np.ndarray, derivative: list, covariance: np.ndarray
+) -> np.ndarray:
+    """Effective parameters of each term for the covariance V of its coefficients."""
     n_k, n_i, _ = prior.shape
     learned = prior - covariance.reshape(n_k, n_i, n_k, n_i)[np.arange(n_k), :, np.arange(n_k)]
     terms = zip(derivative, penalty.terms, strict=True)
-    return np.array([np.sum(d * learned[term.k]) for d, term in terms]), covariance
+    return np.array([np.sum(d * learned[term.k]) for d, term in terms])
 
 
-def dense(blocks):
+def dense(blocks: np.ndarray) -> np.ndarray:
     """A block-diagonal matrix."""
     n_k, n_i, _ = blocks.shape
     full = np.zeros((n_k, n_i, n_k, n_i))
@@ -273,12 +286,12 @@ def dense(blocks):
     return full.reshape(n_k * n_i, n_k * n_i)
 
 
-def apply_blocks(blocks, theta):
+def apply_blocks(blocks: np.ndarray, theta: np.ndarray) -> np.ndarray:
     """The product of a block-diagonal matrix and θ."""
     return (blocks @ theta.reshape(len(blocks), -1, 1)).ravel()
 
 
-def inverse(matrix):
+def inverse(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a positive definite matrix; the diagonal is increased if rounding requires it."""
     diagonal, more = np.diag(matrix).copy(), 0.0
     while True:

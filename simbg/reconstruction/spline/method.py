@@ -12,10 +12,11 @@ from simbg.cube import BackgroundCube
 from simbg.observations.exposure import StackedCounts, stack_observations
 from simbg.observations.observation import Observation
 from simbg.observations.threshold import resolve
-from simbg.reconstruction.spline.basis import Basis
+from simbg.reconstruction.spline.basis import Basis, mean_of_bin
 from simbg.reconstruction.spline.errors import RateErrors
 from simbg.reconstruction.spline.fit import Fit, fit
 from simbg.reconstruction.spline.penalty import Penalty
+from simbg.reconstruction.spline.run_models import RunModels, fit_run_models
 from simbg.reconstruction.spline.sharp import Factor, no_factor, sharp_factor
 
 __all__ = ["Spline"]
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 ROUNDS, SETTLED = 4, 1.0
 # A fit to fewer events, or with sharp features in a larger fraction of the bins, gives a warning.
 FEWEST_EVENTS, MOST_SHARP = 10, 0.25
-# Index of the power law that is assumed for the spectrum within a bin.
-TYPICAL_INDEX = 2.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +118,30 @@ class Spline:
         return self.estimate(
             stack_observations(observations, axes, self.threshold_bin, self.executor)
         )
+
+    def fit(self, observations: Sequence[Observation], axes: Axes) -> RunModels:
+        """Fit one model to all runs, in which the rate depends on the zenith angle.
+
+        Each run has a norm of its own, a random effect. The result has ``at(observation)``.
+
+        Parameters
+        ----------
+        observations : sequence of Observation
+            The runs, each with an altitude or a pointing.
+        axes : Axes
+            Axes of the cubes.
+
+        Examples
+        --------
+        >>> from simbg.axes import Axes
+        >>> from simbg.simulation.experiment import Experiment
+        >>> from simbg.simulation.library import SCENARIOS
+        >>> observations = Experiment.of(SCENARIOS["zenith"], seed=0, n_obs=4).observations()
+        >>> axes = Axes.regular(energy=(0.2, 20, 4), fov=(3, 6))
+        >>> Spline().fit(observations, axes).at(observations[0]).rate.shape
+        (4, 6, 6)
+        """
+        return fit_run_models(observations, axes, self.executor)
 
     def estimate(self, stack: StackedCounts) -> BackgroundCube:
         """Reconstruct the cube from counts and exposures.
@@ -241,12 +264,3 @@ def _check(stack):
             "method spline: got no exposure in any bin, expected at least one bin with exposure: "
             "compare the energy thresholds of the runs and their excluded regions with the axes"
         )
-
-
-def mean_of_bin(energy):
-    """ln of the mean of a power law over each bin, divided by its value at the bin centre."""
-    low, high = energy[:-1], energy[1:]
-    power = 1 - TYPICAL_INDEX
-    center = np.sqrt(low * high)
-    mean = ((high / center) ** power - (low / center) ** power) / power / ((high - low) / center)
-    return np.log(mean)
