@@ -59,7 +59,7 @@ __all__ = []
     "--covariate",
     multiple=True,
     metavar="COLUMN",
-    help="For --per-run: azimuth, or a column as MUONEFF. Repeatable.",
+    help="For --per-run: azimuth, or a column. Repeatable.",
 )
 @shared_option("skip-incomplete")
 @click.option("--test", is_flag=True, help="At most 100 runs, 5 sources and 2 groups.")
