@@ -1,0 +1,359 @@
+"""The impact of a background model: biases of fluxes at many places, and false sources."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from simbg.axes import Axes
+from simbg.cube import BackgroundCube
+from simbg.validation.impact.false_sources import SignificanceMap
+from simbg.validation.impact.fit import Fit, FluxError
+from simbg.validation.impact.instrument import Instrument
+from simbg.validation.impact.sources import Template, TestSource
+
+__all__ = ["ENERGY", "HOURS", "SOURCES", "Impact", "Place", "measure_impact", "places"]
+
+# Energy range of the analysis, TeV; its livetime, h; and the sources that it looks for.
+ENERGY, HOURS = (0.5, 10.0), 50.0
+SOURCES = tuple(TestSource(size) for size in (0.0, 0.25, 0.5, 1.0))
+# Energy bands of flux points, TeV.
+BANDS = ((0.5, 1.0), (1.0, 3.0), (3.0, 10.0))
+# Offsets of the places of sources from the centre of the field, deg, and their number on a circle.
+OFFSETS, N_AZIMUTH = (0.5, 1.0, 1.5), 8
+# Threshold of false sources, σ, and the radius in which they are counted, deg.
+THRESHOLD, FIELD = 5.0, 2.0
+# Largest size of the extended source for which false sources and flux points are calculated, deg.
+EXTENDED = 0.5
+
+
+@dataclass(frozen=True)
+class Place:
+    """The fitted flux of a source that is not there, at one place.
+
+    Parameters
+    ----------
+    source : TestSource
+        The source.
+    lon, lat : float
+        Position in the field of view, deg.
+    flux : FluxError
+        Bias and statistical error.
+    scatter : float
+        Standard deviation of the bias by the errors that the model states, Crab; NaN without.
+    """
+
+    source: TestSource
+    lon: float
+    lat: float
+    flux: FluxError
+    scatter: float = float("nan")
+
+    @property
+    def offset(self) -> float:
+        """Distance from the centre of the field, deg."""
+        return float(np.hypot(self.lon, self.lat))
+
+    def to_dict(self, hours: float) -> dict[str, Any]:
+        """Numbers for JSON.
+
+        Parameters
+        ----------
+        hours : float
+            Livetime, h.
+        """
+        flux = self.flux
+        return {
+            "source": self.source.name,
+            "fov_lon": round(self.lon, 6),
+            "fov_lat": round(self.lat, 6),
+            "bias_crab": flux.bias,
+            "scatter_crab": self.scatter,
+            "statistical_error_crab": flux.error / np.sqrt(hours),
+            "sqrt_ts": flux.pull * np.sqrt(hours),
+            "hours_until_bias_is_statistical_error": flux.hours,
+            "background_norm": flux.norm,
+            "background_tilt": flux.tilt,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Impact:
+    """What the error of a model does to an analysis.
+
+    Parameters
+    ----------
+    places : tuple of Place
+        All sources at all places.
+    bands : tuple of tuple
+        ((low, high), Place) for flux points of the largest source with a bias, TeV.
+    maps : tuple of SignificanceMap
+        For a point source, and for an extended one.
+    instrument : Instrument
+        Effective area and point spread function.
+    energy : tuple of float
+        The energy range that the bins cover, TeV.
+    empty : float
+        Fraction of the true counts in bins where the model is empty.
+    """
+
+    places: tuple[Place, ...]
+    bands: tuple[tuple[tuple[float, float], Place], ...]
+    maps: tuple[SignificanceMap, ...]
+    instrument: Instrument
+    energy: tuple[float, float]
+    empty: float
+
+    def of(self, source: TestSource, within: float = np.inf) -> tuple[Place, ...]:
+        """Places of a source.
+
+        Parameters
+        ----------
+        source : TestSource
+            One of the sources.
+        within : float
+            Largest offset, deg.
+        """
+        close = within * (1 + 1e-9)
+        return tuple(p for p in self.places if p.source == source and p.offset <= close)
+
+    def worst(self, source: TestSource, within: float = np.inf) -> Place:
+        """The place with the largest bias of the flux.
+
+        Parameters
+        ----------
+        source : TestSource
+            One of the sources.
+        within : float
+            Largest offset, deg.
+
+        Raises
+        ------
+        ValueError
+            If the source has no place.
+        """
+        known = [p for p in self.of(source, within) if np.isfinite(p.flux.bias)]
+        if not known:
+            raise ValueError(f"{source.name}: got no place with exposure, expected one or more")
+        return max(known, key=lambda p: abs(p.flux.bias))
+
+    def rms(self, source: TestSource, within: float = np.inf) -> float:
+        """Root mean square over places of the bias of the flux, Crab.
+
+        Parameters
+        ----------
+        source : TestSource
+            One of the sources.
+        within : float
+            Largest offset, deg.
+        """
+        biases = np.array([p.flux.bias for p in self.of(source, within)])
+        return float(np.sqrt(np.nanmean(biases**2)))
+
+    @property
+    def sources(self) -> tuple[TestSource, ...]:
+        """The sources, in the order of the places."""
+        return tuple(dict.fromkeys(place.source for place in self.places))
+
+    def false_sources(
+        self, hours: float = HOURS, threshold: float = THRESHOLD, radius: float = FIELD
+    ) -> list[tuple[TestSource, float, float]]:
+        """Expected numbers of false sources.
+
+        Parameters
+        ----------
+        hours : float
+            Livetime, h.
+        threshold : float
+            In standard deviations.
+        radius : float
+            Radius of the field, deg.
+
+        Returns
+        -------
+        numbers : list of (TestSource, float, float)
+            With the model, and with a perfect model.
+        """
+        rows = []
+        for one in self.maps:
+            perfect = replace(one, mean=0.0 * one.mean)
+            numbers = (m.expected(threshold, hours, radius) for m in (one, perfect))
+            rows.append((one.source, *numbers))
+        return rows
+
+    def to_dict(self, hours: float = HOURS) -> dict[str, Any]:
+        """Numbers for JSON.
+
+        Parameters
+        ----------
+        hours : float
+            Livetime, h.
+        """
+        false = [
+            {"source": source.name, "threshold": THRESHOLD, "model": number, "chance": chance}
+            for source, number, chance in self.false_sources(hours)
+        ]
+        bands = [{"energy_tev": list(band)} | place.to_dict(hours) for band, place in self.bands]
+        return {
+            "instrument": self.instrument.origin,
+            "energy_tev": list(self.energy),
+            "hours": hours,
+            "empty_bins": self.empty,
+            "places": [place.to_dict(hours) for place in self.places],
+            "flux_points": bands,
+            "false_sources": false,
+        }
+
+
+def places(
+    axes: Axes, offsets: Sequence[float] = OFFSETS, n_azimuth: int = N_AZIMUTH
+) -> list[tuple[float, float]]:
+    """Places in the field, on circles around its centre.
+
+    Parameters
+    ----------
+    axes : Axes
+        Places outside of them are left out.
+    offsets : sequence of float
+        Radii of the circles, deg.
+    n_azimuth : int
+        Number of places on each circle.
+
+    Returns
+    -------
+    places : list of (float, float)
+        fov_lon and fov_lat, deg.
+
+    Examples
+    --------
+    >>> axes = Axes.regular(energy=(0.5, 10, 4), fov=(1.2, 20))
+    >>> len(places(axes))
+    16
+    """
+    angle = 2 * np.pi * np.arange(n_azimuth) / n_azimuth
+    found = [(r * np.cos(a), r * np.sin(a)) for r in offsets for a in angle]
+    edges = axes.fov_lon, axes.fov_lat
+    inside = [all(e[0] < x < e[-1] for e, x in zip(edges, p, strict=True)) for p in found]
+    return [(float(x), float(y)) for (x, y), good in zip(found, inside, strict=True) if good]
+
+
+def measure_impact(
+    true: BackgroundCube,
+    model: BackgroundCube,
+    instrument: Instrument | None = None,
+    sources: Sequence[TestSource] = SOURCES,
+    energy: tuple[float, float] = ENERGY,
+    tilted: bool = False,
+    exposure: np.ndarray | None = None,
+    radii: Sequence[float] = OFFSETS,
+) -> Impact:
+    """What a model does to an analysis of an empty field.
+
+    Parameters
+    ----------
+    true, model : BackgroundCube
+        Cubes with the same bins. Rates are per livetime.
+    instrument : Instrument, optional
+        By default that of the simulation.
+    sources : sequence of TestSource
+        Sources that the analysis looks for.
+    energy : tuple of float
+        Energy range of the analysis, TeV; bins whose centre is inside are used.
+    tilted : bool
+        Whether the index of the background is free as well as its norm.
+    exposure : ndarray, shape of the axes, optional
+        Exposure of each bin in relation to one hour.
+    radii : sequence of float
+        Offsets of the places, deg.
+
+    Returns
+    -------
+    impact : Impact
+        Biases at all places.
+
+    Raises
+    ------
+    ValueError
+        If the bins differ, or no bin is in the energy range.
+
+    Examples
+    --------
+    >>> from simbg.truth.gaussian import GaussianTruth
+    >>> axes = Axes.regular(energy=(0.5, 10, 4), fov=(2.5, 20))
+    >>> true = GaussianTruth().cube(axes, livetime=3600)
+    >>> model = replace(true, rate=1.1 * true.rate)  # a wrong norm, which is fitted
+    >>> impact = measure_impact(true, model)
+    >>> abs(round(impact.worst(SOURCES[2]).flux.bias, 6))
+    0.0
+    """
+    if not true.axes.same_as(model.axes):
+        raise ValueError(f"model: got {model.axes}, expected the bins of the truth: {true.axes}")
+    data = _Data(true.per("livetime"), model.per("livetime"), exposure).between(*energy)
+    axes, instrument = data.true.axes, instrument or Instrument.simulated()
+    fit, where = data.fit(tilted), places(axes, radii)
+    found = tuple(
+        _place(fit, data.model, source, place, instrument) for source in sources for place in where
+    )
+    small, large = min(sources, key=lambda one: one.size), max(sources, key=_closeness)
+    maps = tuple(
+        SignificanceMap.of(axes, fit.true, fit.model, source, instrument)
+        for source in dict.fromkeys((small, large))
+    )
+    lost = float(fit.true[fit.model <= 0].sum() / fit.true.sum())
+    ends = float(axes.energy[0]), float(axes.energy[-1])
+    impact = Impact(found, (), maps, instrument, ends, lost)
+    worst, bands = impact.worst(large), []
+    for band in BANDS:
+        part = data.between(*band, default=None)
+        if part is not None:
+            place = worst.lon, worst.lat
+            found_there = _place(part.fit(tilted), part.model, large, place, instrument)
+            bands.append((band, found_there))
+    return replace(impact, bands=tuple(bands))
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """True and model cube, and the exposure in relation to one hour, or None."""
+
+    true: BackgroundCube
+    model: BackgroundCube
+    exposure: np.ndarray | None
+
+    def between(self, low, high, default=...):
+        """The bins whose centre lies between two energies."""
+        energy = self.true.axes.energy_center
+        inside = np.flatnonzero((energy > low) & (energy < high))
+        if not inside.size:
+            if default is not ...:
+                return default
+            edges = self.true.axes.energy
+            got = f"got bins from {edges[0]:.3g} to {edges[-1]:.3g} TeV"
+            raise ValueError(f"{got}, expected one or more between {low:g} and {high:g} TeV")
+        bins = slice(int(inside[0]), int(inside[-1]) + 1)
+        exposure = None if self.exposure is None else np.asarray(self.exposure)[bins]
+        return _Data(self.true[bins], self.model[bins], exposure)
+
+    def fit(self, tilted):
+        """The fit with the counts of one hour."""
+        axes = self.true.axes
+        time = 3600.0 * axes.volume * (1.0 if self.exposure is None else self.exposure)
+        counts = [np.nan_to_num(cube.rate) * time for cube in (self.true, self.model)]
+        return Fit(axes, *counts, tilted, self.exposure)
+
+
+def _closeness(source):
+    """Larger for extended sources of up to 0.5 deg: there the false sources are counted."""
+    return source.size if source.size <= EXTENDED else -source.size
+
+
+def _place(fit, model, source, place, instrument):
+    """A source at a place, with the scatter that the errors of the model state."""
+    flux = fit.of(Template.of(source, fit.axes, *place, instrument))
+    scatter = np.nan
+    if model.rate_error is not None and np.isfinite(flux.bias):
+        rate = np.nan_to_num(model.rate)
+        weight = np.divide(flux.response, rate, out=np.zeros_like(rate), where=rate > 0)
+        scatter = model.error_of_sum(weight)
+    return Place(source, *place, flux, scatter)
