@@ -1,3 +1,3 @@
-"""What the error of a background model does to an analysis: fluxes of sources, and false sources."""
+"""What the error of a background model does to an analysis: fluxes, and false sources."""
 
 __all__ = []

@@ -8,8 +8,9 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.validation.impact.expectation import Expectation
 from simbg.validation.impact.false_sources import SignificanceMap
-from simbg.validation.impact.fit import Fit, FluxError
+from simbg.validation.impact.fit import FluxError
 from simbg.validation.impact.instrument import Instrument
 from simbg.validation.impact.sources import Template, TestSource
 
@@ -227,9 +228,8 @@ def places(
 
     Examples
     --------
-    >>> axes = Axes.regular(energy=(0.5, 10, 4), fov=(1.2, 20))
-    >>> len(places(axes))
-    16
+    >>> len(places(Axes.regular(energy=(0.5, 10, 4), fov=(2, 20))))
+    24
     """
     angle = 2 * np.pi * np.arange(n_azimuth) / n_azimuth
     found = [(r * np.cos(a), r * np.sin(a)) for r in offsets for a in angle]
@@ -287,9 +287,7 @@ def measure_impact(
     >>> abs(round(impact.worst(SOURCES[2]).flux.bias, 6))
     0.0
     """
-    if not true.axes.same_as(model.axes):
-        raise ValueError(f"model: got {model.axes}, expected the bins of the truth: {true.axes}")
-    data = _Data(true.per("livetime"), model.per("livetime"), exposure).between(*energy)
+    data = Expectation(true.per("livetime"), model.per("livetime"), exposure).between(*energy)
     axes, instrument = data.true.axes, instrument or Instrument.simulated()
     fit, where = data.fit(tilted), places(axes, radii)
     found = tuple(
@@ -305,42 +303,10 @@ def measure_impact(
     impact = Impact(found, (), maps, instrument, ends, lost)
     worst, bands = impact.worst(large), []
     for band in BANDS:
-        part = data.between(*band, default=None)
-        if part is not None:
-            place = worst.lon, worst.lat
-            found_there = _place(part.fit(tilted), part.model, large, place, instrument)
-            bands.append((band, found_there))
+        if data.bins(*band).size:
+            part, where_ = data.between(*band), (worst.lon, worst.lat)
+            bands.append((band, _place(part.fit(tilted), part.model, large, where_, instrument)))
     return replace(impact, bands=tuple(bands))
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """True and model cube, and the exposure in relation to one hour, or None."""
-
-    true: BackgroundCube
-    model: BackgroundCube
-    exposure: np.ndarray | None
-
-    def between(self, low, high, default=...):
-        """The bins whose centre lies between two energies."""
-        energy = self.true.axes.energy_center
-        inside = np.flatnonzero((energy > low) & (energy < high))
-        if not inside.size:
-            if default is not ...:
-                return default
-            edges = self.true.axes.energy
-            got = f"got bins from {edges[0]:.3g} to {edges[-1]:.3g} TeV"
-            raise ValueError(f"{got}, expected one or more between {low:g} and {high:g} TeV")
-        bins = slice(int(inside[0]), int(inside[-1]) + 1)
-        exposure = None if self.exposure is None else np.asarray(self.exposure)[bins]
-        return _Data(self.true[bins], self.model[bins], exposure)
-
-    def fit(self, tilted):
-        """The fit with the counts of one hour."""
-        axes = self.true.axes
-        time = 3600.0 * axes.volume * (1.0 if self.exposure is None else self.exposure)
-        counts = [np.nan_to_num(cube.rate) * time for cube in (self.true, self.model)]
-        return Fit(axes, *counts, tilted, self.exposure)
 
 
 def _closeness(source):

@@ -11,6 +11,7 @@ _OTHERS = (
     ("bias", "question", 0, "%", "Rms relative bias of the rate in all bins, without noise."),
     ("noise", "question", 0, "", "Σ Var(m) / λ over bins, divided by that of raw counts."),
     ("accuracy", "quality", 0, "%", "Rms error of the rate, √(E[Σ (m − λ)² / λ] / Σ λ)."),
+    ("flux", "question", 0, "%", "Rms flux error of a source of 0.5 deg, in % of the Crab."),
     ("honesty", "question", 1, "", "Stated errors of bins over their scatter."),
     ("arrival", "question", 0, "%", "Largest relative bias of the counts that gammapy predicts."),
     ("same_cube", "question", 0, "%", "Difference of the cube of a user and that of replicates."),

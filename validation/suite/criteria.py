@@ -20,6 +20,7 @@ import numpy as np
 
 from simbg.cube import BackgroundCube
 from simbg.validation.comparison.compare import compare
+from simbg.validation.impact.flux import FluxErrors, FluxRequirement
 from simbg.validation.metrics.metric import BUDGET, MetricValue
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.metrics.registry import METRICS
@@ -41,6 +42,8 @@ __all__ = ["PROMISES", "Criteria"]
 PROMISES = {"bias": 0.01, "noise": 1.05}
 # Most criteria of one method in one scenario: four questions, and two about models of single runs.
 MOST_CRITERIA = 6
+# Confidence that the flux error is below its limit, if it is called so.
+CONFIDENCE = 0.95
 # Relative differences of rates below this are rounding of sums in another order.
 ROUNDING = 1e-9
 PERCENT = 100.0
@@ -67,6 +70,8 @@ class Criteria:
         Question → reason why the method is known to fail.
     required : float, optional
         The largest rms relative bias, instead of what the method promises.
+    flux_required : FluxRequirement, optional
+        A requirement on the flux of a source.
     budget : float
         Probability that any criterion of the method fails although all requirements are met.
     """
@@ -76,6 +81,7 @@ class Criteria:
     promises: Mapping[str, float] | tuple[()] = ()
     known: Mapping[str, str] = field(default_factory=dict)
     required: float | None = None
+    flux_required: FluxRequirement | None = None
     budget: float = BUDGET
 
     @property
@@ -227,6 +233,25 @@ class Criteria:
             reason,
             limit=PERCENT * self.require,
         )
+
+    def flux(self, errors: FluxErrors) -> Result:
+        """What the model does to the flux of a source; a criterion only if it is required.
+
+        Parameters
+        ----------
+        errors : FluxErrors
+            Of models of independent events.
+        """
+        hours = (self.flux_required or FluxRequirement()).hours
+        status, limit, reason = Status.INFO, math.nan, errors.text(hours)
+        if self.flux_required:
+            limit = self.flux_required.flux
+            larger, smaller = errors.pvalues(limit)
+            status = Status.OK if smaller < 1 - CONFIDENCE else Status.UNDECIDED
+            status = Status.FAIL if larger < self.rate else status
+            reason += f", {limit:.3g} of the Crab allowed"
+        value = MetricValue(PERCENT * errors.value, PERCENT * errors.error, 0.0, "%")
+        return self._result("flux", value, status, reason, limit=PERCENT * limit)
 
     def one_cube(self, true: BackgroundCube, cube: BackgroundCube) -> Result:
         """Whether a single cube differs from the truth by more than its noise.

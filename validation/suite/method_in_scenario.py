@@ -20,6 +20,8 @@ from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenario import Scenario
 from simbg.validation.comparison.problems import wrong_counts
+from simbg.validation.impact.flux import FluxRequirement, measure_flux
+from simbg.validation.impact.sources import TestSource
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
 from simbg.validation.metrics.registry import CUBE_METRICS
@@ -46,6 +48,8 @@ __all__ = ["SIMULATION", "Outcome", "run_scenario"]
 # Bins of all replicates together, the range of the number of replicates, and the number of
 # replicates of a costly method.
 N_BINS, FEW, MANY, COSTLY = 700_000, 20, 60, 5
+# Number of replicates with which the flux of a source is fitted.
+MODELS = 4
 # Least fraction of all events that the axes of a method must hold.
 LEAST_FRACTION = 0.5
 # Name under which the tests of the simulated events are listed.
@@ -239,8 +243,10 @@ class _Runner:
             replicates = Replicates.of_cubes(judged.true, same)
             answers = self._answers(criteria, attempt, judged, replicates, same)
         else:
-            answer = criteria.one_cube(judged.true, resampled(cubes[0], judged.claimed))
+            answered = resampled(cubes[0], judged.claimed)
+            answer = criteria.one_cube(judged.true, answered)
             answers = [criteria.ignored(answer) if self.scenario.ignored else answer]
+            answers.append(criteria.flux(self._flux(criteria, judged, [answered])))
         if attempt.models:
             observations = self.experiment.observations()
             answers += self._of_runs(attempt.models, observations, criteria)
@@ -260,7 +266,8 @@ class _Runner:
         if self.scenario.ignored:
             bias, arrival = (criteria.ignored(answer) for answer in (bias, arrival))
         noise, honesty = criteria.noise(replicates), criteria.honesty(replicates)
-        return [bias, noise, honesty, arrival, criteria.accuracy(replicates)]
+        flux = criteria.flux(self._flux(criteria, setting, cubes[:MODELS]))
+        return [bias, noise, honesty, arrival, criteria.accuracy(replicates), flux]
 
     def _of_runs(self, models, observations, criteria):
         """The tests of models of single runs, as `simbg reconstruct --per-run` makes them."""
@@ -277,6 +284,11 @@ class _Runner:
         counts = np.where(true.ontime > 0, true.rate, 0.0) * true.axes.volume * true.ontime.max()
         ontime = float(true.ontime.max())
         return measure_arrival(cubes, setting.true, counts, true.axes, ontime, noise_free=perfect)
+
+    def _flux(self, criteria, setting, cubes):
+        """Flux errors with some of the cubes."""
+        required = criteria.flux_required or FluxRequirement()
+        return measure_flux(setting.true, cubes, TestSource(required.size))
 
     def _score(self, candidate, setting, cube):
         attempts = self.isolated.attempts[candidate]
