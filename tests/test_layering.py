@@ -43,7 +43,7 @@ LAZY = {
 }
 # Of the suite: what each package may import of the others.
 SUITE = (
-    {"simbg.validation.metrics", "simbg.validation.questions"},
+    {"simbg.validation.impact", "simbg.validation.metrics", "simbg.validation.questions"},
     {
         "simbg.validation.comparison",
         "simbg.validation.figures",

@@ -19,6 +19,7 @@ from simbg.validation.commands.output import (
     say,
 )
 from simbg.validation.figures.rendering import render
+from simbg.validation.impact.flux import FluxRequirement
 from simbg.validation.leaderboard.baseline import Baseline
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.leaderboard.table import leaderboard
@@ -117,7 +118,7 @@ def run_and_report(
     fail_above: float = 0.0,
     stores: int = 0,
     replayed: bool = False,
-    require: float | None = None,
+    require: Sequence[float | FluxRequirement] = (),
     replicates: int | None = None,
     strict: bool = False,
 ) -> int:
@@ -154,8 +155,8 @@ def run_and_report(
         Parameters of ranked scenarios are drawn.
     replayed : bool
         Whether the user chose the seed of a ranking.
-    require : float, optional
-        The largest rms relative bias.
+    require : sequence of float or FluxRequirement
+        The largest rms relative bias, and the largest error of the flux of a source.
     replicates : int, optional
         Number of replicates of each method.
     strict : bool
@@ -176,7 +177,7 @@ def run_and_report(
         scenarios = varied_scenarios(scenarios, seed)
     with workers(jobs, context.info_name, unit=" pieces", quiet=quiet) as executor:
         executor.plan(stages(scenarios, baseline is not None))
-        judged = {"require": require, "replicates": replicates}
+        judged = _requirements(require) | {"replicates": replicates}
         suite = _run(scenarios, candidates, seed, stores, baseline, executor, judged)
         suite = replace(suite, replayed=replayed, strict=strict)
         if old:
@@ -202,6 +203,16 @@ def stages(scenarios: Sequence[Scenario], baseline: bool) -> list[str]:
     """Names of the stages of a run, in order."""
     last = ["baseline"] if baseline else []
     return [*(scenario.name for scenario in scenarios), "known failures", *last, "figures"]
+
+
+def _requirements(require):
+    """Arguments of `run_suite`."""
+    flux = [one for one in require if isinstance(one, FluxRequirement)]
+    bias = [one for one in require if not isinstance(one, FluxRequirement)]
+    for one in (flux, bias):
+        if len(one) > 1:
+            raise click.UsageError(f"--require: got {len(one)} of one kind, expected one or none")
+    return {"require": next(iter(bias), None), "flux": next(iter(flux), None)}
 
 
 def _refuse_without_effect(candidates, baseline):
@@ -243,3 +254,5 @@ def _lines(suite):
     yield from (f"since the baseline: {line}" for line in suite.changes or ())
     yield from result_table(suite.results)
     yield from (verdict.text for verdict in suite.verdicts)
+    if suite.impact:
+        yield suite.impact

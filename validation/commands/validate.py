@@ -8,6 +8,7 @@ from simbg.cli.console import Command, Percent, shared_option
 from simbg.reconstruction.registry import method_names
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.commands import suite
+from simbg.validation.impact.flux import FluxRequirement
 from simbg.validation.questions.replicates import FEWEST
 
 __all__ = ["validate"]
@@ -20,6 +21,19 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
             click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
         click.echo("methods: " + ", ".join(method_names()))
         context.exit()
+
+
+class Requirement(Percent):
+    """A percentage of the bias, or ``flux:PERCENT%``, ``flux:PERCENT%@HOURS,SIZE``."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """A fraction, or a `FluxRequirement`."""
+        if not (isinstance(value, str) and value.startswith("flux")):
+            return super().convert(value, param, ctx)
+        try:
+            return FluxRequirement.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param)
 
 
 @click.command(
@@ -57,9 +71,10 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
 )
 @click.option(
     "--require",
-    type=Percent(),
-    metavar="BIAS",
-    help="Largest rms bias. Default: as promised, or 1%.",
+    type=Requirement(),
+    multiple=True,
+    metavar="LIMIT",
+    help="Largest bias, as 2% (default: as promised, or 1%), or flux error, as flux:1%.",
 )
 @click.option(
     "--replicates",

@@ -11,7 +11,7 @@ from simbg.io.cubes import read_model
 from simbg.io.safe_files import check_apart, expanded, new_file
 from simbg.validation.figures import curves, images, style
 
-__all__ = ["cube_figure", "plot_file", "save_figure"]
+__all__ = ["check_picture", "cube_figure", "plot_file", "save_figure"]
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,7 @@ def plot_file(path: Path | str, out: Path | str | None = None, overwrite: bool =
     """
     name = Path(path).name
     picture = Path(name.removesuffix(".gz")).with_suffix(".png") if out is None else Path(out)
-    _check_ending(picture)  # before the file is read
-    check_apart(picture, path)
+    check_picture(picture, path)  # before the file is read
     cube = read_model(path)
     if negative := int(np.count_nonzero(cube.rate < 0)):
         log.warning("%s: %d bins have negative rates", path, negative)
@@ -56,6 +55,25 @@ def save_figure(figure: Figure, path: Path | str, overwrite: bool = False) -> No
     kind = _check_ending(path)
     with new_file(path, overwrite) as temporary:
         temporary.write_bytes(style.encode(figure, kind))
+
+
+def check_picture(path: Path | str, *inputs: Path | str | None) -> None:
+    """Refuse a picture of another kind, or one that is an input.
+
+    Parameters
+    ----------
+    path : path-like
+        The picture.
+    *inputs : path-like or None
+        Files that are read.
+
+    Raises
+    ------
+    ValueError
+        If the ending is neither .png nor .pdf, or the picture is an input.
+    """
+    _check_ending(Path(path))
+    check_apart(path, *inputs)
 
 
 def _check_ending(path):

@@ -12,6 +12,7 @@ from typing import Any
 
 from simbg.io.safe_files import new_directory, new_file
 from simbg.validation.figures.curves import POSITIONS
+from simbg.validation.figures.impact import flux_figure
 from simbg.validation.figures.scenario import map_figures, scenario_figures
 from simbg.validation.figures.style import Picture, encode, make_picture
 from simbg.validation.figures.suite import convergence_figure, response_figure, self_check_figure
@@ -39,6 +40,8 @@ class Pictures:
         Figures of each scenario.
     maps : dict of tuple of str to Picture
         Images, by scenario and method.
+    flux : Picture or None
+        Errors of the flux of a source against livetime.
     response : Picture or None
         Figure of the exclusion response.
     example : bytes or None
@@ -47,6 +50,7 @@ class Pictures:
 
     scenarios: dict[str, list[Picture]]
     maps: dict[tuple[str, str], Picture]
+    flux: Picture | None = None
     response: Picture | None = None
     example: bytes | None = None
 
@@ -54,7 +58,7 @@ class Pictures:
     def all(self) -> list[Picture]:
         """All figures, in the order of the page."""
         drawn = [picture for pictures in self.scenarios.values() for picture in pictures]
-        return [*drawn, *self.maps.values(), *filter(None, [self.response])]
+        return [*drawn, *self.maps.values(), *filter(None, [self.flux, self.response])]
 
 
 def render(suite: Any, executor: Executor | None = None) -> Pictures:
@@ -84,6 +88,8 @@ def render(suite: Any, executor: Executor | None = None) -> Pictures:
             shown = [m for n, m in enumerate(pairs) if every or n == 0 or m in failed]
             curves = [outcome.convergence for outcome in outcomes if outcome.convergence]
             jobs[name] = partial(_draw_scenario, name, scenario.title, pairs, shown, curves)
+    if fluxes := suite.flux:
+        rest["flux"] = partial(_draw, flux_figure, (fluxes,), "flux")
     if suite.response is not None:
         rest["response"] = partial(_draw, response_figure, (suite.response,), "exclusion-response")
     # Scenarios first, since they take longest.

@@ -19,7 +19,7 @@ class Expectation:
     Parameters
     ----------
     true, model : BackgroundCube
-        Rates per livetime. Bins where the true rate is NaN are not used.
+        Rates of the same clock. Bins where the true rate is NaN are not used.
     exposure : ndarray, shape of the axes, optional
         Exposure of each bin in relation to one hour; by default 1.
 
@@ -32,6 +32,15 @@ class Expectation:
     true: BackgroundCube
     model: BackgroundCube
     exposure: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls, true: BackgroundCube, model: BackgroundCube, exposure: np.ndarray | None = None
+    ) -> "Expectation":
+        """As the class, for rates of any clock."""
+        if true.clock != model.clock:
+            true, model = true.per("livetime"), model.per("livetime")
+        return cls(true, model, exposure)
 
     def __post_init__(self) -> None:
         if not self.true.axes.same_as(self.model.axes):

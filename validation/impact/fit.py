@@ -186,9 +186,7 @@ class _Local:
         likelihood += np.sum(n * (norm + tilt * self.x) - model)
         difference = np.where(self.used, ratio - 1, 0.0)
         by_energy = (background * difference).sum(axis=(1, 2)) + n - model
-        gradient = np.array(
-            [np.sum(self.source * difference), by_energy.sum(), by_energy @ self.x]
-        )
+        gradient = np.array([np.sum(self.source * difference), by_energy.sum(), by_energy @ self.x])
         weight = np.where(self.n > 0, ratio / np.where(mu > 0, mu, 1.0), 0.0)
         # Away from the source the information n ∂μ ∂μ'/μ² is n itself.
         same = (background**2 * weight).sum(axis=(1, 2)) + n

@@ -13,7 +13,7 @@ from simbg.validation.impact.impact import ENERGY, HOURS, places
 from simbg.validation.impact.instrument import Instrument
 from simbg.validation.impact.sources import Template, TestSource
 
-__all__ = ["FluxErrors", "FluxRequirement", "measure_flux"]
+__all__ = ["WITHIN", "FluxErrors", "FluxRequirement", "measure_flux"]
 
 # Largest offset of the places, deg, and radii of the circles that they lie on.
 WITHIN, RADII = 1.0, (0.5, 1.0)
@@ -211,11 +211,10 @@ def measure_flux(
     """
     source = source or TestSource(0.5)
     instrument = instrument or Instrument.simulated()
-    true = true.per("livetime")
-    pairs = [Expectation(true, cube.per("livetime")).between(*energy) for cube in cubes]
+    pairs = [Expectation.of(true, cube).between(*energy) for cube in cubes]
     fits = [pair.fit() for pair in pairs]
     axes = fits[0].axes
-    templates = [Template.of(source, axes, *place, instrument) for place in places(axes, RADII)]
+    templates = [Template.of(source, axes, x, y, instrument) for x, y in places(axes, RADII)]
     found = [[fit.of(template) for template in templates] for fit in fits]
     fluxes = np.array([[flux.bias for flux in row] for row in found])
     return FluxErrors(source, fluxes, np.array([flux.error for flux in found[0]]))

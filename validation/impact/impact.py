@@ -97,6 +97,9 @@ class Impact:
         The energy range that the bins cover, TeV.
     empty : float
         Fraction of the true counts in bins where the model is empty.
+    observed : float, optional
+        Livetime of the data that are used instead of a truth, h. Biases then have the statistical
+        error of this livetime.
     """
 
     places: tuple[Place, ...]
@@ -105,6 +108,7 @@ class Impact:
     instrument: Instrument
     energy: tuple[float, float]
     empty: float
+    observed: float | None = None
 
     def of(self, source: TestSource, within: float = np.inf) -> tuple[Place, ...]:
         """Places of a source.
@@ -179,9 +183,52 @@ class Impact:
         rows = []
         for one in self.maps:
             perfect = replace(one, mean=0.0 * one.mean)
-            numbers = (m.expected(threshold, hours, radius) for m in (one, perfect))
-            rows.append((one.source, *numbers))
+            number, chance = (m.expected(threshold, hours, radius) for m in (one, perfect))
+            rows.append((one.source, number, chance))
         return rows
+
+    def lines(self, hours: float = HOURS) -> list[str]:
+        """The impact in words: a table of the worst places, flux points, and false sources.
+
+        Parameters
+        ----------
+        hours : float
+            Livetime of the analysis, h.
+        """
+        low, high = self.energy
+        lines = [f"instrument: {self.instrument.origin}; {low:.3g} to {high:.3g} TeV"]
+        if self.observed:
+            lines.append(f"reference: {self.observed:.3g} h of data, with their statistical error")
+        if self.empty:
+            lines.append(f"the model is empty in bins with {self.empty:.2%} of the counts")
+        head = "flux error", "rms", f"stat. error {hours:g} h", "equal after", "stated"
+        lines.append(f"{'source':16s}" + "".join(f"{text:>20s}" for text in head))
+        for source in self.sources:
+            flux, place = self.worst(source).flux, self.worst(source)
+            error = flux.error / np.sqrt(hours)
+            cells = (
+                f"{flux.bias:+.2%}" + self._noise(flux),
+                f"{self.rms(source):.2%}",
+                f"{error:.2%}",
+                f"{flux.hours:.3g} h",
+                "–" if np.isnan(place.scatter) else f"± {place.scatter:.2%}",
+            )
+            lines.append(f"{source.name:16s}" + "".join(f"{text:>20s}" for text in cells))
+        lines.append("in units of the Crab, at the worst place; rms: over all places")
+        for (first, last), place in self.bands:
+            text = f"{place.flux.bias:+.2%}{self._noise(place.flux)}"
+            lines.append(f"flux point {first:g} to {last:g} TeV, {place.source.name}: {text}")
+        if not self.observed:
+            lines += [
+                f"false sources above {THRESHOLD:g} σ in {hours:g} h within {FIELD:g} deg, "
+                f"{source.name}: {number:.2g} (by chance {chance:.2g})"
+                for source, number, chance in self.false_sources(hours)
+            ]
+        return lines
+
+    def _noise(self, flux):
+        """The statistical error of the data, if there is no truth."""
+        return f" ± {flux.error / np.sqrt(self.observed):.2%}" if self.observed else ""
 
     def to_dict(self, hours: float = HOURS) -> dict[str, Any]:
         """Numbers for JSON.
@@ -193,13 +240,14 @@ class Impact:
         """
         false = [
             {"source": source.name, "threshold": THRESHOLD, "model": number, "chance": chance}
-            for source, number, chance in self.false_sources(hours)
+            for source, number, chance in ([] if self.observed else self.false_sources(hours))
         ]
         bands = [{"energy_tev": list(band)} | place.to_dict(hours) for band, place in self.bands]
         return {
             "instrument": self.instrument.origin,
             "energy_tev": list(self.energy),
             "hours": hours,
+            "hours_of_data": self.observed,
             "empty_bins": self.empty,
             "places": [place.to_dict(hours) for place in self.places],
             "flux_points": bands,
@@ -246,6 +294,7 @@ def measure_impact(
     energy: tuple[float, float] = ENERGY,
     tilted: bool = False,
     exposure: np.ndarray | None = None,
+    observed: float | None = None,
     radii: Sequence[float] = OFFSETS,
 ) -> Impact:
     """What a model does to an analysis of an empty field.
@@ -253,7 +302,7 @@ def measure_impact(
     Parameters
     ----------
     true, model : BackgroundCube
-        Cubes with the same bins. Rates are per livetime.
+        Cubes with the same bins.
     instrument : Instrument, optional
         By default that of the simulation.
     sources : sequence of TestSource
@@ -264,6 +313,8 @@ def measure_impact(
         Whether the index of the background is free as well as its norm.
     exposure : ndarray, shape of the axes, optional
         Exposure of each bin in relation to one hour.
+    observed : float, optional
+        Livetime of the data, h, if ``true`` is the cube of observed events.
     radii : sequence of float
         Offsets of the places, deg.
 
@@ -287,7 +338,7 @@ def measure_impact(
     >>> abs(round(impact.worst(SOURCES[2]).flux.bias, 6))
     0.0
     """
-    data = Expectation(true.per("livetime"), model.per("livetime"), exposure).between(*energy)
+    data = Expectation.of(true, model, exposure).between(*energy)
     axes, instrument = data.true.axes, instrument or Instrument.simulated()
     fit, where = data.fit(tilted), places(axes, radii)
     found = tuple(
@@ -300,7 +351,7 @@ def measure_impact(
     )
     lost = float(fit.true[fit.model <= 0].sum() / fit.true.sum())
     ends = float(axes.energy[0]), float(axes.energy[-1])
-    impact = Impact(found, (), maps, instrument, ends, lost)
+    impact = Impact(found, (), maps, instrument, ends, lost, observed)
     worst, bands = impact.worst(large), []
     for band in BANDS:
         if data.bins(*band).size:
@@ -316,10 +367,11 @@ def _closeness(source):
 
 def _place(fit, model, source, place, instrument):
     """A source at a place, with the scatter that the errors of the model state."""
-    flux = fit.of(Template.of(source, fit.axes, *place, instrument))
+    lon, lat = place
+    flux = fit.of(Template.of(source, fit.axes, lon, lat, instrument))
     scatter = np.nan
     if model.rate_error is not None and np.isfinite(flux.bias):
         rate = np.nan_to_num(model.rate)
         weight = np.divide(flux.response, rate, out=np.zeros_like(rate), where=rate > 0)
         scatter = model.error_of_sum(weight)
-    return Place(source, *place, flux, scatter)
+    return Place(source, lon, lat, flux, scatter)

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from astropy.io.fits import BinTableHDU
 from astropy.units import Unit
+from numpy.typing import ArrayLike
 from scipy.interpolate import RegularGridInterpolator
 
 from simbg.io import tables
@@ -66,8 +67,7 @@ class Instrument:
         psf : float, optional
             σ of the point spread function, deg; by default that of the sources of a simulation.
         """
-        default = GammaSource.__dataclass_fields__["psf"].default
-        sigma = default if psf is None else psf
+        sigma = GammaSource("any", 0.0, 0.0).psf if psf is None else psf
         one = np.ones((1, 1))
         origin = f"the simulation: {GadfWriter.EFFECTIVE_AREA / CM2_PER_M2:g} m2, σ {sigma:g} deg"
         return cls(np.ones(1), np.zeros(1), GadfWriter.EFFECTIVE_AREA * one, sigma * one, origin)
@@ -99,7 +99,7 @@ class Instrument:
             if (got := hdu.header.get("HDUCLAS3", FULL)) != FULL:
                 raise ValueError(f"{path}: got an effective area {got}, expected {FULL}")
             area = _values(hdu, "EFFAREA", "cm2", 2).T
-            grid = _grid(hdu)
+            energy, offset = _grid(hdu)
             found = {name: _with_column(file, name) for name in CONTAINMENT}
             name, hdu = next(((n, h) for n, h in found.items() if h), ("", None))
             if hdu is None:
@@ -107,15 +107,32 @@ class Instrument:
                 words = f"no point spread function: σ {sigma[0, 0]:g} deg of the simulation"
             else:
                 sigma = _known(CONTAINMENT[name](hdu).T / R68)
-                energy, offset = np.meshgrid(*grid, indexing="ij")
-                sigma, words = _interpolated(sigma, *_grid(hdu), energy, offset), hdu.name
-        return cls(*grid, area, sigma, f"{Path(path).name} ({words})")
+                own_energy, own_offset = _grid(hdu)
+                sigma = _interpolated(sigma, own_energy, own_offset, energy[:, None], offset)
+                words = hdu.name
+        return cls(energy, offset, area, sigma, f"{Path(path).name} ({words})")
 
-    def area_at(self, energy: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    @classmethod
+    def is_in(cls, path: Path | str) -> bool:
+        """Whether a file has an effective area for all reconstructed directions.
+
+        Parameters
+        ----------
+        path : path-like
+            A file; False if it cannot be read as FITS.
+        """
+        try:
+            with open_fits(path) as file:
+                hdu = _with_column(file, "EFFAREA")
+                return hdu is not None and hdu.header.get("HDUCLAS3", FULL) == FULL
+        except (OSError, ValueError):
+            return False
+
+    def area_at(self, energy: ArrayLike, offset: ArrayLike) -> np.ndarray:
         """Effective area, cm2, at energies (TeV) and offsets (deg), which are broadcast."""
         return _interpolated(self.area, self.energy, self.offset, energy, offset)
 
-    def psf_at(self, energy: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    def psf_at(self, energy: ArrayLike, offset: ArrayLike) -> np.ndarray:
         """σ of the point spread function, deg, at energies (TeV) and offsets (deg)."""
         return _interpolated(self.psf, self.energy, self.offset, energy, offset)
 

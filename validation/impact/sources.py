@@ -12,7 +12,8 @@ from simbg.validation.impact.instrument import Instrument
 __all__ = ["CRAB", "Template", "TestSource"]
 
 # Differential flux of the Crab nebula at 1 TeV, cm-2 s-1 TeV-1, and its index.
-CRAB, CRAB_INDEX = (GammaSource.__dataclass_fields__[name].default for name in ("flux", "index"))
+NEBULA = GammaSource("Crab nebula", 83.633, 22.014)
+CRAB, CRAB_INDEX = NEBULA.flux, NEBULA.index
 # Energies of a bin at which the effective area is evaluated.
 N_ENERGIES = 9
 # A template ends at this number of σ of the point spread function beyond the source: 3e-5 of the

@@ -43,6 +43,8 @@ COLUMNS = {
     "time / s": ("seconds", 1, None),
     "memory / MB": ("megabytes", 1, None),
 }
+# Heading of the flux error of a source, in units of the Crab.
+FLUX = "flux / Crab"
 
 
 def leaderboard(
@@ -78,7 +80,7 @@ def leaderboard(
         "lines": [
             f"{r.label:>5s}  {r.method:24s} accuracy {r.text}; {r.bias}; {r.counts}" for r in ranks
         ],
-        "columns": list(COLUMNS),
+        "columns": [*COLUMNS, FLUX],
         "rows": [_row(outcome) for outcome in scored],
         "absent": ABSENT,
     }
@@ -90,6 +92,11 @@ def _row(outcome):
     # Biases are sorted by their absolute value.
     numbers |= {heading: abs(numbers[heading]) for heading in ("norm bias", "index bias")}
     texts = {heading: _cell(score, *column) for heading, column in COLUMNS.items()}
+    if outcome.flux is None:
+        numbers[FLUX], texts[FLUX] = math.nan, "–"
+    else:
+        numbers[FLUX] = outcome.flux.value
+        texts[FLUX] = with_error(100 * outcome.flux.value, 100 * outcome.flux.error, " %")
     row = {"outcome": outcome, "verdict": verdict(outcome), "why": _why(outcome)}
     return row | {"texts": texts, "numbers": numbers}
 

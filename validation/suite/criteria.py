@@ -244,7 +244,7 @@ class Criteria:
         """
         hours = (self.flux_required or FluxRequirement()).hours
         status, limit, reason = Status.INFO, math.nan, errors.text(hours)
-        if self.flux_required:
+        if self.flux_required and self.flux_required.flux:
             limit = self.flux_required.flux
             larger, smaller = errors.pvalues(limit)
             status = Status.OK if smaller < 1 - CONFIDENCE else Status.UNDECIDED

@@ -20,7 +20,7 @@ from simbg.reconstruction.zenith_groups import fit_runs
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenario import Scenario
 from simbg.validation.comparison.problems import wrong_counts
-from simbg.validation.impact.flux import FluxRequirement, measure_flux
+from simbg.validation.impact.flux import FluxErrors, FluxRequirement, measure_flux
 from simbg.validation.impact.sources import TestSource
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.cube_pair import CubePair, check_rates, with_exposure
@@ -74,6 +74,8 @@ class Outcome:
         Loss against exposure.
     score : object, optional
         Return value of the ``score`` of `run_scenario`.
+    flux : FluxErrors, optional
+        What the models of some replicates do to the flux of a source.
     """
 
     scenario: Scenario
@@ -82,6 +84,7 @@ class Outcome:
     results: tuple[Result, ...]
     convergence: Convergence | None = None
     score: Any = None
+    flux: FluxErrors | None = None
 
 
 def run_scenario(
@@ -223,9 +226,11 @@ class _Runner:
         if with_convergence and thorough:
             exposures = EXPOSURES[:: 2 if costly else 1]
             convergence = Convergence.of(self.experiment, name, method, self.executor, exposures)
-        results = (*answers, *criteria.described(*_descriptions(pair, perfect)))
+        flux = _flux(criteria, setting, cubes)
+        described = criteria.described(*_descriptions(pair, perfect))
+        results = (*answers, criteria.flux(flux), *described)
         score = self._score(candidate, setting, cube)
-        return Outcome(self.scenario, name, pair, results, convergence, score)
+        return Outcome(self.scenario, name, pair, results, convergence, score, flux)
 
     def _of_cubes(self, candidate, attempt, with_convergence):
         """The outcome of a method of which there are only cubes of some stores."""
@@ -243,18 +248,18 @@ class _Runner:
             replicates = Replicates.of_cubes(judged.true, same)
             answers = self._answers(criteria, attempt, judged, replicates, same)
         else:
-            answered = resampled(cubes[0], judged.claimed)
-            answer = criteria.one_cube(judged.true, answered)
+            same = [resampled(cubes[0], judged.claimed)]
+            answer = criteria.one_cube(judged.true, *same)
             answers = [criteria.ignored(answer) if self.scenario.ignored else answer]
-            answers.append(criteria.flux(self._flux(criteria, judged, [answered])))
         if attempt.models:
             observations = self.experiment.observations()
             answers += self._of_runs(attempt.models, observations, criteria)
         stack = self._stack(attempt, setting.true.axes)
         pair = CubePair(setting.true, cubes[0], None, *_runs(setting, stack))
-        results = (*answers, *criteria.described(*_descriptions(pair)))
+        flux = _flux(criteria, judged, same)
+        results = (*answers, criteria.flux(flux), *criteria.described(*_descriptions(pair)))
         score = self._score(candidate, setting, cubes[0])
-        return Outcome(self.scenario, candidate.name, pair, results, None, score)
+        return Outcome(self.scenario, candidate.name, pair, results, None, score, flux)
 
     def _answers(self, criteria, method, setting, replicates, cubes):
         """The answers to the four questions."""
@@ -266,8 +271,7 @@ class _Runner:
         if self.scenario.ignored:
             bias, arrival = (criteria.ignored(answer) for answer in (bias, arrival))
         noise, honesty = criteria.noise(replicates), criteria.honesty(replicates)
-        flux = criteria.flux(self._flux(criteria, setting, cubes[:MODELS]))
-        return [bias, noise, honesty, arrival, criteria.accuracy(replicates), flux]
+        return [bias, noise, honesty, arrival, criteria.accuracy(replicates)]
 
     def _of_runs(self, models, observations, criteria):
         """The tests of models of single runs, as `simbg reconstruct --per-run` makes them."""
@@ -284,11 +288,6 @@ class _Runner:
         counts = np.where(true.ontime > 0, true.rate, 0.0) * true.axes.volume * true.ontime.max()
         ontime = float(true.ontime.max())
         return measure_arrival(cubes, setting.true, counts, true.axes, ontime, noise_free=perfect)
-
-    def _flux(self, criteria, setting, cubes):
-        """Flux errors with some of the cubes."""
-        required = criteria.flux_required or FluxRequirement()
-        return measure_flux(setting.true, cubes, TestSource(required.size))
 
     def _score(self, candidate, setting, cube):
         attempts = self.isolated.attempts[candidate]
@@ -329,6 +328,12 @@ class _Runner:
         scenario, seed = self.scenario, self.experiment.seed
         names = {"scenario": scenario.name, "digest": scenario.digest, "method": method}
         return names | {"seed": seed, "ignored": scenario.ignored}
+
+
+def _flux(criteria, setting, cubes):
+    """Flux errors with some of the cubes."""
+    required = criteria.flux_required or FluxRequirement()
+    return measure_flux(setting.true, cubes[:MODELS], TestSource(required.size))
 
 
 def _key(method, axes):

@@ -11,6 +11,8 @@ from typing import Any
 
 from simbg.parallel import announce, interruptible
 from simbg.simulation.scenario import Scenario
+from simbg.validation.impact.flux import WITHIN, FluxErrors, FluxRequirement
+from simbg.validation.impact.impact import HOURS
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.criteria import PROMISES, Criteria
@@ -111,6 +113,32 @@ class Suite:
         return Status.UNDECIDED if undecided else Status.OK
 
     @property
+    def flux(self) -> dict[str, FluxErrors]:
+        """Name of the method → flux errors of a source, in the main scenario or the first one."""
+        found = [(o.scenario.name, o.method, o.flux) for o in self.outcomes]
+        known = [(scenario, method, flux) for scenario, method, flux in found if flux]
+        names = [scenario for scenario, *_ in known]
+        main = MAIN if MAIN in names else next(iter(names), None)
+        return {method: flux for scenario, method, flux in known if scenario == main}
+
+    @property
+    def impact(self) -> str:
+        """What the methods do to an analysis, in one sentence; empty if it is not known."""
+        fluxes = self.flux
+        if not fluxes:
+            return ""
+        one = next(iter(fluxes.values()))
+        what = f"the flux of a source ({one.source.name})"
+        sizes = (f"{100 * flux.value:.2g} % with {name}" for name, flux in fluxes.items())
+        best = min(fluxes.values(), key=lambda flux: flux.value)
+        where = next(o.scenario.name for o in self.outcomes if o.flux is one)
+        return (
+            f"The background makes {what} wrong by {', '.join(sizes)} "
+            f"of the flux of the Crab (rms at the worst place within {WITHIN:g} deg, in {where}); "
+            f"the statistical error in {HOURS:g} h is {100 * best.statistical(HOURS):.2g} %"
+        )
+
+    @property
     def text(self) -> str:
         """The verdict in words; failures are reported first."""
         counts = Counter(result.status for result in self.results)
@@ -189,6 +217,16 @@ class MethodVerdict:
         return f"{r.value:.3g} ± {r.error:.1g} % rms in {r.scenario}; {words}"
 
     @property
+    def flux(self) -> str:
+        """Error of the flux of a source, in the main scenario."""
+        results = self._of("flux")
+        if not results:
+            return "–"
+        r = next((r for r in results if r.scenario == MAIN), results[0])
+        error = f" ± {r.error:.1g}" if math.isfinite(r.error) else ""
+        return f"{r.value:.2g}{error} % of the Crab in {r.scenario}"
+
+    @property
     def errors(self) -> str:
         """Whether the stated errors are honest."""
         results = self._of("honesty")
@@ -218,7 +256,8 @@ class MethodVerdict:
     @property
     def text(self) -> str:
         """The verdict in one line."""
-        return f"{self.method}: {self.word}; bias {self.bias}; accuracy {self.accuracy}"
+        quality = f"bias {self.bias}; accuracy {self.accuracy}; flux {self.flux}"
+        return f"{self.method}: {self.word}; {quality}"
 
     def _of(self, metric):
         found = [r for r in self.results if r.metric == metric]
@@ -259,6 +298,7 @@ def run_suite(
     stores: int = 0,
     score: Callable[..., Any] | None = None,
     require: float | None = None,
+    flux: FluxRequirement | None = None,
     replicates: int | None = None,
 ) -> list[Outcome]:
     """Run all methods on all scenarios, and answer the questions about them.
@@ -279,6 +319,8 @@ def run_suite(
         See `simbg.validation.suite.method_in_scenario.run_scenario`.
     require : float, optional
         The largest rms relative bias, by default what each method promises, or 0.01.
+    flux : FluxRequirement, optional
+        A requirement on the flux of a source; by default there is none.
 
     Returns
     -------
@@ -286,7 +328,7 @@ def run_suite(
         The same for any executor.
     """
     candidates = [Candidate.of(method) for method in methods]
-    judge = partial(Criteria, n_scenarios=len(scenarios), required=require)
+    judge = partial(Criteria, n_scenarios=len(scenarios), required=require, flux_required=flux)
     more = {"stores": stores, "score": score, "criteria": judge, "replicates": replicates}
     work = partial(_run_scenario, candidates, seed, more), scenarios, _has_convergence(scenarios)
     # Several scenarios are pieces of work; of one scenario, each replicate or run is.

@@ -1,0 +1,179 @@
+"""What the error of a background model does to an analysis: ``simbg impact``."""
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+
+from simbg.cli.console import Command, refuse, shared_option
+from simbg.io.cubes import read_model
+from simbg.io.safe_files import finite_or_none
+from simbg.models.runs import open_store, runs_of
+from simbg.models.selection import Selection
+from simbg.observations.exposure import stack_observations
+from simbg.parallel import workers
+from simbg.reconstruction.histogram import Histogram
+from simbg.validation.commands.validate import Requirement
+from simbg.validation.comparison.matched_cubes import same_clock
+from simbg.validation.comparison.rebinning import common_binning
+from simbg.validation.figures.impact import impact_figure
+from simbg.validation.figures.one_cube import check_picture, save_figure
+from simbg.validation.impact.flux import WITHIN, FluxRequirement
+from simbg.validation.impact.impact import HOURS, SOURCES, measure_impact
+from simbg.validation.impact.instrument import Instrument
+from simbg.validation.impact.sources import TestSource
+
+__all__ = []
+
+HOUR = 3600.0
+
+
+class EnergyRange(click.ParamType):
+    """Two energies in TeV, as ``0.5:10``."""
+
+    name = "energies"
+
+    def convert(self, value, param, ctx):
+        """The two numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            low, high = (float(part) for part in value.split(":"))
+        except ValueError:
+            low = high = 0.0
+        if not 0 < low < high < np.inf:
+            self.fail(f"got {value!r}, expected MIN:MAX in TeV, for example 0.5:10", param)
+        return low, high
+
+
+@click.command(
+    cls=Command,
+    groups={
+        "Reference": "truth data exclude",
+        "Analysis": "irf energy hours index tilt require",
+        "Output": "out overwrite json_",
+    },
+    exit_codes="0 done, 1 the flux error is larger than required",
+)
+@click.argument("model", type=click.Path())
+@click.option("--truth", type=click.Path(), metavar="FILE", help="True background file.")
+@click.option("--data", type=click.Path(), metavar="STORE", help="Source-free runs, held out.")
+@shared_option("exclude")
+@click.option("--irf", type=click.Path(), metavar="FILE", help="Effective area and PSF.")
+@click.option("--energy", type=EnergyRange(), default="0.5:10", metavar="MIN:MAX", help="In TeV.")
+@click.option("--hours", type=click.FloatRange(0, min_open=True), default=HOURS, metavar="H")
+@click.option("--index", type=click.FloatRange(0, 10), default=2.5, help="Index of the sources.")
+@click.option("--tilt", is_flag=True, help="The index of the background is free, too.")
+@click.option(
+    "--require", type=Requirement(), metavar="LIMIT", help="As flux:1% or flux:1%@50,0.5."
+)
+@click.option("--out", type=click.Path(), metavar="PICTURE", help="Write a figure, PNG or PDF.")
+@shared_option("overwrite")
+@shared_option("json")
+def impact(
+    model: str,
+    truth: str | None,
+    data: str | None,
+    exclude: tuple[str, ...],
+    irf: str | None,
+    energy: tuple[float, float],
+    hours: float,
+    index: float,
+    tilt: bool,
+    require: FluxRequirement | None,
+    out: str | None,
+    overwrite: bool,
+    json_: bool,
+) -> int:
+    """What a background model does to fluxes, and the false sources it makes.
+
+    MODEL is a background file. The reference is its truth, or data that were not used for it, in
+    which known sources are masked. A fit of a source that is not there and of the norm of the
+    background gives the error of the flux.
+
+    \b
+    simbg impact model.fits.gz --truth true.fits.gz
+    simbg impact model.fits.gz --data $GAMMAPY_DATA/hess-dl3-dr1 --require flux:2%
+    """
+    if (truth is None) == (data is None):
+        raise click.UsageError("impact: expected one of --truth FILE and --data STORE")
+    if data is None:
+        refuse("exclude", "has no effect without --data")
+    if out is None:
+        refuse("overwrite", "has no effect without --out")
+    else:
+        check_picture(out, model, truth, irf)
+    if require is not None and not isinstance(require, FluxRequirement):
+        raise click.UsageError("--require: got a bias, expected a flux error, for example flux:1%")
+    cube = read_model(model)
+    exposure, observed = None, None
+    if truth is not None:
+        true = read_model(truth)
+        if not true.axes.same_as(cube.axes):
+            common = common_binning(true, cube)
+            true, cube = common.a, common.b
+            click.echo(f"common bins: {common.text}", err=True)
+        true, cube = same_clock(true, cube)
+        instrument = _instrument(irf, model)
+    elif data is not None:
+        true, exposure, observed, file = _held_out(data, cube, exclude)
+        instrument = _instrument(irf, file, model)
+    size = require.size if require else 0.5
+    sizes = dict.fromkeys([*(source.size for source in SOURCES), size])
+    sources = [TestSource(one, index=index) for one in sorted(sizes)]
+    result = measure_impact(true, cube, instrument, sources, energy, tilt, exposure, observed)
+    worst = result.worst(TestSource(size, index=index), WITHIN)
+    allowed = require.flux if require else None
+    good = allowed is None or abs(worst.flux.bias) <= allowed
+    if out:
+        save_figure(impact_figure(result, hours, Path(model).name), out, overwrite)
+    if json_:
+        document = {"good": bool(good), "model": model, "reference": truth or data}
+        click.echo(json.dumps(finite_or_none(document | result.to_dict(hours)), indent=1))
+    else:
+        for line in result.lines(hours):
+            click.echo(line)
+        if not good:
+            text = f"{worst.source.name}: {abs(worst.flux.bias):.2%} of the Crab"
+            click.echo(f"larger than required: {text}, {allowed:.2%} allowed")
+    return 0 if good else 1
+
+
+def _instrument(*files):
+    """The instrument of the first file that has an effective area, else that of the simulation."""
+    chosen, *others = files
+    if chosen:
+        return Instrument.read(chosen)
+    for file in others:
+        if file and Instrument.is_in(file):
+            return Instrument.read(file)
+    return Instrument.simulated()
+
+
+def _held_out(store, model, exclude):
+    """The cube of the data, its exposure in relation to an hour, hours, and a file with IRFs."""
+    opened = open_store(store)
+    runs = runs_of(opened, Selection(exclude=exclude, sources="mask", group_by="runs:1"))
+    held_out = list(runs.observations)
+    with workers(None, "impact", quiet=True) as executor:
+        stack = stack_observations(held_out, model.axes, executor=executor)
+        same = set()
+        if model.made_from and stack.made_from:
+            same = set(model.made_from.common(stack.made_from).tolist())
+        if same:
+            held_out = [one for one in held_out if one.obs_id not in same]
+            if not held_out:
+                got = f"{store}: got only runs from which the model was made, expected others"
+                raise ValueError(f"{got}; simbg cross-validate makes models without them")
+            text = f"{len(held_out)} of {len(runs.observations)} runs: those not in the model"
+            click.echo(text, err=True)
+            stack = stack_observations(held_out, model.axes, executor=executor)
+    longest = float(stack.livetime.max())
+    if not longest > 0:
+        raise ValueError(f"{store}: got no exposure in the bins of the model, expected some")
+    place = None
+    if hasattr(opened, "hdu_index"):
+        place = opened.hdu_index.place(held_out[0].obs_id, "aeff")
+    cube = Histogram().estimate(stack)
+    return cube, stack.livetime / longest, longest / HOUR, place and place[0]

@@ -1,0 +1,94 @@
+"""Figures of the impact of background models on an analysis."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from simbg.validation.figures import style
+from simbg.validation.impact.flux import FluxErrors
+from simbg.validation.impact.impact import Impact
+
+__all__ = ["impact_figure"]
+
+# Livetimes, h.
+TIMES = np.geomspace(0.5, 500, 100)
+PERCENT = 100.0
+
+
+@style.styled
+def flux_figure(fluxes: Mapping[str, FluxErrors]) -> Figure:
+    """Error of the flux of a source against livetime, for each method.
+
+    Parameters
+    ----------
+    fluxes : mapping of str to FluxErrors
+        Name of the method → its flux errors.
+
+    Returns
+    -------
+    figure : Figure
+        On logarithmic scales.
+    """
+    figure, axes = style.small_figure()
+    best = min(fluxes.values(), key=lambda flux: flux.value)
+    statistical = [PERCENT * best.statistical(hours) for hours in TIMES]
+    axes.plot(TIMES, statistical, color=style.INK, lw=1.6, label="statistical error")
+    for number, (method, flux) in enumerate(fluxes.items()):
+        look = style.points(number)
+        value, error = PERCENT * flux.value, PERCENT * flux.error
+        axes.axhline(value, color=look["color"], lw=1.4, label=style.label(f"background: {method}"))
+        if np.isfinite(error):
+            ends = max(value - error, 1e-3 * value), value + error
+            axes.axhspan(*ends, color=look["color"], alpha=0.15, lw=0)
+    for which in "xy":
+        style.set_log(axes, which, plain=True)
+    axes.set(
+        xlim=(TIMES[0], TIMES[-1]),
+        xlabel="livetime / h",
+        ylabel=f"flux error, {best.source.name} / % Crab",
+    )
+    axes.legend()
+    return figure
+
+
+@style.styled
+def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
+    """Flux errors against livetime for each source, and the map of the mean significance.
+
+    Parameters
+    ----------
+    impact : Impact
+        What a model does to an analysis.
+    hours : float
+        Livetime of the map, h.
+    title : str
+        Title of the figure.
+
+    Returns
+    -------
+    figure : Figure
+        Two panels.
+    """
+    figure = style.new_figure(9.2, 4.0, title)
+    curves = style.add_axes(figure, 0.8, 0.6, 3.6, 2.9)
+    for number, source in enumerate(impact.sources):
+        place, color = impact.worst(source), style.points(number)["color"]
+        flux = place.flux
+        curves.axhline(PERCENT * abs(flux.bias), color=color, lw=1.4, label=source.name)
+        curves.plot(TIMES, PERCENT * flux.error / np.sqrt(TIMES), "--", color=color, lw=1.0)
+    for which in "xy":
+        style.set_log(curves, which, plain=True)
+    label = "flux error / % Crab (dashed: statistical)"
+    curves.set(xlim=(TIMES[0], TIMES[-1]), xlabel="livetime / h", ylabel=label)
+    curves.legend()
+    shown = impact.maps[-1]
+    image = style.add_axes(figure, 5.2, 0.6, 2.9, 2.9)
+    mean = shown.mean * np.sqrt(hours)
+    limit = max(float(np.nanmax(np.abs(mean))), 0.1)
+    lon, lat = shown.axes.fov_lon, shown.axes.fov_lat
+    mesh = image.pcolormesh(lon, lat, mean.T, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    image.set(xlabel="fov_lon / deg", ylabel="fov_lat / deg", aspect="equal")
+    image.set_title(f"mean significance in {hours:g} h, {shown.source.name}")
+    figure.colorbar(mesh, cax=style.add_axes(figure, 8.25, 0.6, 0.12, 2.9), label="σ")
+    return figure
