@@ -11,4 +11,4 @@ def scored(method, accuracy, error=0.0, scenario="night", statuses=("ok",), **mo
     score = Score(scenario, method, accuracy=accuracy, accuracy_error=error, **more)
     results = [Result(scenario, "", method, f"m{i}", status=s) for i, s in enumerate(statuses)]
     named = SimpleNamespace(name=scenario)
-    return SimpleNamespace(scenario=named, method=method, results=results, score=score)
+    return SimpleNamespace(scenario=named, method=method, results=results, score=score, flux=None)

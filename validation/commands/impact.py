@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -15,7 +16,6 @@ from simbg.observations.exposure import stack_observations
 from simbg.parallel import workers
 from simbg.reconstruction.histogram import Histogram
 from simbg.validation.commands.validate import Requirement
-from simbg.validation.comparison.matched_cubes import same_clock
 from simbg.validation.comparison.rebinning import common_binning
 from simbg.validation.figures.impact import impact_figure
 from simbg.validation.figures.one_cube import check_picture, save_figure
@@ -34,8 +34,8 @@ class EnergyRange(click.ParamType):
 
     name = "energies"
 
-    def convert(self, value, param, ctx):
-        """The two numbers."""
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float]:
+        """The two numbers of a text."""
         if isinstance(value, tuple):
             return value
         try:
@@ -114,7 +114,6 @@ def impact(
             common = common_binning(true, cube)
             true, cube = common.a, common.b
             click.echo(f"common bins: {common.text}", err=True)
-        true, cube = same_clock(true, cube)
         instrument = _instrument(irf, model)
     elif data is not None:
         true, exposure, observed, file = _held_out(data, cube, exclude)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from simbg.validation.figures.leaderboard import leaderboard_figure
 from simbg.validation.figures.rendering import Pictures, slug, write_pictures
 from simbg.validation.figures.style import encode
+from simbg.validation.figures.suite import leaderboard_figure
 from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.registry import METRICS

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 from support.outcomes import scored
 
-from simbg.validation.figures.leaderboard import leaderboard_figure
+from simbg.validation.figures.suite import leaderboard_figure
 
 
 def score(floor, error):

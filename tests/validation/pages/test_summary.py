@@ -9,7 +9,7 @@ def test_hostile_names_in_the_summary(folder):
     assert "&lt;img src=x" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     # A | in a name makes no column.
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6, 7}  # scenarios, and methods
 
 
 def test_verdicts_come_before_the_table_of_scenarios(folder, suite):
