@@ -14,6 +14,8 @@ __all__ = ["impact_figure"]
 # Livetimes, h.
 TIMES = np.geomspace(0.5, 500, 100)
 PERCENT = 100.0
+# Lines are labelled together if their logarithms differ by less.
+NEAR = 0.15
 
 
 @style.styled
@@ -33,22 +35,35 @@ def flux_figure(fluxes: Mapping[str, FluxErrors]) -> Figure:
     figure, axes = style.small_figure()
     best = min(fluxes.values(), key=lambda flux: flux.value)
     statistical = [PERCENT * best.statistical(hours) for hours in TIMES]
-    axes.plot(TIMES, statistical, color=style.INK, lw=1.6, label="statistical error")
+    axes.plot(TIMES, statistical, color=style.INK, lw=1.8)
+    axes.text(TIMES[4], 1.1 * statistical[4], "statistical error", va="bottom", color=style.INK)
+    names: dict[float, list[str]] = {}
     for number, (method, flux) in enumerate(fluxes.items()):
-        look = style.points(number)
-        value, error = PERCENT * flux.value, PERCENT * flux.error
-        axes.axhline(value, color=look["color"], lw=1.4, label=style.label(f"background: {method}"))
+        color, value, error = (
+            style.look(number)["color"],
+            PERCENT * flux.value,
+            PERCENT * flux.error,
+        )
+        axes.axhline(value, color=color, lw=1.6)
         if np.isfinite(error):
             ends = max(value - error, 1e-3 * value), value + error
-            axes.axhspan(*ends, color=look["color"], alpha=0.15, lw=0)
+            axes.axhspan(*ends, color=color, alpha=0.15, lw=0)
+        # Lines that coincide have one label.
+        near = next((one for one in names if abs(np.log(one / value)) < NEAR), value)
+        names.setdefault(near, []).append(f"{method} {value:.2g} %")
+    for value, labels in names.items():
+        text = "background: " + ", ".join(labels)
+        where = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        axes.text(0.98, 1.06 * value, text, fontsize="small", **where)
     for which in "xy":
         style.set_log(axes, which, plain=True)
+    highest = max([*statistical, *names])
     axes.set(
         xlim=(TIMES[0], TIMES[-1]),
-        xlabel="livetime / h",
-        ylabel=f"flux error, {best.source.name} / % Crab",
+        ylim=(None, 2 * highest),
+        xlabel="livetime of the analysis / h",
+        ylabel=f"error of the flux / % Crab ({best.source.name})",
     )
-    axes.legend()
     return figure
 
 

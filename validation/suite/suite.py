@@ -130,12 +130,12 @@ class Suite:
         one = next(iter(fluxes.values()))
         what = f"the flux of a source ({one.source.name})"
         sizes = (f"{100 * flux.value:.2g} % with {name}" for name, flux in fluxes.items())
+        amounts = ", ".join(sizes).replace(" %", " % of the Crab", 1)
         best = min(fluxes.values(), key=lambda flux: flux.value)
         where = next(o.scenario.name for o in self.outcomes if o.flux is one)
         return (
-            f"The background makes {what} wrong by {', '.join(sizes)} "
-            f"of the flux of the Crab (rms at the worst place within {WITHIN:g} deg, in {where}); "
-            f"the statistical error in {HOURS:g} h is {100 * best.statistical(HOURS):.2g} %"
+            f"The background makes {what} wrong by {amounts} "
+            f"(rms at the worst place within {WITHIN:g} deg, in {where}); the statistical error in {HOURS:g} h is {100 * best.statistical(HOURS):.2g} %"
         )
 
     @property
