@@ -133,9 +133,11 @@ class Suite:
         amounts = ", ".join(sizes).replace(" %", " % of the Crab", 1)
         best = min(fluxes.values(), key=lambda flux: flux.value)
         where = next(o.scenario.name for o in self.outcomes if o.flux is one)
+        statistical = f"{100 * best.statistical(HOURS):.2g} %"
         return (
             f"The background makes {what} wrong by {amounts} "
-            f"(rms at the worst place within {WITHIN:g} deg, in {where}); the statistical error in {HOURS:g} h is {100 * best.statistical(HOURS):.2g} %"
+            f"(rms at the worst place within {WITHIN:g} deg, in {where}); "
+            f"the statistical error in {HOURS:g} h is {statistical}"
         )
 
     @property
