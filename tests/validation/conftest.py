@@ -22,7 +22,7 @@ def pictures(suite, tmp_path_factory):
     kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pictures"
     if not kept.is_file():
         new = kept.with_suffix(f".{os.getpid()}")
-        new.write_bytes(pickle.dumps(render(suite)))
+        new.write_bytes(pickle.dumps(render(suite, files=True)))
         new.replace(kept)
     return pickle.loads(kept.read_bytes())
 

@@ -19,7 +19,7 @@ SEED_BITS = 53
     groups={
         "Methods": "method command timeout",
         "Scenarios": "scenario from_ stores seed",
-        "Report": "out overwrite quiet json_",
+        "Report": "out overwrite figures quiet json_",
     },
     exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )

@@ -51,6 +51,7 @@ OPTIONS = (
     shared_option("quiet"),
     shared_option("json"),
     shared_option("jobs"),
+    click.option("--figures", is_flag=True, help="Write each figure as PNG and PDF."),
 )
 
 
@@ -121,6 +122,7 @@ def run_and_report(
     require: Sequence[float | FluxRequirement] = (),
     replicates: int | None = None,
     strict: bool = False,
+    figures: bool = False,
 ) -> int:
     """Run the suite, write its report, print failures and errors, and return the exit code.
 
@@ -161,6 +163,8 @@ def run_and_report(
         Number of replicates of each method.
     strict : bool
         Whether an undecided answer or a warning is a failure as well.
+    figures : bool
+        Whether each figure is written as PNG and PDF as well.
     """
     context = click.get_current_context()
     scenarios = choose_scenarios(scenario, from_)
@@ -186,7 +190,7 @@ def run_and_report(
             good, lines = new.changes_since(old, fail_above)
             suite = replace(suite, changes=lines, baseline_holds=good or update_baseline)
         announce(executor, "figures")
-        pictures = render(suite, executor)
+        pictures = render(suite, executor, figures)
     with new_report(out) as folder:
         write_reports(folder, suite, pictures)
     if baseline and new and update_baseline:

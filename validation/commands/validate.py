@@ -42,7 +42,7 @@ class Requirement(Percent):
         "Methods": "method command models timeout",
         "Scenarios": "scenario from_ seed",
         "Criteria": "require replicates strict baseline update_baseline fail_above",
-        "Report": "out overwrite quiet json_",
+        "Report": "out overwrite figures quiet json_",
     },
     exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )

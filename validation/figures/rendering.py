@@ -61,7 +61,7 @@ class Pictures:
         return [*drawn, *self.maps.values(), *filter(None, [self.flux, self.response])]
 
 
-def render(suite: Any, executor: Executor | None = None) -> Pictures:
+def render(suite: Any, executor: Executor | None = None, files: bool = False) -> Pictures:
     """Draw all figures of a run.
 
     Parameters
@@ -70,6 +70,8 @@ def render(suite: Any, executor: Executor | None = None) -> Pictures:
         The run.
     executor : concurrent.futures.Executor, optional
         Draws figures in parallel.
+    files : bool
+        Whether each figure is drawn as PNG and PDF as well, and the example of the README.
 
     Returns
     -------
@@ -87,11 +89,13 @@ def render(suite: Any, executor: Executor | None = None) -> Pictures:
             every = name in ALL_SHOWN
             shown = [m for n, m in enumerate(pairs) if every or n == 0 or m in failed]
             curves = [outcome.convergence for outcome in outcomes if outcome.convergence]
-            jobs[name] = partial(_draw_scenario, name, scenario.title, pairs, shown, curves)
+            jobs[name] = partial(_draw_scenario, files, name, scenario.title, pairs, shown, curves)
     if fluxes := suite.flux:
-        rest["flux"] = partial(_draw, flux_figure, (fluxes,), "flux")
+        rest["flux"] = partial(_draw, files, flux_figure, (fluxes,), "flux")
     if suite.response is not None:
-        rest["response"] = partial(_draw, response_figure, (suite.response,), "exclusion-response")
+        rest["response"] = partial(
+            _draw, files, response_figure, (suite.response,), "exclusion-response"
+        )
     # Scenarios first, since they take longest.
     done = list((executor.map if executor else map)(call, [*jobs.values(), *rest.values()]))
     pictures, maps, examples = zip(*done[: len(jobs)], strict=True) if jobs else ((), (), ())
@@ -106,26 +110,34 @@ def render(suite: Any, executor: Executor | None = None) -> Pictures:
 def draw_self_check(check: Any) -> Picture:
     """The figure of a self-check."""
     arguments = check.detections, check.probes
-    return _draw(self_check_figure, arguments, "self-check")
+    return _draw(True, self_check_figure, arguments, "self-check")
 
 
 def write_pictures(folder: Path, pictures: Pictures) -> None:
-    """Replace the folder ``figures``, with PNG and PDF of each, and the example if it was drawn.
+    """Replace the folder ``figures``, with PNG and PDF of each, and the example, if they are drawn.
 
     Parameters
     ----------
     folder : Path
         Folder of the report.
     pictures : Pictures
-        The figures.
+        The figures. Without files, those of an earlier report are removed.
     """
-    with new_directory(folder / "figures", True, (r"[^/]+\.(png|pdf)",)) as new:
-        for picture in pictures.all:
-            (new / f"{picture.name}.png").write_bytes(picture.png)
-            (new / f"{picture.name}.pdf").write_bytes(picture.pdf)
+    files = [(f"{p.name}.{kind}", data) for p in pictures.all for kind, data in _files(p) if data]
+    figures = folder / "figures"
+    if files or figures.is_dir():
+        with new_directory(figures, True, (r"[^/]+\.(png|pdf)",)) as new:
+            for name, data in files:
+                (new / name).write_bytes(data)
+        if not files:
+            figures.rmdir()
     if pictures.example:
         with new_file(folder / "example.png", overwrite=True) as temporary:
             temporary.write_bytes(pictures.example)
+
+
+def _files(picture):
+    return ("png", picture.png), ("pdf", picture.pdf)
 
 
 def slug(*names: str) -> str:
@@ -134,11 +146,11 @@ def slug(*names: str) -> str:
     return "--".join(re.sub(odd, lambda match: f"~{ord(match[0]):x}~", name) for name in names)
 
 
-def _draw(function, arguments, name):
-    return make_picture(function(*arguments), name, **TEXTS[name])
+def _draw(files, function, arguments, name):
+    return make_picture(function(*arguments), name, **TEXTS[name], files=files)
 
 
-def _draw_scenario(name, title, pairs, shown, curves):
+def _draw_scenario(files, name, title, pairs, shown, curves):
     """Figures of a scenario, images by method, and the example of the README."""
     figures = scenario_figures(pairs, laws=name == EDITION_2015)
     if curves:
@@ -161,13 +173,13 @@ def _draw_scenario(name, title, pairs, shown, curves):
         words["position"] = "({:g}, {:g})".format(*POSITIONS[kind == "off-axis"])
         texts = TEXTS["spectrum" if kind in ("center", "off-axis") else kind]
         texts = {key: text.format(**words) for key, text in texts.items()}
-        pictures.append(make_picture(figure, slug(name, kind), **texts))
+        pictures.append(make_picture(figure, slug(name, kind), **texts, files=files))
     maps = {}
     for method, figure in map_figures(pairs, shown):
         words["method"] = method
         texts = {key: text.format(**words) for key, text in TEXTS["maps"].items()}
-        maps[name, method] = make_picture(figure, slug(name, method, "maps"), **texts)
-    return pictures, maps, _draw_example(pairs) if name == EDITION_2015 else None
+        maps[name, method] = make_picture(figure, slug(name, method, "maps"), **texts, files=files)
+    return pictures, maps, _draw_example(pairs) if files and name == EDITION_2015 else None
 
 
 def _draw_example(pairs):

@@ -54,7 +54,7 @@ DPI = 110
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in all formats.
+    """A figure as SVG, and on request as PNG and PDF.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Picture:
     size : tuple of int
         Width and height, points.
     svg, png, pdf : bytes
-        Contents of the files.
+        Contents of the files; PNG and PDF are empty if they are not wanted.
     """
 
     name: str
@@ -73,15 +73,16 @@ class Picture:
     caption: str
     size: tuple[int, ...]
     svg: bytes
-    png: bytes
-    pdf: bytes
+    png: bytes = b""
+    pdf: bytes = b""
 
 
-def make_picture(figure: Figure, name: str, alt: str, caption: str) -> Picture:
-    """A figure as SVG for the page, as PNG and as PDF."""
+def make_picture(figure: Figure, name: str, alt: str, caption: str, files: bool) -> Picture:
+    """A figure as SVG for the page; with ``files`` as PNG and PDF as well."""
     size = tuple(int(72 * inches) for inches in figure.get_size_inches())
-    svg, png, pdf = (encode(figure, kind) for kind in ("svg", "png", "pdf"))
-    return Picture(name, alt, caption, size, _for_the_page(svg), png, pdf)
+    svg = _for_the_page(encode(figure, "svg"))
+    others = [encode(figure, kind) for kind in ("png", "pdf") if files]
+    return Picture(name, alt, caption, size, svg, *others)
 
 
 @styled

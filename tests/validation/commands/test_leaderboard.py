@@ -15,7 +15,7 @@ from simbg.validation.figures.rendering import Pictures
 def ranked(monkeypatch, tmp_path, run):
     """`simbg leaderboard` without methods: its scenarios and seed, what it printed and wrote."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
+    monkeypatch.setattr(command, "render", lambda *_: Pictures({}, {}))
     monkeypatch.setattr("simbg.validation.pages.report.write_report_page", lambda path, *_: None)
     given, hidden = [], []
     monkeypatch.setattr(command, "hide_arguments", lambda *words: hidden.append(words))

@@ -31,7 +31,7 @@ def validated(monkeypatch, tmp_path, run):
         for method in ("histogram", "default", "mine")
     ]
     monkeypatch.setattr(command, "run_suite", lambda *args, **kwargs: outcomes)
-    monkeypatch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
+    monkeypatch.setattr(command, "render", lambda *_: Pictures({}, {}))
     monkeypatch.setattr(
         "simbg.validation.pages.report.write_report_page",
         lambda path, *args: path.write_text("<title>simbg validation"),

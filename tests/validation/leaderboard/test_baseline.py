@@ -98,7 +98,7 @@ def validated(tmp_path, monkeypatch, run):
     monkeypatch.setitem(SCENARIOS, "tiny", tiny)
     monkeypatch.setattr(command, "Candidate", InMemory)
     monkeypatch.setattr(InMemory, "check", lambda *_: None)
-    monkeypatch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
+    monkeypatch.setattr(command, "render", lambda *_: Pictures({}, {}))
     method = ("--method", "support.odd_methods:Tunable", "--scenario", "tiny", "--jobs", 1)
 
     def validated(*words):

@@ -85,7 +85,7 @@ def run_candidates(folder, patch):
     words += ["--command", COMMAND, "--command", "false {store} {output}"]
     words += ["--scenario", "tiny", "--stores", 2, "--jobs", 2, "--seed", 0]
     # Figures have tests of their own, and take half of the time.
-    patch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
+    patch.setattr(command, "render", lambda *_: Pictures({}, {}))
     assert simbg("leaderboard", *words, "--out", "out") == 1
     record = json.loads(Path("out", "leaderboard.json").read_text())
     return {row["method"]: row for row in record["standings"]}
@@ -121,7 +121,7 @@ def test_whatever_a_method_is_and_does_it_has_a_row(tmp_path, monkeypatch):
 def test_finished_files_are_those_of_the_store_of_the_same_seed(tmp_path, monkeypatch):
     """The store that `simbg simulate` writes has the events of `simbg validate`."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "render", lambda suite, executor: Pictures({}, {}))
+    monkeypatch.setattr(command, "render", lambda *_: Pictures({}, {}))
     assert simbg("simulate", "store", "--scenario", "tiny", "--seed", 3) == 0
     Path("mine").mkdir()
     cube = reconstruct(Histogram(), open_store("store").observations([1, 2]))

@@ -9,7 +9,7 @@ from support.pages import Page
 from support.suites import HOSTILE
 
 from simbg import validation
-from simbg.validation.figures.rendering import render, slug
+from simbg.validation.figures.rendering import Pictures, render, slug
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import commit, write_reports
 from simbg.validation.suite.results import Result
@@ -92,6 +92,17 @@ def test_same_files_at_another_time(suite, pictures, folder, tmp_path):
     without = [[line for line in page if 'id="stamp"' not in line] for page in pages]
     assert without[0] == without[1]
     assert [len(page) - len(lines) for page, lines in zip(pages, without, strict=True)] == [1, 1]
+
+
+def test_figures_are_files_only_on_request(suite, pictures, tmp_path):
+    """Without --figures those of an earlier report are gone, and the page has all."""
+    write_reports(tmp_path, suite, pictures)
+    drawn = [replace(p, png=b"", pdf=b"") for p in pictures.scenarios["seed-2015"]]
+    response = replace(pictures.response, png=b"", pdf=b"")
+    few = Pictures({"seed-2015": drawn}, {}, response=response)
+    write_reports(tmp_path, suite, few)
+    assert not (tmp_path / "figures").exists()
+    assert len(Page(tmp_path / "index.html").images) >= len(drawn)
 
 
 def test_stale_figures_go_and_foreign_files_stay(suite, pictures, tmp_path):
