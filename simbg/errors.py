@@ -1,5 +1,8 @@
 """Error messages: checks of dataclass fields, and exceptions in one line."""
 
+import html
+import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import field, fields
 from difflib import get_close_matches
@@ -12,11 +15,15 @@ __all__ = [
     "check_version",
     "did_you_mean",
     "in_brief",
+    "in_markdown",
     "in_one_line",
+    "printable",
     "unknown_name",
 ]
 
 Value = TypeVar("Value")
+# Unicode categories of characters that control a terminal or the order of the text, or break lines.
+CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Names(dict[str, Value]):
@@ -59,6 +66,36 @@ def in_one_line(error: BaseException) -> str:
     'ValueError: two lines'
     """
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def printable(text: str) -> str:
+    r"""A text in which control characters are replaced, other than line breaks and tabs.
+
+    Text of foreign files and names of folders must not steer a terminal.
+
+    Examples
+    --------
+    >>> printable("a\x1b]0;title\x07b")
+    'a�]0;title�b'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in CONTROL and c not in "\n\t" else c
+        for c in text
+    )
+
+
+def in_markdown(text: Any) -> str:
+    r"""A text in one line of Markdown in which nothing is markup.
+
+    Examples
+    --------
+    >>> print(in_markdown("<b>a_b"))
+    &lt;b&gt;a\_b
+    """
+    line = " ".join(printable(html.escape(str(text), quote=False)).split())
+    return re.sub(r"([\\`*_\[\]|~#@])", r"\\\1", line)
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:

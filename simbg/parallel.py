@@ -1,26 +1,41 @@
 """Executors: run work in this process or in several ones, and show its progress."""
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any
 
 from tqdm.auto import tqdm
 
-__all__ = ["announce", "heed_interrupts", "in_notebook", "interruptible", "workers"]
+__all__ = [
+    "announce",
+    "end_interrupted_workers",
+    "heed_interrupts",
+    "in_notebook",
+    "interrupts_noted",
+    "workers",
+]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
 STAGES = "{desc} |{bar}| {n_fmt} of {total_fmt} stages, {elapsed}{postfix}"
-# Interrupts that came while `workers` were active, and that may not have been handled.
-INTERRUPTS: list[Any] = []
-# In a worker process: the handler of interrupts that was installed at its start.
-HANDLERS: list[Any] = []
+# Signals that end a process in an orderly way, with the handlers of Python that they replace.
+ENDING: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+if hasattr(signal, "SIGHUP"):
+    ENDING[signal.SIGHUP] = signal.SIG_DFL
+# Numbers of the signals that came while `interrupts_noted`, and that may not have been handled.
+INTERRUPTS: list[int] = []
+# s; a signal so soon after another one is noted only: it must not interrupt the cleaning up.
+AGAIN = 2.0
+# Child processes of the user's program, which are not workers.
+OTHERS: list[Any] = []
 
 
 class Inline(Executor):
@@ -77,8 +92,9 @@ class Watched(Executor):
             self.bar.refresh()
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
-        """Submit work to the wrapped executor."""
-        return self.executor.submit(fn, *args, **kwargs)
+        """Submit work to the wrapped executor, which may start workers."""
+        with nullcontext() if isinstance(self.executor, Inline) else _signals_blocked():
+            return self.executor.submit(fn, *args, **kwargs)
 
     def map(
         self, fn: Callable, *iterables: Any, timeout: float | None = None, chunksize: int = 1
@@ -86,7 +102,7 @@ class Watched(Executor):
         """Results in order, with at most ``ahead`` pieces in progress, which limits the memory.
 
         When it ends, for any reason, no piece is in progress any more, so that files they wrote
-        to can be removed.
+        to can be removed. An interrupt ends the workers at once.
         """
         work = list(zip(*iterables, strict=False))
         if self.stages is None:
@@ -104,9 +120,10 @@ class Watched(Executor):
                 pending.popleft()
                 self._count()
         finally:
-            for future in pending:
-                future.cancel()
-            wait(pending)
+            if not end_interrupted_workers():
+                for future in pending:
+                    future.cancel()
+                wait(pending)
 
     def _count(self):
         """A piece of work is finished."""
@@ -140,12 +157,16 @@ def workers(
     """
     jobs = jobs or _n_cores()
     inline = jobs == 1
-    executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_leave_interrupts)
+    executor = Inline() if inline else ProcessPoolExecutor(jobs, initializer=_begin_worker)
     watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs, quiet=quiet)
+    OTHERS[:] = multiprocessing.active_children()
     try:
-        with _interrupts_recorded():
-            yield watched
-            heed_interrupts()
+        with interrupts_noted():
+            try:
+                yield watched
+                heed_interrupts()
+            finally:
+                end_interrupted_workers()
     finally:
         watched.bar.close()
         executor.shutdown(wait=True, cancel_futures=True)
@@ -157,34 +178,77 @@ def heed_interrupts() -> None:
         raise KeyboardInterrupt
 
 
-@contextmanager
-def _interrupts_recorded():
-    """Record interrupts, because a KeyboardInterrupt that is raised in a destructor is lost.
+def end_interrupted_workers() -> bool:
+    """End all workers if Ctrl-C came, so that the files that they write to can be removed.
 
-    Python only prints exceptions that a destructor raises; interrupts are not printed here.
+    Returns
+    -------
+    bool
+        Whether it came.
     """
-    handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
-    main = threading.current_thread() is threading.main_thread()
-    if handler is not signal.default_int_handler or not main:
-        yield
-        return
+    if INTERRUPTS:
+        found = [child for child in multiprocessing.active_children() if child not in OTHERS]
+        for child in found:
+            child.kill()
+        for child in found:
+            child.join()
+    return bool(INTERRUPTS)
 
-    def record(*arguments):
-        INTERRUPTS.append(arguments)
-        handler(*arguments)
+
+@contextmanager
+def interrupts_noted() -> Iterator[list[int]]:
+    """Treat SIGTERM and SIGHUP like Ctrl-C, and note all these signals.
+
+    A KeyboardInterrupt that is raised in a destructor is lost, since Python only prints exceptions
+    that a destructor raises. `heed_interrupts` raises it again; it is not printed.
+
+    Handlers that the user's program has installed, and ignored signals, are unchanged.
+
+    Yields
+    ------
+    list of int
+        The numbers of the signals that came.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    ours = {number for number, was in ENDING.items() if main and signal.getsignal(number) == was}
+    if signal.SIGINT not in ours:
+        yield INTERRUPTS
+        return
+    hook, last = sys.unraisablehook, [-AGAIN]
+
+    def note(number, frame):
+        INTERRUPTS.append(number)
+        if time.monotonic() - last[0] >= AGAIN:
+            last[0] = time.monotonic()
+            raise KeyboardInterrupt
 
     def report(unraisable):
         if not isinstance(unraisable.exc_value, KeyboardInterrupt):
             hook(unraisable)
 
-    signal.signal(signal.SIGINT, record)
+    for number in ours:
+        signal.signal(number, note)
     sys.unraisablehook = report
+    try:
+        yield INTERRUPTS
+    finally:
+        for number in ours:
+            signal.signal(number, ENDING[number])
+        sys.unraisablehook = hook
+        INTERRUPTS.clear()
+
+
+@contextmanager
+def _signals_blocked():
+    """Keep signals until the end: a new process begins with them blocked, see `_begin_worker`."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-        sys.unraisablehook = hook
-        INTERRUPTS.clear()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def in_notebook() -> bool:
@@ -198,22 +262,24 @@ def announce(executor: Executor | None, stage: str) -> None:
         executor.enter(stage)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a long wait in a worker process, where interrupts are ignored otherwise."""
-    if not HANDLERS:
-        yield
-        return
-    signal.signal(signal.SIGINT, HANDLERS[0])
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin_worker():
+    """Ignore Ctrl-C, which is sent to all processes and which the main one handles; end with it."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _leave_interrupts():
-    """Ignore Ctrl-C in a worker: it is sent to all processes, and the main one handles it."""
-    HANDLERS.append(signal.signal(signal.SIGINT, signal.SIG_IGN))
+def _end_with_parent():
+    """End this worker when the main process has ended, for any reason.
+
+    The workers of `concurrent.futures` wait for ever in that case
+    (https://github.com/python/cpython/issues/111873).
+    """
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
 
 
 def _n_cores():

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from simbg.cli.console import Command, shared_option
+from simbg.cli.console import Command, echo, shared_option
 
 __all__ = []
 
@@ -31,10 +31,10 @@ def check(store: str, json_: bool, jobs: int | None) -> int:
     code = 2 if report.errors else int(bool(report))
     if json_:
         found = {"store": store, "n_runs": n_runs, "findings": report.findings}
-        click.echo(json.dumps(found, indent=1))
+        echo(json.dumps(found, indent=1))
         return code
     for line in report.lines:
-        click.echo(line)
+        echo(line)
     n_lines = len(report.lines)
-    click.echo(f"{n_runs} run{'s' * (n_runs != 1)}, {n_lines} finding{'s' * (n_lines != 1)}")
+    echo(f"{n_runs} run{'s' * (n_runs != 1)}, {n_lines} finding{'s' * (n_lines != 1)}")
     return code

@@ -6,6 +6,7 @@ differ, or a criterion fails. 2: there was an error.
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
@@ -15,8 +16,10 @@ from typing import Any
 import click
 
 from simbg.cli.completion import complete_method, complete_scenario
+from simbg.errors import in_one_line, printable
+from simbg.parallel import interrupts_noted
 
-__all__ = ["Command", "Percent", "refuse", "run", "shared_option"]
+__all__ = ["Command", "Percent", "echo", "refuse", "run", "shared_option"]
 
 TROUBLE = 2
 # Options that several commands have.
@@ -55,6 +58,12 @@ SHARED: dict[str, dict[str, Any]] = {
         "metavar": "FILE",
         "help": "Use the bins of this background file.",
     },
+    "memory": {
+        "type": click.FloatRange(0, min_open=True),
+        "default": 8.0,
+        "metavar": "GB",
+        "help": "Memory limit of a process.",
+    },
     "method": {"shell_complete": complete_method, "metavar": "NAME"},
     "out": {
         "type": click.Path(file_okay=False),
@@ -80,7 +89,9 @@ SHARED: dict[str, dict[str, Any]] = {
 }
 # Options whose name is also a name in Python, and the names of their parameters.
 PARAMETERS = {"from": "from_", "json": "json_"}
-INTERRUPTED = 130  # 128 + SIGINT, as in a shell
+SIGNALLED = 128  # + the number of the signal, as in a shell
+# Errors of the input or of its use, which have a message for the user. Others are unexpected.
+FORESEEN = (ValueError, OSError, BrokenExecutor)
 # Settings of click for a command and its subcommands.
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 
@@ -175,13 +186,38 @@ def refuse(parameter: str, reason: str) -> None:
         raise click.UsageError(f"{context.info_name}: {option} {reason}")
 
 
+def echo(text: Any, err: bool = False, styled: bool = False) -> None:
+    """Print a text; control characters, as a foreign file may contain them, are replaced.
+
+    Parameters
+    ----------
+    text : object
+        The text.
+    err : bool
+        Whether to print to standard error.
+    styled : bool
+        Whether it has colours of `click.style`, and no control characters else.
+    """
+    click.echo(text if styled else printable(str(text)), err=err)
+
+
+class Lines(logging.Formatter):
+    """Log messages without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record."""
+        return printable(super().format(record))
+
+
 def log_to_stderr(level: str) -> None:
     """Log to standard error, from the level with this name upwards."""
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", force=True)
+    logging.basicConfig(level=level.upper(), force=True)
+    for handler in logging.root.handlers:
+        handler.setFormatter(Lines("%(levelname)s %(message)s"))
 
 
 def run(command: click.Command, name: str) -> Callable:
-    """A console script: one line and exit code 2 for all errors of usage or input.
+    """A console script: one line and exit code 2 for all errors.
 
     A command that is interrupted can raise `KeyboardInterrupt(text)`; the text says which files
     were written. The attribute ``command`` of the script is the click command.
@@ -192,36 +228,51 @@ def run(command: click.Command, name: str) -> Callable:
     @wraps(command)
     def script(arguments=None):
         output = sys.stdout
-        try:
-            # Colours on a terminal, unless NO_COLOR is set (https://no-color.org).
-            color = False if os.environ.get("NO_COLOR") else None
-            code = command.main(arguments, name, standalone_mode=False, color=color)
-        except click.ClickException as error:
-            message = error.format_message()
-            # Without any argument, the message is the help.
-            click.echo(message if "\n" in message else f"{name}: {message}", err=True)
-            code = TROUBLE
-        except (ValueError, OSError, BrokenExecutor) as error:
-            logging.getLogger(__name__).debug("", exc_info=True)
-            click.echo(f"{name}: {_one_line(error)}", err=True)
-            code = TROUBLE
-        except (KeyboardInterrupt, click.Abort) as error:
-            # click raises Abort for an interrupt; its lowest version names no cause.
-            said = ((isinstance(error, click.Abort) and error.__context__) or error).args
-            kept = said[0] if said else "nothing was left half-written"
-            click.echo(f"{name}: interrupted; {kept}", err=True)
-            code = INTERRUPTED
-        except SystemExit as end:
-            # If nobody reads the output, click replaces it and ends with 1, as for differing cubes.
-            code = end.code if sys.stdout is output else TROUBLE
+        with interrupts_noted() as signals:
+            try:
+                # Colours on a terminal, unless NO_COLOR is set (https://no-color.org).
+                color = False if os.environ.get("NO_COLOR") else None
+                code = command.main(arguments, name, standalone_mode=False, color=color)
+                sys.stdout.flush()
+            except click.ClickException as error:
+                message = error.format_message()
+                # Without any argument, the message is the help.
+                echo(message if "\n" in message else f"{name}: {message}", err=True)
+                code = TROUBLE
+            except SystemExit as end:
+                # If nobody reads the output, click replaces it and ends with 1, as for differing
+                # cubes.
+                code = end.code if sys.stdout is output else TROUBLE
+            except BaseException as error:
+                code = _ended(error, name, signals)
         sys.exit(code if isinstance(code, int) else 0)
 
     vars(script)["command"] = command
     return script
 
 
+def _ended(error, name, signals):
+    """Print one line on what ended a command, and return its exit code."""
+    # click raises Abort for an interrupt; its lowest version names no cause. After an interrupt,
+    # any other error can be its consequence.
+    if isinstance(error, KeyboardInterrupt | click.Abort) or signals:
+        if isinstance(error, click.Abort):
+            error = error.__context__
+        said = error.args if isinstance(error, KeyboardInterrupt) else ()
+        kept = said[0] if said else "nothing was left half-written"
+        echo(f"{name}: interrupted; {kept}", err=True)
+        return SIGNALLED + (signals[0] if signals else signal.SIGINT)
+    logging.getLogger(__name__).debug("", exc_info=True)
+    echo(f"{name}: {_one_line(error)}", err=True)
+    return TROUBLE
+
+
 def _one_line(error):
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"got {in_one_line(error)}, expected enough memory"
+    if not isinstance(error, FORESEEN):
+        return f"got an unexpected {in_one_line(error)}; the option --debug shows where"
     return " ".join(str(error).split()) or type(error).__name__

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from simbg.cli.console import Command, shared_option
+from simbg.cli.console import Command, echo, shared_option
 
 __all__ = []
 
@@ -28,9 +28,6 @@ def fixtures(outdir: str, edition: str, overwrite: bool) -> None:
     simbg fixtures out --edition 2015   # cubes that do not agree
     """
     from simbg.fixtures.editions import write_fixtures
-    from simbg.parallel import workers
 
-    with workers(1):  # handles interrupts
-        names = write_fixtures(outdir, edition, overwrite)
-    for name in names:
-        click.echo(Path(outdir) / name)
+    for name in write_fixtures(outdir, edition, overwrite):
+        echo(Path(outdir) / name)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from simbg.cli.binning import binning_options, read_binning
-from simbg.cli.console import Command, refuse, shared_option
+from simbg.cli.console import Command, echo, refuse, shared_option
 from simbg.reconstruction import DEFAULT_METHOD
 
 __all__ = []
@@ -115,27 +115,29 @@ def reconstruct_and_report(
         summary = reconstruct_store(*arguments, **options | {"executor": executor})
     for group in summary.groups:
         masked = f", {group.n_masked} bins wholly masked" if group.n_masked else ""
-        click.echo(
+        echo(
             f"group {group.group_id:2d}: {group.n_obs:4d} runs {group.n_events:9d} events "
             f"{group.livetime / 3600:7.1f} h{masked}"
         )
         if group.fit:
-            click.echo(f"          {group.fit}")
+            echo(f"          {group.fit}")
     if summary.fit:
-        click.echo(f"models of runs: {summary.fit}")
+        echo(f"models of runs: {summary.fit}")
     if summary.warning:
-        click.echo(summary.warning)
-    click.echo(summary.text + (hint if summary.n_near else ""))
+        echo(summary.warning)
+    echo(summary.text + (hint if summary.n_near else ""))
     for line in summary.noticed.lines:
-        click.echo(line)
+        echo(line)
     return int(not any(group.n_events for group in summary.groups))
 
 
 def _read_ids(given):
     """Numbers of runs: with commas, or in a file."""
+    from simbg.io.files.contents import read_text
+
     is_list = given.replace(",", "").isdecimal() and not Path(given).exists()
     try:
-        text = given if is_list else Path(given).read_text()
+        text = given if is_list else read_text(given)
         ids = tuple(int(word) for word in text.replace(",", " ").split())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

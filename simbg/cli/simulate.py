@@ -6,7 +6,7 @@ import click
 
 from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.completion import complete_scenario
-from simbg.cli.console import Command, refuse, shared_option
+from simbg.cli.console import Command, echo, refuse, shared_option
 
 __all__ = []
 
@@ -136,4 +136,4 @@ def simulate(
         experiment = Experiment.of(chosen, seed, runs)
         n_events = experiment.write(outdir, scheme, overwrite, executor)
     n_runs = runs or chosen.n_obs
-    click.echo(f"{outdir}: {n_runs} run{'s' * (n_runs != 1)}, {n_events} events")
+    echo(f"{outdir}: {n_runs} run{'s' * (n_runs != 1)}, {n_events} events")

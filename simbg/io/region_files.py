@@ -1,6 +1,5 @@
 """DS9 region files: reading and writing. No other module parses them."""
 
-import gzip
 import re
 import warnings
 from bisect import bisect_left
@@ -15,6 +14,7 @@ from astropy.coordinates import SkyCoord
 from astropy.utils.exceptions import AstropyUserWarning
 
 from simbg.errors import did_you_mean, in_one_line
+from simbg.io.files.contents import read_text
 from simbg.io.safe_files import names_beside, new_file
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, Region, circle
 
@@ -76,7 +76,7 @@ def read_circles(path: Path | str) -> list[tuple[str, float, float, float]]:
     Parameters
     ----------
     path : path-like
-        As for `read_regions`, with the same errors; the file may contain no region.
+        As for `read_regions`, with the same errors.
 
     Returns
     -------
@@ -90,10 +90,12 @@ def read_circles(path: Path | str) -> list[tuple[str, float, float, float]]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file contains anything else than regions, or a circle is not valid.
+        If the file contains no region or anything else, or a circle is not valid.
     """
-
-    return _read(path, partial(_named_circle, file=f"{Path(path).name} "))
+    circles = _read(path, partial(_named_circle, file=f"{Path(path).name} "))
+    if not circles:
+        raise ValueError(f"{path}: got no regions, expected {SHAPES}")
+    return circles
 
 
 def is_region_file(path: Path | str) -> bool:
@@ -198,15 +200,14 @@ def _several(shapes):
 
 def _text(path):
     """The text of a file, compressed or not."""
-    content = path.read_bytes()
-    return (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
+    return read_text(path)
 
 
 def _parse(path):
     """The shapes of a file, as objects of `regions`."""
     try:
         lines = _text(path).splitlines()
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path}: got a binary file, expected DS9 regions") from error
     shapes, failure = _trial(lines)
     if failure is None:

@@ -5,8 +5,6 @@ import io
 import math
 import os
 import re
-import secrets
-import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +14,17 @@ from typing import Any
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from simbg.parallel import heed_interrupts
+from simbg.io.files.contents import check_fits_sizes, read_bytes
+from simbg.io.files.work_places import (
+    check_finished,
+    complete,
+    content_of,
+    exchangeable,
+    put_in_place,
+    work_file,
+    work_folder,
+)
+from simbg.parallel import end_interrupted_workers, heed_interrupts
 
 __all__ = [
     "check_apart",
@@ -25,13 +33,13 @@ __all__ = [
     "finite_or_none",
     "is_ours",
     "names_beside",
+    "new_content",
     "new_directory",
     "new_file",
     "open_fits",
     "write_fits",
 ]
 
-GZIP = b"\x1f\x8b"
 # A page or a JSON file of simbg has one of these among its first bytes.
 MARKS, HEAD = (b"<title>simbg ", b'"simbg":'), 2000
 # Warnings of astropy that mean that a part of the file is missing.
@@ -80,18 +88,11 @@ def new_file(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
         raise FileExistsError(f"{path} exists; use --overwrite (overwrite=True) to replace it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such directory, expected one for {path.name}")
-    # The ending of the name stays the same, since it selects the format. The name is chosen before
-    # the file is created, so that it is removed if an interrupt comes at any moment.
-    temporary = path.parent / f".{secrets.token_hex(8)}-{path.name}"
-    try:
-        with _named(path):
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    with _work(path, work_file, path.parent, path.name) as temporary:
         yield temporary
         heed_interrupts()
         with _named(path):
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -123,19 +124,63 @@ def new_directory(
     """
     existing = check_directory(path, overwrite, patterns)
     path = _real(path)
-    # Inside the existing directory: its parent may be read-only, or on another disk.
-    temporary = existing / f".simbg-{secrets.token_hex(8)}"
-    try:
-        with _named(path):
-            os.mkdir(temporary, 0o700)
-        new = temporary / "new"
-        new.mkdir()
+    if existing != path:
+        with _work(path, work_folder, existing, path.name) as work:
+            yield (new := _new(work))
+            heed_interrupts()
+            with _named(path):
+                _move(new, path)
+        return
+    # An empty folder stays the same one.
+    with new_content(path, content_of(path)) as new:
         yield new
+
+
+@contextmanager
+def new_content(path: Path, old: Sequence[Path] | None = None) -> Iterator[Path]:
+    """A temporary directory whose content is put into a directory at the end, all at once.
+
+    If there is an error, it is removed, and ``path`` is unchanged. See
+    `simbg.io.files.work_places.put_in_place`.
+
+    Parameters
+    ----------
+    path : Path
+        A directory that exists.
+    old : sequence of Path, optional
+        What it replaces or removes in ``path``; by default files and folders with the same names.
+
+    Yields
+    ------
+    Path
+        The temporary directory.
+    """
+    path = _real(path)
+    complete(path)
+    # Its parent may be read-only, or on another disk.
+    beside = bool(content_of(path)) and exchangeable(path)
+    with _work(path, work_folder, path.parent if beside else path, path.name) as work:
+        yield (new := _new(work))
         heed_interrupts()
+        if old is None:
+            old = [there for name in os.listdir(new) if os.path.lexists(there := path / name)]
         with _named(path):
-            _replace_content(path, temporary) if existing == path else _move(new, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            put_in_place(new, path, list(old))
+
+
+@contextmanager
+def _work(path, kind, folder, name):
+    """A work place for a path, which is removed after the workers that write to it have ended."""
+    with ExitStack() as stack:
+        with _named(path):
+            work = stack.enter_context(kind(folder, name))
+        stack.callback(end_interrupted_workers)
+        yield work
+
+
+def _new(work):
+    (new := work / "new").mkdir()
+    return new
 
 
 def check_directory(
@@ -170,8 +215,10 @@ def check_directory(
         )
     if not os.access(existing, os.W_OK):
         raise PermissionError(f"{path}: cannot be written ({existing} is read-only)")
-    if existing == path and any(path.iterdir()):
-        _check_replaceable(path, overwrite, patterns)
+    if existing == path:
+        complete(path)
+        if content := content_of(path):
+            _check_replaceable(path, content, overwrite, patterns)
     return existing
 
 
@@ -277,15 +324,15 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
     if not Path(path).is_file():
         got = "got a folder, expected a file" if Path(path).is_dir() else "no such file"
         raise FileNotFoundError(f"{path}: {got}")
+    check_finished(Path(path).parent)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             for message in DAMAGE:
                 warnings.filterwarnings("error", message, AstropyWarning)
             # Read the whole file now: checksums are at the end, and truncation removes the end.
-            content = Path(path).read_bytes()
-            if content.startswith(GZIP):
-                content = gzip.decompress(content)
+            content = read_bytes(path)
+            check_fits_sizes(content)
             with fits.open(io.BytesIO(content), lazy_load_hdus=False) as hdus:
                 yield hdus
     except Exception as error:
@@ -308,12 +355,13 @@ def _real(path: Path | str) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _check_replaceable(path, overwrite, patterns):
+def _check_replaceable(path, content, overwrite, patterns):
     if not overwrite:
         raise FileExistsError(
             f"{path} exists; use --overwrite (overwrite=True) to replace its content"
         )
-    for file in sorted(p for p in path.rglob("*") if p.is_symlink() or not p.is_dir()):
+    files = (file for one in content for file in (one, *one.rglob("*")))
+    for file in sorted(p for p in files if p.is_symlink() or not p.is_dir()):
         name = file.relative_to(path).as_posix()
         if not any(re.fullmatch(pattern, name) for pattern in patterns):
             raise FileExistsError(
@@ -333,19 +381,6 @@ def _move(new, path):
             if parent.is_dir():
                 parent.rmdir()
         raise
-
-
-def _replace_content(path, temporary):
-    """Replace all other content of ``path`` by that of ``temporary/new``."""
-    new, old = temporary / "new", temporary / "old"
-    old.mkdir()
-    moves = [(p, old / p.name) for p in path.iterdir() if p != temporary]
-    moves += [(p, path / p.name) for p in new.iterdir()]
-    with ExitStack() as undo:
-        for source, target in moves:
-            os.replace(source, target)
-            undo.callback(os.replace, target, source)
-        undo.pop_all()
 
 
 @contextmanager

@@ -38,6 +38,8 @@ KEYWORD_UNITS = {
     "ALTITUDE": "m",
     "LO_THRES": "TeV",
 }
+# Types that Python converts to a float, and that are no numbers, or more than one.
+NO_REAL = (bool, np.bool_, complex, np.complexfloating)
 HDU_INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
 # Class of a background; HDUCLAS4 is added for each format.
 GADF_BKG = {**GADF, "HDUCLAS1": "RESPONSE", "HDUCLAS2": "BKG", "HDUCLAS3": "FULL-ENCLOSURE"}
@@ -119,8 +121,8 @@ def keyword(header: Mapping[str, Any] | fits.Header, name: str) -> float:
     """
     got: Any = header.get(name)
     try:
-        value = np.nan if isinstance(got, bool | np.bool_) else float(got)
-    except (TypeError, ValueError):
+        value = np.nan if isinstance(got, NO_REAL) else float(got)
+    except (TypeError, ValueError, OverflowError):
         value = np.nan
     if not np.isfinite(value):
         unit = f" ({KEYWORD_UNITS[name]})" if name in KEYWORD_UNITS else ""
@@ -332,7 +334,8 @@ def read_edges(hdu: fits.BinTableHDU, name: str, unit: str) -> np.ndarray:
             f"{hdu.name}: {name}: got {low.size} lower and {high.size} upper edges, expected equal "
             "numbers"
         )
-    apart = np.abs(low[1:] - high[:-1]) > SAME_EDGE * np.abs(high - low)[1:]
+    # NaN is apart from any number; in the other edges `Axes` refuses it.
+    apart = ~(np.abs(low[1:] - high[:-1]) <= SAME_EDGE * np.abs(high - low)[1:])
     if apart.any():
         at = int(np.argmax(apart))
         raise ValueError(

@@ -2,14 +2,25 @@
 
 import gzip
 import os
+import shutil
 import signal
+from contextlib import nullcontext, suppress
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from support.faults import killed_at_step, without_exchange
 
-from simbg.io.safe_files import new_directory, new_file, open_fits, write_fits
+from simbg.io.files.work_places import check_finished
+from simbg.io.safe_files import (
+    new_content,
+    new_directory,
+    new_file,
+    open_fits,
+    write_fits,
+)
 from simbg.parallel import workers
 
 OURS = (r"data/run\d+\.txt", r"index\.txt")
@@ -180,16 +191,112 @@ def test_system_refuses(tmp_path, monkeypatch, module, name, there):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
 def test_system_refuses_midway_through_replacing(tmp_path, monkeypatch, n):
     out = tmp_path / "out"
     out.mkdir()
     fill(out, "old")
     before = tree(tmp_path)
     monkeypatch.setattr(os, "replace", refuse_later(n))
-    with pytest.raises(PermissionError), new_directory(out, True, OURS) as folder:
+    with (
+        without_exchange(),
+        pytest.raises(PermissionError),
+        new_directory(out, True, OURS) as folder,
+    ):
         fill(folder)
     assert tree(tmp_path) == before
+
+
+def state(folder):
+    """The tree without hidden places of unfinished output."""
+    return {name: text for name, text in tree(folder).items() if ".simbg-" not in name}
+
+
+def is_refused(folder):
+    """Whether a reader is told that the folder is a mixture."""
+    try:
+        check_finished(folder)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
+@pytest.mark.parametrize(
+    ("there", "how"),
+    [("nothing", "exchange"), ("empty", "renames"), ("full", "exchange"), ("full", "renames")],
+)
+def test_killed_at_each_step_of_a_directory(tmp_path, there, how):
+    """Old or new is whole, or readers are told; the next run succeeds and nothing is left."""
+    old = {"data": None, "data/run1.txt": "old", "data/run2.txt": "old", "index.txt": "old"}
+    before = {"nothing": {}, "empty": inside("out", {}), "full": inside("out", old)}[there]
+
+    def write(text="new"):
+        system = without_exchange() if how == "renames" else nullcontext()
+        with system, new_directory(tmp_path / "out", True, OURS) as folder:
+            fill(folder, text)
+
+    n_mixed = n_old = 0
+    for step in count():
+        for path, text in before.items():
+            place = tmp_path / path
+            place.mkdir() if text is None else place.write_text(text)
+        killed = killed_at_step(step, write)
+        after, mixed = state(tmp_path), (tmp_path / "out").is_dir() and is_refused(tmp_path / "out")
+        assert after in (before, inside("out", FILLED)) or mixed
+        n_mixed, n_old = n_mixed + mixed, n_old + (after == before)
+        write("newer")
+        newer = dict.fromkeys(["data/run1.txt", "index.txt"], "newer")
+        assert tree(tmp_path) == inside("out", FILLED | newer)
+        shutil.rmtree(tmp_path / "out")
+        if not killed:
+            break
+    assert step > 5
+    assert n_old > 3
+    # An exchange of folders has no moment in between.
+    assert (n_mixed > 0) == (there == "empty" or (how == "renames" and there == "full"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
+def test_killed_at_each_step_of_a_file(tmp_path):
+    def write(text="new"):
+        with new_file(tmp_path / "a.txt", True) as path:
+            path.write_text(text)
+
+    for step in count():
+        (tmp_path / "a.txt").write_text("old")
+        killed = killed_at_step(step, write)
+        assert (tmp_path / "a.txt").read_text() in ("old", "new")
+        write("newer")
+        assert tree(tmp_path) == {"a.txt": "newer"}
+        if not killed:
+            break
+    assert step > 2
+
+
+@pytest.mark.parametrize("new", [new_file, new_directory])
+def test_two_writers_at_the_same_time(tmp_path, new):
+    """Neither takes the unfinished output of the other for that of a dead process."""
+    inside = "" if new is new_file else "a"
+    with new(tmp_path / "out") as first:
+        (first / inside).write_text("first")
+        with suppress(ValueError), new(tmp_path / "out") as second:
+            assert second != first
+            fail_after((second / inside).write_text, "second", ValueError("no"))
+        assert (first / inside).read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_new_content_replaces_its_files_together_and_leaves_others(tmp_path):
+    fill(tmp_path, "old")
+    (tmp_path / "notes").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(ValueError, match="x"), new_content(tmp_path) as folder:
+        fail_after(fill, folder, ValueError("x"))
+    assert tree(tmp_path) == before
+    with new_content(tmp_path) as folder:
+        fill(folder)
+    assert tree(tmp_path) == FILLED | {"notes": "mine"}
 
 
 def test_new_file(tmp_path):
@@ -312,13 +419,13 @@ def test_an_interrupt_just_after_something_was_made(tmp_path, monkeypatch, name)
 
     def make(*args, **kwargs):
         real(*args, **kwargs)
+        monkeypatch.undo()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, name, make)
     place = new_directory if name == "mkdir" else new_file
     with pytest.raises(KeyboardInterrupt), place(tmp_path / "out"):
         pytest.fail("must not get here")
-    monkeypatch.undo()
     assert tree(tmp_path) == {}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.errors import in_markdown
 from simbg.io.cubes import read_model
 from simbg.io.safe_files import finite_or_none
 from simbg.simulation.experiment import Experiment
@@ -194,4 +195,4 @@ def _measured(value, error, ideal, unit):
 
 
 def _line(cells):
-    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
+    return f"| {' | '.join(map(in_markdown, cells))} |"

@@ -25,7 +25,7 @@ from simbg.axes import edition2015_axes
 from simbg.errors import check_version
 from simbg.io.cubes import write_cube
 from simbg.io.gadf.writer import GadfWriter
-from simbg.io.safe_files import new_directory, new_file
+from simbg.io.safe_files import new_content, new_directory
 from simbg.simulation.stores import REGIONS
 from simbg.validation.challenge import scores as scoring
 from simbg.validation.challenge.answers import RANGES, SCHEMA, experiments_of
@@ -235,6 +235,7 @@ def _write_new(folder, contents, overwrite):
     changed = [p for p in paths if not (p.is_file() and p.read_bytes() == paths[p])]
     if not overwrite and (existing := [path for path in changed if path.exists()]):
         raise FileExistsError(f"{existing[0]} exists and differs; use --overwrite to replace it")
-    for path in changed:
-        with new_file(path, overwrite) as temporary:
-            temporary.write_bytes(paths[path])
+    if changed:
+        with new_content(folder) as new:
+            for path in changed:
+                (new / path.name).write_bytes(paths[path])

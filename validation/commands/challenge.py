@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from simbg.cli.console import Command, shared_option
+from simbg.cli.console import Command, echo, shared_option
 from simbg.parallel import workers
 from simbg.validation.challenge.answers import draw_answer
 from simbg.validation.challenge.sealing import make_challenge, reveal_challenge
@@ -41,9 +41,9 @@ def make(outdir: str, fields: int, runs: int, jobs: int | None, overwrite: bool)
     with workers(jobs, "challenge") as executor:
         answer = draw_answer(fields, runs)
         digest = make_challenge(outdir, answer, executor, overwrite)
-    click.echo(f"{outdir}: {fields} stores; SHA-256 of the sealed answer: {digest}")
+    echo(f"{outdir}: {fields} stores; SHA-256 of the sealed answer: {digest}")
     public, secret = Path(outdir, "public"), Path(outdir, "secret")
-    click.echo(f"give only {public} to the groups; {secret} contains the answer")
+    echo(f"give only {public} to the groups; {secret} contains the answer")
 
 
 @challenge.command(cls=Command, exit_codes="0 the answer agrees with the seal")
@@ -70,11 +70,11 @@ def score(outdir: str, models: Sequence[str], jobs: int | None, overwrite: bool)
     """
     with workers(jobs, "challenge") as executor:
         scores = reveal_challenge(outdir, models, executor, overwrite)
-    click.echo(f"{outdir}: the answer agrees with the seal, and reproduces the stores")
+    echo(f"{outdir}: the answer agrees with the seal, and reproduces the stores")
     if models:
-        click.echo("the scores are in scores.md and scores.json, in the folder of the stores")
+        echo("the scores are in scores.md and scores.json, in the folder of the stores")
     for line in scores["ranking"]:
-        click.echo(f"{line['rank']:3d}. {line['group']}: accuracy {line['accuracy']:.4g}")
+        echo(f"{line['rank']:3d}. {line['group']}: accuracy {line['accuracy']:.4g}")
     for row in scores["scores"]:
         if row["status"] != "ok":
-            click.echo(f"{row['group']} {row['field']}: {row['status']}, {row['reason']}")
+            echo(f"{row['group']} {row['field']}: {row['status']}, {row['reason']}")

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import click
 
-from simbg.cli.console import Command, refuse, shared_option
+from simbg.cli.console import Command, echo, refuse, shared_option
 from simbg.io.safe_files import check_apart, new_file
 
 __all__ = []
@@ -71,7 +71,7 @@ def compare(
             content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
             numbers.write_text(json.dumps(content, indent=2) + "\n")
     for comparison in comparisons:
-        click.echo(comparison.text)
+        echo(comparison.text)
     sys.exit(0 if all(comparison.agree for comparison in comparisons) else 1)
 
 
@@ -95,4 +95,4 @@ def plot(file: str, out: str | None, overwrite: bool) -> None:
     """
     from simbg.validation.figures.one_cube import plot_file
 
-    click.echo(plot_file(file, out, overwrite))
+    echo(plot_file(file, out, overwrite))

@@ -19,12 +19,13 @@ FILE = "conformance.json"
 
 @click.command(
     cls=Command,
-    groups={"Method": "command timeout seed", "Report": "out overwrite quiet"},
+    groups={"Method": "command timeout memory seed", "Report": "out overwrite quiet"},
     exit_codes="0 no check fails, 1 a check fails",
 )
 @click.argument("method", required=False)
 @shared_option("command")
 @shared_option("timeout")
+@shared_option("memory")
 @shared_option("seed")
 @shared_option("out", default="reports/conformance")
 @shared_option("overwrite")
@@ -35,6 +36,7 @@ def conformance(
     method: str | None,
     command: str | None,
     timeout: float,
+    memory: float,
     seed: int,
     jobs: int | None,
     out: str,
@@ -53,9 +55,9 @@ def conformance(
     simbg conformance --command "mytool {store} {output}"
     """
     if method and not command:
-        candidate = Candidate(method, timeout=timeout)
+        candidate = Candidate(method, timeout=timeout, memory=memory)
     elif command and not method:
-        candidate = Candidate.command(command, timeout)
+        candidate = Candidate.command(command, timeout, memory)
     else:
         raise click.UsageError("conformance: expected either METHOD or --command")
     candidate.check()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from simbg.cli.binning import binning_options, read_binning
-from simbg.cli.console import Command, shared_option
+from simbg.cli.console import Command, echo, shared_option
 from simbg.io.safe_files import check_apart, check_directory
 from simbg.models.selection import Selection
 from simbg.parallel import workers
@@ -85,5 +85,5 @@ def cross_validate(
         say(f"{result.text}: {folder}")
     good = all(model["good"] is not False for model in models)
     if json_:
-        click.echo(json.dumps({"good": good, "models": models}, indent=1))
+        echo(json.dumps({"good": good, "models": models}, indent=1))
     return 0 if good else 1

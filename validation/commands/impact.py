@@ -7,7 +7,7 @@ from typing import Any
 import click
 import numpy as np
 
-from simbg.cli.console import Command, refuse, shared_option
+from simbg.cli.console import Command, echo, refuse, shared_option
 from simbg.io.cubes import read_model
 from simbg.io.safe_files import finite_or_none
 from simbg.models.runs import open_store, runs_of
@@ -113,7 +113,7 @@ def impact(
         if not true.axes.same_as(cube.axes):
             common = common_binning(true, cube)
             true, cube = common.a, common.b
-            click.echo(f"common bins: {common.text}", err=True)
+            echo(f"common bins: {common.text}", err=True)
         instrument = _instrument(irf, model)
     elif data is not None:
         true, exposure, observed, file = _held_out(data, cube, exclude)
@@ -129,13 +129,13 @@ def impact(
         save_figure(impact_figure(result, hours, Path(model).name), out, overwrite)
     if json_:
         document = {"good": bool(good), "model": model, "reference": truth or data}
-        click.echo(json.dumps(finite_or_none(document | result.to_dict(hours)), indent=1))
+        echo(json.dumps(finite_or_none(document | result.to_dict(hours)), indent=1))
     else:
         for line in result.lines(hours):
-            click.echo(line)
+            echo(line)
         if not good:
             text = f"{worst.source.name}: {abs(worst.flux.bias):.2%} of the Crab"
-            click.echo(f"larger than required: {text}, {allowed:.2%} allowed")
+            echo(f"larger than required: {text}, {allowed:.2%} allowed")
     return 0 if good else 1
 
 
@@ -166,7 +166,7 @@ def _held_out(store, model, exclude):
                 got = f"{store}: got only runs from which the model was made, expected others"
                 raise ValueError(f"{got}; simbg cross-validate makes models without them")
             text = f"{len(held_out)} of {len(runs.observations)} runs: those not in the model"
-            click.echo(text, err=True)
+            echo(text, err=True)
             stack = stack_observations(held_out, model.axes, executor=executor)
     longest = float(stack.livetime.max())
     if not longest > 0:

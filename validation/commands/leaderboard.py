@@ -17,7 +17,7 @@ SEED_BITS = 53
 @click.command(
     cls=Command,
     groups={
-        "Methods": "method command timeout",
+        "Methods": "method command timeout memory",
         "Scenarios": "scenario from_ stores seed",
         "Report": "out overwrite figures quiet json_",
     },

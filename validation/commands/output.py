@@ -1,7 +1,6 @@
 """Output of the suite's commands: printed lines, and report folders."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -9,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from simbg.io.safe_files import check_directory, is_ours, new_directory
+from simbg.cli.console import echo
+from simbg.io.safe_files import check_directory, is_ours, new_content
 
 __all__ = []
 
@@ -17,11 +17,19 @@ __all__ = []
 PICTURES = (r"[^/]+\.(png|pdf)",)
 
 
-def say(line: str) -> None:
-    """Print a line, unless the user chose --json or --quiet."""
+def say(line: str, styled: bool = False) -> None:
+    """Print a line, unless the user chose --json or --quiet.
+
+    Parameters
+    ----------
+    line : str
+        The line.
+    styled : bool
+        Whether it has colours of `click.style`, and no control characters else.
+    """
     params = click.get_current_context().params
     if not (params["quiet"] or params.get("json_")):
-        click.echo(line)
+        echo(line, styled=styled)
 
 
 def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
@@ -61,16 +69,9 @@ def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
 
 @contextmanager
 def new_report(out: str) -> Iterator[Path]:
-    """A temporary folder. Its content is moved to a report folder if there is no error."""
-    with tempfile.TemporaryDirectory(prefix=".simbg-", dir=out) as temporary:
-        yield (folder := Path(temporary))
-        for path in sorted(folder.iterdir()):
-            if path.is_file():
-                os.replace(path, Path(out, path.name))
-                continue
-            with new_directory(Path(out, path.name), True, PICTURES) as new:
-                for picture in path.iterdir():
-                    os.replace(picture, new / picture.name)
+    """A temporary folder, whose content replaces that of an earlier report, all at once."""
+    with new_content(Path(out)) as folder:
+        yield folder
 
 
 def names_files_kept(command: Callable[..., int]) -> Callable[..., int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from simbg.cli.console import refuse, shared_option
+from simbg.cli.console import echo, refuse, shared_option
 from simbg.io.safe_files import check_apart
 from simbg.parallel import announce, workers
 from simbg.reconstruction.registry import METHODS
@@ -41,10 +41,11 @@ OPTIONS = (
     shared_option(
         "method",
         multiple=True,
-        help="NAME or MODULE:OBJECT. Default: all of simbg.",
+        help="NAME or MODULE:OBJECT. Default: all ours.",
     ),
     shared_option("command", multiple=True),
     shared_option("timeout"),
+    shared_option("memory"),
     shared_option("scenario", multiple=True, help="Name of a scenario. Default: all scenarios."),
     shared_option("from", help="BKG_3D or BKG_2D file: the truth of a scenario."),
     shared_option("overwrite"),
@@ -77,6 +78,7 @@ def choose_candidates(
     command: Sequence[str],
     models: Sequence[str],
     timeout: float,
+    memory: float,
 ) -> list[Candidate]:
     """The methods that the user named, in this order; by default all methods of simbg.
 
@@ -86,8 +88,8 @@ def choose_candidates(
         If one of them does not exist, or two have the same name.
     """
     names = method or (() if command or models else METHODS)
-    candidates = [Candidate(name, timeout=timeout) for name in names]
-    candidates += [Candidate.command(template, timeout) for template in command]
+    candidates = [Candidate(name, timeout=timeout, memory=memory) for name in names]
+    candidates += [Candidate.command(template, timeout, memory) for template in command]
     candidates += [Candidate.files(folder) for folder in models]
     candidates = list(dict.fromkeys(candidates))
     names = [candidate.name for candidate in candidates]
@@ -105,6 +107,7 @@ def run_and_report(
     method: Sequence[str],
     command: Sequence[str],
     timeout: float,
+    memory: float,
     scenario: Sequence[str],
     from_: str | None,
     seed: int,
@@ -132,6 +135,8 @@ def run_and_report(
         Methods to run; see `choose_candidates`.
     timeout : float
         Time limit for one store, s.
+    memory : float
+        Limit of the memory of a process of a method, GB.
     scenario : sequence of str
         Names of scenarios; all if it is empty.
     from_ : path-like or None
@@ -168,7 +173,7 @@ def run_and_report(
     """
     context = click.get_current_context()
     scenarios = choose_scenarios(scenario, from_)
-    candidates = choose_candidates(scenarios, method, command, models, timeout)
+    candidates = choose_candidates(scenarios, method, command, models, timeout, memory)
     if not stores:
         _refuse_without_effect(candidates, baseline)
     check_apart(out, baseline, *models, around=False)
@@ -197,9 +202,15 @@ def run_and_report(
         new.update(baseline)
     for line in _lines(suite):
         say(line)
+    for line in result_table(suite.results):
+        say(line, styled=True)
+    for verdict in suite.verdicts:
+        say(verdict.text)
+    if suite.impact:
+        say(suite.impact)
     say(f"{suite.text}: {Path(out, 'index.html')}")
     if json_:
-        click.echo(result_document(Path(out), suite))
+        echo(result_document(Path(out), suite))
     return 0 if suite.ok else 1
 
 
@@ -229,7 +240,8 @@ def _refuse_without_effect(candidates, baseline):
     if all(candidate.kind == "files" for candidate in candidates):
         refuse("replicates", "has no effect on finished files, which are one cube")
     if all(candidate.ours or candidate.kind == "files" for candidate in candidates):
-        refuse("timeout", "has no effect if all methods are those of simbg")
+        for option in ("timeout", "memory"):
+            refuse(option, "has no effect if all methods are those of simbg")
 
 
 def _run(scenarios, candidates, seed, stores, baseline, executor, judged):
@@ -243,7 +255,7 @@ def _run(scenarios, candidates, seed, stores, baseline, executor, judged):
 
 
 def _lines(suite):
-    """Lines that describe what is wrong or undecided, the table of results, and the verdicts."""
+    """Lines that describe what is wrong or undecided."""
     # Warnings have their lines only if they decide on the exit code.
     described = {Status.FAIL, Status.UNDECIDED} | ({Status.WARNING} if suite.strict else set())
     for result in suite.results:
@@ -256,7 +268,3 @@ def _lines(suite):
         content = leaderboard(suite.outcomes, suite.seed, suite.replayed)
         yield from (*content["lines"], content["origin"])
     yield from (f"since the baseline: {line}" for line in suite.changes or ())
-    yield from result_table(suite.results)
-    yield from (verdict.text for verdict in suite.verdicts)
-    if suite.impact:
-        yield suite.impact

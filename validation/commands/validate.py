@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from simbg.cli.console import Command, Percent, shared_option
+from simbg.cli.console import Command, Percent, echo, shared_option
 from simbg.reconstruction.registry import method_names
 from simbg.simulation.library import SCENARIOS
 from simbg.validation.commands import suite
@@ -18,8 +18,8 @@ def list_suite(context: click.Context, parameter: click.Parameter, value: bool) 
     """Print the scenarios and methods, and exit."""
     if value:
         for scenario in SCENARIOS.values():
-            click.echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
-        click.echo("methods: " + ", ".join(method_names()))
+            echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
+        echo("methods: " + ", ".join(method_names()))
         context.exit()
 
 
@@ -39,7 +39,7 @@ class Requirement(Percent):
 @click.command(
     cls=Command,
     groups={
-        "Methods": "method command models timeout",
+        "Methods": "method command models timeout memory",
         "Scenarios": "scenario from_ seed",
         "Criteria": "require replicates strict baseline update_baseline fail_above",
         "Report": "out overwrite figures quiet json_",

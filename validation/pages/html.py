@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from simbg.errors import in_markdown
 from simbg.io.safe_files import new_file
 from simbg.validation.suite.results import versions
 
@@ -43,5 +44,5 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.filters |= {"number": number, "uri": data_uri}
+ENVIRONMENT.filters |= {"number": number, "uri": data_uri, "plain": in_markdown}
 ENVIRONMENT.globals |= {"hash": _hash, "versions": versions}

@@ -1,10 +1,9 @@
 """The summary: the verdict on each method, and a table of all scenarios, for a pull request."""
 
-import html
-import re
 from collections import Counter
 from pathlib import Path
 
+from simbg.errors import in_markdown
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
 from simbg.validation.suite.suite import Suite
@@ -20,7 +19,7 @@ def write_summary(path: Path, suite: Suite) -> None:
     bad = [r for r in suite.results if r.status in (Status.FAIL, Status.ERROR)]
     cells = {(o.scenario.name, o.method): _cell(o.results) for o in suite.outcomes}
     facts = {"suite": suite, "bad": bad, "cells": cells}
-    more = {"Status": Status, "n_lines": N_LINES, "plain": _plain}
+    more = {"Status": Status, "n_lines": N_LINES, "plain": in_markdown}
     write_page(path, "summary.md", **facts, **more)
 
 
@@ -29,9 +28,3 @@ def _cell(results):
     worst = Status.worst(counts)
     number = f" {counts[worst]}" if worst in (Status.KNOWN, Status.FAIL) else ""
     return worst.mark + number
-
-
-def _plain(text):
-    """Text in one line, with the special characters of Markdown and HTML escaped."""
-    text = " ".join(html.escape(str(text), quote=False).split())
-    return re.sub(r"([\\`*_\[\]|~#@])", r"\\\1", text)

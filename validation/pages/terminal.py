@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from simbg.errors import printable
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.results import Result
 from simbg.validation.suite.suite import Suite
@@ -32,7 +33,10 @@ def result_table(results: Sequence[Result]) -> list[str]:
     for result in results:
         statuses.setdefault((result.scenario, result.method), []).append(result.status)
     head: list[tuple[str, dict]] = [("scenario", {}), *((method, {}) for method in methods)]
-    rows = [[(s, {}), *(_cell(statuses.get((s, m), [])) for m in methods)] for s in scenarios]
+    head = [(printable(text), style) for text, style in head]
+    rows = [
+        [(printable(s), {}), *(_cell(statuses.get((s, m), [])) for m in methods)] for s in scenarios
+    ]
     rows.insert(0, head)
     widths = [max(len(text) for text, _ in column) for column in zip(*rows, strict=True)]
     return [

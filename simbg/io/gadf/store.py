@@ -118,15 +118,16 @@ class GadfStore(Store):
         found = clocks(index)
         if len(found) == 2:
             return found
+        # All in here: astropy reads a card when it is used, and its errors name no file.
         with _opened(*events) as hdu:
             header = hdu.header
-        known = {key: header.get(key) for key in (*CLOCKS, "DEADC")} | found
-        found = clocks(known)
-        if "ONTIME" not in found:
-            with nullcontext() if gti is None else _opened(*gti) as hdu:
-                total = float(np.diff(read_gti(hdu, header)[0]).sum())
-            found = clocks(known | {"ONTIME": total})
-        return found | {key: tables.keyword(known, key) for key in CLOCKS if key not in found}
+            known = {key: header.get(key) for key in (*CLOCKS, "DEADC")} | found
+            found = clocks(known)
+            if "ONTIME" not in found:
+                with nullcontext() if gti is None else _opened(*gti) as hdu:
+                    total = float(np.diff(read_gti(hdu, header)[0]).sum())
+                found = clocks(known | {"ONTIME": total})
+            return found | {key: tables.keyword(known, key) for key in CLOCKS if key not in found}
 
     def _threshold(self, obs_id, index):
         """Energy threshold, TeV: SAFE_ENERGY_LO of the index, or LO_THRES of the AEFF HDU, or 0."""
