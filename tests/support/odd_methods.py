@@ -177,6 +177,43 @@ class Answers(Foreign):
         os._exit(0)
 
 
+class Nonsense(Foreign):
+    """Writes to the file between its process and the suite, and ends that process."""
+
+    lines = b'{"code": "x"}\n'
+
+    def reconstruct(self, observations, axes):
+        facts = Path(observations[0].store).parent.parent / "facts"
+        facts.write_bytes(self.lines)
+        os.kill(os.getppid(), signal.SIGKILL)
+        os._exit(0)
+
+
+class DeepNonsense(Nonsense):
+    lines = b"[" * 100_000 + b"\n"
+
+
+class OddReason(Nonsense):
+    lines = b'{"reason": {}}\n'
+
+
+class EndsAllParents(Foreign):
+    """Its own process, and the one that watches over it."""
+
+    def reconstruct(self, observations, axes):
+        subprocess.Popen(["sleep", "567"], start_new_session=True)
+        above = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1]
+        for pid in (int(above), os.getppid()):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(600)
+
+
+class Hungry(Foreign):
+    def reconstruct(self, observations, axes):
+        np.ones(200_000_000)
+        return super().reconstruct(observations, axes)
+
+
 class Unprintable(Foreign):
     def spoil(self, cube):
         raise RuntimeError("no \udcff, \x1b[31mred")

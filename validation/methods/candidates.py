@@ -14,6 +14,7 @@ from simbg.errors import unknown_name
 from simbg.io.cubes import read_model
 from simbg.reconstruction.registry import METHODS, method_names
 from simbg.validation.methods.isolation import (
+    MEMORY,
     TIMEOUT,
     Attempt,
     check_method,
@@ -40,6 +41,8 @@ class Candidate:
         The template of the command, or the folder.
     timeout : float
         Largest time for each store, s.
+    memory : float
+        Largest memory of each process, GB.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Candidate:
     kind: str = "method"
     text: str = ""
     timeout: float = TIMEOUT
+    memory: float = MEMORY
 
     def __post_init__(self) -> None:
         if not (self.name and self.name.isprintable()):
@@ -70,7 +74,7 @@ class Candidate:
         return cls(method) if isinstance(method, str) else method
 
     @classmethod
-    def command(cls, template: str, timeout: float = TIMEOUT) -> Self:
+    def command(cls, template: str, timeout: float = TIMEOUT, memory: float = MEMORY) -> Self:
         """A candidate that runs a command.
 
         The command runs in a folder of its own. Words of the template that name an existing
@@ -83,6 +87,8 @@ class Candidate:
             `simbg.validation.methods.isolation.run_command`.
         timeout : float
             Largest time for each store, s.
+        memory : float
+            Largest memory of each process, GB.
 
         Returns
         -------
@@ -110,7 +116,7 @@ class Candidate:
         whole = [os.path.abspath(word) if os.path.isfile(word) else word for word in words]
         if "/" not in words[0]:
             whole[0] = words[0]
-        return cls(name, "command", shlex.join(whole), timeout)
+        return cls(name, "command", shlex.join(whole), timeout, memory)
 
     @classmethod
     def files(cls, folder: Path | str) -> Self:
@@ -213,9 +219,9 @@ class Candidate:
             One for each store, with a cube or a reason.
         """
         if self.kind == "command":
-            return [run_command(self.text, store, self.timeout) for store in stores]
+            return [run_command(self.text, store, self.timeout, self.memory) for store in stores]
         if self.kind == "method":
-            options = axes, scenario.regions, self.timeout, runs_of_group
+            options = axes, scenario.regions, self.timeout, runs_of_group, self.memory
             return run_method(self.name, stores, *options)
         return [self._finished(scenario)] * len(stores)
 

@@ -37,6 +37,7 @@ ARRAYS = ("rate", "rate_error", "counts", "livetime", "ontime")
 EDGES = ("energy", "fov_lon", "fov_lat")
 # Rates and errors of the models of all runs.
 RUNS = ("runs_rate", "runs_error")
+LARGEST = 2e9  # bytes of the arrays of an answer
 
 
 def main(folder: Path) -> None:
@@ -56,15 +57,15 @@ def main(folder: Path) -> None:
         method = find_method(request["method"])
     except ValueError as error:
         reason = audit.reason or str(error)
-    with (folder / FACTS).open("w") as facts:
-        for number, store in enumerate(request["stores"]):
-            place = Workplace(folder / str(number), store)
-            audit.active = False
-            place.prepare()
-            fact = {"reason": reason} if reason else in_fork(place, method, request, audit)
-            request["runs_of_group"] = 0  # models of runs are made of the first store only
+    for number, store in enumerate(request["stores"]):
+        place = Workplace(folder / str(number), store)
+        audit.active = False
+        place.prepare()
+        fact = {"reason": reason} if reason else in_fork(place, method, request, audit)
+        request["runs_of_group"] = 0  # models of runs are made of the first store only
+        # Open for this line only: a fork would inherit the file.
+        with (folder / FACTS).open("a") as facts:
             facts.write(json.dumps(fact) + "\n")
-            facts.flush()
 
 
 def in_fork(
@@ -195,9 +196,13 @@ def read_answer(folder: Path) -> dict[str, Any]:
     """
     # numpy does not close a file that is not an archive.
     with (folder / ANSWER).open("rb") as stream, np.load(stream) as file:
+        if (size := sum(part.file_size for part in file.zip.infolist())) > LARGEST:
+            raise ValueError(f"got an answer of {size} bytes, expected {LARGEST:.0f} or less")
         facts = json.loads(str(file["facts"]))
         if facts["reason"]:
-            return {"reason": facts["reason"]}
+            return {"reason": str(facts["reason"])}
+        facts["threshold_bin"] = str(facts["threshold_bin"])
+        facts["promises"] = {str(k): float(v) for k, v in facts["promises"].items()}
         arrays = {name: file[name] for name in ARRAYS if name in file}
         axes = Axes(**{name: file[name] for name in EDGES}, align=facts.pop("align"))
         if RUNS[0] in file:

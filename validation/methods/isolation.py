@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,8 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
 from simbg.io.cubes import read_model
-from simbg.parallel import interruptible
 from simbg.reconstruction.contract import check_cube
-from simbg.validation.methods import isolated_process
+from simbg.validation.methods import isolated_process, supervisor
 from simbg.validation.methods.library import import_path
 from simbg.validation.methods.workplace import Workplace, last_line
 
@@ -35,17 +35,7 @@ __all__ = ["Attempt"]
 
 TIMEOUT = 600.0  # s
 STEP = 1.0  # s, between looks at the finished stores
-# A small process starts a command. Otherwise the peak memory of the command would include that of
-# the parent process.
-LAUNCH = """
-import json, resource, subprocess, sys, time
-start = time.perf_counter()
-code = subprocess.call(sys.argv[2:])
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-peak = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-facts = {"code": code, "seconds": time.perf_counter() - start, "megabytes": peak}
-json.dump(facts, open(sys.argv[1], "w"))
-"""
+MEMORY = 8.0  # GB
 LOAD = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
@@ -53,6 +43,7 @@ from simbg.reconstruction.registry import find_method
 find_method(sys.argv[1])
 """
 LOAD_TIMEOUT = 60.0  # s
+LONGEST = 1_000_000  # bytes of the facts of a process
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,26 +93,17 @@ def check_method(method: str) -> None:
     ValueError
         If it cannot be loaded. A method that takes more than 60 s to load is accepted.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="simbg-") as folder,
-        suppress(subprocess.TimeoutExpired),
-    ):
-        path, environment = import_path(Path(folder), method)
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", LOAD, method, json.dumps(path)],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=LOAD_TIMEOUT,
-            check=False,
-        )
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = lines[-1].removeprefix("ValueError: ") if lines and done.returncode > 0 else ""
+    with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        path, environment = import_path(folder, method)
+        words = [sys.executable, "-P", "-c", LOAD, method, json.dumps(path)]
+        ended = run_process(words, folder, environment, LOAD_TIMEOUT)
+        if ended and ended.code:
+            reason = last_line(folder / "stderr").removeprefix(": ") if ended.code > 0 else ""
+            reason = reason.removeprefix("ValueError: ")
             # The process ran in another folder than the user.
             reason = reason.replace(os.path.realpath(folder), os.getcwd())
-            reason = reason or f"its process {ending(done.returncode)}"
+            reason = reason or f"its process {ending(ended.code)}"
             start = "" if reason.startswith("method") else f"method {method!r} cannot be loaded: "
             raise ValueError(f"{start}{reason}")
 
@@ -133,6 +115,7 @@ def run_method(
     regions: Iterable[Any] = (),
     timeout: float = TIMEOUT,
     runs_of_group: int = 0,
+    memory: float = MEMORY,
 ) -> list[Attempt]:
     """Reconstruct the cubes of stores with a method, in one process.
 
@@ -151,6 +134,8 @@ def run_method(
     runs_of_group : int
         Least number of runs in a zenith group for models of the runs of the first store, unless the
         method makes them in another way; 0 for no such models.
+    memory : float
+        Largest memory of a process, GB.
 
     Returns
     -------
@@ -166,43 +151,69 @@ def run_method(
         request |= {"regions": tuple(regions), "runs_of_group": runs_of_group}
         (folder / isolated_process.REQUEST).write_bytes(pickle.dumps(request | {"stores": paths}))
         words = [sys.executable, "-P", "-m", isolated_process.__name__, name]
-        code = run_process(words, folder, environment, timeout, lambda: len(_facts(folder)))
+        finished = partial(_n_facts, folder)
+        ended = run_process(words, folder, environment, timeout, finished, memory)
         facts = _facts(folder)
         places = [Workplace(folder / str(number), path) for number, path in enumerate(paths)]
-        attempts = [_attempt(*pair) for pair in zip(places, facts, strict=False)]
-        if code is not None:
-            reason = f"{ending(code)}{last_line(folder / 'stderr')}"
+        attempts = [_attempt(*pair, axes) for pair in zip(places, facts, strict=False)]
+        if ended:
+            reason = f"{ending(ended.code)}{last_line(folder / 'stderr')}"
             return attempts + [Attempt(None, reason)] * (len(paths) - len(attempts))
         attempts.append(Attempt(None, f"took more than {timeout:g} s", timeout))
         rest = Attempt(None, f"not tried, since store {len(facts)} took more than {timeout:g} s")
         return attempts + [rest] * (len(paths) - len(attempts))
 
 
+def _n_facts(folder):
+    return len(_facts(folder))
+
+
 def _facts(folder):
     """Facts on the finished stores of the process of a method."""
     path = folder / isolated_process.FACTS
-    lines = path.read_text().split("\n")[:-1] if path.is_file() else ()
-    return [json.loads(line) for line in lines]
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        lines = file.read(LONGEST).decode(errors="replace").split("\n")[:-1]
+    return [_fact(line) for line in lines]
 
 
-def _attempt(place, fact):
+def _fact(line):
+    """A line of facts. A method can write to their file as well."""
+    with suppress(ValueError, RecursionError):
+        fact = json.loads(line)
+        if isinstance(fact, dict) and isinstance(fact.get("reason"), str):
+            return {"reason": fact["reason"]}
+        with suppress(KeyError, TypeError, AttributeError, OverflowError):
+            numbers = {name: float(fact[name]) for name in ("seconds", "megabytes")}
+            return numbers | {"code": int(fact["code"]), "change": str(fact.get("change", ""))}
+    return {"reason": f"wrote {line[:40]!r} to the file of facts on its process"}
+
+
+def _attempt(place, fact, axes):
     """The attempt at a store, from the facts and the answer of the process of a method."""
     if "reason" in fact:
         return Attempt(None, fact["reason"])
     attempt = Attempt(None, "", fact["seconds"], fact["megabytes"])
-    if reason := failure(fact["code"], fact["change"], place):
-        return replace(attempt, reason=reason)
     try:
-        return replace(attempt, **isolated_process.read_answer(place.folder))
+        if reason := failure(fact["code"], fact["change"], place):
+            return replace(attempt, reason=reason)
+        attempt = replace(attempt, **isolated_process.read_answer(place.folder))
+        if attempt.cube:
+            check_cube(attempt.cube, axes or attempt.cube.axes)
+        return attempt
     except FileNotFoundError:
-        return replace(attempt, reason=f"ended without a result{place.last_words}")
+        return replace(attempt, cube=None, reason=f"ended without a result{place.last_words}")
     except Exception as error:
         # Any error is possible: the method can change the file of its result, and the disk can be
         # full.
-        return replace(attempt, reason=f"ended without a result: {in_one_line(error)}")
+        reason = f"ended without a result: {in_one_line(error)}"
+        return replace(attempt, cube=None, reason=reason)
 
 
-def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> Attempt:
+def run_command(
+    template: str, store: Path | str, timeout: float = TIMEOUT, memory: float = MEMORY
+) -> Attempt:
     """Reconstruct the cube of a store with a command. It is run without a shell.
 
     Parameters
@@ -215,6 +226,8 @@ def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> A
         A GADF store; the command gets a copy.
     timeout : float
         Largest time, s.
+    memory : float
+        Largest memory of a process, GB.
 
     Returns
     -------
@@ -239,7 +252,7 @@ def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> A
                 f"command: got {template!r} ({error}), expected no other braces than {{store}}, "
                 "{output} and {regions}, and {{ for a brace"
             ) from None
-        attempt = _launch(words, place, timeout)
+        attempt = _launch(words, place, timeout, memory)
         if attempt.reason:
             return attempt
         try:
@@ -253,18 +266,33 @@ def run_command(template: str, store: Path | str, timeout: float = TIMEOUT) -> A
             return replace(attempt, reason=in_one_line(error))
 
 
-def _launch(words, place, timeout):
+def _launch(words, place, timeout, memory):
     """Run a command; an attempt without a cube, which has a reason if the command failed."""
-    path, start = place.folder / "facts", time.perf_counter()
-    launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(path), *words]
-    if run_process(launch, place.folder, dict(os.environ), timeout) is None:
+    start = time.perf_counter()
+    ended = run_process(words, place.folder, dict(os.environ), timeout, memory=memory)
+    if ended is None:
         return Attempt(None, f"took more than {timeout:g} s", time.perf_counter() - start)
-    change = place.change
-    if not path.is_file():
-        return Attempt(None, failure(0, change, place) or f"cannot be started{place.last_words}")
-    facts = json.loads(path.read_text())
-    reason = failure(facts["code"], change, place)
-    return Attempt(None, reason, facts["seconds"], facts["megabytes"])
+    reason = failure(ended.code, place.change, place)
+    if np.isnan(ended.seconds) and ended.code >= 0:
+        reason = f"cannot be started{place.last_words}"
+    return Attempt(None, reason, ended.seconds, ended.megabytes)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended.
+
+    Parameters
+    ----------
+    code : int
+        Its return code, as `subprocess` has it.
+    seconds, megabytes : float
+        Its time, and its peak memory or that of the largest child; NaN if they are unknown.
+    """
+
+    code: int
+    seconds: float = np.nan
+    megabytes: float = np.nan
 
 
 def run_process(
@@ -273,7 +301,8 @@ def run_process(
     environment: dict[str, str],
     timeout: float,
     finished: Callable[[], int] = lambda: 0,
-) -> int | None:
+    memory: float = MEMORY,
+) -> Ended | None:
     """Run a process in a folder until it ends or exceeds its time.
 
     Parameters
@@ -288,33 +317,60 @@ def run_process(
         Largest time between two finished pieces of work, s.
     finished : callable
         The number of finished pieces of work.
+    memory : float
+        Largest memory of each process, GB.
 
     Returns
     -------
-    code : int or None
-        The exit code; None if the process exceeded its time. Processes that it started are ended.
+    ended : Ended or None
+        How it ended; None if the process exceeded its time. Processes that it started are ended.
     """
     environment = environment | {"TMPDIR": str(folder / "tmp"), "MPLBACKEND": "agg"}
     (folder / "tmp").mkdir(exist_ok=True)
-    none = subprocess.DEVNULL
+    before = supervisor.child_processes()
+
+    def orphans():
+        """Processes that it left behind, if it killed its supervisor."""
+        return {pid for pid in supervisor.child_processes() - before if _is_apart(pid)}
+
+    supervisor.adopt_orphans(True)
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
-            words,
+            [sys.executable, "-I", "-S", supervisor.__file__, str(int(memory * 1e9)), *words],
             cwd=folder,
             env=environment,
-            stdin=none,
-            stdout=none,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
         )
-    try:
-        with interruptible():
-            return _wait(process, timeout, finished)
-    finally:
-        # Processes that the method started are ended as well.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with process:
+        try:
+            code = _wait(process, timeout, finished)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            supervisor.end_processes(orphans)
+            supervisor.adopt_orphans(False)
+        return None if code is None else _ended(process, code)
+
+
+def _is_apart(pid):
+    """Whether a process has another session than this one, so that no other thread started it."""
+    with suppress(OSError):
+        return os.getsid(pid) != os.getsid(0)
+    return False
+
+
+def _ended(process, code):
+    """What the supervisor says of a process; if it says nothing, it was ended as well."""
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    fact = _fact((process.stdout.read(LONGEST) or b"").decode(errors="replace") or "{}")
+    if not code and "code" in fact:
+        return Ended(fact["code"], fact["seconds"], fact["megabytes"])
+    return Ended(code)
 
 
 def _wait(process, timeout, finished):

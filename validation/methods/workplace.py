@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -49,8 +50,12 @@ class Workplace:
         """The first file that differs between the store and its copy; empty if none does."""
         if not self.store.is_dir():
             return "the store was removed"
-        changed = contents(self.original).items() ^ contents(self.store).items()
-        return min((name for name, _ in changed), default="")
+        # Sizes first: a method can replace a file by an endless one.
+        for look in (size, checksum):
+            changed = contents(self.original, look) ^ contents(self.store, look)
+            if changed:
+                return min(name for name, _ in changed)
+        return ""
 
     def remove_store(self) -> None:
         """Remove the copy of the store; files of a method may be protected from removal."""
@@ -74,11 +79,22 @@ def last_line(path: Path) -> str:
     return f": {lines[-1][:300]}" if lines else ""
 
 
-def contents(folder: Path) -> dict[str, int | None]:
-    """Checksum of each file; None for links, pipes and folders."""
+def contents(folder: Path, look: Callable[[Path], int]) -> set[tuple[str, int | None]]:
+    """Name and a number of each file in a folder; None for links, pipes and folders."""
     return {
-        str(path.relative_to(folder)): (
-            crc32(path.read_bytes()) if path.is_file() and not path.is_symlink() else None
+        (
+            str(path.relative_to(folder)),
+            look(path) if path.is_file() and not path.is_symlink() else None,
         )
         for path in folder.rglob("*")
     }
+
+
+def size(path: Path) -> int:
+    """Size of a file, bytes."""
+    return path.stat().st_size
+
+
+def checksum(path: Path) -> int:
+    """Checksum of a file."""
+    return crc32(path.read_bytes())

@@ -234,6 +234,46 @@ def processes_with(word):
     return found
 
 
+LEAVES = """
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", __file__],
+                 start_new_session=True, env={})
+"""
+
+
+def test_what_a_command_leaves_behind_ends_with_it(store, tmp_path):
+    """Also in a session of its own, where no signal to the group arrives."""
+    (tmp_path / "leaves.py").write_text(LEAVES)
+    template = f"{sys.executable} {tmp_path}/leaves.py {{output}} {{store}}"
+    done = Candidate.command(template).reconstruct(store, NIGHT)
+    assert done.reason.startswith("wrote no cube")
+    assert processes_with(tmp_path / "leaves.py") == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+def test_a_method_that_ends_all_processes_above_it(store):
+    done = attempt("EndsAllParents", store)
+    assert done.reason.startswith("was ended by SIGKILL")
+    assert processes_with("567") == []
+
+
+@pytest.mark.parametrize("name", ["Nonsense", "DeepNonsense", "OddReason"])
+def test_nonsense_between_processes_is_a_reason(store, name):
+    done = attempt(name, store)
+    assert done.cube is None
+    assert "file of facts" in done.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit may be ignored")
+def test_limit_of_memory(store):
+    assert attempt("Hungry", store, memory=4.0).reason == ""
+    assert "MemoryError" in attempt("Hungry", store, memory=1.0).reason
+    code = "x = b'x' * 1_000_000_000"
+    command = f'{sys.executable} -c "{code}" {{store}} {{output}}'
+    done = Candidate.command(command, memory=0.5).reconstruct(store, NIGHT)
+    assert done.reason == "ended with exit code 1: MemoryError"
+
+
 def test_memory_is_that_of_the_process(store):
     """100 MB that it takes show, and those of this process do not."""
     mine = np.ones(30_000_000)
@@ -278,6 +318,7 @@ COMMANDS = {
     "sh -c 'ln -s /dev/zero {store}/zero' {output}": "wrote to its input: zero",
     "sh -c 'rm -r {store}' {output}": "wrote to its input: the store",
     "sh -c 'rm -r ../$(basename $PWD)' {output} {store}": "wrote to its input: the store",
+    "sh -c 'kill -9 $PPID; sleep 600' {output} {store}": "was ended by SIGKILL",
     # A signal that has no name.
     "sh -c 'kill -40 $$' {output} {store}": "was ended by signal 40",
     # More than anybody reads, and then it ends.
