@@ -108,6 +108,13 @@ def lint(session):
 
 
 @nox.session
+def fuzz(session):
+    """Try mutated inputs of all commands for a minute: nox -s fuzz -- --seconds 600 --seed 3."""
+    session.install("-e.", *groups("test"))
+    session.run("python", os.path.join("tests", "fuzz.py"), *session.posargs, env=THREADS)
+
+
+@nox.session
 def minimums(session):
     """Run the tests with the lowest dependencies that pyproject.toml admits."""
     lowest = [req.replace(">=", "==") for req in PROJECT["project"]["dependencies"]]

@@ -207,7 +207,7 @@ def _parse(path):
     """The shapes of a file, as objects of `regions`."""
     try:
         lines = _text(path).splitlines()
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"{path}: got a binary file, expected DS9 regions") from error
     shapes, failure = _trial(lines)
     if failure is None:

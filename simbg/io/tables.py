@@ -4,6 +4,7 @@ Errors are ValueErrors without the name of the file; `simbg.io.safe_files.open_f
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -194,8 +195,23 @@ def read_index(
         for name, unit in (units or {}).items():
             if name in table.colnames:
                 got = str(table[name].unit or unit)
+                if table[name].ndim != 1:
+                    shape = table[name].shape[1:]
+                    raise ValueError(f"{name}: got values of shape {shape}, expected numbers")
                 table[name] = _in_unit(table[name], got, unit, name) * u.Unit(unit)
+        for name in table.colnames:
+            if not _can_be_written(table[name].unit):
+                table[name].unit = None
         return table
+
+
+def _can_be_written(unit):
+    """Whether FITS has a text for the unit of a column, which nobody may use."""
+    try:
+        with warnings.catch_warnings(action="error"):
+            return not unit or bool(u.Unit(str(unit)).to_string("fits"))
+    except Exception:  # of any type: astropy has one for each way in which a unit is odd
+        return False
 
 
 def named_hdu(file: fits.HDUList, name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.coordinates import offset_by
 
+from simbg.errors import in_one_line
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenario import HESS_SITE, Scenario
 from simbg.sky.regions import circle
@@ -106,11 +107,14 @@ def experiments_of(answer: Mapping[str, Any]) -> list[Experiment]:
         run_seed, event_seed = int(answer["run_seed"], 16), int(answer["event_seed"], 16)
         fields = enumerate(answer["fields"], 1)
         scenarios = [_scenario(f"field-{number}", field) for number, field in fields]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        tables = [(scenario, scenario.table(run_seed)) for scenario in scenarios]
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        # Values of other types fail where they are first used.
         raise ValueError(
-            f"answer: got invalid fields ({error!r}), expected those of `simbg challenge make`"
+            f"answer: got invalid fields ({in_one_line(error)}), expected those of `simbg "
+            "challenge make`"
         ) from error
-    return [Experiment(scenario, scenario.table(run_seed), event_seed) for scenario in scenarios]
+    return [Experiment(scenario, table, event_seed) for scenario, table in tables]
 
 
 def _draw_field(rng, n_runs, with_sources):

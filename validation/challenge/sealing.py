@@ -22,8 +22,9 @@ from astropy.io import fits
 
 from simbg import __version__
 from simbg.axes import edition2015_axes
-from simbg.errors import check_version
+from simbg.errors import check_version, in_one_line
 from simbg.io.cubes import write_cube
+from simbg.io.files.contents import from_json, read_text
 from simbg.io.gadf.writer import GadfWriter
 from simbg.io.safe_files import new_content, new_directory
 from simbg.simulation.stores import REGIONS
@@ -121,7 +122,7 @@ def reveal_challenge(
     text, seal = _open_seal(Path(outdir), public)
     _check_stores(public, seal)
     with tempfile.TemporaryDirectory() as temporary:
-        fields = _simulate(Path(temporary), json.loads(text), executor)
+        fields = _simulate(Path(temporary), _answer(text), executor)
         _check_answer(public, seal, Path(temporary))
         truths = [_truth_file(Path(temporary), field) for field in fields]
     jobs = [(*group, field) for group in groups.items() for field in fields]
@@ -133,6 +134,14 @@ def reveal_challenge(
         contents |= {"scores.json": _json(scores).encode(), "scores.md": table}
     _write_new(public, contents, overwrite)
     return scores
+
+
+def _answer(text):
+    """The answer of a text that fits the seal."""
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise ValueError(f"answer: {in_one_line(error)}, expected JSON") from error
 
 
 def _simulate(folder, answer, executor):
@@ -173,9 +182,9 @@ def _open_seal(outdir, public):
             f"{outdir}: not a challenge: no {path}, expected a folder of `simbg challenge make`"
         )
     try:
-        seal = json.loads(path.read_text())
+        seal = from_json(read_text(path))
         schema, sealed = seal["schema"], seal["sha256"]
-        dict(seal["files"]), dict(seal["versions"])
+        dict[str, str](seal["files"]), dict(seal["versions"])
     except (ValueError, KeyError, TypeError) as error:
         text = f"{path}: got an invalid seal ({error!r}), expected one of `simbg challenge make`"
         raise ValueError(text) from error

@@ -7,6 +7,7 @@ from math import isclose, isfinite
 from pathlib import Path
 from typing import Self
 
+from simbg.errors import in_brief
 from simbg.simulation.scenario import Scenario
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.suite.baseline import Losses
@@ -49,6 +50,11 @@ class Accuracy:
         return self.digest, self.seed, self.stores
 
     def __post_init__(self) -> None:
+        for name in ("scenario", "digest", "method"):
+            if not isinstance(value := getattr(self, name), str):
+                raise ValueError(f"{name}: got {in_brief(value)}, expected a text")
+        if not isinstance(self.error, int | float):
+            raise ValueError(f"error: got {in_brief(self.error)}, expected a number")
         if not (self.accuracy >= 0 and isfinite(self.accuracy)):
             raise ValueError(f"accuracy: got {self.accuracy}, expected a number, 0 or more")
 
@@ -158,7 +164,7 @@ class Accuracies(dict[tuple[str, str], Accuracy]):
         for number, record in read_records(path, SCHEMA):
             try:
                 one = Accuracy(**{key: v for key, v in record.items() if key != "schema"})
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(
                     f"{path}, line {number}: got {error}, expected a record of an accuracy"
                 ) from None

@@ -172,7 +172,9 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
             try:
                 values = np.array(record["losses"], float)
                 key = tuple(record[name] for name in KEY)
-            except (KeyError, TypeError, ValueError) as error:
+                if not all(isinstance(name, str) for name in key):
+                    raise TypeError(f"{key}, expected texts")
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise ValueError(
                     f"{path}, line {number}: got {error!r}, expected a record of losses"
                 ) from None

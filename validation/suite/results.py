@@ -13,13 +13,23 @@ import numpy as np
 import scipy
 
 from simbg import __version__
-from simbg.errors import check_version
+from simbg.errors import check_version, in_brief
+from simbg.io.files.contents import from_json, read_text
+from simbg.io.files.work_places import check_finished
 from simbg.io.safe_files import finite_or_none, new_file
 from simbg.validation.metrics.status import Status
 
 __all__ = ["Result", "read_records", "versions", "write_records"]
 
 SCHEMA = 3
+# Types of the fields, which a file can have otherwise.
+TEXTS = "scenario", "digest", "method", "metric", "unit", "reason", "source", "ignored"
+NUMBERS = "value", "error", "ideal", "predicted", "upper", "limit", "false_alarm_rate"
+TYPES: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(TEXTS, (str, "a text")),
+    **dict.fromkeys(NUMBERS, ((int, float, np.number), "a number")),
+    "versions": (dict, "versions by package"),
+}
 # Fields of earlier schemas that no longer exist.
 REMOVED = ("smallest", "must_fail")
 
@@ -68,7 +78,7 @@ class Result:
     Raises
     ------
     ValueError
-        If there is no such status.
+        If there is no such status, or a field has another type.
     """
 
     scenario: str
@@ -92,6 +102,9 @@ class Result:
     versions: dict[str, str] = field(default_factory=versions)
 
     def __post_init__(self) -> None:
+        for name, (kind, expected) in TYPES.items():
+            if not isinstance(value := getattr(self, name), kind) or isinstance(value, bool):
+                raise ValueError(f"{name}: got {in_brief(value)}, expected {expected}")
         if self.status not in list(Status):
             raise ValueError(f"status: got {self.status!r}, expected one of {', '.join(Status)}")
         object.__setattr__(self, "status", Status(self.status))
@@ -151,14 +164,14 @@ def write_records(path: Path | str, records: Iterable[Any]) -> None:
 
 def read_records(path: Path | str, schema: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and objects of a file of JSON lines with this schema or an earlier one."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                raise ValueError(
-                    f"{path}, line {number}: got {line[:40].strip()!r}, expected JSON"
-                ) from None
-            got = record.get("schema") if isinstance(record, dict) else None
-            check_version(got, schema, f"{path}, line {number}", "schema")
-            yield number, record
+    check_finished(Path(path).parent)
+    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
+        try:
+            record = from_json(line)
+        except ValueError:
+            raise ValueError(
+                f"{path}, line {number}: got {line[:40].strip()!r}, expected JSON"
+            ) from None
+        got = record.get("schema") if isinstance(record, dict) else None
+        check_version(got, schema, f"{path}, line {number}", "schema")
+        yield number, record

@@ -1,5 +1,6 @@
 """Contents of files, in limited memory: sizes are checked before memory is taken."""
 
+import gzip
 import json
 import re
 import zlib
@@ -7,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from simbg.errors import in_brief
+from simbg.errors import in_brief, in_one_line
 
 __all__ = ["check_fits_sizes", "from_json", "read_bytes", "read_text"]
 
@@ -45,7 +46,9 @@ def read_bytes(path: Path | str, most: int = LARGEST) -> bytes:
     Raises
     ------
     ValueError
-        If it is larger, or a compressed file is damaged or becomes much larger.
+        If it is larger, or a compressed file becomes much larger.
+    BadGzipFile, EOFError
+        If a compressed file is damaged.
     """
     with open(path, "rb") as file:
         content = file.read(2)
@@ -66,7 +69,7 @@ def _decompressed(content, most):
         try:
             parts.append(stream.decompress(content, left + 1))
         except zlib.error as error:
-            raise ValueError(f"got damaged compressed data ({error})") from error
+            raise gzip.BadGzipFile(f"damaged compressed data ({error})") from error
         left -= len(parts[-1])
         if left < 0:
             raise ValueError(
@@ -74,7 +77,7 @@ def _decompressed(content, most):
                 "decompress it if it is right"
             )
         if not stream.eof:
-            raise ValueError("got compressed data that end too early, expected the whole file")
+            raise EOFError("compressed data that end too early")
         # Zeros may follow the last member.
         content = stream.unused_data.lstrip(b"\0")
     return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -91,9 +94,12 @@ def read_text(path: Path | str) -> str:
     Raises
     ------
     ValueError
-        If it is no text, or very large.
+        If it is no text, damaged, or very large.
     """
-    return read_bytes(path, LARGEST_TEXT).decode()
+    try:
+        return read_bytes(path, LARGEST_TEXT).decode()
+    except (ValueError, gzip.BadGzipFile, EOFError) as error:
+        raise ValueError(f"{path}: got {in_one_line(error)}, expected a text") from error
 
 
 def from_json(text: str | bytes) -> Any:
@@ -149,7 +155,7 @@ def check_fits_sizes(content: bytes) -> None:
         if size > len(content) - start:
             raise ValueError(
                 f"HDU {number}: got data of {size} bytes (NAXIS1, NAXIS2, ...), expected "
-                f"{len(content) - start} or less, as the file has"
+                f"{len(content) - start} or less in a readable FITS file"
             )
         start += _whole_blocks(size)
         number += 1
@@ -189,7 +195,9 @@ def _number(name, card):
     if value is None or (value not in BITS if bits else not low <= value <= high):
         expected = "one of 8, 16, 32, 64, -32, -64" if bits else f"{low} to {high}"
         got = card[9:].partition(b"/")[0].strip().decode(errors="replace")
-        raise ValueError(f"{name.decode()}: got {got}, expected a number, {expected}")
+        raise ValueError(
+            f"{name.decode()}: got {got}, expected a number, {expected}, in a readable FITS file"
+        )
     return value
 
 

@@ -513,7 +513,7 @@ def test_from_challenge_to_scores(run, tmp_path, monkeypatch):
     table = (tmp_path / "blind/public/scores.md").read_text()
     assert "| 1 | alice |" in table
     # A name is no border of a cell.
-    assert "| bob/2 | field-2 | missing |" in table
+    assert r"| bob\|2 | field-2 | missing |" in table
     # Once more it is the same; other scores replace no old ones unasked.
     assert run("challenge", "score", "blind", *models, "--jobs", 1)[0] == 0
     code, _, err = run("challenge", "score", "blind", *models[:2], "--jobs", 1)
