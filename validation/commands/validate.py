@@ -74,7 +74,7 @@ class Requirement(Percent):
     type=Requirement(),
     multiple=True,
     metavar="LIMIT",
-    help="Largest bias, as 2% (default: as promised, or 1%), or flux error, as flux:1%.",
+    help="Largest bias or flux error: 2%, flux:1%. Default: 1%.",
 )
 @click.option(
     "--replicates",

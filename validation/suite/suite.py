@@ -9,7 +9,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-from simbg.parallel import announce, interruptible
+from simbg.parallel import announce
 from simbg.simulation.scenario import Scenario
 from simbg.validation.impact.flux import WITHIN, FluxErrors, FluxRequirement
 from simbg.validation.impact.impact import HOURS
@@ -347,9 +347,8 @@ def run_suite(
 
 
 def _run_scenario(candidates, seed, more, scenario, with_convergence, executor=None):
-    """The outcomes of one scenario; Ctrl-C ends it in a worker process as well."""
-    with interruptible():
-        return run_scenario(scenario, candidates, seed, executor, with_convergence, **more)
+    """The outcomes of one scenario."""
+    return run_scenario(scenario, candidates, seed, executor, with_convergence, **more)
 
 
 def _has_convergence(scenarios):
