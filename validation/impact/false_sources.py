@@ -66,7 +66,7 @@ def _moments(source, psf):
     power = np.exp(-((k * width) ** 2))
     if source.size and source.shape == "disc":
         power = power * (2 * special.j1(k * source.size) / (k * source.size)) ** 2
-    total, second, fourth = (np.trapezoid(power * k**n, k) for n in (1, 3, 5))
+    total, second, fourth = (integrate.trapezoid(power * k**n, k) for n in (1, 3, 5))
     return second / total, fourth / total
 
 
