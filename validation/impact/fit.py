@@ -13,8 +13,6 @@ __all__ = ["Fit", "FluxError"]
 # Largest number of steps, the fraction of a standard error at which the fit has converged, and the
 # largest change of the background's exponents in one step.
 N_STEPS, TOLERANCE, LONGEST = 60, 1e-6, 1.0
-# First amplitude (Crab) where the model has bins with counts and without background.
-FIRST = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +140,10 @@ class _Local:
         if not (counts > 0 and expected > 0 and np.any((self.n > 0) & (self.source > 0))):
             nothing = np.full(self.fit.axes.shape, np.nan)
             return FluxError(np.nan, np.nan, np.nan, np.nan, nothing)
-        empty = np.any((self.n > 0) & (self.background == 0))
-        theta = np.array([FIRST if empty else 0.0, np.log(counts / expected), 0.0])
+        # Where the model is empty, the source alone explains the counts; the flux is above 0.
+        empty = self.background == 0
+        first = self.n[empty].sum() / max(self.source[empty].sum(), 1e-300)
+        theta = np.array([first, np.log(counts / expected), 0.0])
         free = [0, 1, 2] if self.fit.tilted else [0, 1]
         value, gradient, information, _ = self.at(theta)
         for _ in range(N_STEPS):
