@@ -13,6 +13,8 @@ N_ENERGY, SEGMENTS_ENERGY, ORDER_ENERGY = 10, 16, 3
 # The same for functions of the offset; largest degree of the polynomials that depend on φ.
 N_RADIAL, SEGMENTS_RADIAL, ORDER_RADIAL = 10, 26, 3
 DEGREE = 8
+# Weights r^OUTER of the pixels in the orthogonality of splines in the offset to 1 and r².
+OUTER = 4
 # Roughness of the first spline of energy, relative to that of (ln E)².
 BEYOND_SQUARE = 10.0
 # Index of the power law that is assumed for the spectrum within a bin.
@@ -26,8 +28,9 @@ class Basis:
     """Functions whose sum is the logarithm of the rate, at the centres of bins.
 
     ln rate = constant + Σ_ki θ_ki Φ_k(fov_lon, fov_lat) E_i(ln E). All functions have a mean
-    square of 1 over the bins. The functions of energy are orthogonal to each other. The functions
-    of the field, except 1 and r², are orthogonal to the others of their kind, and to 1 and r².
+    square of about 1 over the bins. The functions of energy are orthogonal to each other. The
+    polynomials that depend on φ are orthogonal to each other and to 1 and r². The splines in r are
+    orthogonal to 1 and r² with weights r⁴.
 
     Parameters
     ----------
@@ -53,7 +56,9 @@ class Basis:
     D and the values B of the splines at the bins, these are the eigenvectors of B (D'D)⁻ B' that
     are orthogonal to the polynomials for which D is zero. Their roughness is 1 / eigenvalue; in
     the field of view it is raised to the power 2/3, so that it grows as for differences of
-    order 2.
+    order 2. The splines in r are orthogonal to 1 and r² with weights r⁴: a feature near the centre
+    at some energies, such as a ring, is then a sum of few of them, and the coefficients of 1 and r²
+    are those of the outer field, which change slowly with energy.
     Functions of r are even splines from −R to R, where R is the offset of the farthest pixel. The
     polynomials are r^(m + 2n) cos mφ and r^(m + 2n) sin mφ with m ≥ 1. They are made orthogonal in
     the order of their degree, m + 2n, and their roughness is (degree / 2)⁶.
@@ -76,10 +81,7 @@ class Basis:
         axes : Axes
             Axes of the cube.
         """
-        edges = axes.fov_lon, axes.fov_lat
-        centers = axes.fov_lon_center, axes.fov_lat_center
-        x, y = (c - 0.5 * (e[0] + e[-1]) for c, e in zip(centers, edges, strict=True))
-        x, y = (a.ravel() for a in np.meshgrid(x, y, indexing="ij"))
+        x, y = (a.ravel() for a in _from_center(axes))
         farthest = np.hypot(x, y).max() or 1.0
         radial, radial_roughness = _radial(np.hypot(x, y) / farthest)
         angular, degree = _angular(x / farthest, y / farthest, radial[:, :2])
@@ -127,6 +129,23 @@ class Basis:
         return np.maximum(np.array(rows), 0.0)
 
 
+def offsets(axes: Axes) -> np.ndarray:
+    """Offset of each pixel from the centre of the field of view, in deg, (n_lon, n_lat).
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes of the cube.
+    """
+    return np.hypot(*_from_center(axes))
+
+
+def _from_center(axes):
+    """Differences of the pixels to the centre of the field along each axis."""
+    lon, lat = (0.5 * (e[0] + e[-1]) for e in (axes.fov_lon, axes.fov_lat))
+    return np.meshgrid(axes.fov_lon_center - lon, axes.fov_lat_center - lat, indexing="ij")
+
+
 def _energy(x):
     """E_i and their roughness."""
     u = 2 * (x - x[0]) / (np.ptp(x) or 1.0) - 1
@@ -144,6 +163,10 @@ def _radial(r):
     # coefficients, and not the spectrum at the centre.
     if low.shape[1] > 1:
         low[:, 1] = r**2 / np.sqrt(np.mean(r**4))
+    # A ring or a peak near the centre changes splines only, and not the spectrum far from it.
+    weight = (r**OUTER)[:, None] * low
+    if r.any():
+        splines -= low @ np.linalg.solve(weight.T @ low, weight.T @ splines)
     return np.hstack([low, splines]), np.append(0.0 * degree, roughness ** (2 / 3))
 
 

@@ -7,16 +7,14 @@ import numpy as np
 
 from simbg.covariance import RateCovariance
 from simbg.reconstruction.spline.basis import Basis
-from simbg.reconstruction.spline.fit import Fit, strength_traces
-from simbg.reconstruction.spline.penalty import Penalty
+from simbg.reconstruction.spline.fit import Fit
 
 __all__ = []
 
-# Effective parameters that are added to each term, and the largest decrease of ln λ for this.
-LOOSER, LOWEST = 0.05, 4.0
 # Largest error of ln λ: over more than that θ does not follow a straight line.
 WIDEST = 2.0
-ROUNDS = 4
+# Largest variance of ln rate in the standard error of a rate, so that it is finite.
+LARGEST = 25.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +32,12 @@ class RateErrors:
 
     Notes
     -----
-    The covariance of θ at fixed strengths λ is V = (X'WX + A)⁻¹. Two corrections account for the
-    uncertainty of the strengths. First, a shape that the data do not require has a strength so
-    large that V would exclude the shape: V is therefore evaluated at strengths that give each
-    term `LOOSER` more effective parameters. Second, θ depends on the strengths: J'R⁻¹J is added,
-    where J = ∂θ/∂ln λ and R is the information of ln λ (Kass & Steffey 1989, J. Am. Statist.
-    Assoc. 84, 717).
+    The covariance of θ at fixed strengths λ is V = (X'WX + A)⁻¹. Since A is the precision of a
+    prior, V contains the mean square of the bias by smoothing, averaged over bins (Nychka 1988,
+    J. Am. Statist. Assoc. 83, 1134; Marra & Wood 2012, Scand. J. Statist. 39, 53). The strengths
+    are uncertain too: J'R⁻¹J is added, where J = ∂θ/∂ln λ and R is the information of ln λ (Kass &
+    Steffey 1989, J. Am. Statist. Assoc. 84, 717; Wood, Pya & Säfken 2016, J. Am. Statist. Assoc.
+    111, 1548). R includes a normal distribution of ln λ with the standard deviation `WIDEST`.
     """
 
     basis: Basis
@@ -47,29 +45,20 @@ class RateErrors:
     own: np.ndarray
 
     @classmethod
-    def of(cls, basis: Basis, penalty: Penalty, fitted: Fit, own: np.ndarray) -> "RateErrors":
+    def of(cls, basis: Basis, fitted: Fit, own: np.ndarray) -> "RateErrors":
         """Estimate the errors of a fit.
 
         Parameters
         ----------
         basis : Basis
             The functions whose sum is ln rate.
-        penalty : Penalty
-            The prior of their coefficients.
         fitted : Fit
             The result of the fit.
         own : ndarray, shape (n_energy, n_pixels)
             Additional variance of each bin, independent of other bins.
         """
-        strength = fitted.strength.copy()
-        used, covariance = strength_traces(penalty, strength, fitted.gram)
-        for _ in range(ROUNDS):
-            now, covariance = strength_traces(penalty, strength, fitted.gram)
-            strength += np.log(np.maximum(now, 1e-12) / (used + LOOSER))
-            strength = np.clip(strength, fitted.strength - LOWEST, fitted.strength)
-        information = fitted.information + np.eye(strength.size) / WIDEST**2
-        moves = fitted.response.T @ np.linalg.solve(information, fitted.response)
-        return cls(basis, covariance + moves, own)
+        moves = by_strengths(fitted.information, fitted.response)
+        return cls(basis, fitted.covariance + moves, own)
 
     @cached_property
     def factor(self) -> np.ndarray:
@@ -82,6 +71,18 @@ class RateErrors:
     def of_log_rate(self) -> np.ndarray:
         """Standard error of ln rate in each bin, shape (n_energy, n_pixels)."""
         return np.sqrt(self.basis.variance(self.covariance) + self.own)
+
+    @property
+    def relative(self) -> np.ndarray:
+        """Standard error of each rate divided by the rate, shape (n_energy, n_pixels).
+
+        Notes
+        -----
+        If ln rate has a normal distribution with the variance v, and the rate is its median, the
+        standard deviation is rate · √(exp(v) (exp(v) − 1)).
+        """
+        variance = np.minimum(self.of_log_rate**2, LARGEST)
+        return np.sqrt(np.exp(variance) * np.expm1(variance))
 
     def of_rate(self, shape: tuple[int, int, int]) -> RateCovariance:
         """The covariance of ln rate for a cube.
@@ -98,3 +99,17 @@ class RateErrors:
             self.factor.reshape(*self.basis.shape, -1),
             own if own.any() else None,
         )
+
+
+def by_strengths(information: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Covariance of the coefficients due to the uncertainty of the strengths, J'R⁻¹J.
+
+    Parameters
+    ----------
+    information : ndarray, shape (n_terms, n_terms)
+        Information of ln λ.
+    response : ndarray, shape (n_terms, n_coefficients)
+        Derivative of the coefficients by ln λ.
+    """
+    known = information + np.eye(len(information)) / WIDEST**2
+    return response.T @ np.linalg.solve(known, response)

@@ -185,7 +185,10 @@ class _Poisson:
         log_rate = np.log((counts + 0.5) / (flat + 0.5))[:, None]
         rate = self.flat * np.exp(log_rate)
         covariance = inverse(self.basis.gram(rate) + dense(precision))
-        return covariance @ self.basis.project(rate * log_rate)
+        theta = covariance @ self.basis.project(rate * log_rate)
+        # The mean rate, if the result is worse: its extrapolation may exceed all bounds.
+        values = (self.objective(t, self.rate(t), precision) for t in (theta, 0 * theta))
+        return theta if next(values) >= next(values) else 0 * theta
 
     def rate(self, theta: np.ndarray) -> np.ndarray:
         """Predicted counts of each bin."""
@@ -257,25 +260,6 @@ def scores(
         information[i, first : i + 1] = [np.sum(p * product.T) for p in products]
     information += np.tril(information, -1).T
     return 0.5 * np.array(gradient), 0.5 * information
-
-
-def strength_traces(
-    penalty: Penalty, strength: np.ndarray, gram: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Effective parameters of each term, tr(A_j B) − tr(A_j V), and the covariance V."""
-    precision, prior, derivative = penalty.at(strength)
-    covariance = inverse(gram + dense(precision))
-    return traces(penalty, prior, derivative, covariance), covariance
-
-
-def traces(
-    penalty: Penalty, prior: np.ndarray, derivative: list, covariance: np.ndarray
-) -> np.ndarray:
-    """Effective parameters of each term for the covariance V of its coefficients."""
-    n_k, n_i, _ = prior.shape
-    learned = prior - covariance.reshape(n_k, n_i, n_k, n_i)[np.arange(n_k), :, np.arange(n_k)]
-    terms = zip(derivative, penalty.terms, strict=True)
-    return np.array([np.sum(d * learned[term.k]) for d, term in terms])
 
 
 def dense(blocks: np.ndarray) -> np.ndarray:

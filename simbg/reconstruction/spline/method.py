@@ -12,7 +12,7 @@ from simbg.cube import BackgroundCube
 from simbg.observations.exposure import StackedCounts, stack_observations
 from simbg.observations.observation import Observation
 from simbg.observations.threshold import resolve
-from simbg.reconstruction.spline.basis import Basis, mean_of_bin
+from simbg.reconstruction.spline.basis import Basis, mean_of_bin, offsets
 from simbg.reconstruction.spline.errors import RateErrors
 from simbg.reconstruction.spline.fit import Fit, fit
 from simbg.reconstruction.spline.penalty import Penalty
@@ -174,11 +174,11 @@ class Spline:
         counts = np.where(exposure > 0, stack.counts.reshape(shape), 0).astype(float)
         basis = Basis.of(axes)
         penalty = Penalty.of(basis)
-        fitted, factor = _fit_with_features(basis, penalty, counts, exposure, axes.shape)
-        errors = RateErrors.of(basis, penalty, fitted, factor.variance.reshape(shape))
+        fitted, factor = _fit_with_features(basis, penalty, counts, exposure, axes)
+        errors = RateErrors.of(basis, fitted, factor.variance.reshape(shape))
         rate = fitted.rate(basis).reshape(axes.shape) * level * factor.factor
         extrapolated = ~(stack.livetime > 0)
-        error = rate * errors.of_log_rate.reshape(axes.shape)
+        error = rate * errors.relative.reshape(axes.shape)
         cube = BackgroundCube(
             *(axes, rate, error, stack.counts, stack.livetime, stack.ontime),
             meta=_diagnostics(self.name, stack, fitted, factor, extrapolated),
@@ -231,13 +231,14 @@ def _warn(cube):
         log.warning("method %s: do not trust its rates: %s", meta["METHOD"], "; ".join(reasons))
 
 
-def _fit_with_features(basis, penalty, counts, exposure, shape):
+def _fit_with_features(basis, penalty, counts, exposure, axes):
     """The smooth fit, and the factor of sharp features, in turns."""
     fitted, last = fit(basis, penalty, counts, exposure), None
+    shape, offset = axes.shape, offsets(axes)
     for _ in range(ROUNDS):
         smooth = exposure * fitted.rate(basis)
-        factor = sharp_factor(counts.reshape(shape), smooth.reshape(shape))
-        if last is None and not (factor.found and fitted.converged):
+        factor = sharp_factor(counts.reshape(shape), smooth.reshape(shape), offset)
+        if last is None and not factor.found:
             return fitted, no_factor(shape)
         multiplier = factor.factor.reshape(counts.shape)
         # The first fit described sharp features by smooth functions: its strengths are not reused.

@@ -64,9 +64,9 @@ class Penalty:
     one strength each for their level, slope and roughness: a gradient, a Gaussian that is off the
     centre, and a Gaussian that is wider along one direction need about one parameter each. A radial
     or angular shape has a part that is the same at all energies and a part that changes with
-    energy. The changing part has one strength for each hat function of ln E, with
-    M_b = Σ_e hat_b(e) E(e) E(e)' / n: its penalty may be large at low energies and small at high
-    energies.
+    energy. The changing part, and a linear or elliptic shape, have one strength for each hat
+    function of ln E, with M_b = Σ_e hat_b(e) E(e) E(e)' / n: the penalty may be large at low
+    energies and small at high energies.
     """
 
     fixed: np.ndarray
@@ -94,6 +94,7 @@ class Penalty:
         matrices: dict[str, np.ndarray | None]
         for kind in ("linear", "elliptic"):
             matrices = {"level": level, "slope": slope, "rough": rough}
+            matrices |= {f"hat {b}": m for b, m in enumerate(hats)}
             terms += _terms(basis, kind, matrices)
         for kind in ("radial", "angular"):
             matrices = {"rough": rough, "common": None if n_i > 1 else 0 * rough}

@@ -14,12 +14,12 @@ from simbg.cube import BackgroundCube
 from simbg.observations.observation import Observation
 from simbg.observations.threshold import first_bin
 from simbg.reconstruction.covariates import Covariates, held_out_gains
-from simbg.reconstruction.spline.basis import TYPICAL_INDEX, Basis, mean_of_bin
+from simbg.reconstruction.spline.basis import TYPICAL_INDEX, Basis, mean_of_bin, offsets
 from simbg.reconstruction.spline.cells import CELL, read_runs, track
 from simbg.reconstruction.spline.design import N_ENERGY_OF_COVARIATES, Design, Zenith
-from simbg.reconstruction.spline.errors import LOOSER, LOWEST, ROUNDS, WIDEST, RateErrors
-from simbg.reconstruction.spline.fit import fit, inverse, traces
-from simbg.reconstruction.spline.run_fit import RunFit, fit_all_runs, joined
+from simbg.reconstruction.spline.errors import RateErrors, by_strengths
+from simbg.reconstruction.spline.fit import fit
+from simbg.reconstruction.spline.run_fit import RunFit, fit_all_runs
 from simbg.reconstruction.spline.sharp import Factor, no_factor, sharp_factor
 
 __all__ = ["fit_run_models"]
@@ -105,7 +105,7 @@ class RunModels:
         return BackgroundCube(
             self.axes,
             rate,
-            rate * errors.of_log_rate.reshape(shape),
+            rate * errors.relative.reshape(shape),
             livetime=np.full(shape, run.livetime),
             ontime=np.full(shape, run.ontime),
             meta=self._meta(run, cosine),
@@ -209,7 +209,9 @@ def fit_run_models(
         design = Design.of(basis, in_cells, image, values.shape[1])
         found = _fit(design, runs, offset, values, level, *found)
     fitted, factor, _ = found
-    covariance = _loosened(design, fitted)
+    covariance = fitted.covariance
+    for information, response in zip(fitted.information, fitted.response, strict=True):
+        covariance = covariance + by_strengths(information, response)
     events = int(runs.counts.sum())
     if not fitted.converged or events < FEWEST_EVENTS:
         text = "method spline: do not trust its rates: %d events, %d iterations, %sconverged"
@@ -255,7 +257,8 @@ def _fit(design, runs, offset, values, level, fitted=None, factor=None, index=No
         new = _index(design, fitted, runs.axes)
         changed = np.abs(new - index)[_with_threshold(runs)].max(initial=0.0)
         smooth = fitted.predicted.reshape(shape) / factor.factor
-        found = sharp_factor(runs.counts.sum(axis=1).reshape(shape), smooth)
+        counts = runs.counts.sum(axis=1).reshape(shape)
+        found = sharp_factor(counts, smooth, offsets(runs.axes))
         if changed < SETTLED and _same(found, factor, smooth):
             break
         if found.found and not factor.found:
@@ -309,25 +312,3 @@ def _exposed(runs):
     smallest = np.where(exposed, low, np.inf).min(axis=1)
     largest = np.where(exposed, high, -np.inf).max(axis=1)
     return np.stack([smallest, largest]).reshape(2, *runs.axes.shape)
-
-
-def _loosened(design, fitted):
-    """Covariance of the coefficients with the uncertainty of the strengths, as in `RateErrors`."""
-    parts, blocks = design.parts, design.all_blocks
-    strength = [s.copy() for s in fitted.strength]
-    used = None
-    for _ in range(ROUNDS + 1):
-        priors = [block.penalty.at(s) for block, s in zip(blocks, strength, strict=True)]
-        covariance = inverse(fitted.gram + joined([prior[0] for prior in priors]))
-        now = [
-            traces(block.penalty, prior[1], prior[2], covariance[part, part])
-            for block, prior, part in zip(blocks, priors, parts, strict=True)
-        ]
-        used = used or now
-        for s, n, u, first in zip(strength, now, used, fitted.strength, strict=True):
-            s += np.log(np.maximum(n, 1e-12) / (u + LOOSER))
-            np.clip(s, first - LOWEST, first, out=s)
-    for information, response in zip(fitted.information, fitted.response, strict=True):
-        known = information + np.eye(len(information)) / WIDEST**2
-        covariance = covariance + response.T @ np.linalg.solve(known, response)
-    return covariance

@@ -9,15 +9,16 @@ from simbg.reconstruction.spline.method import Spline
 from simbg.reconstruction.spline.sharp import sharp_factor
 
 AXES = field_axes(6, 20, 18)
+OFFSET = np.hypot(AXES.fov_lon_center[:, None], AXES.fov_lat_center)
 DEAD = np.s_[:, 4:8, 10:14]
 
 
 @pytest.mark.parametrize("n_events", [0, 1e2, 1e4, 1e6])
 def test_nothing_is_found_in_smooth_counts(n_events):
-    """Twelve draws; other 1,200 had no false alarm."""
+    """Twelve draws; 2 of other 1,800, both of 100 events, had a false alarm."""
     rate = expected_counts(AXES, n_events)
     for seed in range(12):
-        factor = sharp_factor(np.random.default_rng(seed).poisson(rate), rate)
+        factor = sharp_factor(np.random.default_rng(seed).poisson(rate), rate, OFFSET)
         assert_array_equal(factor.factor, 1)
         assert_array_equal(factor.variance, 0)
 
@@ -27,7 +28,7 @@ def test_a_dead_part_is_found(n_events):
     rate = expected_counts(AXES, n_events)
     counts = np.random.default_rng(1).poisson(rate)
     counts[DEAD] = 0
-    factor = sharp_factor(counts, rate)
+    factor = sharp_factor(counts, rate, OFFSET)
     inside = np.zeros(AXES.shape, bool)
     inside[DEAD] = True
     assert factor.found
@@ -41,12 +42,24 @@ def test_a_dead_part_is_found(n_events):
     assert factor.n_sharp > 0.7 * inside.sum()
 
 
+def test_the_edge_of_a_trigger_zone_is_found():
+    """A circle with a tenth of the rate outside of it, at low energies only."""
+    rate = expected_counts(AXES, 1e5)
+    outside = np.broadcast_to(OFFSET > 2, AXES.shape) & (np.arange(6) < 3)[:, None, None]
+    truth = np.where(outside, 0.1 * rate, rate)
+    counts = np.random.default_rng(4).poisson(truth)
+    predicted = rate * sharp_factor(counts, rate, OFFSET).factor
+    predicted *= truth.sum() / predicted.sum()
+    # Raw counts lose 2,160, one for each bin, and the smooth rate itself 40,000.
+    assert np.sum((predicted - truth) ** 2 / truth) < 200
+
+
 def test_a_step_in_the_spectrum_is_found():
     rate = expected_counts(AXES, 1e5)
     counts = np.random.default_rng(2).poisson(
         rate * np.where(np.arange(6) < 2, 0.4, 1)[:, None, None]
     )
-    factor = sharp_factor(counts, rate).factor
+    factor = sharp_factor(counts, rate, OFFSET).factor
     step = factor[0].mean() / factor[2].mean()
     # 0.4, to the errors of some 2e4 events.
     assert abs(step / 0.4 - 1) < 0.05
