@@ -218,7 +218,9 @@ def in_fork(place, name):
 def run_input(place, name):
     """The exit code of what reads an input."""
     command = INPUTS[name][1]
-    warnings.simplefilter("default")
+    warnings.simplefilter("always")
+    for kind in (ResourceWarning, DeprecationWarning, PendingDeprecationWarning, ImportWarning):
+        warnings.simplefilter("ignore", kind)  # as Python does
     try:
         if callable(command):
             command(place)

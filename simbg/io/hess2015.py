@@ -48,7 +48,10 @@ class HessStore(Store):
     def table(self) -> Table:
         """The run list, with the column names of 2015."""
         needed = "OBS_ID", *NAMES.values()
-        return tables.read_index(Path(self.path) / self.index, needed, UNITS)
+        path = Path(self.path) / self.index
+        table = tables.read_index(path, needed, UNITS)
+        tables.check_runs(table, path)
+        return table
 
     @property
     def run_ids(self) -> set[int]:

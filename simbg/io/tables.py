@@ -214,6 +214,20 @@ def _can_be_written(unit):
         return False
 
 
+def check_runs(table: Table, path: Path) -> None:
+    """Check that an index of runs has one row for each.
+
+    Raises
+    ------
+    ValueError
+        If a run has two rows.
+    """
+    ids = table["OBS_ID"].tolist()
+    if len(set(ids)) < len(ids):
+        double = next(obs_id for obs_id in ids if ids.count(obs_id) > 1)
+        raise ValueError(f"{path}: got OBS_ID {double} in two rows, expected one row for each run")
+
+
 def named_hdu(file: fits.HDUList, name: str) -> Any:
     """The HDU of an open HDU list with this name.
 

@@ -21,6 +21,7 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 
 from simbg.errors import did_you_mean, in_one_line
+from simbg.io.files.contents import check_fits_sizes, read_bytes
 from simbg.io.mask_images import is_mask_image
 from simbg.io.region_files import circles_of, is_region_file, read_circles
 from simbg.io.safe_files import names_beside
@@ -29,6 +30,7 @@ from simbg.sky.regions import Region
 
 __all__ = ["Sources", "is_image", "known_sources"]
 
+LARGEST = 256 << 20  # bytes of a table of sources
 log = logging.getLogger(__name__)
 
 GAMMACAT = Path("catalogs", "gammacat", "gammacat.fits.gz")
@@ -249,6 +251,7 @@ def _parse(parse, given, expected):
 
 def _table(path):
     """A table; text whose format neither name nor contents show is ASCII."""
+    check_fits_sizes(read_bytes(path, LARGEST))
     try:
         return Table.read(path)
     except IORegistryError:
@@ -270,6 +273,8 @@ def _read_table(path, without_position="error"):
     radius[np.isnan(radius)] = 0
     numbered = [f"{path.name} row {row + 1}" for row in range(len(table))]
     names = [str(name) for name in next((columns[k] for k in NAMES if k in columns), numbered)]
+    if not len(table):
+        raise ValueError("got a table without rows, expected one source or more")
     valid = np.isfinite(ra + dec) | (without_position != "drop")
     return Sources(np.array(names, str)[valid], ra[valid], dec[valid], radius[valid])
 
@@ -294,6 +299,8 @@ def _other_sizes(columns, path):
 
 def _degrees(column):
     """A column's angles in deg, NaN where masked."""
+    if column.ndim != 1 or column.dtype.kind not in "iufU":
+        raise ValueError(f"got values of type {column.dtype} and shape {column.shape[1:]}")
     if column.dtype.kind == "U":
         return np.array([Angle(text, unit=column.unit).deg for text in column], float)
     values = np.ma.filled(np.ma.asarray(column).astype(float), np.nan)

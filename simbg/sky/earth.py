@@ -81,7 +81,10 @@ def earth(mjd: np.ndarray, site: Site) -> tuple[np.ndarray, np.ndarray, np.ndarr
     local = horizon @ erfa.pom00(*pole) @ erfa.rz(angle, np.eye(3))
     spin = erfa.pvtob(*position, *pole, angle)["v"] / erfa.CMPS
     precession = erfa.c2i06a(*tt)
-    orbit = erfa.epv00(*tt)[1]["v"] * (erfa.DAU / erfa.DAYSEC / erfa.CMPS)
+    with warnings.catch_warnings():
+        # Before 1900 and after 2100 the Earth's velocity is right to fewer digits.
+        warnings.filterwarnings("ignore", ".*date outside", erfa.ErfaWarning)
+        orbit = erfa.epv00(*tt)[1]["v"] * (erfa.DAU / erfa.DAYSEC / erfa.CMPS)
     velocity = np.einsum("nij,nj->ni", precession, orbit) + spin
     boost = boosts(velocity)
     boost[:, :, :3] = boost[:, :, :3] @ precession

@@ -1,13 +1,19 @@
 """Ctrl-C: nothing is left half-written."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.command_lines import left
-from support.processes import interrupt
+from support.processes import HEED, interrupt
 
 from simbg.io.cubes import write_cube
+from simbg.io.safe_files import new_directory
 
 WRITES = {
     "truth": ["truth", "out.fits", "--model", "seed-2015"],
@@ -65,3 +71,42 @@ def test_interrupted_fixtures_leave_nothing(tmp_path):
     code, err, _ = interrupt(program, ready, tmp_path)
     assert (code, err) == (130, "simbg: interrupted; nothing was left half-written")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_main_process(place, sign):
+    """Whatever ends it. SIGTERM leaves nothing, and the next run removes what SIGKILL leaves."""
+    words = ["simulate", "out", "--runs", "2000", "--jobs", "2"]
+    program = f"from simbg.cli.main import main; main({words})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{HEED}; {program}"], stderr=subprocess.PIPE, start_new_session=True
+    )
+    while not run_is_written():
+        assert process.poll() is None
+        time.sleep(0.05)
+    assert len(in_session(process.pid)) == 3
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=30)
+    deadline = time.monotonic() + 10
+    while in_session(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    if sign == signal.SIGTERM:
+        assert process.returncode == 143
+        assert err.decode().strip() == "simbg: interrupted; nothing was left half-written"
+        assert left() == []
+    else:
+        with new_directory("out") as folder:
+            (folder / "index").touch()
+        assert left() == ["out"]
+
+
+def in_session(number):
+    """The processes of a session that still run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+            found += [path] * (int(session) == number and state != "Z")
+    return found

@@ -120,3 +120,26 @@ def test_a_command_of_another_package_is_listed_and_not_loaded(run, tmp_path, mo
     assert "other-package" in line
     # After ours.
     assert out.index("abacus") > out.index(COMMANDS[-1])
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RecursionError("deep"), TypeError("a\n\x1b[2J")])
+@pytest.mark.parametrize("debug", [False, True])
+def test_any_error_is_one_line(run, monkeypatch, error, debug):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("simbg.simulation.library.find_scenario", fail)
+    code, out, err = run(*["--debug"] * debug, "simulate", "out", "--scenario", "night")
+    assert (code, out) == (2, "")
+    assert type(error).__name__ in err
+    assert ("Traceback" in err) == debug
+    assert "\x1b" not in err
+    if not debug:
+        assert len(err.splitlines()) == 1
+
+
+def test_names_do_not_steer_the_terminal(run, tmp_path):
+    for name in ("\x1b]0;title\x07", "a\x9b2Jb", "a\u202eb"):
+        code, out, err = run("plot", tmp_path / name)
+        assert code == 2
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & {*out, *err}

@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import signal
+import tracemalloc
 from contextlib import nullcontext, suppress
 from itertools import count
 from pathlib import Path
@@ -391,6 +392,33 @@ def test_garbage(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.fits"), open_fits(tmp_path / name):
         pytest.fail("must not get here")
+
+
+def test_a_small_file_that_becomes_huge(tmp_path, hdus):
+    """The sizes in its header are right: 1 GB of zeros that gzip makes 1 MB of."""
+    image = fits.ImageHDU(np.zeros((1, 1), np.uint8))
+    image.header["NAXIS1"] = 1 << 30
+    header = fits.PrimaryHDU().header.tostring() + image.header.tostring()
+    block = gzip.compress(bytes(1 << 24), 1)
+    (tmp_path / "a.fits.gz").write_bytes(gzip.compress(header.encode()) + block * 64)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="larger"), open_fits(tmp_path / "a.fits.gz"):
+        pytest.fail("must not get here")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 600e6
+
+
+def test_a_compressed_image_that_becomes_huge(tmp_path):
+    image = fits.CompImageHDU(np.zeros((100, 100), np.uint8))
+    image.writeto(tmp_path / "a.fits")
+    content = (tmp_path / "a.fits").read_bytes()
+    at = content.index(b"ZNAXIS1 =")
+    (tmp_path / "a.fits").write_bytes(
+        content[:at] + b"ZNAXIS1 =           1000000000".ljust(80) + content[at + 80 :]
+    )
+    with pytest.raises(ValueError, match=r"a\.fits"), open_fits(tmp_path / "a.fits") as file:
+        file[1].data.sum()
 
 
 @pytest.mark.parametrize("path", ["none.fits", "folder"])

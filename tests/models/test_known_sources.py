@@ -113,8 +113,19 @@ def test_region_names(region_file):
     assert_array_equal(only(path).name, ["My nebula", "some.reg region 3"])
 
 
-def test_a_region_file_without_regions(region_file):
-    assert len(only(region_file("icrs"))) == 0
+@pytest.mark.parametrize("lines", [[], ["# icrs"], ["icrs", "# text(1,2) text={Crab}"]])
+def test_a_region_file_without_regions(region_file, lines):
+    """Nothing would be excluded, as with the file of another program or the wrong line ends."""
+    with pytest.raises(ValueError, match=r"some\.reg: got no regions"):
+        only(region_file(*lines))
+
+
+@pytest.mark.parametrize("kind", ["pairs", "complex", "no rows", "truth values"])
+def test_a_source_table_of_another_shape(tmp_path, kind):
+    values = {"pairs": [[1.0, 2.0]], "complex": [1j], "no rows": [], "truth values": [True]}[kind]
+    Table({"RA": [1.0][: len(values)], "DEC": values}).write(tmp_path / "t.fits")
+    with pytest.raises(ValueError, match=r"t\.fits: .*expected"):
+        only(tmp_path / "t.fits")
 
 
 @pytest.mark.parametrize(

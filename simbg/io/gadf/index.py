@@ -26,6 +26,8 @@ UNITS = {
 COLUMNS = ("OBS_ID", "OBS_MODE", "DEADC", "EVENT_COUNT", *UNITS)
 # Types of HDUs of which a run has one at most; others may exist in several formats.
 SINGLE = ("events", "gti", "aeff")
+# Types of HDUs that two runs cannot share.
+OF_ONE_RUN = ("events", "gti")
 
 
 def index_path(folder: Path, kind: str) -> Path:
@@ -56,10 +58,7 @@ def read_observations(path: Path, obs_ids: Iterable[int]) -> Table:
     else:
         add([Notice("no_index")])
         table = Table({"OBS_ID": np.array(sorted(obs_ids))})
-    ids = table["OBS_ID"].tolist()
-    if len(set(ids)) < len(ids):
-        double = next(obs_id for obs_id in ids if ids.count(obs_id) > 1)
-        raise ValueError(f"{path}: got OBS_ID {double} in two rows, expected one row for each run")
+    tables.check_runs(table, path)
     if "ALT_PNT" not in table.colnames and "ZEN_PNT" in table.colnames:
         table["ALT_PNT"] = 90 * u.deg - table["ZEN_PNT"].quantity
     return table
@@ -101,14 +100,26 @@ class HduIndex:
         return {key: list(dict.fromkeys(rows)) for key, rows in found.items()}
 
     @cached_property
-    def runs_of_events(self) -> dict[tuple[str, str], list[int]]:
-        """HDU of events → the runs for which it is named."""
+    def runs_of(self) -> dict[tuple[str, str, str], list[int]]:
+        """Type, file and HDU of events and GTIs → the runs for which they are named.
+
+        A file has one name, whatever links lead to it.
+        """
         found = defaultdict(list)
         for (obs_id, kind), rows in self.rows.items():
-            if kind == "events":
+            if kind in OF_ONE_RUN:
                 for path, name in rows:
-                    found[os.path.normpath(path), name.upper()].append(obs_id)
+                    found[self._hdu(kind, path, name)].append(obs_id)
         return dict(found)
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        """Path in the index → the file, without links."""
+        of_one = (rows for (_, kind), rows in self.rows.items() if kind in OF_ONE_RUN)
+        return {path: os.path.realpath(self.base / path) for rows in of_one for path, _ in rows}
+
+    def _hdu(self, kind, path, name):
+        return kind, self._files[path], name.upper()
 
     def place(self, obs_id: int, kind: str) -> tuple[Path, str] | None:
         """File and name of an HDU of a run, None if the index has none.
@@ -123,7 +134,7 @@ class HduIndex:
         Raises
         ------
         ValueError
-            If the index names two, or if the events are also those of another run.
+            If the index names two, or if events or GTIs are also those of another run.
         """
         rows = self.rows.get((obs_id, kind))
         if not rows:
@@ -135,12 +146,12 @@ class HduIndex:
                 "expected one"
             )
         path, name = rows[0]
-        if kind == "events":
-            same = self.runs_of_events[os.path.normpath(path), name.upper()]
+        if kind in OF_ONE_RUN:
+            same = self.runs_of[self._hdu(kind, path, name)]
             if len(same) > 1:
                 raise ValueError(
-                    f"{self.path}: got the events {name} of {path} for the runs {same[0]} and "
-                    f"{same[1]}, expected events of one run"
+                    f"{self.path}: got {name} of {path} for the runs {same[0]} and {same[1]}, "
+                    "expected events and GTIs of one run"
                 )
         if str(self.table.meta.get("BASE_DIR", "")).strip() and self.base == self.path.parent:
             add([Notice("base_dir")])

@@ -1,5 +1,6 @@
 """Times of a run: the time reference, good time intervals (GTI), observation time and livetime."""
 
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
@@ -34,6 +35,12 @@ def zero_of(header: Any) -> tuple[Time, float]:
 
 @lru_cache(maxsize=64)  # the runs of a store have the same one
 def _zero(days, fraction, scale):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*dubious year", erfa.ErfaWarning)
+        return _zero_in_tt(days, fraction, scale)
+
+
+def _zero_in_tt(days, fraction, scale):
     time = Time(days, fraction, format="mjd", scale=scale)
     if scale == "utc":  # `time.tt` would search for leap seconds on the network
         time = Time(*erfa.taitt(*erfa.utctai(time.jd1, time.jd2)), format="jd", scale="tt")

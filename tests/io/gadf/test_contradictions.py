@@ -1,5 +1,6 @@
 """Stores that contradict themselves: an error where a model would be wrong, or a notice."""
 
+import gzip
 import shutil
 
 import numpy as np
@@ -80,6 +81,40 @@ def same_file(store):
     edit_table(store / HDU_INDEX, change)
 
 
+def same_gti(store):
+    """The index names the GTIs of run 1 for run 2, too, in a folder with another name."""
+    (store / "more").symlink_to("data", target_is_directory=True)
+
+    def change(table):
+        gti = (table["OBS_ID"] == 2) & (table["HDU_TYPE"] == "gti")
+        table["FILE_NAME"] = np.where(gti, FIRST.removeprefix("data/"), table["FILE_NAME"])
+        table["FILE_DIR"] = np.where(gti, "more", table["FILE_DIR"])
+
+    edit_table(store / HDU_INDEX, change)
+
+
+def card(name, text, hdu="EVENTS"):
+    """Write a card of run 2 as it is, whatever FITS allows."""
+
+    def spoil(store):
+        content = bytearray(gzip.decompress((store / SECOND).read_bytes()))
+        start = content.index(b"EXTNAME = '" + hdu.encode())
+        at = content.index(name.ljust(8).encode() + b"=", content.rindex(b"XTENSION", 0, start))
+        content[at : at + 80] = f"{name:8s}= {text:>20s}".encode().ljust(80)
+        (store / SECOND).write_bytes(gzip.compress(content, 1))
+
+    return spoil
+
+
+def without_clocks(spoil):
+    """The index has no times and no threshold, so that the headers are used."""
+
+    def change(table):
+        table.remove_columns(["ONTIME", "LIVETIME", "SAFE_ENERGY_LO"])
+
+    return lambda store: [edit_table(store / OBS_INDEX, change), spoil(store)]
+
+
 def second_hdu(store):
     with fits.open(store / SECOND) as file:
         hdus = fits.HDUList([hdu.copy() for hdu in file])
@@ -92,6 +127,16 @@ ERRORS = {
     "another run in the file": (keyword("OBS_ID", 7), "OBS_ID 7", {2}),
     "two files": (other_file, "new.fits.gz", {2}),
     "one file for two runs": (same_file, "simbg_obs_000001", {1, 2}),
+    "one list of GTIs for two runs": (same_gti, "GTI", {1, 2}),
+    "NaN in a header": (without_clocks(card("LIVETIME", "NaN")), "LIVETIME", {2}),
+    "a damaged number": (without_clocks(card("ONTIME", "15?0.0")), "ONTIME", {2}),
+    "a damaged threshold": (without_clocks(card("LO_THRES", "NaN", "AEFF")), "LO_THRES", {2}),
+    "an open quote": (card("OBS_MODE", "'TT"), "OBS_MODE", {2}),
+    "a negative size": (card("NAXIS2", "-32", "AEFF"), "NAXIS2", {2}),
+    "a huge size": (card("NAXIS2", "2000000000"), "bytes", {2}),
+    "groups": (card("GCOUNT", "-32", "GTI"), "GCOUNT", {2}),
+    "a heap": (card("PCOUNT", "-999999", "GTI"), "PCOUNT", {2}),
+    "columns": (card("TFIELDS", "99999999999999999999"), "TFIELDS", {2}),
     "two HDUs in a file": (second_hdu, "2 HDUs EVENTS", {2}),
     "moving": (keyword("OBS_MODE", "slew"), "SLEW", {2}),
     "moving in the index": (index(OBS_MODE="RASTER"), "RASTER", {2}),

@@ -158,3 +158,32 @@ def test_real_runs(gammapy_data):
     assert np.abs(np.median(events.fov_lon)) < 0.1
     assert np.abs(np.median(events.fov_lat)) < 0.1
     assert 0.5 < np.median(np.hypot(events.fov_lon, events.fov_lat)) < 2
+
+
+@pytest.mark.parametrize("year", [1973, 2031, 2149])
+def test_no_warning_at_any_date(store, year):
+    """Warnings are errors in the tests; erfa knows leap seconds of some decades only."""
+    zero = 41683 + round((year - 1973) * 365.25)
+
+    def edit(hdu):
+        hdu.header.update({"MJDREFI": zero, "MJDREFF": 0.0, "TIMESYS": "UTC"})
+
+    for run in (1, 2, 3):
+        for hdu in ("EVENTS", "GTI"):
+            edit_hdu(store / EVENTS.format(run), edit, hdu)
+    edit_table(store / "obs-index.fits.gz", lambda t: t.remove_columns(["ALT_PNT", "AZ_PNT"]))
+    assert len(load(store).energy)
+    opened = GadfStore(store)
+    assert len(list(opened.observations(opened.table))) == 3
+    assert not opened.unreadable
+
+
+def test_odd_unit_of_a_column_that_is_not_used(store):
+    path = store / "obs-index.fits.gz"
+    with fits.open(path) as file:
+        number = file[1].columns.names.index("MUONEFF") + 1
+        file[1].header[f"TUNIT{number}"] = "foo"
+        file.writeto(path, overwrite=True, output_verify="ignore")
+    table = GadfStore(store).table
+    assert table["MUONEFF"].unit is None
+    fits.table_to_hdu(table)
