@@ -197,6 +197,11 @@ def measure_flux(
     errors : FluxErrors
         At eight places on each of two circles.
 
+    Raises
+    ------
+    ValueError
+        If no place of the field has background in all models and in the truth.
+
     Examples
     --------
     >>> from dataclasses import replace
@@ -217,4 +222,7 @@ def measure_flux(
     templates = [Template.of(source, axes, x, y, instrument) for x, y in places(axes, RADII)]
     found = [[fit.of(template) for template in templates] for fit in fits]
     fluxes = np.array([[flux.bias for flux in row] for row in found])
+    if not np.isfinite(fluxes).all(axis=0).any():
+        got = f"got no background {' or '.join(f'{r:g}' for r in RADII)} deg from the centre"
+        raise ValueError(f"flux of a source: {got}, expected some in each model")
     return FluxErrors(source, fluxes, np.array([flux.error for flux in found[0]]))

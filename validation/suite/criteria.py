@@ -234,14 +234,19 @@ class Criteria:
             limit=PERCENT * self.require,
         )
 
-    def flux(self, errors: FluxErrors) -> Result:
+    def flux(self, errors: FluxErrors | None, reason: str = "") -> Result:
         """What the model does to the flux of a source; a criterion only if it is required.
 
         Parameters
         ----------
-        errors : FluxErrors
-            Of models of independent events.
+        errors : FluxErrors, optional
+            Of models of independent events; None if the field has no place for the source.
+        reason : str
+            The reason, if there are none.
         """
+        if errors is None:
+            status = Status.UNDECIDED if self.flux_required else Status.INFO
+            return self._result("flux", MetricValue(math.nan, math.nan, 0.0, "%"), status, reason)
         hours = (self.flux_required or FluxRequirement()).hours
         status, limit, reason = Status.INFO, math.nan, errors.text(hours)
         if self.flux_required and self.flux_required.flux:

@@ -226,9 +226,9 @@ class _Runner:
         if with_convergence and thorough:
             exposures = EXPOSURES[:: 2 if costly else 1]
             convergence = Convergence.of(self.experiment, name, method, self.executor, exposures)
-        flux = _flux(criteria, setting, cubes)
+        flux, impact = _flux(criteria, setting, cubes)
         described = criteria.described(*_descriptions(pair, perfect))
-        results = (*answers, criteria.flux(flux), *described)
+        results = (*answers, impact, *described)
         score = self._score(candidate, setting, cube)
         return Outcome(self.scenario, name, pair, results, convergence, score, flux)
 
@@ -256,8 +256,8 @@ class _Runner:
             answers += self._of_runs(attempt.models, observations, criteria)
         stack = self._stack(attempt, setting.true.axes)
         pair = CubePair(setting.true, cubes[0], None, *_runs(setting, stack))
-        flux = _flux(criteria, judged, same)
-        results = (*answers, criteria.flux(flux), *criteria.described(*_descriptions(pair)))
+        flux, impact = _flux(criteria, judged, same)
+        results = (*answers, impact, *criteria.described(*_descriptions(pair)))
         score = self._score(candidate, setting, cubes[0])
         return Outcome(self.scenario, candidate.name, pair, results, None, score, flux)
 
@@ -331,9 +331,13 @@ class _Runner:
 
 
 def _flux(criteria, setting, cubes):
-    """Flux errors with some of the cubes."""
+    """Flux errors with some of the cubes, and the result; None in fields without a place for it."""
     required = criteria.flux_required or FluxRequirement()
-    return measure_flux(setting.true, cubes[:MODELS], TestSource(required.size))
+    try:
+        flux = measure_flux(setting.true, cubes[:MODELS], TestSource(required.size))
+    except ValueError as error:
+        return None, criteria.flux(None, str(error))
+    return flux, criteria.flux(flux)
 
 
 def _key(method, axes):
