@@ -76,7 +76,7 @@ def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
     impact : Impact
         What a model does to an analysis.
     hours : float
-        Livetime of the map, h.
+        Livetime of the map, h. With data instead of a truth the map is that of the data.
     title : str
         Title of the figure.
 
@@ -90,7 +90,12 @@ def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
     for number, source in enumerate(impact.sources):
         place, color = impact.worst(source), style.points(number)["color"]
         flux = place.flux
-        curves.axhline(PERCENT * abs(flux.bias), color=color, lw=1.4, label=source.name)
+        value = PERCENT * abs(flux.bias)
+        curves.axhline(value, color=color, lw=1.4, label=source.name)
+        if impact.observed:
+            noise = PERCENT * flux.noise / np.sqrt(impact.observed)
+            ends = max(value - noise, 1e-3 * value), value + noise
+            curves.axhspan(*ends, color=color, alpha=0.15, lw=0)
         curves.plot(TIMES, PERCENT * flux.error / np.sqrt(TIMES), "--", color=color, lw=1.0)
     for which in "xy":
         style.set_log(curves, which, plain=True)
@@ -99,11 +104,13 @@ def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
     curves.legend()
     shown = impact.maps[-1]
     image = style.add_axes(figure, 5.2, 0.6, 2.9, 2.9)
+    hours = impact.observed or hours
     mean = shown.mean * np.sqrt(hours)
     limit = max(float(np.nanmax(np.abs(mean))), 0.1)
     lon, lat = shown.axes.fov_lon, shown.axes.fov_lat
     mesh = image.pcolormesh(lon, lat, mean.T, cmap="RdBu_r", vmin=-limit, vmax=limit)
     image.set(xlabel="fov_lon / deg", ylabel="fov_lat / deg", aspect="equal")
-    image.set_title(f"mean significance in {hours:g} h, {shown.source.name}")
+    what = "significance in the data" if impact.observed else "mean significance"
+    image.set_title(f"{what}, {hours:.3g} h, {shown.source.name}")
     figure.colorbar(mesh, cax=style.add_axes(figure, 8.25, 0.6, 0.12, 2.9), label="σ")
     return figure

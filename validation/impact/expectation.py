@@ -1,6 +1,6 @@
 """Expected counts of an empty field: the true ones, and those of a model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,15 +37,15 @@ class Expectation:
     def of(
         cls, true: BackgroundCube, model: BackgroundCube, exposure: np.ndarray | None = None
     ) -> "Expectation":
-        """As the class, for rates of any clock."""
+        """As the class, for rates of any clock: a cube without times has the other's dead time."""
+        _check_bins(true, model)
         if true.clock != model.clock:
-            true, model = true.per("livetime"), model.per("livetime")
+            pairs = (true, model), (model, true)
+            true, model = (_timed(cube, other).per("livetime") for cube, other in pairs)
         return cls(true, model, exposure)
 
     def __post_init__(self) -> None:
-        if not self.true.axes.same_as(self.model.axes):
-            got, expected = self.model.axes, self.true.axes
-            raise ValueError(f"model: got {got}, expected the bins of the truth: {expected}")
+        _check_bins(self.true, self.model)
 
     def bins(self, low: float, high: float) -> np.ndarray:
         """Numbers of the bins whose centre lies between two energies, TeV."""
@@ -81,10 +81,35 @@ class Expectation:
         ----------
         tilted : bool
             Whether the index of the background is free as well as its norm.
+
+        Raises
+        ------
+        ValueError
+            If the truth or the model has no counts.
         """
-        axes = self.true.axes
-        time = HOUR * axes.volume * (1.0 if self.exposure is None else self.exposure)
+        axes, exposure = self.true.axes, self.exposure
+        rates = [np.nan_to_num(cube.rate) for cube in (self.true, self.model)]
+        if exposure is None:
+            # Neither has background there, as outside of a round field: it is not observed.
+            exposure = np.where((rates[0] == 0) & (rates[1] == 0), 0.0, 1.0)
         # Bins without exposure are not part of the analysis, although a model may predict them.
-        time = np.where(np.isfinite(self.true.rate), time, 0.0)
-        true, model = (np.nan_to_num(cube.rate) * time for cube in (self.true, self.model))
-        return Fit(axes, true, model, tilted, self.exposure)
+        exposure = np.where(np.isfinite(self.true.rate), exposure, 0.0)
+        true, model = (rate * HOUR * axes.volume * exposure for rate in rates)
+        for name, counts in (("reference", true), ("model", model)):
+            if not counts.sum() > 0:
+                ends = f"{axes.energy[0]:.3g} to {axes.energy[-1]:.3g} TeV"
+                raise ValueError(f"{name}: got no background from {ends}, expected some")
+        return Fit(axes, true, model, tilted, exposure)
+
+
+def _check_bins(true, model):
+    if not true.axes.same_as(model.axes):
+        got, expected = model.axes, true.axes
+        raise ValueError(f"model: got {got}, expected the bins of the truth: {expected}")
+
+
+def _timed(cube, other):
+    """A cube; without times of its own, with those of another one."""
+    if cube.livetime is None or cube.ontime is None:
+        return replace(cube, livetime=other.livetime, ontime=other.ontime)
+    return cube

@@ -109,6 +109,7 @@ class SignificanceMap:
         model: np.ndarray,
         source: TestSource,
         instrument: Instrument,
+        observed: bool = False,
     ) -> "SignificanceMap":
         """The map of a model.
 
@@ -122,6 +123,9 @@ class SignificanceMap:
             The source that is fitted.
         instrument : Instrument
             Its effective area and point spread function in the centre of the field.
+        observed : bool
+            Whether ``true`` are observed counts. Their errors are then those of the model, since
+            bins without counts have errors, too.
 
         Notes
         -----
@@ -131,17 +135,18 @@ class SignificanceMap:
         """
         template = _centered(axes, source, instrument)
         norm = true.sum() / model.sum()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inverse = np.where(true > 0, 1 / true, 0.0)
-            relative = np.where(true > 0, (true - norm * model) * inverse, 0.0)
+        variance = norm * model if observed else true
+        used = variance > 0
+        inverse = np.divide(1.0, variance, out=np.zeros_like(variance), where=used)
+        relative = (true - norm * model) * inverse
         excess, information, total = 0.0, 0.0, 0.0
         for e, image in enumerate(template.counts):
             whole, square = _in_pixels(image, template.parts)
             excess = excess + _correlated(relative[e], whole)
             information = information + _correlated(inverse[e], square)
-            total = total + _correlated(np.where(true[e] > 0, 1.0, 0.0), whole)
+            total = total + _correlated(used[e].astype(float), whole)
         information = information - total**2 / true.sum()
-        exposed = true.sum(axis=0) > 0
+        exposed = used.any(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(exposed & (information > 0), excess / np.sqrt(information), np.nan)
         weights = template.counts.sum(axis=(1, 2))

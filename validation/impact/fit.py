@@ -27,6 +27,9 @@ class FluxError:
         Its statistical error for one hour of livetime, Crab.
     norm, tilt : float
         Fitted background norm, and the fitted change of its index.
+    noise : float
+        Standard deviation of the flux by the Poisson noise of the counts of one hour, Crab, if
+        these are observed in pixels. It is the error if the pixels are finer than the source.
     response : ndarray, shape (n_energy, n_lon, n_lat)
         Derivative of the flux (Crab) with respect to the logarithm of the model's rate in each bin.
     """
@@ -35,6 +38,7 @@ class FluxError:
     error: float
     norm: float
     tilt: float
+    noise: float
     response: np.ndarray = field(repr=False)
 
     @property
@@ -57,12 +61,12 @@ class Fit:
     axes : Axes
         The bins.
     true, model : ndarray, shape of the axes
-        True background counts, and those of the model, for one hour of livetime. Bins that are 0
-        in both are not used.
+        True background counts, and those of the model, for one hour of livetime.
     tilted : bool
         Whether the index of the background is free as well as its norm.
     exposure : ndarray, shape of the axes, optional
-        Exposure of each bin in relation to one hour, for fields with masks and thresholds.
+        Exposure of each bin in relation to one hour, for fields with masks and thresholds. Where it
+        is 0, the source has no counts either.
 
     Notes
     -----
@@ -139,7 +143,7 @@ class _Local:
         counts, expected = (spectrum.sum() for spectrum in self.fit.spectra)
         if not (counts > 0 and expected > 0 and np.any((self.n > 0) & (self.source > 0))):
             nothing = np.full(self.fit.axes.shape, np.nan)
-            return FluxError(np.nan, np.nan, np.nan, np.nan, nothing)
+            return FluxError(*5 * (np.nan,), nothing)
         # Where the model is empty, the source alone explains the counts; the flux is above 0.
         empty = self.background == 0
         first = self.n[empty].sum() / max(self.source[empty].sum(), 1e-300)
@@ -160,7 +164,8 @@ class _Local:
         response = self._response(theta, inverse[0])
         amplitude, norm, tilt = theta.tolist()
         error = float(np.sqrt(inverse[0, 0]))
-        return FluxError(amplitude, error, float(np.exp(norm)), tilt, response)
+        noise = self._noise(theta, inverse[0])
+        return FluxError(amplitude, error, float(np.exp(norm)), tilt, noise, response)
 
     def _along(self, theta, step, value):
         """The longest of a step, its half, ... at which the likelihood does not decrease."""
@@ -220,11 +225,27 @@ class _Local:
         local = background * (
             by_norm * (weight * amplitude * self.source - 1) - row[0] * weight * self.source
         )
-        parts = self.template.parts
-        n_energy, n_lon, n_lat = local.shape
-        shape = n_energy, n_lon // parts, parts, n_lat // parts, parts
-        change[:, *self.template.box] = local.reshape(shape).sum(axis=(2, 4))
+        change[:, *self.template.box] = self._in_pixels(local)
         return change
+
+    def _noise(self, theta, row):
+        """√(Σ n (∂A/∂n)²) over pixels, with ∂A/∂n = F⁻¹ ∂ ln μ, the mean over parts of a pixel."""
+        amplitude, norm, tilt = theta
+        by_norm = row[1] + row[2] * self.x
+        background = self.background * np.exp(norm + tilt * self.x)[:, None, None]
+        mu = background + amplitude * self.source
+        change = row[0] * self.source + by_norm[:, None, None] * background
+        change = np.divide(change, mu, out=np.zeros_like(mu), where=self.n > 0)
+        mean = self._in_pixels(change) / self.template.parts**2
+        square = np.sum(self._in_pixels(self.n) * mean**2) + self.elsewhere[0] @ by_norm**2
+        return float(np.sqrt(square))
+
+    def _in_pixels(self, values):
+        """Sums over the parts of each pixel."""
+        parts = self.template.parts
+        n_energy, n_lon, n_lat = values.shape
+        shape = n_energy, n_lon // parts, parts, n_lat // parts, parts
+        return values.reshape(shape).sum(axis=(2, 4))
 
 
 def _divided(values, parts):

@@ -25,6 +25,8 @@ BANDS = ((0.5, 1.0), (1.0, 3.0), (3.0, 10.0))
 OFFSETS, N_AZIMUTH = (0.5, 1.0, 1.5), 8
 # Threshold of false sources, σ, and the radius in which they are counted, deg.
 THRESHOLD, FIELD = 5.0, 2.0
+# Longer livetimes are not stated, h.
+LONGEST = 10000
 # Largest size of the extended source for which false sources and flux points are calculated, deg.
 EXTENDED = 0.5
 
@@ -71,6 +73,7 @@ class Place:
             "fov_lat": round(self.lat, 6),
             "bias_crab": flux.bias,
             "scatter_crab": self.scatter,
+            "noise_crab_in_one_hour": flux.noise,
             "statistical_error_crab": flux.error / np.sqrt(hours),
             "sqrt_ts": flux.pull * np.sqrt(hours),
             "hours_until_bias_is_statistical_error": flux.hours,
@@ -88,7 +91,7 @@ class Impact:
     places : tuple of Place
         All sources at all places.
     bands : tuple of tuple
-        ((low, high), Place) for flux points of the largest source with a bias, TeV.
+        ((low, high), Place) for flux points at the worst place: ends of their bins, TeV.
     maps : tuple of SignificanceMap
         For a point source, and for an extended one.
     instrument : Instrument
@@ -210,14 +213,14 @@ class Impact:
                 f"{flux.bias:+.2%}" + self._noise(flux),
                 f"{self.rms(source):.2%}",
                 f"{error:.2%}",
-                f"{flux.hours:.3g} h",
+                f"{flux.hours:.3g} h" if flux.hours < LONGEST else f"> {LONGEST:g} h",
                 "–" if np.isnan(place.scatter) else f"± {place.scatter:.2%}",
             )
             lines.append(f"{source.name:16s}" + "".join(f"{text:>20s}" for text in cells))
         lines.append("in units of the Crab, at the worst place; rms: over all places")
         for (first, last), place in self.bands:
             text = f"{place.flux.bias:+.2%}{self._noise(place.flux)}"
-            lines.append(f"flux point {first:g} to {last:g} TeV, {place.source.name}: {text}")
+            lines.append(f"flux point {first:.3g} to {last:.3g} TeV, {place.source.name}: {text}")
         if not self.observed:
             lines += [
                 f"false sources above {THRESHOLD:g} σ in {hours:g} h within {FIELD:g} deg, "
@@ -228,7 +231,7 @@ class Impact:
 
     def _noise(self, flux):
         """The statistical error of the data, if there is no truth."""
-        return f" ± {flux.error / np.sqrt(self.observed):.2%}" if self.observed else ""
+        return f" ± {flux.noise / np.sqrt(self.observed):.2%}" if self.observed else ""
 
     def to_dict(self, hours: float = HOURS) -> dict[str, Any]:
         """Numbers for JSON.
@@ -326,7 +329,7 @@ def measure_impact(
     Raises
     ------
     ValueError
-        If the bins differ, or no bin is in the energy range.
+        If the bins differ, no bin is in the energy range, or the field has no place for a source.
 
     Examples
     --------
@@ -341,12 +344,16 @@ def measure_impact(
     data = Expectation.of(true, model, exposure).between(*energy)
     axes, instrument = data.true.axes, instrument or Instrument.simulated()
     fit, where = data.fit(tilted), places(axes, radii)
+    if not where:
+        widest = max(np.abs(edge).max() for edge in axes.edges[1:])
+        got = f"got a field that ends {widest:.3g} deg from its centre"
+        raise ValueError(f"places of sources: {got}, expected more than {min(radii):g} deg")
     found = tuple(
         _place(fit, data.model, source, place, instrument) for source in sources for place in where
     )
     small, large = min(sources, key=lambda one: one.size), max(sources, key=_closeness)
     maps = tuple(
-        SignificanceMap.of(axes, fit.true, fit.model, source, instrument)
+        SignificanceMap.of(axes, fit.true, fit.model, source, instrument, observed is not None)
         for source in dict.fromkeys((small, large))
     )
     lost = float(fit.true[fit.model <= 0].sum() / fit.true.sum())
@@ -356,7 +363,9 @@ def measure_impact(
     for band in BANDS:
         if data.bins(*band).size:
             part, where_ = data.between(*band), (worst.lon, worst.lat)
-            bands.append((band, _place(part.fit(tilted), part.model, large, where_, instrument)))
+            edges = part.true.axes.energy
+            ends = float(edges[0]), float(edges[-1])
+            bands.append((ends, _place(part.fit(tilted), part.model, large, where_, instrument)))
     return replace(impact, bands=tuple(bands))
 
 

@@ -40,7 +40,8 @@ class TestSource:
     Raises
     ------
     ValueError
-        If the size is not between 0 and 10 deg, or the shape has another name.
+        If the size is not between 0 and 10 deg, the shape has another name, or the index is not
+        finite.
 
     Examples
     --------
@@ -59,6 +60,8 @@ class TestSource:
             raise ValueError(f"size of a source: got {self.size} deg, expected 0 to 10 deg")
         if self.shape not in SHAPES:
             raise ValueError(f"shape of a source: got {self.shape!r}, expected {SHAPES}")
+        if not np.isfinite(self.index):
+            raise ValueError(f"index of a source: got {self.index}, expected a number")
 
     @property
     def name(self) -> str:

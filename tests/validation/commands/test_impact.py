@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from simbg.axes import Axes
+from simbg.io.bkg_2d import write_bkg_2d
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
 from simbg.verbs import reconstruct
@@ -71,10 +72,7 @@ def test_held_out_data(run, tmp_path):
     hours = document["hours_of_data"]
     used = [p for p in document["places"] if p["source"] == "disc 0.5 deg"]
     pulls = [
-        p["bias_crab"]
-        / np.hypot(
-            p["statistical_error_crab"] * (document["hours"] / hours) ** 0.5, p["scatter_crab"]
-        )
+        p["bias_crab"] / np.hypot(p["noise_crab_in_one_hour"] / hours**0.5, p["scatter_crab"])
         for p in used
     ]
     # The largest of 24 correlated places: 4.1 σ once in 1000.
@@ -85,6 +83,42 @@ def test_held_out_data(run, tmp_path):
     assert (code, "cross-validate" in err) == (2, True)
 
 
+def test_models_of_other_libraries(run, tmp_path):
+    """Rates per observation time without livetime; in rings, where the field ends with them."""
+    experiment = Experiment.of(NIGHT, 2)
+    experiment.write(tmp_path / "store")
+    replace(TRUE, livetime=None, ontime=None, clock="ontime").write(tmp_path / "model.fits")
+    center = np.hypot(AXES.fov_lon_center[10:], AXES.fov_lat_center[10])
+    rings = TRUE.rate[:, 10:, 10], np.append(0.0, center[:-1] + 0.125), 2.5
+    write_bkg_2d(tmp_path / "rings.fits", AXES.energy, [*rings[1], rings[2]], rings[0])
+    options = "--data", tmp_path / "store", "--exclude", "none", "--json"
+    found = [
+        json.loads(run("impact", tmp_path / f"{n}.fits", *options)[1]) for n in ("model", "rings")
+    ]
+    # They are the same but for the rates between the centres of rings.
+    assert all(document["empty_bins"] == 0 for document in found)
+    pulls = [
+        p["bias_crab"] / (p["noise_crab_in_one_hour"] / document["hours_of_data"] ** 0.5)
+        for document in found
+        for p in document["places"]
+        if p["source"] == "disc 0.5 deg"
+    ]
+    assert np.max(np.abs(pulls)) < 4.1
+
+
+def test_requirement_that_data_cannot_decide(run, tmp_path):
+    """A perfect model, data of one run: 0.1 % of the Crab is neither shown nor excluded."""
+    experiment = Experiment.of(NIGHT, 4)
+    experiment.write(tmp_path / "store")
+    slope = replace(TRUE, rate=TRUE.rate * np.exp(AXES.fov_lon_center)[:, None])
+    for name, cube in {"good": TRUE, "bad": slope}.items():
+        replace(cube, ontime=cube.livetime).write(tmp_path / f"{name}.fits")
+    options = "--data", tmp_path / "store", "--exclude", "none", "--require", "flux:0.1%@20,0.5"
+    code, out, _ = run("impact", tmp_path / "good.fits", *options)
+    assert (code, "not decided" in out, "20 h" in out) == (0, True, True)
+    assert run("impact", tmp_path / "bad.fits", *options)[0] == 1
+
+
 def test_bad_usage_is_one_line(run, files, tmp_path):
     model, true = files
     for arguments in (
@@ -92,6 +126,8 @@ def test_bad_usage_is_one_line(run, files, tmp_path):
         (model, "--truth", true, "--data", tmp_path),
         (model, "--truth", tmp_path / "nothing.fits"),
         (model, "--truth", true, "--energy", "5:2"),
+        (model, "--truth", true, "--hours", "nan"),
+        (model, "--truth", true, "--index", "nan"),
         (model, "--truth", true, "--energy", "1000:2000"),
         (model, "--truth", true, "--require", "1%"),
         (model, "--truth", true, "--require", "flux:1"),

@@ -63,6 +63,19 @@ def test_planted_bias_makes_false_sources():
     assert expected > 100 * area * float(peak_density(5.0, source, PSF))
 
 
+def test_map_of_observed_counts():
+    """Most bins have no count; their scatter around a perfect model is one standard deviation."""
+    axes = Axes.regular(energy=(0.5, 10, 4), fov=(2, 40))
+    model, source = np.full(axes.shape, 0.3), TestSource(0.3)
+    counts = np.random.default_rng(10).poisson(np.repeat(model[None], 30, axis=0))
+    given = Instrument.simulated(), True
+    shown = [SignificanceMap.of(axes, one, model, source, *given).mean for one in counts]
+    center = np.array(shown)[:, 10:30:5, 10:30:5]
+    # 480 values, about half of them independent: 3.3 standard errors.
+    assert abs(center.mean()) < 3.3 / 240**0.5
+    assert abs(center.std() - 1) < 3.3 / 480**0.5
+
+
 def test_map_is_that_of_fits_at_each_place():
     """The linear map against fits with Newton's method, for a model with small waves."""
     axes = Axes.regular(energy=(0.5, 10, 4), fov=(2, 40))
