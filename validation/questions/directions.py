@@ -258,14 +258,17 @@ def _moderated(along):
     """Variances of a family and the d₀ of their prior; Smyth's estimates by moments of ln s²."""
     freedom = along.shape[1] - 1
     variance = along.var(axis=1, ddof=1)
-    if variance.size < 3 or not np.all(variance > 0):
+    # A few replicates of a bin can have equal counts: the others tell its variance.
+    scattered = variance > 0
+    if np.count_nonzero(scattered) < 3:
         return variance, 0.0
-    pulls = (along - along.mean(axis=1, keepdims=True)) / np.sqrt(variance)[:, None]
-    independent = min(CrossProducts.of(pulls.T).directions, float(variance.size))
+    pulls = (along - along.mean(axis=1, keepdims=True))[scattered]
+    pulls = pulls / np.sqrt(variance[scattered])[:, None]
+    independent = min(CrossProducts.of(pulls.T).directions, float(len(pulls)))
     # The estimate has R (R − 3)/2 degrees of freedom: a low quantile of it is used.
     known = (freedom + 1) * (freedom - 2) / 2
     independent = max(1.0, independent * special.chdtri(known, 1 - LOW) / known)
-    logs = np.log(variance) - special.digamma(freedom / 2) + np.log(freedom / 2)
+    logs = np.log(variance[scattered]) - special.digamma(freedom / 2) + np.log(freedom / 2)
     excess = logs.var(ddof=1) - (1 - 1 / independent) * special.polygamma(1, freedom / 2)
     prior = 2 * _inverse_trigamma(excess) if excess > 0 else np.inf
     center = logs.mean()

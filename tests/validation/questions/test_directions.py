@@ -159,3 +159,20 @@ def test_the_first_finding_names_the_cause(name, wide_families):
         first = findings[0].name if findings else ""
         wrong += [first] if name not in first else []
     assert stats.binomtest(len(wrong), 12, 0.05, "greater").pvalue > 1e-3, wrong
+
+
+def test_equal_counts_in_four_replicates_are_no_certainty():
+    """Of many bins some have the same count in all replicates; the error is not 0.
+
+    Half of the events, doubled: 30 fields of 8000 bins, each with some such bins.
+    """
+    axes = Axes.regular(energy=(0.1, 10, 5), fov=(2, 40))
+    expected, rng = np.full(axes.shape, 26.0), np.random.default_rng(12)
+    smallest = []
+    for _ in range(30):
+        draws = 2.0 * rng.poisson(expected / 2, (4, *axes.shape))
+        assert np.any(np.ptp(draws, axis=0) == 0)  # a control
+        same = Replicates(axes, expected, draws)
+        smallest.append(combined(measure_directions(same, families=make_families(same))))
+    # The probability that the smallest of 30 is below 1e-4 is 0.3 %.
+    assert min(smallest) > np.log(1e-4)
