@@ -16,7 +16,7 @@ __all__ = []
     cls=Command,
     groups={
         "Runs": "scheme obs_ids exclude sources margin skip_incomplete test",
-        "Models": "method group_by energy fov like energy_threshold radial per_run covariate",
+        "Models": "method group_by energy fov like energy_threshold radial per_run match covariate",
     },
     exit_codes="0 models written, 1 all are empty",
 )
@@ -28,9 +28,7 @@ __all__ = []
     type=click.Choice(["auto", "gadf", "hess"], case_sensitive=False),
     help="Format of the store.",
 )
-@shared_option(
-    "method", default=DEFAULT_METHOD, help="spline, histogram, default, michi or module:Object."
-)
+@shared_option("method", default=DEFAULT_METHOD, help="Name of a method, or module:Object.")
 @click.option("--obs-ids", metavar="IDS", help="Only these runs: 20136,20137, or a text file.")
 @shared_option("exclude")
 @click.option(
@@ -44,7 +42,7 @@ __all__ = []
     "margin",
     type=float,
     default=0.4,
-    help="Radius of a mask, deg, plus 2 x source size.",
+    help="Of masks, deg, + 2 x source size.",
 )
 @shared_option("group-by", default="2015")
 @binning_options
@@ -55,6 +53,12 @@ __all__ = []
 )
 @click.option("--radial", is_flag=True, help="Also write a radial model of each group (BKG_2D).")
 @click.option("--per-run", is_flag=True, help="Also write a model of each run, and an index.")
+@click.option(
+    "--match",
+    type=click.IntRange(1),
+    metavar="N",
+    help="For --per-run: of the N runs most alike.",
+)
 @click.option(
     "--covariate",
     multiple=True,
@@ -78,6 +82,7 @@ def reconstruct(
     like: str | None,
     jobs: int | None,
     overwrite: bool,
+    match: int | None,
     covariate: tuple[str, ...],
     **selection: Any,
 ) -> int:
@@ -94,6 +99,7 @@ def reconstruct(
         refuse("group_by", "has no effect with --test, which defines the groups")
     if not per_run:
         refuse("covariate", "has no effect without --per-run")
+        refuse("match", "has no effect without --per-run")
     from simbg.models.selection import Selection
 
     selection["covariates"] = tuple(covariate)
@@ -101,6 +107,7 @@ def reconstruct(
     arguments = indir, outdir, scheme, method, Selection(obs_ids=ids, **selection), overwrite
     axes, hint = read_binning(energy, fov, like), "; --sources mask uses them"
     options = {"per_run": per_run, "radial": radial, "axes": axes, "hint": hint}
+    options["match"] = match or 0
     return reconstruct_and_report(jobs, *arguments, **options)
 
 

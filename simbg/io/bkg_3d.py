@@ -36,6 +36,7 @@ RUNS_VERSION = 1
 META = (
     *("METHOD", "N_OBS", "N_EVENTS", "GROUP_ID", "OBS_ID", "ZENITH"),
     *("N_EFF", "N_ITER", "CONVERGE", "N_SHARP", "N_EXTRAP", "E_EXTRAP", "FIT"),
+    *("RUN_SIG", "COVARS", "ZEN_HELD", "MATCHED"),
 )
 # Column, attribute and unit of the other arrays in files of simbg.
 SUPPLEMENT = (

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -22,6 +23,7 @@ from simbg.observations.threshold import first_bin
 from simbg.radial import rings_of
 from simbg.reconstruction import DEFAULT_METHOD
 from simbg.reconstruction.contract import axes_for, reconstruct
+from simbg.reconstruction.matching import MatchedRuns
 from simbg.reconstruction.radial import reconstruct_radial
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import fit_runs
@@ -139,6 +141,7 @@ def reconstruct_store(
     per_run: bool = False,
     axes: Binning = None,
     radial: bool = False,
+    match: int = 0,
 ) -> Summary:
     """Make a background model for each group of runs, and write the files of 2015 and of GADF.
 
@@ -166,6 +169,9 @@ def reconstruct_store(
     radial : bool
         Whether to write also a radial model of each group, with the energies of its cube and rings
         as wide as its pixels.
+    match : int
+        If positive, the model of each run is made of this number of runs most like it; see
+        `simbg.reconstruction.matching.MatchedRuns`.
 
     Returns
     -------
@@ -180,7 +186,7 @@ def reconstruct_store(
         If there is no data store in ``indir``.
     """
     selection = selection or Selection()
-    estimator = find_method(method)
+    estimator: Any = find_method(method)
     check_apart(outdir, indir)
     with new_directory(outdir, overwrite, FILES) as folder, collected() as noticed:
         store = open_store(indir, scheme)
@@ -195,16 +201,17 @@ def reconstruct_store(
         fit = ""
         if per_run:
             by_run = dict(by_group)
-            if hasattr(estimator, "fit"):  # such a method needs no groups
+            if match or hasattr(estimator, "fit"):  # such a method needs no groups
                 of_none = zip(runs.observations, runs.group_id, strict=True)
                 by_run[-1] = [run for run, group in of_none if group < 0]
             all_runs = [run for members in by_run.values() for run in members]
             run_axes = choose_axes(axes, partial(axes_for, estimator, all_runs))
-            models = fit_runs(estimator, all_runs, run_axes, runs.groups, executor)
+            by_method: Any = MatchedRuns(estimator, match) if match else estimator
+            models = fit_runs(by_method, all_runs, run_axes, runs.groups, executor)
             write_run_models(folder, store, models, run_axes, by_run, outdir)
             fit = getattr(models, "text", "")
             # For a method without its own ``fit`` the cubes of groups already exist.
-            cubes = {} if hasattr(estimator, "fit") else models.cubes
+            cubes = getattr(models, "cubes", {})
         summaries = []
         for group, members in by_group.items():
             cube = cubes.get(group)

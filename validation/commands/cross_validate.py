@@ -9,16 +9,17 @@ import click
 
 from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.console import Command, echo, shared_option
-from simbg.io.safe_files import check_apart, check_directory
+from simbg.io.safe_files import check_apart, check_directory, finite_or_none
 from simbg.models.selection import Selection
 from simbg.parallel import workers
 from simbg.reconstruction import DEFAULT_METHOD
-from simbg.reconstruction.registry import find_method
-from simbg.validation.commands.output import names_files_kept, say
-from simbg.validation.cross_validation.cross_validate import FILES
-from simbg.validation.cross_validation.cross_validate import cross_validate as predict
+from simbg.validation.commands.output import check_report, names_files_kept, say
+from simbg.validation.cross_validation.cross_validate import FILES, check_method, compare_methods
+from simbg.validation.cross_validation.published import PUBLISHED
+from simbg.validation.cross_validation.ranking import compared, table_of
 from simbg.validation.figures.cross_validation import crossval_figure
 from simbg.validation.figures.style import encode
+from simbg.validation.pages.cross_validation import write_cross_validation
 
 __all__ = []
 
@@ -26,7 +27,7 @@ __all__ = []
 @click.command(
     cls=Command,
     groups={
-        "Models": "method exclude group_by energy fov like skip_incomplete",
+        "Models": "method exclude margin split covariates group_by energy fov like skip_incomplete",
         "Report": "out quiet json_",
     },
     exit_codes="0 predicted and observed counts agree, or there are too few, 1 they differ",
@@ -36,9 +37,22 @@ __all__ = []
     "method",
     multiple=True,
     default=[DEFAULT_METHOD],
-    help="Name of a method, or MODULE:OBJECT.",
+    help="Name of a method, or MODULE:OBJECT; spline:groups: of zenith groups; spline:match: of "
+    "runs most alike; published: those of the store.",
 )
 @shared_option("exclude")
+@click.option(
+    "--split",
+    type=click.Choice(["run", "night"]),
+    default="run",
+    help="Whether runs of a night may be in different folds.",
+)
+@click.option(
+    "--mask-margin", "margin", type=float, default=0.5, help="Of masks, deg, plus 2 x source size."
+)
+@click.option(
+    "--covariate", "covariates", multiple=True, metavar="COLUMN", help="azimuth, or a column."
+)
 @shared_option("group-by", default="runs:10")
 @binning_options
 @shared_option("skip-incomplete")
@@ -57,33 +71,44 @@ def cross_validate(
     jobs: int | None,
     quiet: bool,
     json_: bool,
+    split: str,
     **choices: Any,
 ) -> int:
     """Test models of real runs with runs not used for the models.
 
     STORE is a GADF store. Its runs are divided into five parts. Models made from four parts
-    predict the counts of the runs of the fifth part that are far from known sources. This is
-    repeated for each part. Known sources are masked. The truth is not needed.
+    predict the counts of the runs of the fifth part. This is repeated for each part. Known sources
+    are masked. The truth is not needed.
 
     \b
-    simbg cross-validate $GAMMAPY_DATA/hess-dl3-dr1
-    simbg cross-validate store --method michi --exclude my_sources.reg
+    simbg cross-validate $GAMMAPY_DATA/hess-dl3-dr1 --split night
+    simbg cross-validate store --method spline --method published
     """
     check_apart(out, store, like)
     axes = read_binning(energy, fov, like)
-    folders = {name: Path(out, name.replace(":", "-")) for name in dict.fromkeys(method)}
-    for name, folder in folders.items():
-        find_method(name)
+    names = list(dict.fromkeys(method))
+    folders = [Path(out, name.replace(":", "-")) for name in names]
+    for name, folder in zip(names, folders, strict=True):
+        check_method(name)
         check_directory(folder, True, FILES)
+    check_report(out, ["index.html"], False)
+    choices["covariates"] = tuple(choices["covariates"])
+    selection = Selection(sources="mask", **choices)
+    with workers(jobs, "cross-validate", unit=" folds", quiet=quiet) as executor:
+        results = compare_methods(store, selection, names, executor, axes, split)
+    pictures = [encode(crossval_figure(result.runs)) for result in results]
     models = []
-    for name, folder in folders.items():
-        with workers(jobs, "cross-validate", unit=" folds", quiet=quiet) as executor:
-            selection = Selection(sources="mask", **choices)
-            result = predict(store, selection, name, executor, axes)
-        result.write(folder, encode(crossval_figure(result.runs)))
-        models.append({"method": name, "good": result.agree, "folder": str(folder)})
+    rows = compared(results)
+    for result, folder, picture, row in zip(results, folders, pictures, rows, strict=True):
+        result.write(folder, picture)
+        models.append({"method": result.method, "good": result.agree, "folder": str(folder)})
+        models[-1]["summary"] = finite_or_none(row)
         say(f"{result.text}: {folder}")
-    good = all(model["good"] is not False for model in models)
+    write_cross_validation(Path(out, "index.html"), results, pictures)
+    if len(results) > 1:
+        say("\n" + table_of(results))
+    # The models of the store are not judged.
+    good = all(model["good"] is not False for model in models if model["method"] != PUBLISHED)
     if json_:
         echo(json.dumps({"good": good, "models": models}, indent=1))
     return 0 if good else 1

@@ -1,11 +1,13 @@
 """Cross-validation of models of real runs, by run.
 
-The truth of real data is not known. Therefore a model made of other runs predicts the counts of
-runs without a known source. The deviance and the significances measure the agreement.
+The truth of real data is not known. Therefore a model made of other runs predicts the counts of the
+runs that were left out, outside of masked sources. The deviance and the significances measure the
+agreement.
 """
 
 import json
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -16,15 +18,21 @@ import numpy as np
 
 from simbg.axes import Axes, Binning, choose_axes
 from simbg.io.safe_files import finite_or_none, new_directory
-from simbg.models.known_sources import known_sources
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.reconstruction.contract import check_cube
+from simbg.reconstruction.matching import MatchedRuns
 from simbg.reconstruction.registry import find_method
-from simbg.reconstruction.zenith_groups import fit_runs
-from simbg.validation.cross_validation.held_out import MIN_COUNTS, HeldOut, hold_out
+from simbg.reconstruction.zenith_groups import ZenithGroups, fit_runs
+from simbg.validation.cross_validation.held_out import (
+    MIN_COUNTS,
+    HeldOut,
+    hold_out_all,
+    middle_of,
+)
+from simbg.validation.cross_validation.published import PUBLISHED, PublishedModels
 
-__all__ = ["FILES", "cross_validate"]
+__all__ = ["FILES", "check_method", "compare_methods", "cross_validate"]
 
 log = logging.getLogger(__name__)
 
@@ -36,23 +44,27 @@ N_FOLDS = 5
 WIDTH_MARGIN, SIGMAS = 0.05, 3.0
 # With a larger margin nothing is decided by agreement.
 WIDEST_MARGIN = 0.5
+# Ends of the names of methods that make models of zenith groups, or of runs that match.
+BY_GROUPS, MATCHED = ":groups", ":match"
+# Fields of a run that are not numbers.
+ARRAYS = ("significances", "images")
 FILES = (r"crossval\.(json|md|png)",)
 TABLE = """\
-| {store}, {method}, {n_folds} folds by run | |
+| {store}, {method}, {n_folds} folds by {split} | |
 |---|---|
 | runs in the models / held-out runs | {n_runs} / {n_held_out} |
 | skipped runs, which could not be read | {n_skipped} |
-| source-free runs without events or prediction | {n_left_out} |
+| runs without events or prediction | {n_left_out} |
 | events of held-out runs | {n_events} |
 | norm: mean | {norm_mean:.3f} |
 | norm: scatter (Poisson, intrinsic) | {norm_scatter:.3f} ({norm_scatter_poisson:.3f}, \
 {norm_scatter_intrinsic:.3f}) |
+| deviance per event | {deviance_per_event:.4f} |
 | deviance z of images | {image_z_mean:+.2f} ± {image_z_width:.2f} |
 | deviance z of spectra | {spectrum_z_mean:+.2f} ± {spectrum_z_width:.2f} |
 | significance of {n_pixels} pixels: mean, width | {significance} |
 
-the shape of held-out runs {verdict}, with a norm for each run: {reason}; the norm of a run \
-{norm}"""
+{verdict}"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +84,9 @@ class CrossValidation:
     n_skipped : int
         Number of runs that could not be read.
     left_out : tuple of int
-        OBS_ID of source-free runs without events or prediction.
+        OBS_ID of runs without events or prediction.
+    split : str
+        "run" or "night", what the folds are made of.
     """
 
     store: str
@@ -81,6 +95,7 @@ class CrossValidation:
     n_runs: int
     n_skipped: int = 0
     left_out: tuple[int, ...] = ()
+    split: str = "run"
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -89,6 +104,7 @@ class CrossValidation:
             np.array([getattr(run, name) for run in self.runs])
             for name in ("norm", "norm_error", "image_z", "spectrum_z")
         )
+        total = sum(run.n_events for run in self.runs)
         pixels = np.concatenate([run.significances for run in self.runs])
         scatter = _width(norm)
         numbers = {
@@ -96,8 +112,10 @@ class CrossValidation:
             "n_skipped": self.n_skipped,
             "n_held_out": len(self.runs),
             "n_left_out": len(self.left_out),
-            "n_events": int(sum(run.n_events for run in self.runs)),
+            "n_events": int(total),
+            "deviance_per_event": sum(run.deviance for run in self.runs) / total,
             "norm_mean": norm.mean(),
+            "log_norm_scatter": _width(np.log(norm)),
             "norm_scatter": scatter,
             "norm_scatter_poisson": np.sqrt(np.mean(error**2)),
             "norm_scatter_intrinsic": np.sqrt(max(scatter**2 - np.mean(error**2), 0)),
@@ -130,10 +148,20 @@ class CrossValidation:
     @property
     def text(self) -> str:
         """The table, in Markdown."""
-        names = {"store": self.store, "method": self.method, "n_folds": N_FOLDS}
         n_pixels, mean, width = (
             self.summary[key] for key in ("n_pixels", "significance_mean", "significance_width")
         )
+        names = {"store": self.store, "method": self.method, "n_folds": N_FOLDS}
+        names["split"] = self.split
+        significance = f"{mean:+.3f}, {width:.3f}" if n_pixels else "–"
+        return TABLE.format(
+            **self.summary, **names, significance=significance, verdict=self.verdict
+        )
+
+    @property
+    def verdict(self) -> str:
+        """Whether shapes of held-out runs agree with the models, and how far norms are off."""
+        n_pixels, width = self.summary["n_pixels"], self.summary["significance_width"]
         reason = (
             f"the significances of their pixels have a width of {width:.3f}, expected 1 ± "
             f"{self.margin:.1%}"
@@ -143,14 +171,10 @@ class CrossValidation:
                 f"{n_pixels} pixels have {MIN_COUNTS:g} or more expected counts: too few; use "
                 "larger bins (--energy, --fov) or more runs"
             )
-        verdict = {True: "agrees", False: "differs from the models", None: "is undecided"}
-        return TABLE.format(
-            **self.summary,
-            **names,
-            significance=f"{mean:+.3f}, {width:.3f}" if n_pixels else "–",
-            verdict=verdict[self.agree],
-            reason=reason,
-            norm=self._norm,
+        found = {True: "agrees", False: "differs from the models", None: "is undecided"}
+        return (
+            f"the shape of held-out runs {found[self.agree]}, with a norm for each run: {reason}; "
+            f"the norm of a run {self._norm}"
         )
 
     @property
@@ -172,7 +196,7 @@ class CrossValidation:
         picture : bytes, optional
             The figure as PNG.
         """
-        runs = [{k: v for k, v in asdict(r).items() if k != "significances"} for r in self.runs]
+        runs = [{k: v for k, v in asdict(r).items() if k not in ARRAYS} for r in self.runs]
         record = finite_or_none({"method": self.method, "summary": self.summary, "runs": runs})
         with new_directory(out, True, FILES) as folder:
             (folder / "crossval.md").write_text(self.text + "\n", encoding="utf-8")
@@ -191,12 +215,9 @@ def cross_validate(
     method: str = "histogram",
     executor: Executor | None = None,
     axes: Binning = None,
+    split: str = "run",
 ) -> CrossValidation:
-    """Make models of four fifths of the runs in turn, and predict the other source-free runs.
-
-    The model of a run is that of the method, or interpolated between zenith groups of the
-    selection. Runs near known sources are used for the models only, with the masks of the
-    selection.
+    """Cross-validate one method; see `compare_methods`.
 
     Parameters
     ----------
@@ -209,50 +230,151 @@ def cross_validate(
     executor : concurrent.futures.Executor, optional
         Runs folds in parallel.
     axes : Axes or callable, optional
+        Axes of the models, or a function that changes the default.
+    split : {"run", "night"}
+        Whether runs of a night may be in different folds.
+    """
+    return compare_methods(store, selection, [method], executor, axes, split)[0]
+
+
+def compare_methods(
+    store: Path | str,
+    selection: Selection,
+    methods: Sequence[str],
+    executor: Executor | None = None,
+    axes: Binning = None,
+    split: str = "run",
+) -> list[CrossValidation]:
+    """Make models of four fifths of the runs in turn, and predict the other runs.
+
+    The model of a run is that of the method, or interpolated between zenith groups of the
+    selection. Known sources are masked.
+
+    Parameters
+    ----------
+    store : path-like
+        A GADF store.
+    selection : Selection
+        The runs, groups and masks.
+    methods : sequence of str
+        Names of methods; with ``:groups`` a method that models runs itself makes models of zenith
+        groups; with ``:match`` a method makes a model of the runs most like each run.
+        "published": the models that the store contains.
+    executor : concurrent.futures.Executor, optional
+        Runs folds in parallel.
+    axes : Axes or callable, optional
         Axes of the models, or a function that changes the default: 12 bins from 0.1 to 100 TeV and
         20 × 20 pixels of 0.25 deg.
+    split : {"run", "night"}
+        Whether runs of a night may be in different folds.
 
     Returns
     -------
-    result : CrossValidation
-        The same for any executor.
+    list of CrossValidation
+        One for each method, in the bins for which all methods have a rate; the same for any
+        executor.
 
     Raises
     ------
     ValueError
-        If the store has too few runs, or no source-free run with events and a prediction.
+        If the store has too few runs, or no run with events and a prediction.
     """
-    runs = runs_of(open_store(store, "gadf"), selection)
+    opened = open_store(store, "gadf")
+    runs = runs_of(opened, selection)
     observations = [runs.observations[i] for i in np.flatnonzero(runs.group_id >= 0)]
-    if len(observations) < N_FOLDS:
-        raise ValueError(f"{store}: got {len(observations)} runs, expected {N_FOLDS} or more")
-    sources = known_sources(selection.without_images, max_sources=selection.max_sources)
-    far = sources.near([run.ra for run in observations], [run.dec for run in observations]) < 0
-    free = {observations[i].obs_id for i in np.flatnonzero(far)}
-    if not free:
-        raise ValueError(f"{store}: got no run far from known sources, expected at least 1")
     axes = choose_axes(axes, lambda: AXES)
-    job = partial(_fold, observations, free, find_method(method), runs.groups, axes)
-    folds = (executor.map if executor else map)(job, range(N_FOLDS))
-    held_out = sorted((run for fold in folds for run in fold), key=lambda run: run.obs_id)
-    left_out = tuple(sorted(free - {run.obs_id for run in held_out}))
+    folds = _folds(store, observations, split)
+    models = [_models_by(name, opened, runs.groups, axes) for name in methods]
+    job = partial(_fold, observations, folds, models, axes)
+    done = (executor.map if executor else map)(job, range(N_FOLDS))
+    tested = sorted((run for fold in done for run in fold), key=lambda run: run[0])
+    left_out = tuple(number for number, held_out in tested if None in held_out)
     for obs_id in left_out:
         log.warning("run %d is not used: it has no events, or no predicted counts", obs_id)
-    if not held_out:
-        raise ValueError(
-            f"{store}: got no source-free run with events and a model, expected at least 1"
-        )
+    good = [held_out for _, held_out in tested if None not in held_out]
+    if not good:
+        raise ValueError(f"{store}: got no run with events and a model, expected at least 1")
     numbers = len(observations), runs.n_skipped, left_out
-    return CrossValidation(str(store), method, tuple(held_out), *numbers)
+    columns = zip(*good, strict=True)
+    return [
+        CrossValidation(str(store), name, tuple(column), *numbers, split)
+        for name, column in zip(methods, columns, strict=True)
+    ]
 
 
-def _fold(observations, free, method, groups, axes, fold):
-    """Source-free runs of one fold, with the models of the other folds."""
-    # Runs of similar zenith angles are in different folds, so that each fold has the whole range.
-    fold_runs = sorted(observations, key=lambda run: run.alt)[fold::N_FOLDS]
-    ids = {run.obs_id for run in fold_runs}
-    models = fit_runs(method, [run for run in observations if run.obs_id not in ids], axes, groups)
-    tested = [run for run in fold_runs if run.obs_id in free]
-    cubes = (check_cube(models.at(run), axes).per("livetime") for run in tested)
-    held_out = (hold_out(cube, run, fold) for cube, run in zip(cubes, tested, strict=True))
-    return [run for run in held_out if run is not None]
+def _folds(store, observations, split):
+    """The fold of each run. Similar zenith angles are in different folds."""
+    units = list(range(len(observations)))
+    if split == "night":
+        units = [_night(run.read()) for run in observations]
+    altitude = {
+        unit: np.mean([run.alt for run, u in zip(observations, units, strict=True) if u == unit])
+        for unit in sorted(set(units))
+    }
+    if len(altitude) < N_FOLDS:
+        raise ValueError(
+            f"{store}: got {len(altitude)} {split}s, expected {N_FOLDS} or more for as many folds"
+        )
+    order = sorted(altitude, key=altitude.__getitem__)
+    fold = {unit: number % N_FOLDS for number, unit in enumerate(order)}
+    return [fold[unit] for unit in units]
+
+
+def _night(run):
+    """Number of the night: days from noon to noon."""
+    site = getattr(run.load().pointing, "site", None)
+    middle = middle_of(run)
+    if site is None or not np.isfinite(middle):
+        raise ValueError(
+            f"run {run.obs_id}: got no time or site, expected both for folds of nights"
+        )
+    return int(np.floor(middle + site.lon / 360 - 0.5))
+
+
+def check_method(name: str) -> None:
+    """Raise an error if there is no such method.
+
+    Parameters
+    ----------
+    name : str
+        As in `compare_methods`.
+    """
+    if name != PUBLISHED:
+        find_method(name.removesuffix(BY_GROUPS).removesuffix(MATCHED))
+
+
+def _models_by(name, store, groups, axes):
+    """A function that makes the models of runs from some runs."""
+    if name == PUBLISHED:
+        return partial(_given, PublishedModels(store, axes))
+    plain = find_method(name.removesuffix(BY_GROUPS).removesuffix(MATCHED))
+    if name.endswith(MATCHED):
+        return partial(_fitted, MatchedRuns(plain), axes, groups)
+    if name.endswith(BY_GROUPS):
+        return partial(_by_groups, ZenithGroups(plain, groups), axes)
+    return partial(_fitted, plain, axes, groups)
+
+
+def _given(models, _):
+    return models
+
+
+def _by_groups(method, axes, runs):
+    return method.fit(runs, axes)
+
+
+def _fitted(method, axes, groups, runs):
+    return fit_runs(method, runs, axes, groups)
+
+
+def _fold(observations, folds, models, axes, fold):
+    """OBS_ID of each run of a fold, and its `HeldOut` for each method."""
+    inside = [run for run, number in zip(observations, folds, strict=True) if number != fold]
+    made = [make(inside) for make in models]
+    found = []
+    for run, number in zip(observations, folds, strict=True):
+        if number == fold:
+            run = run.read()
+            cubes = [check_cube(one.at(run), axes).per("livetime") for one in made]
+            found.append((run.obs_id, hold_out_all(cubes, run, fold)))
+    return found

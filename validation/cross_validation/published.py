@@ -35,9 +35,10 @@ class PublishedModels:
 
     Notes
     -----
-    ln rate is interpolated between the bins of the file, linear in ln E and in the two angles, and
-    averaged over each bin. The rate of a model aligned with RADEC is averaged over the track of the
-    run. Where gammapy ignores the alignment of the file, its alignment is used here, too.
+    A model over the same axes is used as it is. Of others, ln rate is interpolated between the bins
+    of the file, linear in ln E and in the two angles, and averaged over each bin. The rate of a
+    model aligned with RADEC is averaged over the track of the run. Where gammapy ignores the
+    alignment of the file, its alignment is used here, too.
     """
 
     store: Any
@@ -64,6 +65,8 @@ class PublishedModels:
                 f"expected one for each run; leave out the method {PUBLISHED}"
             )
         model, run = read_model(place[0]), observation.read()
+        if model.axes.same_as(self.axes):
+            return BackgroundCube(self.axes, model.rate * run.ontime / run.livetime)
         rate = self._rates(model, run)
         return BackgroundCube(self.axes, rate * run.ontime / run.livetime)
 
@@ -79,10 +82,11 @@ class PublishedModels:
         inside &= (lat >= given.fov_lat[0]) & (lat <= given.fov_lat[-1])
         place = [np.clip(v, g[0], g[-1]) for v, g in zip((lon, lat), grid[1:], strict=True)]
         found = np.empty((wanted.size, *self.axes.shape[1:]))
-        interpolate = RegularGridInterpolator(grid, values)
+        # Beyond the outermost centres, lines are extended.
+        interpolate = RegularGridInterpolator(grid, values, bounds_error=False, fill_value=None)
         for image, energy in zip(found, wanted, strict=True):
-            energies = np.full(lon.shape, np.clip(energy, grid[0][0], grid[0][-1]))
-            rates = np.exp(interpolate(np.stack([energies, *place], axis=-1)))
+            points = np.stack([np.full(lon.shape, energy), *place], axis=-1)
+            rates = np.exp(interpolate(points))
             image[:] = np.where(inside, rates, np.nan).mean(axis=(1, 3, 4))
         known = (np.exp(wanted) >= given.energy[0]) & (np.exp(wanted) <= given.energy[-1])
         weight = np.exp(wanted).reshape(-1, ENERGIES, 1, 1)  # dE = E d ln E
@@ -91,7 +95,7 @@ class PublishedModels:
         return np.sum(found * weight, axis=1) / weight.sum(axis=1)
 
     def _directions(self, model, run):
-        """Points of the pixels in the field of the file, (n_lon, POINTS, n_lat, POINTS, n_times)."""
+        """Points of pixels in the field of the file, (n_lon, POINTS, n_lat, POINTS, n_times)."""
         lon, lat = (_inner(edges, POINTS) for edges in (self.axes.fov_lon, self.axes.fov_lat))
         lon, lat = (x[..., None] for x in np.meshgrid(lon, lat, indexing="ij"))
         events = run.load()
