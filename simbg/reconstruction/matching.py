@@ -51,7 +51,7 @@ class MatchedRuns:
     >>> axes = Axes.regular(energy=(0.1, 50, 4), fov=(3, 6))
     >>> models = MatchedRuns(Histogram(), n_runs=3).fit(observations, axes)
     >>> models.at(observations[0]).meta["MATCHED"]
-    '1, 4, 2'
+    '1, 8, 2'
     """
 
     method: Reconstructor

@@ -32,7 +32,7 @@ from simbg.validation.cross_validation.held_out import (
 )
 from simbg.validation.cross_validation.published import PUBLISHED, PublishedModels
 
-__all__ = ["FILES", "check_method", "compare_methods", "cross_validate"]
+__all__ = ["FILES", "CrossValidation", "check_method", "compare_methods", "cross_validate"]
 
 log = logging.getLogger(__name__)
 
