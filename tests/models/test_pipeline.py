@@ -193,7 +193,9 @@ def test_selection_near_a_source(tmp_path, store):
 
 def test_runs_outside_of_all_groups_are_left_out(tmp_path, store, caplog):
     selection = replace(EVERYWHERE, groups=Groups((20, 40, 65), (0, 200)))
-    summaries = reconstruct_store(store, tmp_path / "m", selection=selection).groups
+    summaries = reconstruct_store(
+        store, tmp_path / "m", method="histogram", selection=selection
+    ).groups
     listed = Table.read(store / "obs-index.fits.gz")
     alt, az = listed["ALT_PNT"], listed["AZ_PNT"]
     inside = (alt >= 20) & (alt < 65) & (az < 200)
@@ -207,7 +209,7 @@ def test_runs_outside_of_all_groups_are_left_out(tmp_path, store, caplog):
 def test_no_run_in_a_group(tmp_path, store):
     selection = replace(EVERYWHERE, groups=Groups((0, 1), (0, 1)))
     with pytest.raises(ValueError, match=r"got 12 runs .*group"):
-        reconstruct_store(store, tmp_path / "m", selection=selection)
+        reconstruct_store(store, tmp_path / "m", method="histogram", selection=selection)
     assert not list(tmp_path.iterdir())
 
 

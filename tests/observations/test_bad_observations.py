@@ -104,10 +104,11 @@ def test_bad_run_is_an_error_or_skipped(store, tmp_path, caplog, name):
     spoil, message = BAD[name]
     spoil(store)
     with pytest.raises((ValueError, FileNotFoundError)) as error:
-        reconstruct_store(store, tmp_path / "m", selection=PLAIN)
+        reconstruct_store(store, tmp_path / "m", method="histogram", selection=PLAIN)
     assert message in str(error.value)
     assert not (tmp_path / "m").exists()
-    reconstruct_store(store, tmp_path / "m", selection=replace(PLAIN, skip_incomplete=True))
+    selection = replace(PLAIN, skip_incomplete=True)
+    reconstruct_store(store, tmp_path / "m", method="histogram", selection=selection)
     assert "run 2 skipped" in caplog.text
     assert message in caplog.text
     assert "1 of 3 runs skipped" in caplog.text

@@ -111,7 +111,8 @@ from simbg.truth.gaussian import GaussianTruth
 folder, runs = sys.argv[1], int(sys.argv[2])
 scenario = replace(SCENARIOS["night"], truth=GaussianTruth(event_rate=25.0))
 Experiment.of(scenario, 0, runs).write(folder + "/store")
-reconstruct_store(folder + "/store", folder + "/models", selection=Selection(exclude=("none",)))
+selection = Selection(exclude=("none",))
+reconstruct_store(folder + "/store", folder + "/models", method="histogram", selection=selection)
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 """
 
