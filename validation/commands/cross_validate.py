@@ -9,11 +9,11 @@ import click
 
 from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.console import Command, echo, shared_option
-from simbg.io.safe_files import check_apart, check_directory, finite_or_none
+from simbg.io.safe_files import check_apart, check_directory, finite_or_none, is_ours
 from simbg.models.selection import Selection
 from simbg.parallel import workers
 from simbg.reconstruction import DEFAULT_METHOD
-from simbg.validation.commands.output import check_report, names_files_kept, say
+from simbg.validation.commands.output import names_files_kept, say
 from simbg.validation.cross_validation.cross_validate import FILES, check_method, compare_methods
 from simbg.validation.cross_validation.published import PUBLISHED
 from simbg.validation.cross_validation.ranking import compared, table_of
@@ -45,7 +45,7 @@ __all__ = []
     "--split",
     type=click.Choice(["run", "night"]),
     default="run",
-    help="Whether runs of a night may be in different folds.",
+    help="Folds of runs, or of nights.",
 )
 @click.option(
     "--mask-margin", "margin", type=float, default=0.5, help="Of masks, deg, plus 2 x source size."
@@ -91,7 +91,9 @@ def cross_validate(
     for name, folder in zip(names, folders, strict=True):
         check_method(name)
         check_directory(folder, True, FILES)
-    check_report(out, ["index.html"], False)
+    page = Path(out, "index.html")
+    if page.exists() and not is_ours(page):
+        raise FileExistsError(f"{page} was not written by simbg; use --out for another folder")
     choices["covariates"] = tuple(choices["covariates"])
     selection = Selection(sources="mask", **choices)
     with workers(jobs, "cross-validate", unit=" folds", quiet=quiet) as executor:
@@ -104,7 +106,7 @@ def cross_validate(
         models.append({"method": result.method, "good": result.agree, "folder": str(folder)})
         models[-1]["summary"] = finite_or_none(row)
         say(f"{result.text}: {folder}")
-    write_cross_validation(Path(out, "index.html"), results, pictures)
+    write_cross_validation(page, results, pictures)
     if len(results) > 1:
         say("\n" + table_of(results))
     # The models of the store are not judged.
