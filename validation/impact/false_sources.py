@@ -139,12 +139,11 @@ class SignificanceMap:
         used = variance > 0
         inverse = np.divide(1.0, variance, out=np.zeros_like(variance), where=used)
         relative = (true - norm * model) * inverse
-        excess, information, total = 0.0, 0.0, 0.0
-        for e, image in enumerate(template.counts):
-            whole, square = _in_pixels(image, template.parts)
-            excess = excess + _correlated(relative[e], whole)
-            information = information + _correlated(inverse[e], square)
-            total = total + _correlated(used[e].astype(float), whole)
+        values = relative, inverse, used.astype(float)
+        if _same_everywhere(axes, template):
+            excess, information, total = _correlations(template, values)
+        else:
+            excess, information, total = _sums(axes, source, instrument, values)
         information = information - total**2 / true.sum()
         exposed = used.any(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -186,6 +185,39 @@ def _centered(axes, source, instrument):
     )
     lon, lat = place
     return Template.of(source, axes, lon, lat, instrument)
+
+
+def _same_everywhere(axes, template):
+    """Whether the template can be moved: pixels have one size, and it covers a part of them."""
+    steps = [np.diff(edges) for edges in axes.edges[1:]]
+    parts = (box.stop - box.start for box in template.box)
+    inside = all(part < step.size for part, step in zip(parts, steps, strict=True))
+    return inside and all(np.ptp(step) < 1e-6 * step.mean() for step in steps)
+
+
+def _correlations(template, values):
+    """Σ S v, Σ S² v and Σ S v of three values v, for the template around each pixel."""
+    sums = [0.0, 0.0, 0.0]
+    for e, image in enumerate(template.counts):
+        whole, square = _in_pixels(image, template.parts)
+        for i, kernel in enumerate((whole, square, whole)):
+            sums[i] = sums[i] + _correlated(values[i][e], kernel)
+    return sums
+
+
+def _sums(axes, source, instrument, values):
+    """The same with a template of its own for each pixel."""
+    sums = np.zeros((3, *axes.shape[1:]))
+    for i, lon in enumerate(axes.fov_lon_center):
+        for j, lat in enumerate(axes.fov_lat_center):
+            template = Template.of(source, axes, float(lon), float(lat), instrument)
+            for e, image in enumerate(template.counts):
+                whole, square = _in_pixels(image, template.parts)
+                near = [value[e][template.box] for value in values]
+                sums[:, i, j] += [
+                    np.sum(k * v) for k, v in zip((whole, square, whole), near, strict=True)
+                ]
+    return sums
 
 
 def _in_pixels(image, parts):

@@ -351,6 +351,8 @@ def measure_impact(
     found = tuple(
         _place(fit, data.model, source, place, instrument) for source in sources for place in where
     )
+    if not any(np.isfinite(place.flux.bias) for place in found):
+        raise ValueError("got no place with background and effective area, expected one or more")
     small, large = min(sources, key=lambda one: one.size), max(sources, key=_closeness)
     maps = tuple(
         SignificanceMap.of(axes, fit.true, fit.model, source, instrument, observed is not None)

@@ -90,7 +90,8 @@ class Instrument:
         Raises
         ------
         ValueError
-            If there is no effective area, or if it is for point-like sources.
+            If there is no effective area, if it is for point-like sources, or if its values or axes
+            are impossible.
         """
         with open_fits(path) as file:
             hdu = _with_column(file, "EFFAREA")
@@ -99,6 +100,9 @@ class Instrument:
             if (got := hdu.header.get("HDUCLAS3", FULL)) != FULL:
                 raise ValueError(f"{path}: got an effective area {got}, expected {FULL}")
             area = _values(hdu, "EFFAREA", "cm2", 2).T
+            if not (np.all(area >= 0) and area.max() > 0):
+                got = f"EFFAREA: got values from {area.min():.3g} to {area.max():.3g} cm2"
+                raise ValueError(f"{path}: {got}, expected 0 or more, and some above 0")
             energy, offset = _grid(hdu)
             found = {name: _with_column(file, name) for name in CONTAINMENT}
             name, hdu = next(((n, h) for n, h in found.items() if h), ("", None))
@@ -154,7 +158,11 @@ def _grid(hdu):
     """Centres of the axes of energy (TeV) and offset (deg)."""
     low, high = (_values(hdu, f"ENERG_{end}", "TeV", 1) for end in ("LO", "HI"))
     theta = 0.5 * sum(_values(hdu, f"THETA_{end}", "deg", 1) for end in ("LO", "HI"))
-    return np.sqrt(low * high), theta
+    energy = np.sqrt(low * high)
+    for name, values in (("ENERG", energy), ("THETA", theta)):
+        if not np.all(np.diff(values) > 0):
+            raise ValueError(f"{hdu.name}: {name}: got values that do not increase: {values}")
+    return energy, theta
 
 
 def _of_table(hdu):

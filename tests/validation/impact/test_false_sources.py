@@ -63,6 +63,24 @@ def test_planted_bias_makes_false_sources():
     assert expected > 100 * area * float(peak_density(5.0, source, PSF))
 
 
+@pytest.mark.parametrize(
+    "edges", [np.linspace(-0.5, 0.5, 11), [-2, -1.5, -1, *np.arange(-7, 6) / 10, 1]]
+)
+def test_map_of_uneven_pixels_and_of_small_fields(edges):
+    """The template differs from pixel to pixel."""
+    axes, source = Axes([0.5, 2, 10], edges, edges), TestSource(0.4)
+    lon, lat = axes.fov_lon_center[:, None], axes.fov_lat_center
+    true = 1e4 * np.exp(-0.1 * (lon**2 + lat**2)) * axes.solid_angle / axes.solid_angle.max()
+    true = np.broadcast_to(true, axes.shape)
+    model = true * (1 + 0.01 * np.cos(3 * lon + 0.3) * np.cos(2 * lat + 0.5))
+    instrument, fit = Instrument.simulated(), Fit(axes, true, model)
+    shown = SignificanceMap.of(axes, true, model, source, instrument).mean
+    for place in ((5, 5), (0, 3), (9, 8)):
+        where = float(axes.fov_lon_center[place[0]]), float(axes.fov_lat_center[place[1]])
+        exact = fit.of(Template.of(source, axes, *where, instrument)).pull
+        assert shown[place] == pytest.approx(exact, rel=0.03, abs=0.02 * np.nanmax(abs(shown)))
+
+
 def test_map_of_observed_counts():
     """Most bins have no count; their scatter around a perfect model is one standard deviation."""
     axes = Axes.regular(energy=(0.5, 10, 4), fov=(2, 40))

@@ -59,3 +59,19 @@ def test_bad_files(tmp_path):
     assert not Instrument.is_in(tmp_path / "nothing.fits")
     with pytest.raises(ValueError, match=r"file\.fits: got no column EFFAREA"):
         Instrument.read(path)
+    Experiment.of(SCENARIOS["night"], 0, 1).write(tmp_path / "store")
+    (given,) = (tmp_path / "store" / "data").glob("*.fits.gz")
+    changes = {"EFFAREA": (-1.0, 0.0, np.nan), "ENERG_LO": (1.0,), "HDUCLAS3": ("POINT-LIKE",)}
+    for name, values in changes.items():
+        for value in values:
+            with fits.open(given) as file:
+                if name == "HDUCLAS3":
+                    file["AEFF"].header[name] = value
+                elif name == "EFFAREA":
+                    file["AEFF"].data[name] = value
+                else:
+                    file["AEFF"].data[name] = file["AEFF"].data[name][:, ::-1]
+                    file["AEFF"].data["ENERG_HI"] = file["AEFF"].data["ENERG_HI"][:, ::-1]
+                file.writeto(path, overwrite=True)
+            with pytest.raises(ValueError, match=name[:5] if name != "HDUCLAS3" else value):
+                Instrument.read(path)

@@ -11,6 +11,8 @@ from support.draws import AXES, RIGHT, expected_counts, half, raw, replicates
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
+from simbg.validation.impact.flux import FluxErrors, FluxRequirement
+from simbg.validation.impact.sources import TestSource
 from simbg.validation.metrics.metric import BUDGET, MetricValue
 from simbg.validation.questions.arrival import measure_arrival
 from simbg.validation.questions.replicates import Replicates
@@ -274,3 +276,25 @@ def test_deviates():
     assert status(math.nan) == "fail"
     known = criteria(known={"run_norms": "why"})
     assert known.deviate("run_norms", MetricValue(9.0, 1.0, 0.0)).status == "known"
+
+
+# The flux of a source ----------------------------------------------------------------------
+
+
+def fluxes(value, number=8):
+    """Models whose fluxes scatter, by normal quantiles, with this standard deviation, Crab."""
+    scatter = stats.norm.ppf((np.arange(number) + 0.5) / number)
+    values = value * np.outer(scatter / scatter.std(), np.linspace(0.5, 1, 16))
+    return FluxErrors(TestSource(0.5), values, np.full(16, 0.1))
+
+
+def test_flux_has_a_criterion_only_if_it_is_required():
+    assert criteria().flux(fluxes(1.0)).status.name == "INFO"
+    judge = criteria(flux_required=FluxRequirement(0.01))
+    for value, status in ((0.1, "FAIL"), (0.003, "OK"), (0.01, "UNDECIDED")):
+        result = judge.flux(fluxes(value))
+        assert result.status.name == status
+        assert result.value == pytest.approx(100 * value)
+    # A field without a place for the source.
+    assert judge.flux(None, "too small").status.name == "UNDECIDED"
+    assert criteria().flux(None, "too small").status.name == "INFO"
