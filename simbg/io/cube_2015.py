@@ -86,10 +86,11 @@ def read_image(file: fits.HDUList) -> BackgroundCube:
     (image, header), bounds = (file[0].data, file[0].header), file["EBOUNDS"]
     edges = []
     for i in (1, 2):
+        if (unit := str(header.get(f"CUNIT{i}", "deg")).strip()) != "deg":
+            raise ValueError(f"CUNIT{i}: got {unit}, expected deg")
         number = np.arange(header[f"NAXIS{i}"] + 1) + 0.5
         edges.append(header[f"CRVAL{i}"] + (number - header[f"CRPIX{i}"]) * header[f"CDELT{i}"])
-    unit = u.Unit(bounds.columns["ENERGY"].unit)
-    energy = np.array(bounds.data["ENERGY"], float) * unit.to("TeV")
+    energy = tables.column(bounds, "ENERGY", "TeV", positive=True)
     rate = np.array(image, float).swapaxes(1, 2) * u.Unit(header["DATAUNIT"]).to(tables.RATE_UNIT)
     return BackgroundCube(Axes(energy, *edges), rate)
 

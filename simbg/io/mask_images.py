@@ -48,7 +48,7 @@ def read_mask_image(path: Path | str) -> tuple[Region, ...]:
     Raises
     ------
     ValueError
-        If there is no such image, it has other values, or no edges of its energies.
+        If there is no such image, it excludes nothing, has other values, or no energies.
     """
     with open_fits(expanded(path)) as file:
         hdu = _image(file)
@@ -57,10 +57,13 @@ def read_mask_image(path: Path | str) -> tuple[Region, ...]:
             raise ValueError(f"got HDUs {names}, expected an image of the sky with a WCS")
         data = hdu.data
         planes = data.reshape(-1, *data.shape[-2:])
-        edges = None
+        bands = None
         if data.ndim > 2 and len(planes) > 1:
-            edges = _energy_edges(file, hdu, len(planes))
-        return _regions(planes, WCS(hdu.header).celestial, edges, hdu.name)
+            bands = _energy_bands(file, hdu, len(planes))
+        found = _regions(planes, WCS(hdu.header).celestial, bands, hdu.name)
+        if not found:
+            raise ValueError(f"{hdu.name}: got no pixel of 0, expected a mask that excludes some")
+        return found
 
 
 def regions_of_map(mask: Any) -> tuple[Region, ...]:
@@ -85,11 +88,12 @@ def regions_of_map(mask: Any) -> tuple[Region, ...]:
         raise ValueError(f"mask: got a map with axes {names}, expected energy or no axis")
     data = np.asarray(mask.data)
     edges = axes[0].edges.to_value("TeV") if axes else None
-    return _regions(data.reshape(-1, *data.shape[-2:]), geom.wcs, edges, "mask")
+    bands = None if edges is None else np.stack([edges[:-1], edges[1:]], axis=1)
+    return _regions(data.reshape(-1, *data.shape[-2:]), geom.wcs, bands, "mask")
 
 
-def _regions(planes, wcs, edges, name):
-    """Regions of a mask for each energy; ``edges`` is None for a mask for all energies."""
+def _regions(planes, wcs, bands, name):
+    """Regions of a mask for each energy; ``bands`` is None for a mask for all energies."""
     values = np.nan_to_num(np.asarray(planes, float), nan=1.0)
     other = values[(values != 0) & (values != 1)]
     if other.size:
@@ -98,13 +102,13 @@ def _regions(planes, wcs, edges, name):
             "mask of 0 (excluded) and 1 (not excluded)"
         )
     excluded = values == 0
-    if edges is None:
+    if bands is None:
         return pixel_regions(excluded[0], wcs)
     # Pixels that are excluded at all energies are one mask.
     always = excluded.all(axis=0)
     found = list(pixel_regions(always, wcs))
-    for plane, *energy in zip(excluded, edges[:-1], edges[1:], strict=True):
-        found += pixel_regions(plane & ~always, wcs, (float(energy[0]), float(energy[1])))
+    for plane, (low, high) in zip(excluded, bands, strict=True):
+        found += pixel_regions(plane & ~always, wcs, (float(low), float(high)))
     return tuple(found)
 
 
@@ -118,16 +122,17 @@ def _image(file):
     return None
 
 
-def _energy_edges(file, hdu, number):
-    """Edges of the energies of an image, TeV, from its table of gammapy."""
+def _energy_bands(file, hdu, number):
+    """Energies of the planes of an image, TeV, (n, 2), from its table of gammapy."""
     name = hdu.header.get("BANDSHDU", "")
     if hdu.data.ndim != 3 or name not in file:
         raise ValueError(
             f"{hdu.name}: got an image of {hdu.data.ndim} dimensions without a table of its "
             "energies (keyword BANDSHDU), expected two dimensions, or the file of a map of gammapy"
         )
-    low, high = (column(file[name], end, "TeV", True) for end in ("E_MIN", "E_MAX"))
-    edges = np.append(low, high[-1])
-    if edges.size != number + 1:
-        raise ValueError(f"{name}: got {edges.size - 1} energies, expected {number}")
-    return edges
+    bands = np.stack([column(file[name], end, "TeV", True) for end in ("E_MIN", "E_MAX")], axis=1)
+    if len(bands) != number or np.any(bands[:, 0] >= bands[:, 1]):
+        raise ValueError(
+            f"{name}: got {len(bands)} energies, expected {number}, with E_MIN below E_MAX"
+        )
+    return bands

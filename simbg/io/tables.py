@@ -24,6 +24,7 @@ __all__ = []
 # Edges between bins may differ by this fraction of a bin: they are rounded in many files.
 SAME_EDGE = 1e-3
 RATE_UNIT = "s-1 MeV-1 sr-1"
+LARGEST_RATE = 1e50  # s-1 MeV-1 sr-1; the square of a larger one may be no number
 # Columns of rates: the names in GADF, and in the first CTA data challenge.
 RATE_COLUMNS = {"BKG", "BGD"}
 GADF = {
@@ -278,7 +279,14 @@ def read_rate(hdu: fits.BinTableHDU, name: str, lengths: Mapping[str, int]) -> n
         slowest_first = order[::-1]
         if set(order) == set(axes) and data.shape == tuple(lengths[a] for a in slowest_first):
             data = data.transpose([slowest_first.index(axis) for axis in axes])
-            return data * rate_factor(hdu, name)
+            data = data * rate_factor(hdu, name)
+            if np.any(np.abs(data[np.isfinite(data)]) > LARGEST_RATE):
+                largest = np.abs(data[np.isfinite(data)]).max()
+                raise ValueError(
+                    f"{hdu.name}: {name}: got rates up to {largest:.3g} {RATE_UNIT}, expected "
+                    f"{LARGEST_RATE:g} or less"
+                )
+            return data
     got = f"{hdu.name}: {name}: got shape {data.shape}"
     raise ValueError(f"{got}, expected {tuple(lengths.values())[::-1]}")
 

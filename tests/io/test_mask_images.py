@@ -147,6 +147,8 @@ def test_files_of_gammapy_and_maps_in_memory(tmp_path, maps):
         (np.full((10, 10), 7.0), "7"),
         (np.full((10, 10), 0.5), "0.5"),
         (np.ones((3, 10, 10)), "energies"),
+        (np.ones((10, 10)), "no pixel of 0"),
+        (np.full((10, 10), np.nan), "no pixel of 0"),
     ],
 )
 def test_images_that_are_no_masks(tmp_path, data, named):
@@ -157,7 +159,10 @@ def test_images_that_are_no_masks(tmp_path, data, named):
 
 def test_a_pixel_that_is_not_known_is_not_excluded(tmp_path):
     data = np.full((10, 10), np.nan)
-    assert read_mask_image(write_mask(tmp_path / "mask.fits", data)) == ()
+    data[3, 4] = 0
+    found = read_mask_image(write_mask(tmp_path / "mask.fits", data))
+    known = write_mask(tmp_path / "known.fits", np.nan_to_num(data, nan=1))
+    assert found == read_mask_image(known) != ()
 
 
 def test_dropping_runs_needs_regions(tmp_path):

@@ -123,8 +123,7 @@ def _hess_run(store, run):
         threshold = float(file[1].header["LO_THRES"])
     units = (("ENERGY", str(header.get("EUNIT", "TeV"))), ("DETX", "deg"), ("DETY", "deg"))
     energies, lon, lat = (
-        _values(events, name, unit) * u.Unit(unit).to("TeV" if name == "ENERGY" else "deg")
-        for name, unit in units
+        _values(events, name, "TeV" if name == "ENERGY" else "deg", unit) for name, unit in units
     )
     livetime = float(header["LIVETIME"])
     return len(events), livetime, energies, lon, lat, threshold, run
@@ -138,13 +137,14 @@ def _hdu(path, name):
         return Table.read(same[0]), same[0].header.copy()
 
 
-def _values(table, name, unit):
+def _values(table, name, unit, default=None):
     column = next(table[c] for c in table.colnames if c.upper() == name)
     if np.ndim(column) != 1 or column.dtype.kind not in "iuf":
         raise ValueError(f"{name} is no number")
     return np.asarray(
         u.Quantity(
-            column.filled(np.nan) if hasattr(column, "filled") else column, column.unit or unit
+            column.filled(np.nan) if hasattr(column, "filled") else column,
+            column.unit or default or unit,
         ).to_value(unit),
         float,
     )

@@ -141,7 +141,7 @@ def _answer(text):
     try:
         return from_json(text)
     except ValueError as error:
-        raise ValueError(f"answer: {in_one_line(error)}, expected JSON") from error
+        raise ValueError(f"answer: got {in_one_line(error)}, expected JSON") from error
 
 
 def _simulate(folder, answer, executor):

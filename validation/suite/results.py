@@ -165,7 +165,8 @@ def write_records(path: Path | str, records: Iterable[Any]) -> None:
 def read_records(path: Path | str, schema: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and objects of a file of JSON lines with this schema or an earlier one."""
     check_finished(Path(path).parent)
-    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
+    text = read_text(path).removesuffix("\n")
+    for number, line in enumerate(text.split("\n") if text else (), 1):
         try:
             record = from_json(line)
         except ValueError:

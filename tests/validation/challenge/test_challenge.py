@@ -269,6 +269,29 @@ SPOILED = {
         ),
         r"answer: got invalid fields \(TypeError",
     ),
+    **{
+        f"{key} is {value}": (
+            lambda b, key=key, value=value: (
+                edit_json(b / "secret/answer.json", lambda a: a["fields"][0].update({key: value})),
+                reseal(b),
+            ),
+            "answer: got",
+        )
+        for key, value in {
+            "alt_range": None,
+            "threshold_power": [],
+            "energy_threshold": {},
+            "n_obs": "x",
+            "ontime": "x",
+            "deadtime_fraction": [1, [2]],
+            "truth": 1,
+            "az_range": [[0], 10**300],
+        }.items()
+    },
+    "deep nesting": (
+        lambda b: ((b / "secret/answer.json").write_text("[" * 100_000), reseal(b)),
+        "answer: .*JSON",
+    ),
     "event": (lambda b: edit_events(b / "public" / EVENTS, shift(1e-6)), "got another file"),
     "event and seal": (
         lambda b: (edit_events(b / "public" / EVENTS, shift(1e-6)), reseal(b)),

@@ -290,6 +290,10 @@ def test_line_is_good(tmp_path):
         "too few": (line(losses=[1.0]), "line 1: expected .* finite losses"),
         "NaN": (line(losses=[float("nan")] * N_REPLICATES), "line 1: expected .* finite losses"),
         "empty": ("", "got an empty file"),
+        "400 digits": (line().replace("1.0", "1" + "0" * 400, 1), "line 1: .*JSON"),
+        "larger than any float": (line(losses=[10**309] * N_REPLICATES), "line 1: .*JSON"),
+        "a method that is no text": (line(method={}), "line 1: .*losses"),
+        "deep nesting": ("[" * 100_000, "line 1: .*JSON"),
     }.values(),
     ids=lambda value: None,
 )

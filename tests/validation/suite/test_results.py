@@ -112,6 +112,15 @@ def test_known_status(status):
             '{"schema":2,"scenario":"s","digest":"","method":"m","metric":"n","status":"great"}',
             r"line 1: status: got 'great'",
         ),
+        (
+            '{"schema":3,"scenario":"s","digest":"","method":{},"metric":"n"}',
+            r"line 1: method: got",
+        ),
+        (
+            '{"schema":3,"scenario":"s","digest":"","method":"m","metric":"n","value":"1"}',
+            r"line 1: value: got",
+        ),
+        ("[" * 100_000, r"line 1: .*expected JSON"),
     ],
 )
 def test_foreign_files_are_refused_in_one_line(tmp_path, text, message):
