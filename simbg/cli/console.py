@@ -97,21 +97,33 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_co
 
 
 class Percent(click.ParamType):
-    """A percentage, as "5%"; its value is the fraction, 0.05."""
+    """A percentage, as "5%"; its value is the fraction, 0.05.
+
+    Parameters
+    ----------
+    least, most : float
+        Smallest and largest accepted percentage.
+    """
 
     name = "percent"
+
+    def __init__(self, least: float = 0.0, most: float = float("inf")) -> None:
+        self.least, self.most = least, most
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """The fraction of a text with a percent sign; a number is returned unchanged."""
         if not isinstance(value, str):
             return value
         try:
-            fraction = float(value.removesuffix("%")) / 100
+            percent = float(value.removesuffix("%"))
         except ValueError:
-            fraction = -1.0
-        if not (value.endswith("%") and 0 <= fraction < float("inf")):
-            self.fail(f"got {value!r}, expected a percentage of 0 or more, for example 5%", param)
-        return fraction
+            percent = -1.0
+        inside = self.least <= percent <= self.most and percent < float("inf")
+        if not (value.endswith("%") and inside):
+            most = f"to {self.most:g}%" if self.most < float("inf") else "or more"
+            text = f"expected a percentage of {self.least:g} {most}, for example 5%"
+            self.fail(f"got {value!r}, {text}", param)
+        return percent / 100
 
 
 class Command(click.Command):

@@ -139,12 +139,14 @@ def defects(axes: Axes, expected: np.ndarray) -> dict[str, tuple[np.ndarray, int
     row, column = axes.shape[2] // 3, axes.shape[1] // 4
     pixel = np.zeros(axes.shape[1:])
     pixel[axes.shape[1] // 2, axes.shape[2] // 2] = 1
+    at_energy = np.maximum(expected.sum(axis=(1, 2), keepdims=True), 1e-300)
+    width = radius - np.sum(radius * expected, axis=(1, 2), keepdims=True) / at_energy
     source = np.exp(-0.5 * ((lon - 0.7) ** 2 + (lat - 0.4) ** 2) / 0.1**2)
     patterns: dict[str, tuple[np.ndarray, int]] = {
         "norm": (np.ones(axes.shape), 1),
         "index": (np.average(log_energy + 0 * expected, weights=expected) - log_energy, 1),
         "width": (radius - np.average(radius + 0 * expected, weights=expected), 1),
-        "width slope": (radius * np.log(axes.energy_center / 0.3)[:, None, None], 1),
+        "width slope": (width * np.log(axes.energy_center / 0.3)[:, None, None], 1),
         "gradient": (lon + 0 * lat, 1),
         "diagonal gradient": (lon + lat, 1),
         "quadrupole": (lon**2 - lat**2, 1),

@@ -71,7 +71,7 @@ class Requirement(Percent):
 )
 @click.option(
     "--require",
-    type=Requirement(),
+    type=Requirement(0.01, 100),
     multiple=True,
     metavar="LIMIT",
     help="Largest bias or flux error: 2%, flux:1%. Default: 1%.",

@@ -78,6 +78,8 @@ class Side:
         the bins of an energy; 1 if none are stated.
     effective : ndarray, shape of the axes
         Exposure with which raw counts have the error of the bin, s; NaN if it is not known.
+    stated : ndarray of bool, shape of the axes
+        Bins whose stated error determines ``effective``.
     smooth : bool
         Whether the cube is not made of raw counts.
     """
@@ -86,6 +88,7 @@ class Side:
     time: np.ndarray
     factor: np.ndarray
     effective: np.ndarray
+    stated: np.ndarray
     smooth: bool
 
     @classmethod
@@ -98,18 +101,36 @@ class Side:
         counted = is_counted(cube)
         if not counted and (stated is None or not np.any(stated > 0)):
             none = np.full(axes.shape, np.inf)
-            return cls(rate, none, np.ones(shape), none, False)
+            return cls(rate, none, np.ones(shape), none, np.zeros(axes.shape, bool), False)
         time = np.full(axes.shape, np.nan)
         if counted:
             time = np.asarray(exposure(cube), float) / np.where(scale > 0, scale, 1.0)
-        factor, effective = np.ones(shape), time
+        factor, effective, known = np.ones(shape), time, np.zeros(axes.shape, bool)
         if stated is not None:
             variance = np.nan_to_num(stated) ** 2
             factor = _ratio(variance * time**2, rate * time) if counted else factor
             known = (variance > 0) & (rate**2 >= FEWEST * variance * counted) & (rate > 0)
             other = time / np.maximum(factor, 1.0)
             effective = np.divide(rate, variance, out=other, where=known)
-        return cls(rate, time, factor, effective, not raw)
+        return cls(rate, time, factor, effective, known, not raw)
+
+    def effective_beside(self, other: "Side") -> np.ndarray:
+        """``effective``, for stated errors that belong to the rate of the other cube.
+
+        Parameters
+        ----------
+        other : Side
+            The other cube.
+
+        Notes
+        -----
+        A stated error σ may be that of the counts of the bin, at the exposure r/σ², or that of
+        their expectation, which is close to the rate r′ of the other cube, at r′/σ². The smaller
+        exposure is used. With r/σ², one count in a bin that expects 0.001 would be 1,000 counts.
+        """
+        lower = self.stated & (other.rate > 0) & (other.rate < self.rate)
+        ratio = np.divide(other.rate, self.rate, out=np.ones(self.rate.shape), where=lower)
+        return self.effective * ratio
 
     @property
     def noisy(self) -> bool:
@@ -273,13 +294,15 @@ class RateDifference:
 
         Notes
         -----
-        The effective counts x = r²/σ² and exposures r/σ² of each cube have the stated error σ of
-        the bin. Given x_A + x_B, x_B is binomial; if a cube has no noise, x of the other one is
-        Poisson. Both tails of n bins are 2 n trials (Šidák), for any correlation of the bins.
+        The effective counts and exposures of each cube have the stated error of the bin; see
+        `Side.effective_beside`. Given x_A + x_B, x_B is binomial; if a cube has no noise, x of the
+        other one is Poisson. Both tails of n bins are 2 n trials (Šidák), for any correlation of
+        the bins.
         """
         used = np.flatnonzero(self.used)
         (r_a, t_a), (r_b, t_b) = (
-            (side.rate.ravel()[used], side.effective.ravel()[used]) for side in (self.a, self.b)
+            (side.rate.ravel()[used], side.effective_beside(other).ravel()[used])
+            for side, other in ((self.a, self.b), (self.b, self.a))
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             x, y = (np.where(np.isinf(t), 0.0, r * t) for r, t in ((r_a, t_a), (r_b, t_b)))
@@ -291,7 +314,9 @@ class RateDifference:
             exact, expected = np.isinf(t_b), r_b * t_a
             high = np.where(exact, special.gammaincc(x + 1, expected), high)
             low = np.where(exact, special.gammainc(x, expected), low)
-        high, low = np.where(y > 0, high, 1.0), np.where(x > 0, low, 1.0)
+        # Only cubes with noise have counts, and a cube without them can be too low.
+        high = np.where((y > 0) | np.isinf(t_b), high, 1.0)
+        low = np.where((x > 0) | np.isinf(t_a), low, 1.0)
         tail = np.where(np.isinf(t_a) & np.isinf(t_b), 1.0, np.fmin(high, low))
         tail = np.where(np.isnan(tail), 1.0, tail)
         best = int(np.argmin(tail))

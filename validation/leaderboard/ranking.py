@@ -150,7 +150,7 @@ class Rank:
     def counts(self) -> str:
         """Number of scenarios with each status, in words."""
         shown = [status for status in reversed(VERDICTS) if self.verdicts[status]]
-        return ", ".join(f"{self.verdicts[status]} {status.phrase}" for status in shown)
+        return ", ".join(status.counted(self.verdicts[status]) for status in shown)
 
 
 def verdict(outcome: Outcome) -> Status:
@@ -167,7 +167,8 @@ def with_error(value: float, error: float, unit: str = "") -> str:
     if not (math.isfinite(error) and error > 0):
         return f"{value:.3g}{unit}"
     digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f} ± {error:.{digits}f}{unit}"
+    # A value that is rounded to 0 has no sign.
+    return f"{round(value, digits) + 0.0:.{digits}f} ± {error:.{digits}f}{unit}"
 
 
 def _rank(method, outcomes, worst):

@@ -42,7 +42,7 @@ class Status(StrEnum):
     # The criterion is met.
     OK = "ok", "holds", "hold", "✓", {"fg": "green"}
     # Information on a method that keeps the contract of methods.
-    NOTE = "note", "note", "are notes", "·"
+    NOTE = "note", "note", "give information", "·"
     # There is no criterion.
     INFO = "info", "no criterion", "have no criterion", "·"
 
@@ -82,6 +82,33 @@ class Status(StrEnum):
             The worst one.
         """
         return min(map(cls, statuses), key=list(cls).index, default=cls.INFO)
+
+    @classmethod
+    def marks(cls, statuses: Iterable[str]) -> str:
+        """The mark of the worst of several statuses, and "?" if another one is undecided.
+
+        Parameters
+        ----------
+        statuses : iterable of Status or str
+            In any order.
+        """
+        found = set(map(cls, statuses))
+        worst = cls.worst(found)
+        hidden = cls.UNDECIDED in found and worst in (cls.KNOWN, cls.WARNING)
+        return worst.mark + cls.UNDECIDED.mark * hidden
+
+    def counted(self, number: int) -> str:
+        """A number of results and their phrase, for example "1 holds" and "2 hold".
+
+        Parameters
+        ----------
+        number : int
+            Number of results.
+        """
+        verb, *rest = self.phrase.split(" ")
+        if number == 1:
+            verb = {"are": "is", "have": "has"}.get(verb, f"{verb}s")
+        return " ".join([str(number), verb, *rest])
 
     @property
     def fails(self) -> bool:

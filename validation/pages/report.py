@@ -105,8 +105,8 @@ def _part(outcome, pictures):
             reasons.setdefault((result.status, result.reason), []).append(result.metric)
     return {
         "status": worst,
-        "short": f"{worst.mark} {worst.cell(counts[worst])}",
-        "counts": ", ".join(f"{counts[s]} {s.phrase}" for s in Status if counts[s]),
+        "short": f"{Status.marks(counts)} {worst.cell(counts[worst])}",
+        "counts": ", ".join(s.counted(counts[s]) for s in Status if counts[s]),
         "notable": [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
         "answers": [r for r in outcome.results if _is_tested(r)],
         "descriptions": [r for r in outcome.results if not _is_tested(r)],

@@ -27,4 +27,4 @@ def _cell(results):
     counts = Counter(result.status for result in results)
     worst = Status.worst(counts)
     number = f" {counts[worst]}" if worst in (Status.KNOWN, Status.FAIL) else ""
-    return worst.mark + number
+    return Status.marks(counts) + number

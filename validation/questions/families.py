@@ -49,6 +49,13 @@ NAMES = {
     (2, -2): "quadrupole along the diagonals",
     (4, 0): "ring",
 }
+# Pairs of smooth directions, and the names of their sum and difference.
+PAIRS = {
+    ("norm", "index"): ("rate at low energies", "rate at high energies"),
+    ("width", "change of the width with energy"): ("r^2 at high energies", "r^2 at low energies"),
+    (NAMES[1, 1], NAMES[1, -1]): tuple(f"gradient along fov_lon {s} fov_lat" for s in "+-"),
+    (NAMES[2, 2], NAMES[2, -2]): ("quadrupole at 22.5 deg", "quadrupole at -22.5 deg"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +110,7 @@ def make_families(replicates: Replicates) -> list[Family]:
     shape, by_energy = field.shapes()
     families = [
         shape,
-        field.parameters(),
+        field.parameters(shape),
         field.cells("energies", field.energy, lambda k: f"energy bin {field.energies(k)}"),
         field.above(),
         by_energy,
@@ -257,13 +264,17 @@ class _Field:
                 lambda k: f"borders of masks, {band_name(self.axes, bands[k])}",
             )
 
-    def parameters(self) -> Family:
+    def parameters(self, shape: Family) -> Family:
         """Changes of one parameter of the true model; they are not orthogonal.
 
         The reference energy of a slope, and the orientation of a gradient or a quadrupole, are not
-        known. Each pair of parameters is therefore also tested at 45 deg: any combination of the
-        two then has an angle of at most 22.5 deg with one direction, and loses at most 8 % of its
-        amplitude.
+        known. Pairs of directions are therefore also tested at 45 deg: any combination of two then
+        has an angle of at most 22.5 deg with one direction, and loses at most 8 % of its amplitude.
+
+        Parameters
+        ----------
+        shape : Family
+            The smooth directions of all energies together.
         """
         log_energy = np.log(self.axes.energy_center)[self.energy]
         log_energy = log_energy - np.average(log_energy, weights=self.weight)
@@ -277,26 +288,17 @@ class _Field:
             "change of the width with energy": width * log_energy,
         }
         if self.axes.shape[0] > 1:
-            for sign, where in ((-1, "low"), (1, "high")):
-                patterns[f"rate at {where} energies"] = log_energy + sign * spread
-                patterns[f"width at {where} energies"] = width * (log_energy + sign * spread)
-        return self._dense("parameters", patterns | self._orientations())
-
-    def _orientations(self):
-        """Gradients and quadrupoles between the directions of the axes and of the diagonals."""
-        known = dict(self._polynomials(2))
-        patterns = {}
-        for kind, one, two, names in (
-            ("gradient along", (1, 1), (1, -1), ("fov_lon + fov_lat", "fov_lon - fov_lat")),
-            ("quadrupole at", (2, 2), (2, -2), ("22.5 deg", "-22.5 deg")),
-        ):
-            first, second = (
-                pattern / max(np.sqrt(pattern**2 @ self.weight), 1e-300)
-                for pattern in (known[NAMES[one]], known[NAMES[two]])
-            )
-            for sign, name in zip((1, -1), names, strict=True):
-                patterns[f"{kind} {name}"] = first + sign * second
-        return patterns
+            patterns["width at low energies"] = width * (log_energy - spread)
+            patterns["width at high energies"] = width * (log_energy + spread)
+        known = {shape.name(k): k for k in range(shape.support.size)}
+        for (one, other), names in PAIRS.items():
+            if one in known and other in known:
+                rows = shape.matrix[[known[one], known[other]]].toarray() / np.sqrt(self.weight)
+                patterns |= {
+                    name: rows[0] + sign * rows[1]
+                    for sign, name in zip((1, -1), names, strict=True)
+                }
+        return self._dense("parameters", patterns)
 
     def _dilation(self):
         """ln of the change of the rate for a larger width, −2 − r · ∇ ln λ; 0 beside empty bins."""

@@ -43,6 +43,13 @@ class ErrorRatio:
     pvalue: float
     number: int
 
+    @property
+    def deviation(self) -> float:
+        """Distance of the logarithm of the ratio from 0, in standard errors."""
+        if not (self.ratio > 0 and self.error > 0):
+            return np.inf
+        return float(abs(np.log(self.ratio)) * self.ratio / self.error)
+
     def too_small(self, limit: float = 1.0) -> float:
         """Probability of a ratio at least this small, if the true ratio is ``limit``.
 
@@ -132,7 +139,8 @@ class Honesty:
         for bins, truth in ((self.bins, self.truth), *self.bands):
             tests.append((bins.too_small(1 - TOLERANCE), bins))
             tests.append((truth.too_large(1 + TOLERANCE), truth))
-        pvalue, ratio = min(tests, key=lambda test: test[0])
+        # The smallest p-values can be equal: 0.
+        pvalue, ratio = min(tests, key=lambda test: (test[0], -test[1].deviation))
         smallest = float(np.log(max(min(1.0, 2 * pvalue), 1e-300)))
         return float(np.exp(sidak(smallest, len(tests) / 2))), ratio
 
@@ -147,6 +155,8 @@ class Honesty:
         else:
             text = f"stated errors are {self.bins.ratio:.3g} ± {self.bins.error:.1g} times the "
             text += f"scatter and {self.truth.ratio:.3g} times the distance to the truth"
+            if self.truth.too_small(1 - TOLERANCE) < FALSE_ALARM:
+                text += ", since they do not contain the bias"
         whole = next(iter(self.sums), None)
         if whole and whole.pvalue < FALSE_ALARM and abs(whole.ratio / self.bins.ratio - 1) > 0.1:
             text += f"; bins are correlated: the error of their sum is {1 / whole.ratio:.2g} times "

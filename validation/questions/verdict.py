@@ -76,7 +76,11 @@ class Verdict:
             return ""
         if self.findings:
             return "; ".join(map(str, self.findings))
-        part = min(self.biases, key=lambda bias: bias.pvalue(self.require))
+        # The smallest p-values can be equal: 0.
+        part = min(
+            self.biases,
+            key=lambda b: (b.pvalue(self.require), -b.square / max(b.square_error, 1e-300)),
+        )
         return f"{part.name}: {part.rms:.2%} rms, in no named direction"
 
     def __str__(self) -> str:

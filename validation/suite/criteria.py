@@ -280,15 +280,16 @@ class Criteria:
         predicted = np.where(used, cube.rate, 0.0) * exposure
         excess = (predicted - expected)[expected > 0]
         rms = math.sqrt(float(np.sum(excess**2 / expected[expected > 0]) / expected.sum()))
-        unstated = cube.rate_error is None
-        error = np.sqrt(expected) / exposure if unstated else cube.rate_error
-        # Counts tell `compare` the noise along directions: those of an exposure with these errors.
-        factor = max(1.0, float(np.nansum((error * exposure)[used] ** 2) / predicted.sum()))
+        # Counts tell `compare` the noise along directions: those of an exposure with the stated
+        # errors, or with the events of the truth.
+        factor = 1.0
+        if cube.rate_error is not None:
+            variance = float(np.nansum((cube.rate_error * exposure)[used] ** 2))
+            factor = max(1.0, variance / predicted.sum())
         times = {name: getattr(cube, name) / factor for name in ("livetime", "ontime")}
-        cube = replace(cube, rate_error=error, counts=_rounded(predicted / factor), **times)
-        # The truth has no noise; `Histogram` gives it the errors of raw counts. If no errors are
-        # stated, they are kept: √λ is no error of a single bin that expects less than a count.
-        comparison = compare(true if unstated else replace(true, rate_error=None), cube)
+        cube = replace(cube, counts=_rounded(predicted / factor), **times)
+        # The truth has no noise; `Histogram` gives it the errors of raw counts.
+        comparison = compare(replace(true, rate_error=None), cube)
         status = Status.UNDECIDED
         if rms <= self.require:
             status = Status.OK

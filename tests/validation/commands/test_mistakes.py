@@ -20,6 +20,8 @@ MISTAKES = {
     "time of our methods": (["validate", "--timeout", "9"], "--timeout"),
     "time of files": ([*FILES, "--timeout", "9"], "--timeout"),
     "replicates of files": ([*FILES, "--replicates", "9"], "--replicates"),
+    "nothing allowed": (["validate", "--require", "0%"], "--require"),
+    "everything allowed": (["validate", "--require", "200%"], "--require"),
     "files of one scenario": (["validate", "--models", "mine", "--scenario", "source"], "source"),
     "into the files": ([*FILES, "--out", "mine"], "mine"),
     "inside the files": ([*FILES, "--out", "mine/out"], "mine/out"),

@@ -24,6 +24,11 @@ def outcomes():
     ]
 
 
+def test_numbers_that_are_rounded_to_0_have_no_sign():
+    negative = scored("ours", 0.1, 0.001, stores=3, floor=-0.04, floor_error=1.5)
+    assert row(negative)["texts"]["floor"] == "0.0 ± 1.5"
+
+
 def test_failure_with_another_store_is_an_error_in_its_row(outcomes):
     outcomes[0].score = replace(outcomes[0].score, reason="store 2: was ended by SIGSEGV")
     assert leaderboard(outcomes)["rows"][0]["verdict"] == "error"
@@ -32,8 +37,8 @@ def test_failure_with_another_store_is_an_error_in_its_row(outcomes):
 def test_lines_name_ranks_and_counts(outcomes):
     first, second = leaderboard(outcomes)["lines"]
     assert first.split()[:2] == ["1", "ours"]
-    assert first.endswith("1 hold, 1 fail as calculated")
-    assert "1 fail, 1 end in an error" in second
+    assert first.endswith("1 holds, 1 fails as calculated")
+    assert "1 fails, 1 ends in an error" in second
 
 
 def test_limits_are_told_from_numbers():

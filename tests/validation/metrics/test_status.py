@@ -16,6 +16,22 @@ def test_the_worst_stands_for_all():
         assert Status.worst(list(Status)[number:]) is status
 
 
+def test_numbers_and_verbs_agree():
+    for status in Status:
+        one, more = status.counted(1), status.counted(2)
+        assert one.split()[0] == "1"
+        assert more == f"2 {status.phrase}"
+        assert one.split()[1] != more.split()[1]
+    assert Status.OK.counted(1) == "1 holds"
+
+
+def test_marks_show_what_is_undecided():
+    assert Status.marks(["ok", "warning", "undecided"]) == Status.WARNING.mark + "?"
+    assert Status.marks(["undecided", "ok"]) == "?"
+    assert Status.marks(["fail", "warning", "undecided"]) == Status.FAIL.mark
+    assert Status.marks(["ok", "warning"]) == Status.WARNING.mark
+
+
 def test_files_hold_the_plain_word():
     assert json.dumps({"status": Status.OK, Status.FAIL: 1}) == '{"status": "ok", "fail": 1}'
     one = Result("s", "0", "m", "norm", status="known")

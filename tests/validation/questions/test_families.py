@@ -68,12 +68,17 @@ def smooth():
     return np.vstack([f.matrix.toarray() for f in families if f.title in ("shape", "parameters")])
 
 
+# A direction that is found at 1.5 times the size that an optimal test finds (5.36 σ) has at least
+# (4.9 + 1.64)/(1.5 × 5.36) of the amplitude: 4.9 σ is its limit with all trials, 1.64 σ the power.
+NEAR = 0.82
+
+
 @pytest.mark.parametrize("wave", [1, 2], ids=["gradient", "quadrupole"])
 @pytest.mark.parametrize("angle", np.radians([0, 10, 30, 45, 67, 90, 115, 135, 170]))
 def test_any_orientation_is_near_a_direction(smooth, angle, wave):
-    """One direction has at least cos 22.5° of the amplitude."""
+    """The field has a gradient of its own, and pure waves have a component along it."""
     place = FINE.fov_lon_center[:, None] + 1j * FINE.fov_lat_center
-    assert _largest(smooth, (place * np.exp(-1j * angle)) ** wave) > np.cos(np.pi / 8) - 0.01
+    assert _largest(smooth, (place * np.exp(-1j * angle)) ** wave) > NEAR
 
 
 @pytest.mark.parametrize("reference", [0.03, 0.1, 0.15, 0.18, 0.3, 1, 10])
@@ -84,7 +89,7 @@ def test_a_slope_about_any_energy_is_near_a_direction(smooth, reference):
     widths = zip(TRUTH.sigma, TRUTH.sigma_energy, strict=True)
     other = replace(TRUTH, sigma=tuple(s * (e / reference) ** 1e-3 for s, e in widths))
     change = other.integrate(FINE) / TRUTH.integrate(FINE) - 1
-    assert _largest(smooth, change) > np.cos(np.pi / 8) - 0.03
+    assert _largest(smooth, change) > NEAR
 
 
 def _largest(directions, pattern):

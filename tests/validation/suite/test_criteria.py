@@ -222,6 +222,18 @@ def test_one_cube():
     assert judge.one_cube(true, true).status == "ok"
 
 
+@pytest.mark.parametrize("smooth", [True, False])
+def test_norm_of_one_cube_without_errors(smooth):
+    """A norm off by eleven standard errors √N fails, for raw counts and for a smooth cube."""
+    expected = expected_counts(events=5e4)
+    true, status = cube(expected), []
+    counts = expected if smooth else np.random.default_rng(13).poisson(expected)
+    for factor in (1, 1.05):
+        made = replace(true, rate=factor * counts / AXES.volume, rate_error=None, counts=None)
+        status.append(criteria().one_cube(true, made).status)
+    assert status == ["ok" if smooth else "undecided", "fail"]
+
+
 def test_one_smooth_cube_with_few_counts():
     """Energies whose bins expect less than half a count: the norm is tested all the same."""
     pixels = (np.linspace(-size, size, 25) for size in (3, 2.6))
