@@ -166,12 +166,7 @@ def _verdict(result, source, allowed):
 def _instrument(*files):
     """The instrument of the first file that has an effective area, else that of the simulation."""
     chosen, *others = files
-    if chosen:
-        return Instrument.read(chosen)
-    for file in others:
-        if file and Instrument.is_in(file):
-            return Instrument.read(file)
-    return Instrument.simulated()
+    return Instrument.read(chosen) if chosen else Instrument.first_of(others)
 
 
 def _held_out(store, model, exclude):

@@ -24,6 +24,7 @@ from simbg.reconstruction.contract import check_cube
 from simbg.reconstruction.matching import MatchedRuns
 from simbg.reconstruction.registry import find_method
 from simbg.reconstruction.zenith_groups import ZenithGroups, fit_runs
+from simbg.validation.cross_validation.flux import HeldOutFlux, flux_of_held_out, part_of_run
 from simbg.validation.cross_validation.held_out import (
     MIN_COUNTS,
     HeldOut,
@@ -31,6 +32,7 @@ from simbg.validation.cross_validation.held_out import (
     middle_of,
 )
 from simbg.validation.cross_validation.published import PUBLISHED, PublishedModels
+from simbg.validation.impact.instrument import Instrument
 
 __all__ = ["FILES", "CrossValidation", "check_method", "compare_methods", "cross_validate"]
 
@@ -87,6 +89,8 @@ class CrossValidation:
         OBS_ID of runs without events or prediction.
     split : str
         "run" or "night", what the folds are made of.
+    flux : HeldOutFlux, optional
+        What the models do to the flux of a source.
     """
 
     store: str
@@ -96,6 +100,7 @@ class CrossValidation:
     n_skipped: int = 0
     left_out: tuple[int, ...] = ()
     split: str = "run"
+    flux: HeldOutFlux | None = None
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -174,7 +179,7 @@ class CrossValidation:
         found = {True: "agrees", False: "differs from the models", None: "is undecided"}
         return (
             f"the shape of held-out runs {found[self.agree]}, with a norm for each run: {reason}; "
-            f"the norm of a run {self._norm}"
+            f"the norm of a run {self._norm}" + (f"; {self.flux.text}" if self.flux else "")
         )
 
     @property
@@ -197,7 +202,9 @@ class CrossValidation:
             The figure as PNG.
         """
         runs = [{k: v for k, v in asdict(r).items() if k not in ARRAYS} for r in self.runs]
-        record = finite_or_none({"method": self.method, "summary": self.summary, "runs": runs})
+        flux = asdict(self.flux) if self.flux else None
+        document = {"method": self.method, "summary": self.summary, "flux": flux, "runs": runs}
+        record = finite_or_none(document)
         with new_directory(out, True, FILES) as folder:
             (folder / "crossval.md").write_text(self.text + "\n", encoding="utf-8")
             (folder / "crossval.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -286,8 +293,8 @@ def compare_methods(
     folds = _folds(store, observations, split)
     models = [_models_by(name, opened, runs.groups, axes) for name in methods]
     job = partial(_fold, observations, folds, models, axes)
-    done = (executor.map if executor else map)(job, range(N_FOLDS))
-    tested = sorted((run for fold in done for run in fold), key=lambda run: run[0])
+    done = list((executor.map if executor else map)(job, range(N_FOLDS)))
+    tested = sorted((run for fold, _ in done for run in fold), key=lambda run: run[0])
     left_out = tuple(number for number, held_out in tested if None in held_out)
     for obs_id in left_out:
         log.warning("run %d is not used: it has no events, or no predicted counts", obs_id)
@@ -295,11 +302,19 @@ def compare_methods(
     if not good:
         raise ValueError(f"{store}: got no run with events and a model, expected at least 1")
     numbers = len(observations), runs.n_skipped, left_out
-    columns = zip(*good, strict=True)
+    instrument = _instrument(opened, observations)
+    totals = np.sum([total for _, total in done], axis=0)
+    fluxes = [flux_of_held_out(axes, total, instrument) for total in totals]
     return [
-        CrossValidation(str(store), name, tuple(column), *numbers, split)
-        for name, column in zip(methods, columns, strict=True)
+        CrossValidation(str(store), name, tuple(column), *numbers, split, flux)
+        for name, column, flux in zip(methods, zip(*good, strict=True), fluxes, strict=True)
     ]
+
+
+def _instrument(store, observations):
+    """The instrument of the first run, or that of the simulation."""
+    place = store.hdu_index.place(observations[0].obs_id, "aeff")
+    return Instrument.first_of([place[0]] if place else [])
 
 
 def _folds(store, observations, split):
@@ -368,13 +383,18 @@ def _fitted(method, axes, groups, runs):
 
 
 def _fold(observations, folds, models, axes, fold):
-    """OBS_ID of each run of a fold, and its `HeldOut` for each method."""
+    """OBS_ID of each run of a fold, and its `HeldOut` for each method; sums for each method."""
     inside = [run for run, number in zip(observations, folds, strict=True) if number != fold]
     made = [make(inside) for make in models]
-    found = []
+    found, total = [], np.zeros((len(models), 3, *axes.shape))
     for run, number in zip(observations, folds, strict=True):
         if number == fold:
             run = run.read()
             cubes = [check_cube(one.at(run), axes).per("livetime") for one in made]
-            found.append((run.obs_id, hold_out_all(cubes, run, fold)))
-    return found
+            held_out = hold_out_all(cubes, run, fold)
+            found.append((run.obs_id, held_out))
+            tested = [one for one in held_out if one is not None]
+            if len(tested) == len(cubes):
+                for sums, cube, one in zip(total, cubes, tested, strict=True):
+                    sums += part_of_run(cube, run, one.norm)
+    return found, total

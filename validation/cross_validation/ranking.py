@@ -11,13 +11,13 @@ __all__ = ["compared", "table_of"]
 
 HEAD = """\
 | method | deviance per event | excess per run | scatter of ln norm | image z | spectrum z \
-| width of significances |
-|---|---|---|---|---|---|---|
+| width of significances | flux of a source |
+|---|---|---|---|---|---|---|---|
 """
 ROW = (
     "| {method} | {deviance_per_event:.4f} | {excess} | {log_norm_scatter:.3f} | "
     "{image_z_mean:+.2f} ± {image_z_width:.2f} | {spectrum_z_mean:+.2f} ± {spectrum_z_width:.2f} | "
-    "{width} |"
+    "{width} | {flux} |"
 )
 
 
@@ -40,7 +40,12 @@ def compared(results: Sequence[CrossValidation]) -> list[dict[str, Any]]:
     for result in results:
         excess = np.array([run.deviance for run in result.runs]) - first
         error = excess.std(ddof=1) / np.sqrt(excess.size) if excess.size > 1 else np.nan
-        numbers = {"excess_per_run": float(excess.mean()), "excess_error": float(error)}
+        flux = result.flux
+        numbers = {
+            "excess_per_run": float(excess.mean()),
+            "excess_error": float(error),
+            "flux": f"{flux.rms:.1%} of the Crab (noise {flux.noise:.1%})" if flux else "",
+        }
         rows.append({"method": result.method} | result.summary | numbers)
     return rows
 
@@ -57,5 +62,5 @@ def table_of(results: Sequence[CrossValidation]) -> str:
     for number, row in enumerate(compared(results)):
         excess = "0" if not number else f"{row['excess_per_run']:+.1f} ± {row['excess_error']:.1f}"
         width = f"{row['significance_width']:.3f}" if row["n_pixels"] else "–"
-        lines.append(ROW.format(**row, excess=excess, width=width))
+        lines.append(ROW.format(**(row | {"flux": row["flux"] or "–"}), excess=excess, width=width))
     return HEAD + "\n".join(lines)

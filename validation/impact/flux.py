@@ -13,7 +13,7 @@ from simbg.validation.impact.impact import ENERGY, HOURS, places
 from simbg.validation.impact.instrument import Instrument
 from simbg.validation.impact.sources import Template, TestSource
 
-__all__ = ["WITHIN", "FluxErrors", "FluxRequirement", "measure_flux"]
+__all__ = ["RADII", "WITHIN", "FluxErrors", "FluxRequirement", "measure_flux"]
 
 # Largest offset of the places, deg, and radii of the circles that they lie on.
 WITHIN, RADII = 1.0, (0.5, 1.0)

@@ -1,5 +1,6 @@
 """The instrument of an analysis: effective area and point spread function."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -131,6 +132,18 @@ class Instrument:
                 return hdu is not None and hdu.header.get("HDUCLAS3", FULL) == FULL
         except (OSError, ValueError):
             return False
+
+    @classmethod
+    def first_of(cls, paths: Iterable[Path | str | None]) -> Self:
+        """The instrument of the first file that has one, else that of the simulation.
+
+        Parameters
+        ----------
+        paths : iterable of path-like or None
+            Files.
+        """
+        path = next((path for path in paths if path and cls.is_in(path)), None)
+        return cls.read(path) if path else cls.simulated()
 
     def area_at(self, energy: ArrayLike, offset: ArrayLike) -> np.ndarray:
         """Effective area, cm2, at energies (TeV) and offsets (deg), which are broadcast."""
