@@ -1,6 +1,6 @@
 """The fit of an analysis: a free source and a free background norm, on expected counts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -101,6 +101,50 @@ class Fit:
         """
         return _Local(self, template).solve()
 
+    def of_observed(self, template: Template) -> FluxError:
+        """Fit a source to observed counts, which may be few, in bins where the model is not empty.
+
+        Parameters
+        ----------
+        template : Template
+            Its expected counts.
+
+        Returns
+        -------
+        flux : FluxError
+            Its errors are those of the model with the fitted norm.
+
+        Notes
+        -----
+        The first step of Newton's method from the fit without a source: Σ (∂A/∂n) (n − μ). Where
+        bins have few counts, it is not biased, and its error is right; the likelihood then has its
+        maximum at very negative fluxes, if at all.
+        """
+        factor, norm, tilt = self._without_source()
+        model = self.model * factor[:, None, None]
+        flux = Fit(self.axes, model, model, self.tilted, self.exposure).of(template)
+        # Where n = μ, ∂A/∂ ln μ = −μ ∂A/∂n.
+        change = np.divide(self.true - model, model, out=np.zeros_like(model), where=model > 0)
+        return replace(flux, bias=-float(np.sum(flux.response * change)), norm=norm, tilt=tilt)
+
+    @property
+    def tilts(self) -> bool:
+        """Whether the index of the background is fitted: it needs counts in several energy bins."""
+        return self.tilted and all(np.count_nonzero(spectrum) > 1 for spectrum in self.spectra)
+
+    def _without_source(self):
+        """Factor of the background in each energy bin, its norm and its tilt, without a source."""
+        counts, expected = self.spectra
+        x, norm, tilt = self.log_energy, float(np.log(counts.sum() / expected.sum())), 0.0
+        for _ in range(N_STEPS if self.tilts else 0):
+            model = expected * np.exp(norm + tilt * x)
+            rest = counts - model
+            matrix = np.array([[model.sum(), model @ x], [model @ x, model @ x**2]])
+            step = np.linalg.solve(matrix, [rest.sum(), rest @ x])
+            step *= min(1.0, LONGEST / max(np.abs(step).max(), 1e-300))
+            norm, tilt = norm + float(step[0]), tilt + float(step[1])
+        return np.exp(norm + tilt * x), float(np.exp(norm)), tilt
+
     @cached_property
     def log_energy(self) -> np.ndarray:
         """ln of the energies at the centres of the bins, relative to their mean."""
@@ -148,7 +192,7 @@ class _Local:
         empty = self.background == 0
         first = self.n[empty].sum() / max(self.source[empty].sum(), 1e-300)
         theta = np.array([first, np.log(counts / expected), 0.0])
-        free = [0, 1, 2] if self.fit.tilted else [0, 1]
+        free = [0, 1, 2] if self.fit.tilts else [0, 1]
         value, gradient, information, _ = self.at(theta)
         for _ in range(N_STEPS):
             inverse = np.linalg.inv(information[np.ix_(free, free)])

@@ -349,7 +349,9 @@ def measure_impact(
         got = f"got a field that ends {widest:.3g} deg from its centre"
         raise ValueError(f"places of sources: {got}, expected more than {min(radii):g} deg")
     found = tuple(
-        _place(fit, data.model, source, place, instrument) for source in sources for place in where
+        _place(fit, data.model, source, place, instrument, observed)
+        for source in sources
+        for place in where
     )
     if not any(np.isfinite(place.flux.bias) for place in found):
         raise ValueError("got no place with background and effective area, expected one or more")
@@ -367,7 +369,8 @@ def measure_impact(
             part, where_ = data.between(*band), (worst.lon, worst.lat)
             edges = part.true.axes.energy
             ends = float(edges[0]), float(edges[-1])
-            bands.append((ends, _place(part.fit(tilted), part.model, large, where_, instrument)))
+            place = _place(part.fit(tilted), part.model, large, where_, instrument, observed)
+            bands.append((ends, place))
     return replace(impact, bands=tuple(bands))
 
 
@@ -376,10 +379,11 @@ def _closeness(source):
     return source.size if source.size <= EXTENDED else -source.size
 
 
-def _place(fit, model, source, place, instrument):
+def _place(fit, model, source, place, instrument, observed):
     """A source at a place, with the scatter that the errors of the model state."""
     lon, lat = place
-    flux = fit.of(Template.of(source, fit.axes, lon, lat, instrument))
+    template = Template.of(source, fit.axes, lon, lat, instrument)
+    flux = fit.of_observed(template) if observed else fit.of(template)
     scatter = np.nan
     if model.rate_error is not None and np.isfinite(flux.bias):
         rate = np.nan_to_num(model.rate)

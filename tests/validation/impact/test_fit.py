@@ -166,12 +166,43 @@ def test_noise_of_observed_counts(size):
     counts = 50 * GaussianTruth().cube(axes, livetime=3600).event_rate * 3600
     template = Template.of(TestSource(size), axes, 0.5, 0.3, INSTRUMENT)
     rng, number = np.random.default_rng(9), 150
-    found = [Fit(axes, rng.poisson(counts), counts).of(template) for _ in range(number)]
+    found = [Fit(axes, rng.poisson(counts), counts).of_observed(template) for _ in range(number)]
     pulls = [flux.bias / flux.noise for flux in found]
     # 3.3 standard errors of a standard deviation.
     assert np.std(pulls) == pytest.approx(1.0, abs=3.3 / (2 * number) ** 0.5)
     expected = Fit(axes, counts, counts).of(template)
     assert expected.noise <= expected.error * (1 + 1e-9)
+
+
+def test_few_observed_counts():
+    """One count in 50 bins: mean 0 and width 1, with free norm and index; many counts as a fit."""
+    rng, number, template = np.random.default_rng(11), 200, template_of(TestSource(0.5))
+    few = COUNTS * 0.02 * COUNTS.size / COUNTS.sum()
+    pulls = np.array(
+        [
+            [flux.bias / flux.noise, flux.tilt]
+            for flux in (
+                Fit(AXES, rng.poisson(few), few, True).of_observed(template) for _ in range(number)
+            )
+        ]
+    )
+    assert abs(pulls[:, 0].mean()) < 3.3 / number**0.5
+    assert pulls[:, 0].std() == pytest.approx(1.0, abs=3.3 / (2 * number) ** 0.5)
+    many = COUNTS + 0.02 * in_pixels(template)
+    model = 1.1 * COUNTS * AXES.energy_center[:, None, None] ** 0.2
+    step, fit = (
+        getattr(Fit(AXES, many, model, True), name)(template) for name in ("of_observed", "of")
+    )
+    # A flux of 2 % of the Crab: the step is linear, but for the index of the background.
+    assert step.bias == pytest.approx(fit.bias, rel=0.1)
+    assert step.tilt == pytest.approx(fit.tilt, abs=0.01)
+    assert step.error == pytest.approx(fit.error, rel=0.1)
+
+
+def test_index_of_one_energy_bin_is_not_fitted():
+    one = TRUE[2:3]
+    result = measure_impact(one, one, sources=[TestSource(0.5)], tilted=True)
+    assert abs(result.worst(TestSource(0.5)).flux.pull) < EXACT
 
 
 def test_fields_without_a_place_or_a_background_are_refused():
