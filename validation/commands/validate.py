@@ -95,8 +95,6 @@ class Requirement(Percent):
 def validate(**options: Any) -> int:
     """Test methods in simulated scenarios, and write a report.
 
-    \b
     simbg validate --scenario night --method my_module:MyMethod --require 2%
-    simbg validate --command "mytool {store} {output}" --baseline baseline
     """
     return suite.run_and_report(**options)
