@@ -29,7 +29,7 @@ FLOW = {
     "Look and compare": {
         "plot": "Draw a background file: images, spectra, radial profiles.",
         "compare": "Compare two cubes, or two folders of models.",
-        "impact": "What a background model does to fluxes, and the false sources it makes.",
+        "impact": "Errors of fluxes, and false sources, that a model makes.",
     },
     "Validate": {
         "validate": "Test methods in simulated scenarios, and write a report.",

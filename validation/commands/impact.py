@@ -90,7 +90,7 @@ def impact(
     overwrite: bool,
     json_: bool,
 ) -> int:
-    """What a background model does to fluxes, and the false sources it makes.
+    """Errors of fluxes, and false sources, that a model makes.
 
     MODEL is a background file. The reference is its truth, or data that were not used for it, in
     which known sources are masked. A fit of a source that is not there and of the norm of the

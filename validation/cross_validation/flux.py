@@ -124,11 +124,12 @@ def flux_of_held_out(
     part = Axes(axes.energy[inside[0] : inside[-1] + 2], axes.fov_lon, axes.fov_lat, axes.align)
     fit, source = Fit(part, counts, predicted, exposure=seconds / HOUR), TestSource(0.5)
     found = [
-        fit.of(Template.of(source, part, lon, lat, instrument)) for lon, lat in places(part, RADII)
+        fit.of_observed(Template.of(source, part, lon, lat, instrument))
+        for lon, lat in places(part, RADII)
     ]
     good = [one for one in found if np.isfinite(one.bias)]
     if not good:
         return None
-    fluxes, errors = ([getattr(one, name) for one in good] for name in ("bias", "error"))
+    fluxes, errors = ([getattr(one, name) for one in good] for name in ("bias", "noise"))
     hours = float(seconds.max() / HOUR)
     return HeldOutFlux(source, tuple(fluxes), tuple(errors), hours, instrument.origin)
