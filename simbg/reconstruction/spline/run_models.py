@@ -137,17 +137,17 @@ class RunModels:
 
     @cached_property
     def _root(self):
-        """The matrix C for which the covariance is C C'."""
-        value, vector = np.linalg.eigh(self.covariance)
-        keep = value > 1e-12 * value[-1]
-        return vector[:, keep] * np.sqrt(value[keep])
+        """C, for which the covariance is C C': of degrees in cos(zenith), of other covariates."""
+        factor = RateErrors(self.design.basis, self.covariance, self.factor.variance).factor
+        number = self.design.n_smooth
+        return self.design.by_degree(factor[:number]), factor[number:]
 
     def _errors(self, functions, values):
         """Errors for given functions of the zenith angle and of other covariates."""
-        number, basis, factor = self.design.n_smooth, self.design.basis, self._root
-        both = np.tensordot(functions, self.design.by_degree(factor[:number]), 1)
+        (smooth, others), basis = self._root, self.design.basis
+        both = np.tensordot(functions, smooth, 1)
         if values.size:
-            others = factor[number:].reshape(values.size, -1, factor.shape[1])
+            others = others.reshape(values.size, -1, others.shape[1])
             both[0, : others.shape[1]] += np.tensordot(values, others, 1)
         both = both.reshape(-1, both.shape[-1])
         return RateErrors(basis, both @ both.T, self.factor.variance.reshape(len(self.level), -1))
