@@ -102,11 +102,27 @@ def _run(store, index, row):
     energies = _values(events, "ENERGY", "TeV")[inside]
     lon, lat = _places(events, header, row, time, inside)
     ontime = float(np.diff(good).sum())
-    livetime = _number(row, "LIVETIME", "s")
-    if abs(ontime - _number(row, "ONTIME", "s")) > len(good):
-        livetime = ontime * _number(row if "DEADC" in row.colnames else header, "DEADC", "")
-    threshold = _number(row, "SAFE_ENERGY_LO", "TeV")
+    known = {**_clocks(header), **_clocks(row)}
+    if "LIVETIME" not in known and "ONTIME" in known:
+        known["LIVETIME"] = known["DEADC"] * known["ONTIME"]
+    if "ONTIME" not in known:
+        known["ONTIME"] = known["LIVETIME"] / known["DEADC"] if "DEADC" in known else ontime
+    livetime = known["LIVETIME"]
+    if abs(ontime - known["ONTIME"]) > len(good):
+        livetime = ontime * known.get("DEADC", livetime / known["ONTIME"])
+    if "SAFE_ENERGY_LO" in row.colnames:
+        threshold = _number(row, "SAFE_ENERGY_LO", "TeV")
+    else:
+        threshold = float(_hdu(*files["aeff"])[1].get("LO_THRES", 0)) if "aeff" in files else 0.0
     return int(inside.sum()), livetime, energies, lon, lat, threshold, int(row["OBS_ID"])
+
+
+def _clocks(values):
+    """ONTIME, LIVETIME and DEADC of a header or of a row."""
+    names = values.colnames if hasattr(values, "colnames") else values
+    units = {"ONTIME": "s", "LIVETIME": "s", "DEADC": ""}
+    found = {name: _number(values, name, unit) for name, unit in units.items() if name in names}
+    return {name: value for name, value in found.items() if value == value}
 
 
 def _hess_runs(store):

@@ -8,7 +8,6 @@ cannot be changed later.
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from hashlib import sha256
@@ -25,6 +24,7 @@ from simbg.axes import edition2015_axes
 from simbg.errors import check_version, in_one_line
 from simbg.io.cubes import write_cube
 from simbg.io.files.contents import from_json, read_text
+from simbg.io.files.work_places import scratch_folder
 from simbg.io.gadf.writer import GadfWriter
 from simbg.io.safe_files import new_content, new_directory
 from simbg.simulation.stores import REGIONS
@@ -121,7 +121,7 @@ def reveal_challenge(
     groups = scoring.find_groups(models)
     text, seal = _open_seal(Path(outdir), public)
     _check_stores(public, seal)
-    with tempfile.TemporaryDirectory() as temporary:
+    with scratch_folder() as temporary:
         fields = _simulate(Path(temporary), _answer(text), executor)
         _check_answer(public, seal, Path(temporary))
         truths = [_truth_file(Path(temporary), field) for field in fields]

@@ -10,10 +10,10 @@ from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from simbg import __version__
+from simbg.io.files.work_places import scratch_folder
 from simbg.io.safe_files import new_file
 from simbg.validation.conformance.checks import CHECKS
 from simbg.validation.conformance.evidence import Evidence
@@ -85,7 +85,7 @@ def conformance(
 
 def _attempt(candidate, seed, name):
     name = "plain" if name == "again" else name
-    with TemporaryDirectory(prefix="simbg-") as folder:
+    with scratch_folder() as folder:
         return candidate.reconstruct(write_variant(folder, seed, name), VARIANTS[name], AXES)
 
 

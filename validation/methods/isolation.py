@@ -11,7 +11,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.errors import in_one_line
 from simbg.io.cubes import read_model
+from simbg.io.files.work_places import scratch_folder
 from simbg.reconstruction.contract import check_cube
 from simbg.validation.methods import isolated_process, supervisor
 from simbg.validation.methods.library import import_path
@@ -93,8 +93,7 @@ def check_method(method: str) -> None:
     ValueError
         If it cannot be loaded. A method that takes more than 60 s to load is accepted.
     """
-    with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         path, environment = import_path(folder, method)
         words = [sys.executable, "-P", "-c", LOAD, method, json.dumps(path)]
         ended = run_process(words, folder, environment, LOAD_TIMEOUT)
@@ -143,14 +142,12 @@ def run_method(
         One for each store, with a cube or with the reason why there is none.
     """
     paths = [Path(store).absolute() for store in stores]
-    # Files of a method may be protected from removal.
-    with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         path, environment = import_path(folder, method)
         request: dict[str, Any] = {"method": method, "path": path, "axes": axes}
         request |= {"regions": tuple(regions), "runs_of_group": runs_of_group}
         (folder / isolated_process.REQUEST).write_bytes(pickle.dumps(request | {"stores": paths}))
-        words = [sys.executable, "-P", "-m", isolated_process.__name__, name]
+        words = [sys.executable, "-P", "-m", isolated_process.__name__, str(folder)]
         finished = partial(_n_facts, folder)
         ended = run_process(words, folder, environment, timeout, finished, memory)
         facts = _facts(folder)
@@ -239,9 +236,8 @@ def run_command(
     ValueError
         If the template has other names in braces.
     """
-    # Files of a command may be protected from removal.
-    with tempfile.TemporaryDirectory(prefix="simbg-", ignore_cleanup_errors=True) as folder:
-        place = Workplace(Path(folder), Path(store))
+    with scratch_folder() as folder:
+        place = Workplace(folder, Path(store))
         place.prepare()
         output = place.folder / "output.fits"
         names = {"store": place.store, "output": output, "regions": place.store / "regions.reg"}

@@ -1,6 +1,5 @@
 """One method in one scenario: its cubes, the answers to the questions, and the outcome."""
 
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ import numpy as np
 
 from simbg.axes import Axes, edition2015_axes
 from simbg.errors import in_one_line
+from simbg.io.files.work_places import scratch_folder
 from simbg.models.per_run import scaled_to_run
 from simbg.observations.exposure import StackedCounts, stack_observations
 from simbg.observations.groups import Groups
@@ -131,7 +131,7 @@ def run_scenario(
     """
     experiment = Experiment.of(scenario, seed)
     candidates = [Candidate.of(method) for method in methods]
-    with tempfile.TemporaryDirectory() as name:
+    with scratch_folder() as name:
         folder = Path(name)
         ours = route_of_ours(experiment, folder, executor)
         least = max(stores, replicates or FEWEST)

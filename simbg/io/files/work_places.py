@@ -8,9 +8,11 @@ import ctypes
 import errno
 import json
 import os
+import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,11 +23,12 @@ __all__ = [
     "content_of",
     "exchangeable",
     "put_in_place",
+    "scratch_folder",
     "work_file",
     "work_folder",
 ]
 
-PREFIX = ".simbg-"
+PREFIX, SCRATCH = ".simbg-", "simbg-work-"
 # A file that exists while the content of a folder is replaced piece by piece; it has their names.
 UNFINISHED = f"{PREFIX}unfinished"
 LONGEST = 200  # bytes of an output's name in that of its work place, which may have 255
@@ -49,7 +52,7 @@ def work_folder(folder: Path, name: str) -> Iterator[Path]:
     name : str
         Name of the output.
     """
-    with _locked(folder, name, lambda path: os.mkdir(path, 0o700), _empty) as path:
+    with _locked(folder, name, _private, _empty) as path:
         try:
             yield path
         finally:
@@ -81,6 +84,23 @@ def work_file(folder: Path, name: str) -> Iterator[Path]:
             with suppress(FileNotFoundError):
                 if os.lstat(path).st_ino == inode or not _is_locked(path):
                     os.unlink(path)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for temporary files with a lock, which is removed at the end.
+
+    Those of dead processes are removed at the start.
+    """
+    parent = Path(tempfile.gettempdir())
+    for path in parent.glob(f"{SCRATCH}*"):
+        _discard(path)
+    with _locked(parent, secrets.token_hex(8), _private, _empty, SCRATCH) as path:
+        try:
+            yield path
+        finally:
+            # Files of a method may be protected from removal.
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def content_of(folder: Path) -> list[Path]:
@@ -245,10 +265,12 @@ def _is_mount(folder):
 
 
 @contextmanager
-def _locked(folder: Path, name: str, make: Callable, clear: Callable) -> Iterator[Path]:
-    """A hidden path beside or in an output that is locked by this process."""
+def _locked(
+    folder: Path, name: str, make: Callable, clear: Callable, prefix: str = PREFIX
+) -> Iterator[Path]:
+    """A path that is locked by this process; by default a hidden one beside or in an output."""
     for number in range(PLACES):
-        path = _place(folder, name, f"{number}-" if number else "")
+        path = _place(folder, name, f"{prefix}{number}-" if number else prefix)
         with ExitStack() as stack:
             try:
                 exists = not _made(make, path)
@@ -267,9 +289,13 @@ def _locked(folder: Path, name: str, make: Callable, clear: Callable) -> Iterato
     raise OSError(errno.EEXIST, f"{PLACES} other processes write to it")
 
 
-def _place(folder, name, number=""):
+def _place(folder, name, prefix=PREFIX):
     # The ending of the name stays the same, since it selects the format.
-    return folder / f"{PREFIX}{number}{os.fsdecode(os.fsencode(name)[-LONGEST:])}"
+    return folder / f"{prefix}{os.fsdecode(os.fsencode(name)[-LONGEST:])}"
+
+
+def _private(path):
+    os.mkdir(path, 0o700)
 
 
 def _made(make, path):

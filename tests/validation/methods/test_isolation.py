@@ -1,5 +1,7 @@
 """A method in a process of its own: whatever it does is a reason, and nothing is left behind."""
 
+import os
+import signal
 import sys
 import tempfile
 import time
@@ -248,6 +250,32 @@ def test_what_a_command_leaves_behind_ends_with_it(store, tmp_path):
     done = Candidate.command(template).reconstruct(store, NIGHT)
     assert done.reason.startswith("wrote no cube")
     assert processes_with(tmp_path / "leaves.py") == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_a_command_ends_with_whoever_started_it(store, tmp_path):
+    """Nobody is left to end it after SIGKILL. Its files are removed when simbg is used again."""
+    (tmp_path / "hangs.py").write_text(STARTS_AND_HANGS)
+    template = f"{sys.executable} {tmp_path}/hangs.py {{output}} {{store}}"
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Candidate.command(template).reconstruct(store, NIGHT)
+        finally:
+            os._exit(1)
+    deadline = time.monotonic() + 60
+    while len(processes_with(tmp_path / "hangs.py")) < 3:  # its supervisor is one of them
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    deadline = time.monotonic() + 10
+    while left := processes_with(tmp_path / "hangs.py"):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    assert list(tmp_path.glob("simbg-*"))
+    Candidate.command("true {store} {output}").reconstruct(store, NIGHT)
+    assert not list(tmp_path.glob("simbg-*"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
