@@ -22,7 +22,7 @@ from simbg.validation.figures.one_cube import check_picture, save_figure
 from simbg.validation.impact.flux import WITHIN, FluxRequirement
 from simbg.validation.impact.impact import HOURS, SOURCES, measure_impact
 from simbg.validation.impact.instrument import Instrument
-from simbg.validation.impact.sources import TestSource
+from simbg.validation.impact.sources import SHAPES, TestSource
 
 __all__ = []
 
@@ -55,7 +55,7 @@ class EnergyRange(click.ParamType):
     cls=Command,
     groups={
         "Reference": "truth data exclude",
-        "Analysis": "irf energy hours index tilt require",
+        "Analysis": "irf energy hours index shape tilt require",
         "Output": "out overwrite json_",
     },
     exit_codes="0 done, 1 the flux error is larger than required",
@@ -68,6 +68,7 @@ class EnergyRange(click.ParamType):
 @click.option("--energy", type=EnergyRange(), default="0.5:10", metavar="MIN:MAX", help="In TeV.")
 @click.option("--hours", type=click.FloatRange(0, min_open=True), metavar="H", help=LIVETIME)
 @click.option("--index", type=click.FloatRange(0, 10), default=2.5, help="Index of the sources.")
+@click.option("--shape", type=click.Choice(SHAPES), default="disc", help="Of extended sources.")
 @click.option("--tilt", is_flag=True, help="The index of the background is free, too.")
 @click.option(
     "--require", type=Requirement(), metavar="LIMIT", help="As flux:1% or flux:1%@50,0.5."
@@ -84,6 +85,7 @@ def impact(
     energy: tuple[float, float],
     hours: float | None,
     index: float,
+    shape: str,
     tilt: bool,
     require: FluxRequirement | None,
     out: str | None,
@@ -127,11 +129,11 @@ def impact(
         instrument = _instrument(irf, file, model)
     size = require.size if require else 0.5
     sizes = dict.fromkeys([*(source.size for source in SOURCES), size])
-    sources = [TestSource(one, index=index) for one in sorted(sizes)]
+    sources = [TestSource(one, shape, index) for one in sorted(sizes)]
     result = measure_impact(true, cube, instrument, sources, energy, tilt, exposure, observed)
     good, verdict = True, ""
     if require is not None:
-        good, verdict = _verdict(result, TestSource(size, index=index), require.flux)
+        good, verdict = _verdict(result, TestSource(size, shape, index), require.flux)
     if out:
         save_figure(impact_figure(result, hours, Path(model).name), out, overwrite)
     if json_:

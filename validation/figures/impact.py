@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from simbg.validation.figures import style
 from simbg.validation.impact.flux import FluxErrors
-from simbg.validation.impact.impact import Impact
+from simbg.validation.impact.impact import FIELD, THRESHOLD, Impact
 
 __all__ = ["impact_figure"]
 
@@ -69,7 +69,7 @@ def flux_figure(fluxes: Mapping[str, FluxErrors]) -> Figure:
 
 @style.styled
 def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
-    """Flux errors against livetime for each source, and the map of the mean significance.
+    """Flux errors and false sources against livetime, and the map of the mean significance.
 
     Parameters
     ----------
@@ -83,9 +83,9 @@ def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
     Returns
     -------
     figure : Figure
-        Two panels.
+        Three panels; two for data, whose noise makes peaks of its own.
     """
-    figure = style.new_figure(9.2, 4.0, title)
+    figure = style.new_figure(9.2 if impact.observed else 13.2, 4.0, title)
     curves = style.add_axes(figure, 0.8, 0.6, 3.6, 2.9)
     for number, source in enumerate(impact.sources):
         place, color = impact.worst(source), style.points(number)["color"]
@@ -113,4 +113,21 @@ def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
     what = "significance in the data" if impact.observed else "mean significance"
     image.set_title(f"{what}, {hours:.3g} h, {shown.source.name}")
     figure.colorbar(mesh, cax=style.add_axes(figure, 8.25, 0.6, 0.12, 2.9), label="σ")
+    if not impact.observed:
+        _draw_false_sources(style.add_axes(figure, 9.7, 0.6, 3.3, 2.9), impact)
     return figure
+
+
+def _draw_false_sources(axes, impact):
+    """Expected number of false sources against livetime, with the model and by chance."""
+    times = TIMES[::10]
+    rows = [impact.false_sources(hours) for hours in times]
+    for number, columns in enumerate(zip(*rows, strict=True)):
+        color, (source, *_) = style.points(number)["color"], columns[0]
+        axes.plot(times, [n for _, n, _ in columns], color=color, lw=1.4, label=source.name)
+        axes.plot(times, [n for _, _, n in columns], "--", color=color, lw=1.0)
+    for which in "xy":
+        style.set_log(axes, which, plain=True)
+    label = f"false sources above {THRESHOLD:g} σ within {FIELD:g} deg (dashed: by chance)"
+    axes.set(xlabel="livetime / h", ylabel=label)
+    axes.legend()

@@ -14,7 +14,17 @@ from simbg.validation.impact.fit import FluxError
 from simbg.validation.impact.instrument import Instrument
 from simbg.validation.impact.sources import Template, TestSource
 
-__all__ = ["ENERGY", "HOURS", "SOURCES", "Impact", "Place", "measure_impact", "places"]
+__all__ = [
+    "ENERGY",
+    "FIELD",
+    "HOURS",
+    "SOURCES",
+    "THRESHOLD",
+    "Impact",
+    "Place",
+    "measure_impact",
+    "places",
+]
 
 # Energy range of the analysis, TeV; its livetime, h; and the sources that it looks for.
 ENERGY, HOURS = (0.5, 10.0), 50.0
@@ -27,6 +37,8 @@ OFFSETS, N_AZIMUTH = (0.5, 1.0, 1.5), 8
 THRESHOLD, FIELD = 5.0, 2.0
 # Longer livetimes are not stated, h.
 LONGEST = 10000
+# Livetimes for which numbers of false sources are listed, h.
+TIMES = (1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 # Largest size of the extended source for which false sources and flux points are calculated, deg.
 EXTENDED = 0.5
 
@@ -241,9 +253,11 @@ class Impact:
         hours : float
             Livetime, h.
         """
+        times = [] if self.observed else sorted({*TIMES, hours})
         false = [
-            {"source": source.name, "threshold": THRESHOLD, "model": number, "chance": chance}
-            for source, number, chance in ([] if self.observed else self.false_sources(hours))
+            {"source": source.name, "hours": time, "model": number, "chance": chance}
+            for time in times
+            for source, number, chance in self.false_sources(time)
         ]
         bands = [{"energy_tev": list(band)} | place.to_dict(hours) for band, place in self.bands]
         return {
@@ -254,7 +268,7 @@ class Impact:
             "empty_bins": self.empty,
             "places": [place.to_dict(hours) for place in self.places],
             "flux_points": bands,
-            "false_sources": false,
+            "false_sources": {"threshold": THRESHOLD, "radius": FIELD, "numbers": false},
         }
 
 

@@ -9,7 +9,7 @@ from simbg.axes import Axes
 from simbg.truth.sources import GammaSource
 from simbg.validation.impact.instrument import Instrument
 
-__all__ = ["CRAB", "Template", "TestSource"]
+__all__ = ["CRAB", "SHAPES", "Template", "TestSource"]
 
 # Differential flux of the Crab nebula at 1 TeV, cm-2 s-1 TeV-1, and its index.
 NEBULA = GammaSource("Crab nebula", 83.633, 22.014)

@@ -39,7 +39,9 @@ def test_truth(run, files, tmp_path):
     assert picture.stat().st_size > 1000
     perfect = json.loads(run("impact", true, "--truth", true, "--json")[1])
     assert max(abs(p["sqrt_ts"]) for p in perfect["places"]) < 1e-3
-    false = {row["source"]: (row["model"], row["chance"]) for row in perfect["false_sources"]}
+    false = {
+        row["source"]: (row["model"], row["chance"]) for row in perfect["false_sources"]["numbers"]
+    }
     assert false["point"][0] == pytest.approx(false["point"][1], rel=1e-3)
 
 
