@@ -128,6 +128,6 @@ def _draw_false_sources(axes, impact):
         axes.plot(times, [n for _, _, n in columns], "--", color=color, lw=1.0)
     for which in "xy":
         style.set_log(axes, which, plain=True)
-    label = f"false sources above {THRESHOLD:g} σ within {FIELD:g} deg (dashed: by chance)"
+    label = f"false sources > {THRESHOLD:g} σ, r < {FIELD:g} deg (dashed: chance)"
     axes.set(xlabel="livetime / h", ylabel=label)
     axes.legend()
