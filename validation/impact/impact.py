@@ -217,7 +217,7 @@ class Impact:
         if self.empty:
             lines.append(f"the model is empty in bins with {self.empty:.2%} of the counts")
         head = "flux error", "rms", f"stat. error {hours:g} h", "equal after", "stated"
-        lines.append(f"{'source':16s}" + "".join(f"{text:>20s}" for text in head))
+        lines.append(f"{'source':18s}" + "".join(f"{text:>20s}" for text in head))
         for source in self.sources:
             flux, place = self.worst(source).flux, self.worst(source)
             error = flux.error / np.sqrt(hours)
@@ -228,7 +228,7 @@ class Impact:
                 f"{flux.hours:.3g} h" if flux.hours < LONGEST else f"> {LONGEST:g} h",
                 "–" if np.isnan(place.scatter) else f"± {place.scatter:.2%}",
             )
-            lines.append(f"{source.name:16s}" + "".join(f"{text:>20s}" for text in cells))
+            lines.append(f"{source.name:18s}" + "".join(f"{text:>20s}" for text in cells))
         lines.append("in units of the Crab, at the worst place; rms: over all places")
         for (first, last), place in self.bands:
             text = f"{place.flux.bias:+.2%}{self._noise(place.flux)}"
