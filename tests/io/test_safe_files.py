@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from support.faults import killed_at_step, without_exchange
+from support.faults import interrupted_at_step, killed_at_step, without_exchange
 
 from simbg.io.files.work_places import check_finished
 from simbg.io.safe_files import (
@@ -22,7 +22,7 @@ from simbg.io.safe_files import (
     open_fits,
     write_fits,
 )
-from simbg.parallel import workers
+from simbg.parallel import interrupts_noted, workers
 
 OURS = (r"data/run\d+\.txt", r"index\.txt")
 
@@ -273,6 +273,40 @@ def test_killed_at_each_step_of_a_file(tmp_path):
         if not killed:
             break
     assert step > 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("how", ["exchange", "renames", "file"])
+def test_interrupted_at_each_step(tmp_path, how):
+    """Old or new is whole, and nothing else is there, also if the removal is interrupted."""
+    before, out = signal.signal(signal.SIGINT, signal.default_int_handler), tmp_path / "out"
+
+    def write():
+        system = without_exchange() if how == "renames" else nullcontext()
+        if how == "file":
+            with interrupts_noted(), new_file(out, True) as path:
+                path.write_text("new")
+        else:
+            with interrupts_noted(), system, new_directory(out, True, OURS) as folder:
+                fill(folder)
+
+    def put(text):
+        out.write_text(text) if how == "file" else (out.mkdir(), fill(out, text))
+        return tree(tmp_path)
+
+    try:
+        new = put("new")
+        for step in count():
+            shutil.rmtree(out, ignore_errors=True)
+            out.unlink(missing_ok=True)
+            old = put("old")
+            interrupted = interrupted_at_step(step, write)
+            assert tree(tmp_path) in (old, new)
+            if not interrupted:
+                break
+        assert step > (2 if how == "file" else 8)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("new", [new_file, new_directory])

@@ -9,7 +9,7 @@ import signal
 import sys
 from contextlib import contextmanager
 
-__all__ = ["killed_at_step", "without_exchange"]
+__all__ = ["interrupted_at_step", "killed_at_step", "without_exchange"]
 
 STEPS = {
     *("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod"),
@@ -48,22 +48,37 @@ def without_exchange():
     return at_events(refuse)
 
 
+def at_step(number, act):
+    """Call a function just before this step of writing; the steps count from 0."""
+    count = iter(range(-number, 1 << 62))
+
+    def look(event, arguments):
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
+        if (event in STEPS or writes) and next(count) == 0:
+            act()
+
+    return at_events(look)
+
+
+def interrupted_at_step(number, function):
+    """Call a function, with Ctrl-C just before this step of writing; True if it was interrupted."""
+    try:
+        with at_step(number, lambda: signal.raise_signal(signal.SIGINT)):
+            function()
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
 def killed_at_step(number, function):
     """Call a function in a fork that is killed just before this step of writing; True if it was.
 
-    The steps count from 0. An error in the function is an error here.
+    An error in the function is an error here.
     """
     pid = os.fork()
     if pid == 0:
-        count = iter(range(-number, 1 << 62))
-
-        def kill(event, arguments):
-            writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
-            if (event in STEPS or writes) and next(count) == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
         try:
-            with at_events(kill):
+            with at_step(number, lambda: os.kill(os.getpid(), signal.SIGKILL)):
                 function()
             os._exit(0)
         finally:

@@ -52,11 +52,8 @@ def work_folder(folder: Path, name: str) -> Iterator[Path]:
     name : str
         Name of the output.
     """
-    with _locked(folder, name, _private, _empty) as path:
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+    with _locked(folder, name, _private, _empty) as path, _removed(_remove, path):
+        yield path
 
 
 @contextmanager
@@ -77,13 +74,15 @@ def work_file(folder: Path, name: str) -> Iterator[Path]:
 
     with _locked(folder, name, make, lambda path: os.truncate(path, 0)) as path:
         inode = os.lstat(path).st_ino
-        try:
-            yield path
-        finally:
+
+        def unlink(path):
             # After it is renamed, another process may use the name.
             with suppress(FileNotFoundError):
                 if os.lstat(path).st_ino == inode or not _is_locked(path):
                     os.unlink(path)
+
+        with _removed(unlink, path):
+            yield path
 
 
 @contextmanager
@@ -95,12 +94,23 @@ def scratch_folder() -> Iterator[Path]:
     parent = Path(tempfile.gettempdir())
     for path in parent.glob(f"{SCRATCH}*"):
         _discard(path)
-    with _locked(parent, secrets.token_hex(8), _private, _empty, SCRATCH) as path:
-        try:
-            yield path
-        finally:
-            # Files of a method may be protected from removal.
-            shutil.rmtree(path, ignore_errors=True)
+    name = secrets.token_hex(8)
+    with _locked(parent, name, _private, _empty, SCRATCH) as path, _removed(_remove, path):
+        yield path
+
+
+@contextmanager
+def _removed(remove, path):
+    """Remove a path at the end, in a second attempt if an interrupt ends the first."""
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.callback(remove, path)
+        yield
+
+
+def _remove(folder):
+    # Files of a method may be protected from removal.
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def content_of(folder: Path) -> list[Path]:
@@ -179,7 +189,7 @@ def put_in_place(new: Path, folder: Path, old: list[Path]) -> None:
     gone.mkdir()
     names = {"old": [path.name for path in old], "new": [path.name for path in new.iterdir()]}
     marker = folder / UNFINISHED
-    try:
+    with _removed(lambda path: path.unlink(missing_ok=True), marker):
         temporary = new.parent / UNFINISHED
         temporary.write_text(json.dumps(names | {"work": str(new.parent)}))
         os.replace(temporary, marker)
@@ -189,8 +199,6 @@ def put_in_place(new: Path, folder: Path, old: list[Path]) -> None:
                 undo.callback(_move_back, source, target)
                 os.replace(source, target)
             undo.pop_all()
-    finally:
-        marker.unlink(missing_ok=True)
 
 
 def complete(folder: Path) -> None:
