@@ -259,6 +259,31 @@ def test_killed_at_each_step_of_a_directory(tmp_path, there, how):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
+def test_a_killed_replacement_is_completed(tmp_path):
+    """Among files of others, so that folders cannot be exchanged."""
+
+    def write(text="new"):
+        with new_content(tmp_path / "out") as folder:
+            fill(folder, text)
+
+    n_mixed, notes = 0, {"out": None, "out/notes": "mine"}
+    for step in count():
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "notes").write_text("mine")
+        write("old")
+        old = tree(tmp_path)
+        killed = killed_at_step(step, write)
+        n_mixed += state(tmp_path) not in (old, inside("out", FILLED) | notes)
+        with suppress(ValueError), new_content(tmp_path / "out"):
+            raise ValueError
+        assert tree(tmp_path) in (old, inside("out", FILLED) | notes)
+        shutil.rmtree(tmp_path / "out")
+        if not killed:
+            break
+    assert n_mixed == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
 def test_killed_at_each_step_of_a_file(tmp_path):
     def write(text="new"):
         with new_file(tmp_path / "a.txt", True) as path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from simbg.cli.console import echo
+from simbg.io.files.work_places import complete
 from simbg.io.safe_files import check_directory, is_ours, new_content
 
 __all__ = []
@@ -50,6 +51,8 @@ def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
     OSError
         If simbg did not write the existing files, or the folder cannot be made.
     """
+    if Path(out).is_dir():
+        complete(Path(out))
     for name in (name for name in names if "." not in name):
         check_directory(Path(out, name), True, PICTURES)
     there = [path for name in names if (path := Path(out, name)).exists()]

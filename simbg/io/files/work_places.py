@@ -218,7 +218,9 @@ def complete(folder: Path) -> None:
         if _is_locked(work):
             return
         for source, target in _moves(names, work, folder):
-            if source.exists():
+            # An old piece that left already has the name of a new one that came.
+            done = target.parent == work / "old" and os.path.lexists(target)
+            if os.path.lexists(source) and not done:
                 os.replace(source, target)
         shutil.rmtree(work, ignore_errors=True)
     marker.unlink(missing_ok=True)
