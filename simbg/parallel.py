@@ -87,7 +87,9 @@ class Watched(Executor):
         if self.stages and stage in self.stages:
             self.pieces = 0
             self.bar.set_postfix_str("", refresh=False)
-            self.bar.set_description_str(f"{self.label}, {stage}", refresh=False)
+            # Names of files can contain control characters.
+            shown = "".join(c if c.isprintable() else "?" for c in stage)
+            self.bar.set_description_str(f"{self.label}, {shown}", refresh=False)
             self.bar.update(self.stages.index(stage) - self.bar.n)
             self.bar.refresh()
 

@@ -60,6 +60,15 @@ def test_stages_are_counted_and_so_are_the_pieces_of_each(monkeypatch):
     assert "left" not in last[-2]
 
 
+def test_the_name_of_a_stage_does_not_steer_the_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with workers(1, "work") as executor:
+        executor.plan(["a\x1b]0;title\x07"])
+        announce(executor, "a\x1b]0;title\x07")
+    assert "title" in terminal.getvalue()
+    assert "\x1b]" not in terminal.getvalue()
+
+
 @pytest.mark.parametrize("where", ["terminal", "log"])
 def test_no_bar_in_a_log_or_when_quiet(monkeypatch, where):
     stream = Terminal() if where == "terminal" else io.StringIO()
