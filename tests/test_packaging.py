@@ -99,7 +99,8 @@ def test_entry_points_lead_to_modules_of_the_wheel(wheel):
     targets = [target for group in points.sections() for target in points[group].values()]
     assert len(targets) > 5
     for target in targets:
-        assert target.partition(":")[0].replace(".", "/") + ".py" in files
+        module = target.partition(":")[0].replace(".", "/")
+        assert {f"{module}.py", f"{module}/__init__.py"} & files.keys(), target
 
 
 def test_wheel_of_the_sdist_is_the_same(wheel, tmp_path):
