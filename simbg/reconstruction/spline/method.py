@@ -79,9 +79,9 @@ class Spline:
     (in the rms over bins, weighted by their information); by 20 % for a break of the spectrum at
     9 TeV that the counts hardly show; and in the response file of CTA's first data challenge,
     where a third of the bins has no events and the field of view ends at another offset at each
-    energy: 55 to 62 % of its bins are within 1 σ. The error of the rate itself is there about half
-    of that of the best kernel. With 1e7 events the strengths do not settle in 60 iterations, while
-    the coefficients do.
+    energy: 55 to 62 % of its bins are within 1 σ. There, Σ (m − λ)² / λ is 30 to 50 % of that of
+    the best kernel. With 1e7 events the strengths do not settle in 60 iterations, while the
+    coefficients do.
 
     Examples
     --------
