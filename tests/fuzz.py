@@ -37,6 +37,8 @@ from simbg.validation.leaderboard.baseline import Accuracies
 from simbg.validation.suite.baseline import Losses
 from simbg.validation.suite.results import Result
 
+# The time of the processor counts: other processes may use it as well. And one that only waits.
+PATIENCE = 120.0
 SECONDS, BYTES, ADDRESSES = 20.0, 1_000_000_000, 3 << 30
 # Lines on contradictions in the data; those on bins without events are of any small store.
 TOLD = re.compile(r"^warning: (?!bins without)", re.MULTILINE)
@@ -209,8 +211,9 @@ def in_fork(place, name):
         ended, status, used = os.wait4(pid, os.WNOHANG)
         seconds = time.monotonic() - start
         if ended:
-            return os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss * 1024
-        if seconds > SECONDS:
+            busy = min(seconds, used.ru_utime + used.ru_stime)
+            return os.waitstatus_to_exitcode(status), busy, used.ru_maxrss * 1024
+        if seconds > PATIENCE:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
 
@@ -259,8 +262,9 @@ def by_command(place, name):
             seconds = time.monotonic() - start
             if ended:
                 process.returncode = os.waitstatus_to_exitcode(status)
-                return process.returncode, seconds, used.ru_maxrss * 1024
-            if seconds > SECONDS:
+                busy = used.ru_utime + used.ru_stime
+                return process.returncode, min(seconds, busy), used.ru_maxrss * 1024
+            if seconds > PATIENCE:
                 process.kill()
             time.sleep(0.01)
 
@@ -271,7 +275,7 @@ def fault(place, name, code, seconds, memory):
         (place / n).read_text(errors="replace") if (place / n).is_file() else ""
         for n in ("stdout", "stderr")
     )
-    if seconds > SECONDS:
+    if seconds > SECONDS or code == -signal.SIGKILL:
         return "hang"
     if memory > BYTES:
         return f"memory {memory / 1e6:.0f} MB"

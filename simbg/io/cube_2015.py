@@ -56,6 +56,7 @@ def read_table(file: fits.HDUList) -> BackgroundCube:
         if extension in file
     }
     arrays["rate"] *= tables.rate_factor(hdu, "Bgd")
+    tables.check_rates(arrays["rate"], "BACKGROUND: Bgd")
     return BackgroundCube(tables.read_axes(hdu, "ALTAZ"), **arrays)
 
 
@@ -92,6 +93,7 @@ def read_image(file: fits.HDUList) -> BackgroundCube:
         edges.append(header[f"CRVAL{i}"] + (number - header[f"CRPIX{i}"]) * header[f"CDELT{i}"])
     energy = tables.column(bounds, "ENERGY", "TeV", positive=True)
     rate = np.array(image, float).swapaxes(1, 2) * u.Unit(header["DATAUNIT"]).to(tables.RATE_UNIT)
+    tables.check_rates(rate, "image")
     return BackgroundCube(Axes(energy, *edges), rate)
 
 

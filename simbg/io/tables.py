@@ -280,15 +280,25 @@ def read_rate(hdu: fits.BinTableHDU, name: str, lengths: Mapping[str, int]) -> n
         if set(order) == set(axes) and data.shape == tuple(lengths[a] for a in slowest_first):
             data = data.transpose([slowest_first.index(axis) for axis in axes])
             data = data * rate_factor(hdu, name)
-            if np.any(np.abs(data[np.isfinite(data)]) > LARGEST_RATE):
-                largest = np.abs(data[np.isfinite(data)]).max()
-                raise ValueError(
-                    f"{hdu.name}: {name}: got rates up to {largest:.3g} {RATE_UNIT}, expected "
-                    f"{LARGEST_RATE:g} or less"
-                )
+            check_rates(data, f"{hdu.name}: {name}")
             return data
     got = f"{hdu.name}: {name}: got shape {data.shape}"
     raise ValueError(f"{got}, expected {tuple(lengths.values())[::-1]}")
+
+
+def check_rates(rate: np.ndarray, where: str) -> None:
+    """Refuse rates whose squares may be no numbers.
+
+    Raises
+    ------
+    ValueError
+        If there is one.
+    """
+    largest = np.abs(rate[np.isfinite(rate)]).max(initial=0)
+    if largest > LARGEST_RATE:
+        raise ValueError(
+            f"{where}: got rates up to {largest:.3g} {RATE_UNIT}, expected {LARGEST_RATE:g} or less"
+        )
 
 
 def has_unknown_order(hdu: fits.BinTableHDU, name: str) -> bool:

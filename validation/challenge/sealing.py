@@ -24,7 +24,7 @@ from simbg.axes import edition2015_axes
 from simbg.errors import check_version, in_one_line
 from simbg.io.cubes import write_cube
 from simbg.io.files.contents import from_json, read_text
-from simbg.io.files.work_places import scratch_folder
+from simbg.io.files.work_places import complete, scratch_folder
 from simbg.io.gadf.writer import GadfWriter
 from simbg.io.safe_files import new_content, new_directory
 from simbg.simulation.stores import REGIONS
@@ -119,6 +119,8 @@ def reveal_challenge(
     """
     public = Path(outdir, "public") if Path(outdir, "public").is_dir() else Path(outdir)
     groups = scoring.find_groups(models)
+    if public.is_dir():
+        complete(public)
     text, seal = _open_seal(Path(outdir), public)
     _check_stores(public, seal)
     with scratch_folder() as temporary:
