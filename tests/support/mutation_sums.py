@@ -89,10 +89,11 @@ def _run(store, index, row):
     files = {}
     for line in index[index["OBS_ID"] == row["OBS_ID"]]:
         kind = str(line["HDU_TYPE"]).strip().lower()
-        if kind in files and kind in TYPES:
-            raise ValueError(f"two {kind} of run {row['OBS_ID']}")
         where = store / str(line["FILE_DIR"]).strip() / str(line["FILE_NAME"]).strip()
-        files[kind] = where, str(line["HDU_NAME"]).strip()
+        place = where, str(line["HDU_NAME"]).strip()
+        if kind in TYPES and files.get(kind, place) != place:
+            raise ValueError(f"two {kind} of run {row['OBS_ID']}")
+        files[kind] = place
     events, header = _hdu(*files["events"])
     gti = _hdu(*files["gti"])[0] if "gti" in files else None
     good = _union(gti, header)
