@@ -30,6 +30,7 @@ from support.mutations import mutated
 from support.stores import make_store
 
 from simbg.cli.main import main
+from simbg.errors import printable
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.challenge.answers import draw_answer
 from simbg.validation.challenge.sealing import make_challenge
@@ -232,7 +233,7 @@ def run_input(place, name):
     except SystemExit as end:
         code = end.code or 0
     except (ValueError, OSError) as error:
-        print(f"simbg: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"simbg: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         code = 2
     except BaseException:
         import traceback

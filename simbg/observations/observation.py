@@ -21,6 +21,9 @@ MJDREF = 55197 + 66.184 / 86400
 # Fields of `Events` with a value for each event.
 COLUMNS = ("energy", "fov_lon", "fov_lat", "time", "ra", "dec")
 
+# s; sums of longer times would be no numbers.
+LONGEST = 1e15
+
 
 @dataclass(frozen=True, eq=False)
 class Events:
@@ -165,10 +168,10 @@ class Observation:
 
     def __post_init__(self) -> None:
         convert_fields(self, f"run {self.obs_id}: ")
-        if not 0 < self.livetime <= self.ontime * (1 + 1e-6):
+        if not 0 < self.livetime <= self.ontime * (1 + 1e-6) <= LONGEST:
             raise ValueError(
                 f"run {self.obs_id}: got livetime {self.livetime} s and ontime {self.ontime} s, "
-                "expected 0 < livetime ≤ ontime"
+                f"expected 0 < livetime ≤ ontime ≤ {LONGEST:g} s"
             )
         if not 0 <= self.energy_threshold < np.inf:
             raise ValueError(
