@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 # Largest number of fits; each follows a new index at thresholds and a new search for sharp
 # features. They end when no index changes by more than SETTLED, and the prediction does not change.
 FITS, SETTLED = 4, 0.05
+# Least number of cells in the range of cos(zenith) of the runs.
+N_CELLS = 24
 # Range of the index.
 LOWEST_INDEX, HIGHEST_INDEX = -2.0, 8.0
 # A fit to fewer events gives a warning.
@@ -177,7 +179,7 @@ def fit_run_models(
     observations: Sequence[Observation],
     axes: Axes,
     executor: Executor | None = None,
-    width: float = CELL,
+    width: float | None = None,
 ) -> RunModels:
     """Fit one model to all runs.
 
@@ -189,10 +191,13 @@ def fit_run_models(
         Axes of the cubes.
     executor : concurrent.futures.Executor, optional
         Reads runs in parallel.
-    width : float
-        Width of a cell in cos(zenith).
+    width : float, optional
+        Width of a cell in cos(zenith); by default 1/24 of the range of the runs, or 1/64.
     """
     requested = Covariates.of(observations)
+    if width is None:
+        spread = np.ptp(np.sin(np.radians([run.alt for run in observations])))
+        width = float(min(CELL, max(spread, CELL) / N_CELLS)) if np.isfinite(spread) else CELL
     runs = read_runs(observations, axes, executor, width)
     zenith = Zenith.of(runs.cosines)
     basis = Basis.of(axes)
