@@ -47,7 +47,7 @@ __all__ = ["SIMULATION", "Outcome", "run_scenario"]
 
 # Bins of all replicates together, the range of the number of replicates, and the number of
 # replicates of a costly method.
-N_BINS, FEW, MANY, COSTLY = 700_000, 20, 60, 5
+N_BINS, FEW, MANY, COSTLY = 700_000, 20, 60, FEWEST
 # Number of replicates with which the flux of a source is fitted.
 MODELS = 4
 # Least fraction of all events that the axes of a method must hold.
@@ -224,8 +224,9 @@ class _Runner:
         pair = CubePair(setting.true, cube, error, *_runs(setting, stack))
         convergence = None
         if with_convergence and thorough:
-            exposures = EXPOSURES[:: 2 if costly else 1]
-            convergence = Convergence.of(self.experiment, name, method, self.executor, exposures)
+            convergence = Convergence.of(
+                self.experiment, name, method, self.executor, EXPOSURES[::2]
+            )
         flux, impact = _flux(criteria, setting, cubes)
         described = criteria.described(*_descriptions(pair, perfect))
         results = (*answers, impact, *described)
