@@ -193,7 +193,7 @@ class _Local:
         first = self.n[empty].sum() / max(self.source[empty].sum(), 1e-300)
         theta = np.array([first, np.log(counts / expected), 0.0])
         free = [0, 1, 2] if self.fit.tilts else [0, 1]
-        value, gradient, information, _ = self.at(theta)
+        value, gradient, information = self.at(theta)
         for _ in range(N_STEPS):
             inverse = np.linalg.inv(information[np.ix_(free, free)])
             step = np.zeros(3)
@@ -202,7 +202,7 @@ class _Local:
             if size < TOLERANCE:
                 break
             step *= min(1.0, LONGEST / max(np.abs(step[1:]).max(), 1e-300))
-            theta, (value, gradient, information, _) = self._along(theta, step, value)
+            theta, (value, gradient, information) = self._along(theta, step, value)
         inverse = np.zeros((3, 3))
         inverse[np.ix_(free, free)] = np.linalg.inv(information[np.ix_(free, free)])
         response = self._response(theta, inverse[0])
@@ -221,14 +221,14 @@ class _Local:
         return theta, self.at(theta)
 
     def at(self, theta):
-        """Likelihood, gradient, information matrix, and background of the bins of the template."""
+        """Likelihood, gradient and information matrix."""
         amplitude, norm, tilt = theta
         factor = np.exp(norm + tilt * self.x)
         background = self.background * factor[:, None, None]
         mu = background + amplitude * self.source
         with np.errstate(divide="ignore", invalid="ignore"):
             if np.any(mu[self.n > 0] <= 0):
-                return -np.inf, None, None, None
+                return -np.inf, None, None
             ratio = np.where(self.n > 0, self.n / mu, 0.0)
             likelihood = np.sum(np.where(self.n > 0, self.n * np.log(mu), 0.0) - mu)
         n, model = self.elsewhere[0], self.elsewhere[1] * factor
@@ -249,7 +249,7 @@ class _Local:
                 [cross @ x, same @ x, same @ x**2],
             ]
         )
-        return likelihood, gradient, information, background
+        return likelihood, gradient, information
 
     def _response(self, theta, row):
         """Change of the flux with ln of the model's rate in each bin, by the implicit function.

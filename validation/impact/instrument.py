@@ -156,8 +156,8 @@ class Instrument:
 
 def _with_column(file, name):
     """The first table that has a column; HDUCLAS4 differs between producers."""
-    tables_ = (hdu for hdu in file if isinstance(hdu, BinTableHDU))
-    return next((hdu for hdu in tables_ if name in hdu.columns.names), None)
+    found = (hdu for hdu in file if isinstance(hdu, BinTableHDU))
+    return next((hdu for hdu in found if name in hdu.columns.names), None)
 
 
 def _values(hdu, name, unit, ndim):
