@@ -487,7 +487,7 @@ def _masked(observations, exclude):
 
 def _shown(executor):
     """The executor, or in a notebook one with a progress bar that works in this process."""
-    from simbg.parallel import in_notebook, workers
+    from simbg.parallel.executors import in_notebook, workers
 
     return (
         workers(1, "reconstruct") if executor is None and in_notebook() else nullcontext(executor)

@@ -24,7 +24,7 @@ def check(store: str, json_: bool, jobs: int | None) -> int:
     simbg check $GAMMAPY_DATA/hess-dl3-dr1 --json
     """
     from simbg.models.check import check_store
-    from simbg.parallel import workers
+    from simbg.parallel.executors import workers
 
     with workers(jobs, "check") as executor:
         n_runs, report = check_store(store, executor=executor)

@@ -17,7 +17,7 @@ import click
 
 from simbg.cli.completion import complete_method, complete_scenario
 from simbg.errors import in_one_line, printable
-from simbg.parallel import interrupts_noted
+from simbg.parallel.interrupts import interrupts_noted
 
 __all__ = ["Command", "Percent", "echo", "refuse", "run", "shared_option"]
 

@@ -116,7 +116,7 @@ def reconstruct_and_report(
 ) -> int:
     """Call `reconstruct_store`, print its groups and a summary, and return the exit code."""
     from simbg.models.pipeline import reconstruct_store
-    from simbg.parallel import workers
+    from simbg.parallel.executors import workers
 
     with workers(jobs, "reconstruct") as executor:
         summary = reconstruct_store(*arguments, **options | {"executor": executor})

@@ -125,7 +125,7 @@ def simulate(
     if from_:
         refuse("scenario", "has no effect with --from, which gives the truth")
     from simbg.io.safe_files import check_apart
-    from simbg.parallel import workers
+    from simbg.parallel.executors import workers
     from simbg.simulation.experiment import Experiment
     from simbg.simulation.library import find_scenario
     from simbg.simulation.scenario import Scenario

@@ -124,7 +124,7 @@ class HessWriter:
         ):
             path = _file_of(self.folder, obs_id, kind)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_fits(path, [hdu])
+            write_fits(path, [hdu], overwrite=True)
 
     def write_index(self, table: Table) -> None:
         """Write ``runinfo.fits`` of the runs in ``table``, with the columns of 2015."""

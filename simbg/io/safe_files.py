@@ -24,7 +24,7 @@ from simbg.io.files.work_places import (
     work_file,
     work_folder,
 )
-from simbg.parallel import end_interrupted_workers, heed_interrupts
+from simbg.parallel.interrupts import end_interrupted_workers, heed_interrupts
 
 __all__ = [
     "check_apart",

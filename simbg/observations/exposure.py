@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simbg.axes import Axes, check_axes
-from simbg.notices import add
+from simbg.notices import Notice, add
 from simbg.observations.masked_exposure import unmasked_fraction_of_run
 from simbg.observations.observation import Observation
 from simbg.observations.stacked_counts import EventRecord, StackedCounts, digest_of_events
 from simbg.observations.threshold import INDICES, ThresholdRule, fraction_above
+from simbg.parallel.pieces import added_up, in_pieces
 
 __all__ = ["Exposure", "StackedCounts", "stack_observations"]
 
@@ -40,9 +41,10 @@ class Exposure:
         self.rule = ThresholdRule.of(self.threshold_bin)
         # Index 0 is livetime, 1 is ontime. Runs without excluded regions need no pixels.
         self._times = np.zeros((2, self.axes.shape[0]))
-        self._pixels = np.zeros((2, *self.axes.shape))
-        self._partial: np.ndarray | None = None
-        self._above: np.ndarray | None = None
+        self._pixels: np.ndarray | None = None
+        # Of the energy bins with a threshold: exposure above it for each index, counts above.
+        self._partial: dict[int, np.ndarray] = {}
+        self._above: dict[int, np.ndarray] = {}
 
     def add(
         self,
@@ -75,25 +77,49 @@ class Exposure:
         whole = self.rule.first_exposed(self.axes, energy_threshold)
         if first < whole and above is not None:
             part = above if unmasked is None else above * unmasked[first]
-            self._pixels[:, first] += clocks[:, None, None] * part
+            self._in_pixels()[:, first] += clocks[:, None, None] * part
         elif first < whole:
             self._add_partial(first, energy_threshold, clocks, counts, unmasked)
         if unmasked is None:
             self._times[:, whole:] += clocks[:, None]
         else:
-            self._pixels[:, whole:] += clocks[:, None, None, None] * unmasked[whole:]
+            self._in_pixels()[:, whole:] += clocks[:, None, None, None] * unmasked[whole:]
+
+    def _in_pixels(self):
+        if self._pixels is None:
+            self._pixels = np.zeros((2, *self.axes.shape))
+        return self._pixels
 
     def _add_partial(self, k, energy_threshold, times, counts, unmasked):
         """Add the exposure of the part of bin ``k`` above the threshold, for all indices."""
-        if self._partial is None or self._above is None:
-            self._partial = np.zeros((INDICES.size, 2, *self.axes.shape))
-            self._above = np.zeros((2, *self.axes.shape))
         low, high = self.axes.energy[k : k + 2]
         fraction = fraction_above(INDICES, low, high, energy_threshold)
         part = fraction[:, None, None, None] * times[:, None, None]
-        self._partial[:, :, k] += part if unmasked is None else part * unmasked[k]
+        part = part if unmasked is None else part * unmasked[k]
+        above = np.zeros((2, *self.axes.shape[1:]))
         upper = counts[k + 1 : k + 3]
-        self._above[: len(upper), k] += upper
+        above[: len(upper)] = upper
+        self._add_above(k, part, above)
+
+    def _add_above(self, k, part, above):
+        if k in self._partial:
+            part, above = self._partial[k] + part, self._above[k] + above
+        self._partial[k], self._above[k] = part, above
+
+    def plus(self, other: Exposure) -> Exposure:
+        """Add the exposure of other runs to this one, and return it.
+
+        Parameters
+        ----------
+        other : Exposure
+            With the same axes and the same treatment of thresholds.
+        """
+        self._times += other._times
+        if other._pixels is not None:
+            self._in_pixels()[...] += other._pixels
+        for k, part in other._partial.items():
+            self._add_above(k, part, other._above[k])
+        return self
 
     def stack(
         self,
@@ -121,17 +147,25 @@ class Exposure:
         StackedCounts
             Counts of bins without exposure are 0.
         """
-        livetime, ontime = self._pixels + self._times[:, :, None, None]
+        times = self._times[:, :, None, None]
+        pixels = np.zeros((2, *self.axes.shape)) if self._pixels is None else self._pixels
+        livetime, ontime = pixels + times
+        partial = above = None
+        if self._partial:
+            partial = np.zeros((INDICES.size, 2, *self.axes.shape))
+            above = np.zeros((2, *self.axes.shape))
+            for k, part in self._partial.items():
+                partial[:, :, k], above[:, k] = part, self._above[k]
         # Events in bins without exposure come from rounding at an edge; they are not counted.
         exposed = livetime > 0
-        if self._partial is not None:
-            exposed |= self._partial[0, 0] > 0
+        if partial is not None:
+            exposed |= partial[0, 0] > 0
         counts = np.where(exposed, counts, 0)
         selected = int(counts.sum()) if counts.dtype.kind == "i" else 0
         runs = np.asarray(run_counts)
         return StackedCounts(
             *(self.axes, counts, livetime, ontime, n_obs, n_events, selected),
-            *(runs, self._partial, self._above, made_from),
+            *(runs, partial, above, made_from),
         )
 
 
@@ -206,24 +240,79 @@ def stack_in_bins(
     executor : concurrent.futures.Executor, optional
         Fills runs in parallel.
     """
+    observations, stack = list(observations), partial(_stack, axes, threshold_bin)
+    if not observations:
+        return stack([]).stack()
+    parts = in_pieces(stack, observations, executor)
+    return added_up(map(_noticed, parts), PartialStack.plus).stack()
+
+
+@dataclass
+class PartialStack:
+    """Counts and exposure of some runs, in their order.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        Their exposure.
+    counts : ndarray of int
+        Their events, also those in bins without exposure.
+    run_counts : list of int
+        Counted events of each run.
+    runs : list of tuple of int
+        Number of each run, number of its events, and their digest.
+    notices : list of Notice
+        Contradictions in their data.
+    """
+
+    exposure: Exposure
+    counts: np.ndarray
+    run_counts: list[int] = field(default_factory=list)
+    runs: list[tuple[int, int, int]] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+    def plus(self, other: PartialStack) -> PartialStack:
+        """Add other runs to these, and return all."""
+        self.exposure.plus(other.exposure)
+        self.counts = np.add(self.counts, other.counts, dtype=np.int64)
+        self.run_counts += other.run_counts
+        self.runs += other.runs
+        return self
+
+    def stack(self) -> StackedCounts:
+        """The stack of these runs."""
+        counts, record = self.counts.astype(np.int64), EventRecord.of(self.runs)
+        n_events = sum(n for _, n, _ in self.runs)
+        return self.exposure.stack(counts, len(self.runs), n_events, self.run_counts, record)
+
+    def __getstate__(self):
+        # Sent to another process: most bins have a few counts.
+        largest = np.min_scalar_type(self.counts.max(initial=0))
+        return vars(self) | {"counts": self.counts.astype(largest)}
+
+
+def _noticed(part):
+    """A partial stack whose notices are reported."""
+    add(part.notices)
+    return part
+
+
+def _stack(axes: Axes, threshold_bin: str, observations: Sequence[Observation]) -> PartialStack:
+    """The partial stack of a piece."""
     exposure = Exposure(axes, threshold_bin)
-    fill = partial(_fill, axes=axes, rule=exposure.rule)
-    counts, run_counts, n_events = np.zeros(axes.shape, dtype=np.int64), [], 0
-    runs = []
-    for threshold, times, unmasked, part, events, run, notices in (
-        executor.map if executor else map
-    )(fill, observations):
-        add(notices)
-        counts += part
-        run_counts.append(int(part.sum()))
-        n_events += events
-        runs.append(run)
-        exposure.add(threshold, times, part, unmasked)
-    return exposure.stack(counts, len(run_counts), n_events, run_counts, EventRecord.of(runs))
+    total = PartialStack(exposure, np.zeros(axes.shape, np.int64))
+    for observation in observations:
+        threshold, times, unmasked, counts, run, notices = _fill(observation, axes, exposure.rule)
+        exposure.add(threshold, times, counts, unmasked)
+        total.counts += counts
+        total.run_counts.append(int(counts.sum()))
+        total.runs.append(run)
+        total.notices += notices
+    return total
 
 
 def _fill(observation, axes, rule):
-    """Threshold, (livetime, ontime), unmasked fraction, counts, number of events, run, notices."""
+    """Threshold, (livetime, ontime), unmasked fraction, counts, record of the run, notices."""
     observation = observation.read()
     energy = observation.load().energy
     run = observation.obs_id, len(energy), digest_of_events(energy)
@@ -236,4 +325,4 @@ def _fill(observation, axes, rule):
     if unmasked is not None:
         counts *= unmasked > 0
     times = observation.livetime, observation.ontime
-    return threshold, times, unmasked, counts, len(events), run, events.notices
+    return threshold, times, unmasked, counts, run, events.notices

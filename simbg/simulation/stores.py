@@ -9,6 +9,7 @@ from simbg.io.gadf.writer import GadfWriter
 from simbg.io.hess2015 import HessWriter
 from simbg.io.region_files import write_regions
 from simbg.io.safe_files import expanded, new_directory
+from simbg.parallel.pieces import in_pieces
 from simbg.simulation.events import simulate_run
 from simbg.simulation.schedule import rows_of
 
@@ -32,8 +33,8 @@ def write_store(
     with new_directory(expanded(outdir), overwrite, (*WRITERS[scheme].FILES, REGIONS)) as folder:
         writer = WRITERS[scheme](folder, scenario.site)
         simulate = partial(simulate_run, scenario, experiment.seed, experiment.replicate)
-        job = partial(_write_run, writer, simulate)
-        n_events = sum((executor.map if executor else map)(job, rows_of(runs)))
+        job = partial(_write_runs, writer, simulate)
+        n_events = sum(in_pieces(job, rows_of(runs), executor))
         public = runs.copy()
         public.remove_columns([name for name in runs.colnames if name.startswith("TRUE_")])
         writer.write_index(public)
@@ -42,7 +43,11 @@ def write_store(
     return n_events
 
 
-def _write_run(writer, simulate, row):
-    events = simulate(row)
-    writer.write_run(row, events)
-    return len(events)
+def _write_runs(writer, simulate, rows):
+    """Write the runs of a piece, also those that a dead worker has written."""
+    n_events = 0
+    for row in rows:
+        events = simulate(row)
+        writer.write_run(row, events)
+        n_events += len(events)
+    return n_events

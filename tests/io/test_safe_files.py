@@ -22,7 +22,8 @@ from simbg.io.safe_files import (
     open_fits,
     write_fits,
 )
-from simbg.parallel import interrupts_noted, workers
+from simbg.parallel.executors import workers
+from simbg.parallel.interrupts import interrupts_noted
 
 OURS = (r"data/run\d+\.txt", r"index\.txt")
 

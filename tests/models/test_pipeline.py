@@ -23,7 +23,7 @@ from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
 from simbg.sky.pointing import Site, Tracking

@@ -10,7 +10,7 @@ from simbg.axes import Axes, edition2015_axes
 from simbg.observations.exposure import stack_observations
 from simbg.observations.observation import Events, Observation
 from simbg.observations.threshold import first_bin
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 
 # TeV: below the axes, on an edge, on another, inside of bins, above all.
 THRESHOLDS = (0.0, 0.1, 0.3, 0.35, 0.9999, 5.0, 19.0, 50.0)

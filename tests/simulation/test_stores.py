@@ -12,7 +12,7 @@ from astropy.io import fits
 from support.experiments import SOURCES, events_of, interrupted
 
 from simbg.io.region_files import read_regions
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
 from simbg.simulation.stores import REGIONS

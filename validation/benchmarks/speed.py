@@ -32,7 +32,7 @@ from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
 from simbg.observations.observation import MJDREF
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
 from simbg.simulation.scenario import HESS_SITE, Scenario

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from simbg.cli.console import Command, echo, shared_option
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.validation.challenge.answers import draw_answer
 from simbg.validation.challenge.sealing import make_challenge, reveal_challenge
 

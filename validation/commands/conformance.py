@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from simbg.cli.console import Command, shared_option
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.validation.commands.output import check_report, names_files_kept, say
 from simbg.validation.conformance.findings import conformance as find
 from simbg.validation.conformance.findings import write_findings

@@ -11,7 +11,7 @@ from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.console import Command, echo, shared_option
 from simbg.io.safe_files import check_apart, check_directory, finite_or_none, is_ours
 from simbg.models.selection import Selection
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.reconstruction import DEFAULT_METHOD
 from simbg.validation.commands.output import names_files_kept, say
 from simbg.validation.cross_validation.cross_validate import FILES, check_method, compare_methods

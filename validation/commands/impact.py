@@ -13,7 +13,7 @@ from simbg.io.safe_files import finite_or_none
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.observations.exposure import stack_observations
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.reconstruction.histogram import Histogram
 from simbg.validation.commands.validate import Requirement
 from simbg.validation.comparison.rebinning import common_binning

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from simbg.cli.console import Command, shared_option
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.validation.commands.output import check_report, names_files_kept, new_report, say
 from simbg.validation.pages.self_check import write_self_check
 from simbg.validation.self_check import detection

@@ -8,7 +8,7 @@ import click
 
 from simbg.cli.console import echo, refuse, shared_option
 from simbg.io.safe_files import check_apart
-from simbg.parallel import announce, workers
+from simbg.parallel.executors import announce, workers
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS, find_scenario
 from simbg.simulation.scenario import Scenario

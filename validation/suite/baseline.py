@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special
 
 from simbg.axes import edition2015_axes
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-from simbg.parallel import announce
+from simbg.parallel.executors import announce
 from simbg.simulation.scenario import Scenario
 from simbg.validation.impact.flux import WITHIN, FluxErrors, FluxRequirement
 from simbg.validation.impact.impact import HOURS

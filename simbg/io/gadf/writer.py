@@ -79,7 +79,7 @@ class GadfWriter:
             tables.table_hdu("GTI", gti, {**tables.GADF, "HDUCLAS1": "GTI", **TIMES}),
             _aeff_hdu(row),
         ]
-        write_fits(path, hdus)
+        write_fits(path, hdus, overwrite=True)
 
     def write_index(self, table: Table) -> None:
         """Write ``obs-index`` and ``hdu-index`` of the runs.

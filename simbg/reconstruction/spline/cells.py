@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from simbg.axes import Axes, check_axes
-from simbg.notices import add
+from simbg.notices import Notice, add
 from simbg.observations.masked_exposure import unmasked_fraction_of_run
 from simbg.observations.observation import Observation
 from simbg.observations.threshold import first_bin, fraction_above
+from simbg.parallel.pieces import in_pieces
 
 __all__ = []
 
@@ -144,18 +145,14 @@ def read_runs(
     check_axes(axes)
     cells: dict[int, np.ndarray] = {}
     masks, runs = [np.ones(axes.shape[1] * axes.shape[2], np.float32)], []
-    read = (executor.map if executor else map)(partial(_read, axes=axes), observations)
-    for run, (counts, times, cosines, unmasked, notices) in zip(observations, read, strict=True):
-        add(notices)
-        number = int(np.mean(cosines) / width)
-        cells[number] = cells.get(number, 0) + counts.reshape(axes.shape[0], -1)
-        row = np.zeros(axes.shape[0], int)
-        if unmasked is not None:
-            each, row = np.unique(unmasked, axis=0, return_inverse=True)
-            row = row.reshape(-1) + len(masks)
-            masks.extend(each.astype(np.float32))
-        spectrum = counts.sum(axis=(1, 2))
-        runs.append((spectrum, times, run.energy_threshold, cosines, number, row))
+    for part in in_pieces(partial(_read_piece, axes, width), observations, executor):
+        add(part.notices)
+        for number, counts in part.cells.items():
+            cells[number] = cells.get(number, 0) + counts.astype(np.int64)
+        for run, row in zip(part.runs, part.rows, strict=True):
+            # Row 0 is common to all pieces, and the others follow.
+            runs.append((*run, np.where(row > 0, row + len(masks) - 1, 0)))
+        masks += part.masks
     columns: list[Any] = [np.array(column) for column in zip(*runs, strict=True)]
     numbers = sorted(cells)
     columns[4] = np.searchsorted(numbers, columns[4])
@@ -164,6 +161,55 @@ def read_runs(
     return RunStatistics(
         axes, counts, **dict(zip(names, columns, strict=True)), unmasked=np.array(masks)
     )
+
+
+@dataclass
+class Part:
+    """The statistics of some runs, in their order.
+
+    Parameters
+    ----------
+    cells : dict of int to ndarray of int, shape (n_energy, n_pixels)
+        Counts of the runs of each cell.
+    runs : list of tuple
+        Spectrum, livetime, threshold, cosines and cell of each run.
+    rows : list of ndarray of int, shape (n_energy,)
+        Of each run: 0 without a mask, or 1 + the row of ``masks``.
+    masks : list of ndarray, shape (n_pixels,)
+        Unmasked fractions of pixels.
+    notices : list of Notice
+        Contradictions in the data of the runs.
+    """
+
+    cells: dict[int, np.ndarray] = field(default_factory=dict)
+    runs: list[tuple] = field(default_factory=list)
+    rows: list[np.ndarray] = field(default_factory=list)
+    masks: list[np.ndarray] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+    def __getstate__(self):
+        # Sent to another process: most bins have a few counts.
+        small = {n: c.astype(np.min_scalar_type(c.max(initial=0))) for n, c in self.cells.items()}
+        return vars(self) | {"cells": small}
+
+
+def _read_piece(axes, width, observations):
+    """The statistics of a piece."""
+    part = Part()
+    for observation in observations:
+        counts, livetime, cosines, unmasked, notices = _read(observation, axes)
+        number = int(np.mean(cosines) / width)
+        part.cells[number] = part.cells.get(number, 0) + counts.reshape(axes.shape[0], -1)
+        row = np.zeros(axes.shape[0], int)
+        if unmasked is not None:
+            each, row = np.unique(unmasked, axis=0, return_inverse=True)
+            row = row.reshape(-1) + 1 + len(part.masks)
+            part.masks += list(each.astype(np.float32))
+        spectrum = counts.sum(axis=(1, 2))
+        part.runs.append((spectrum, livetime, observation.energy_threshold, cosines, number))
+        part.rows.append(row)
+        part.notices += notices
+    return part
 
 
 def _read(observation, axes):

@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from simbg.cli.main import main
 from simbg.models.selection import Selection
-from simbg.parallel import workers
+from simbg.parallel.executors import workers
 from simbg.reconstruction import DEFAULT_METHOD
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from simbg.parallel import announce, workers
+from simbg.parallel.executors import announce, workers
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

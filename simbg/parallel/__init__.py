@@ -1,0 +1,7 @@
+"""Work in this process, in several ones or on a cluster, in pieces whose sum is always the same.
+
+`executors` runs pieces of work and shows their progress, `local` has the processes of this machine,
+and `interrupts` ends them. `pieces` divides runs into pieces, and adds up the results.
+"""
+
+__all__ = []
