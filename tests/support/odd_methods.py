@@ -45,6 +45,28 @@ class Renamed(Foreign):
     default_axes = None
 
 
+class Separable:
+    """A rate alone, without a class of ours: one spectrum times one image. It cannot mask."""
+
+    name = "separable"
+
+    def reconstruct(self, observations, axes):
+        if any(run.excluded for run in observations):
+            raise ValueError("separable: got regions to exclude, expected none: it cannot mask")
+        edges = axes.energy, axes.fov_lon, axes.fov_lat
+        counts, livetime = np.zeros(axes.shape), np.zeros(axes.shape[0])
+        for run in observations:
+            events = run.events()
+            # A run counts in the bins wholly above its threshold.
+            bins = axes.energy[:-1] >= run.energy_threshold * (1 - 1e-9)
+            points = events.energy, events.fov_lon, events.fov_lat
+            counts[bins] += np.histogramdd(np.transpose(points), edges)[0][bins]
+            livetime[bins] += run.livetime
+        spectrum = counts.sum(axis=(1, 2)) / np.where(livetime > 0, livetime, np.nan)
+        image = counts.sum(axis=0) / counts.sum()
+        return SimpleNamespace(rate=spectrum[:, None, None] * image / axes.volume)
+
+
 class Raises(Foreign):
     def spoil(self, cube):
         raise RuntimeError("no such\nthing")
