@@ -13,7 +13,7 @@ from typing import Any
 from astropy.table import QTable, Table
 
 from simbg.io import tables
-from simbg.io.safe_files import open_fits, write_fits
+from simbg.io.safe_files import open_tables, write_fits
 from simbg.observations.observation import Events, Observation
 from simbg.observations.store import Store
 from simbg.sky.pointing import Site
@@ -141,12 +141,12 @@ class HessWriter:
 
 
 def _keyword(path, name):
-    with open_fits(path) as file:
+    with open_tables(path) as file:
         return tables.keyword(tables.first_table(file).header, name)
 
 
 def _load_events(path):
-    with open_fits(path) as file:
+    with open_tables(path) as file:
         hdu = tables.first_table(file)
         read = partial(tables.column, hdu)
         energy = read("ENERGY", "TeV", positive=True, default_unit=hdu.header.get("EUNIT"))

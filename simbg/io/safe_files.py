@@ -8,13 +8,12 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
-
-from simbg.io.files.contents import check_fits_sizes, read_bytes
+from simbg.io.files.contents import check_fits_sizes, fits_parts, read_bytes
+from simbg.io.files.plain_tables import Table, tables_of
 from simbg.io.files.work_places import (
     check_finished,
     complete,
@@ -25,6 +24,9 @@ from simbg.io.files.work_places import (
     work_folder,
 )
 from simbg.parallel.interrupts import end_interrupted_workers, heed_interrupts
+
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 __all__ = [
     "check_apart",
@@ -37,6 +39,7 @@ __all__ = [
     "new_directory",
     "new_file",
     "open_fits",
+    "open_tables",
     "write_fits",
 ]
 
@@ -296,6 +299,8 @@ def write_fits(path: Path | str, hdus: Sequence[Any], overwrite: bool = False) -
 
     A file with a name in .gz is compressed; its bytes are the same each time.
     """
+    from astropy.io import fits
+
     if not isinstance(hdus[0], fits.PrimaryHDU):
         hdus = [fits.PrimaryHDU(), *hdus]
     buffer = io.BytesIO()
@@ -308,7 +313,7 @@ def write_fits(path: Path | str, hdus: Sequence[Any], overwrite: bool = False) -
 
 
 @contextmanager
-def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
+def open_fits(path: Path | str) -> "Iterator[fits.HDUList]":
     """Open an HDU list; any error of the file becomes one ValueError with its name.
 
     This includes errors while the file is used, because some damaged headers and tables raise
@@ -321,20 +326,34 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
     ValueError
         If the file is damaged, or its content is not as expected.
     """
+    with _readable(path) as content, _opened(content) as hdus:
+        yield hdus
+
+
+@contextmanager
+def open_tables(path: Path | str) -> Iterator[list[Table]]:
+    """Open the tables of a file as `open_fits` does, in a tenth of the time if they are plain.
+
+    Yields
+    ------
+    list of Table
+        All HDUs, in order; see `simbg.io.files.plain_tables`.
+    """
+    with _readable(path) as content:
+        yield tables_of(content, fits_parts(content), partial(_opened, content))
+
+
+@contextmanager
+def _readable(path):
+    """The content of a file; errors while it is used name the file."""
     if not Path(path).is_file():
         got = "got a folder, expected a file" if Path(path).is_dir() else "no such file"
         raise FileNotFoundError(f"{path}: {got}")
     check_finished(Path(path).parent)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyWarning)
-            for message in DAMAGE:
-                warnings.filterwarnings("error", message, AstropyWarning)
             # Read the whole file now: checksums are at the end, and truncation removes the end.
-            content = read_bytes(path)
-            check_fits_sizes(content)
-            with fits.open(io.BytesIO(content), lazy_load_hdus=False) as hdus:
-                yield hdus
+            yield read_bytes(path)
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
@@ -343,6 +362,18 @@ def open_fits(path: Path | str) -> Iterator[fits.HDUList]:
         reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
         reason = reason.partition(". If this ")[0]  # astropy continues with advice
         raise ValueError(f"{path}: got {reason}, expected a readable FITS file") from error
+
+
+def _opened(content):
+    """The HDU list of astropy; the caller restores the filters of warnings."""
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyWarning
+
+    warnings.simplefilter("ignore", AstropyWarning)
+    for message in DAMAGE:
+        warnings.filterwarnings("error", message, AstropyWarning)
+    check_fits_sizes(content)
+    return fits.open(io.BytesIO(content), lazy_load_hdus=False)
 
 
 def names_beside(path: Path) -> list[str]:

@@ -8,16 +8,18 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy import units as u
-from astropy.io import fits
-from astropy.table import Table
 
 from simbg.axes import Axes
 from simbg.errors import did_you_mean, in_brief
+from simbg.io.files.plain_tables import as_table
 from simbg.io.safe_files import open_fits
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+    from astropy.table import Table
 
 __all__ = []
 
@@ -48,7 +50,7 @@ GADF_BKG = {**GADF, "HDUCLAS1": "RESPONSE", "HDUCLAS2": "BKG", "HDUCLAS3": "FULL
 
 
 def column(
-    hdu: fits.BinTableHDU,
+    hdu: "fits.BinTableHDU",
     name: str,
     unit: str,
     positive: bool = False,
@@ -77,15 +79,16 @@ def column(
     ValueError
         If the column is missing, its unit cannot be converted, or a value is not valid.
     """
-    index, where = _position(hdu, name), f"{hdu.name}: {name}"
-    if index is None:
-        raise ValueError(f"{hdu.name}: {_missing(hdu.columns.names, name)}")
-    data = hdu.data.field(index)
+    table, where = as_table(hdu), f"{hdu.name}: {name}"
+    known = _known_name(table, name)
+    if known is None:
+        raise ValueError(f"{hdu.name}: {_missing(table.names, name)}")
+    data = table.field(known)
     if data.ndim != 1 or data.dtype.kind not in "iuf":
         raise ValueError(
             f"{where}: got values of type {data.dtype} and shape {data.shape[1:]}, expected numbers"
         )
-    values = _in_unit(data, hdu.columns[index].unit or default_unit, unit, where)
+    values = _in_unit(data, table.unit(known) or default_unit, unit, where)
     good = np.isfinite(values)
     if positive:
         good &= values > 0
@@ -99,21 +102,21 @@ def column(
     return values
 
 
-def raw_column(hdu: fits.BinTableHDU, name: str) -> np.ndarray | None:
+def raw_column(hdu: "fits.BinTableHDU", name: str) -> np.ndarray | None:
     """Values of a column as they are, None without it; case does not matter in names (FITS)."""
-    index = _position(hdu, name)
-    return None if index is None else hdu.data.field(index)
+    table = as_table(hdu)
+    known = _known_name(table, name)
+    return None if known is None else table.field(known)
 
 
-def _position(hdu, name):
-    """Number of a column; None without it."""
-    names = hdu.columns.names
-    if name in names:
-        return names.index(name)
-    return next((i for i, known in enumerate(names) if known.upper() == name), None)
+def _known_name(table, name):
+    """Name of a column with the case of the file; None without it."""
+    if name in table.names:
+        return name
+    return next((known for known in table.names if known.upper() == name), None)
 
 
-def keyword(header: Mapping[str, Any] | fits.Header, name: str) -> float:
+def keyword(header: "Mapping[str, Any] | fits.Header", name: str) -> float:
     """A number from a header, or from another mapping.
 
     Raises
@@ -132,7 +135,7 @@ def keyword(header: Mapping[str, Any] | fits.Header, name: str) -> float:
     return value
 
 
-def first_table(file: fits.HDUList) -> fits.BinTableHDU:
+def first_table(file: "fits.HDUList") -> "fits.BinTableHDU":
     """The first table of an open HDU list.
 
     Raises
@@ -141,7 +144,7 @@ def first_table(file: fits.HDUList) -> fits.BinTableHDU:
         If there is no table.
     """
     for hdu in file:
-        if isinstance(hdu, fits.BinTableHDU):
+        if as_table(hdu).is_table:
             return hdu
     raise ValueError(f"got HDUs {[hdu.name for hdu in file]}, expected a table")
 
@@ -152,7 +155,7 @@ def read_index(
     units: Mapping[str, str] | None = None,
     known: Iterable[str] = (),
     text: Iterable[str] = (),
-) -> Table:
+) -> "Table":
     """The first table of an index file.
 
     Parameters
@@ -179,6 +182,9 @@ def read_index(
     ValueError
         If a column is missing or has another type or unit than expected.
     """
+    from astropy import units as u
+    from astropy.table import Table
+
     with open_fits(path) as file:
         table = Table.read(first_table(file), mask_invalid=False)
         table.convert_bytestring_to_unicode()
@@ -208,6 +214,8 @@ def read_index(
 
 def _can_be_written(unit):
     """Whether FITS has a text for the unit of a column, which nobody may use."""
+    from astropy import units as u
+
     try:
         with warnings.catch_warnings(action="error"):
             return not unit or bool(u.Unit(str(unit)).to_string("fits"))
@@ -215,7 +223,7 @@ def _can_be_written(unit):
         return False
 
 
-def check_runs(table: Table, path: Path) -> None:
+def check_runs(table: "Table", path: Path) -> None:
     """Check that an index of runs has one row for each.
 
     Raises
@@ -229,7 +237,7 @@ def check_runs(table: Table, path: Path) -> None:
         raise ValueError(f"{path}: got OBS_ID {double} in two rows, expected one row for each run")
 
 
-def named_hdu(file: fits.HDUList, name: str) -> Any:
+def named_hdu(file: "fits.HDUList", name: str) -> Any:
     """The HDU of an open HDU list with this name.
 
     Raises
@@ -237,21 +245,22 @@ def named_hdu(file: fits.HDUList, name: str) -> Any:
     ValueError
         If there is no such HDU.
     """
-    if name not in file:
+    found = next((hdu for hdu in file if hdu.name == name.upper()), None)
+    if found is None:
         raise ValueError(f"got HDUs {[hdu.name for hdu in file]}, expected {name}")
-    return file[name]
+    return found
 
 
-def find_rate(file: fits.HDUList) -> tuple[fits.BinTableHDU, str] | None:
+def find_rate(file: "fits.HDUList") -> "tuple[fits.BinTableHDU, str] | None":
     """The first HDU with a column of background rates, and the column's name; None without one."""
     for hdu in file:
-        columns = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
+        columns = hdu.columns.names if hasattr(hdu, "columns") else ()
         for name in RATE_COLUMNS.intersection(columns):
             return hdu, name
     return None
 
 
-def read_rate(hdu: fits.BinTableHDU, name: str, lengths: Mapping[str, int]) -> np.ndarray:
+def read_rate(hdu: "fits.BinTableHDU", name: str, lengths: Mapping[str, int]) -> np.ndarray:
     """Rates in s-1 MeV-1 sr-1, with axes in the order of ``lengths``.
 
     Parameters
@@ -301,13 +310,13 @@ def check_rates(rate: np.ndarray, where: str) -> None:
         )
 
 
-def has_unknown_order(hdu: fits.BinTableHDU, name: str) -> bool:
+def has_unknown_order(hdu: "fits.BinTableHDU", name: str) -> bool:
     """Whether neither the keyword CREF nor the numbers of bins tell the axes of a rate apart."""
     shape = hdu.data[name].shape[1:]
     return max(shape, default=1) > 1 and len(set(shape)) == 1 and not _stated_order(hdu, name)
 
 
-def rate_factor(hdu: fits.BinTableHDU, name: str) -> float:
+def rate_factor(hdu: "fits.BinTableHDU", name: str) -> float:
     """Factor from the unit of a column to s-1 MeV-1 sr-1.
 
     Several slashes, as in CTA's 1/s/MeV/sr, are read from left to right.
@@ -317,20 +326,22 @@ def rate_factor(hdu: fits.BinTableHDU, name: str) -> float:
     ValueError
         If the column has no unit, or one that cannot be converted.
     """
+    from astropy import units as u
+
     unit = hdu.columns[name].unit
     first, *others = (unit or "").replace(" ", "").split("/")
     try:
         if len(others) < 2:
             return u.Unit(unit or "").to(RATE_UNIT)
         return (u.Unit(first) / np.prod([u.Unit(other) for other in others])).to(RATE_UNIT)
-    except (ValueError, TypeError, u.UnitConversionError) as error:
+    except (ValueError, TypeError) as error:
         got = f"unit {unit!r}" if unit else "no unit"
         raise ValueError(
             f"{hdu.name}: {name}: got {got}, expected a unit of a rate, such as {RATE_UNIT}"
         ) from error
 
 
-def read_array(hdu: fits.BinTableHDU, name: str, ndim: int) -> np.ndarray:
+def read_array(hdu: "fits.BinTableHDU", name: str, ndim: int) -> np.ndarray:
     """The array in the single row of a table; a scalar gets ``ndim`` dimensions of length 1.
 
     Raises
@@ -356,14 +367,14 @@ def _stated_order(hdu, name):
     return re.findall(r"(\w+)_LO", reference)
 
 
-def read_axes(hdu: fits.BinTableHDU, align: str) -> Axes:
+def read_axes(hdu: "fits.BinTableHDU", align: str) -> Axes:
     """The axes of a cube from the edges in its table; ``align`` is their alignment."""
     units = {"ENERG": "TeV", "DETX": "deg", "DETY": "deg"}
     energy, fov_lon, fov_lat = (read_edges(hdu, name, unit) for name, unit in units.items())
     return Axes(energy, fov_lon, fov_lat, align=align)
 
 
-def read_edges(hdu: fits.BinTableHDU, name: str, unit: str) -> np.ndarray:
+def read_edges(hdu: "fits.BinTableHDU", name: str, unit: str) -> np.ndarray:
     """Edges of the bins of an axis in ``unit``, which is assumed for columns without a unit.
 
     Raises
@@ -409,8 +420,10 @@ def edge_columns(*axes: tuple[str, Any, str]) -> list[tuple[str, np.ndarray, str
     ]
 
 
-def table_hdu(name: str | None, table: Table, header: Any = ()) -> fits.BinTableHDU:
+def table_hdu(name: str | None, table: "Table", header: Any = ()) -> "fits.BinTableHDU":
     """HDU of an astropy table, with a name (or None) and additional keywords."""
+    from astropy.io import fits
+
     hdu = fits.table_to_hdu(table)
     if name:
         hdu.name = name
@@ -420,8 +433,10 @@ def table_hdu(name: str | None, table: Table, header: Any = ()) -> fits.BinTable
 
 def one_row_hdu(
     name: str, columns: Sequence[tuple[str, Any, str]], header: Any = ()
-) -> fits.BinTableHDU:
+) -> "fits.BinTableHDU":
     """Binary table with one row from (name, values, unit) columns: arrays of any shape."""
+    from astropy.io import fits
+
     fits_columns = []
     for label, values, unit in columns:
         row = np.asarray(values, float, order="C")[None]
@@ -449,13 +464,24 @@ def _in_unit(values, got, unit, where):
     if (kind := np.asarray(values).dtype).kind not in "iuf":
         raise ValueError(f"{where}: got values of type {kind}, expected real numbers")
     try:
-        factor = _factor(got or "", unit)
-    except (ValueError, TypeError, u.UnitConversionError) as error:
+        scale = factor(got or "", unit)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: got unit {got!r}, expected {unit}") from error
     numbers = np.array(values, float)
-    return numbers if factor == 1 else numbers * factor
+    return numbers if scale == 1 else numbers * scale
 
 
 @lru_cache(maxsize=256)  # a store has few units, and many columns
-def _factor(got, unit):
+def factor(got: str, unit: str) -> float:
+    """Factor between two units.
+
+    Parameters
+    ----------
+    got, unit : str
+        The units; the same ones need no library.
+    """
+    if got == unit:
+        return 1.0
+    from astropy import units as u  # imported here, as where else it is used: it is slow
+
     return u.Unit(got).to(unit)

@@ -11,22 +11,20 @@ import re
 import warnings
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import astropy.units as u
 import numpy as np
-from astropy.coordinates import Angle, angular_separation
-from astropy.io.registry import IORegistryError
-from astropy.table import Table
 from numpy.typing import ArrayLike
 
 from simbg.errors import did_you_mean, in_one_line
 from simbg.io.files.contents import check_fits_sizes, read_bytes
-from simbg.io.mask_images import is_mask_image
-from simbg.io.region_files import circles_of, is_region_file, read_circles
 from simbg.io.safe_files import names_beside
-from simbg.sky.pixel_mask import PixelRegion
+from simbg.quantities import in_unit
 from simbg.sky.regions import Region
+from simbg.sky.vectors import separation
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
 
 __all__ = ["Sources", "is_image", "known_sources"]
 
@@ -88,7 +86,7 @@ class Sources:
     def __getitem__(self, rows: slice | np.ndarray) -> "Sources":
         return Sources(*(values[rows] for values in astuple(self)))
 
-    def near(self, ra: ArrayLike, dec: ArrayLike, margin: float | u.Quantity = 3.0) -> np.ndarray:
+    def near(self, ra: ArrayLike, dec: ArrayLike, margin: "float | Quantity" = 3.0) -> np.ndarray:
         """The source that each pointing is near: within ``margin + 2 * radius`` of its centre.
 
         Parameters
@@ -110,7 +108,7 @@ class Sources:
         ValueError
             If a pointing is not finite.
         """
-        lon, lat, extra = (u.Quantity(angle, u.deg).to_value(u.rad) for angle in (ra, dec, margin))
+        lon, lat, extra = (np.radians(in_unit(x, "deg", "pointings")) for x in (ra, dec, margin))
         lon, lat = np.broadcast_arrays(lon, lat)
         if bad := np.argwhere(~np.isfinite(lon + lat)).tolist():
             raise ValueError(f"pointings: got NaN or infinity at {bad[0]}, expected finite angles")
@@ -118,7 +116,7 @@ class Sources:
         circles = np.radians([self.ra, self.dec, self.radius]).T
         # One source at a time: all pairs of a large archive would not fit in memory.
         for index, (source_ra, source_dec, radius) in enumerate(circles):
-            depth = extra + 2 * radius - angular_separation(lon, lat, source_ra, source_dec)
+            depth = extra + 2 * radius - separation(lon, lat, source_ra, source_dec)
             deeper = (depth >= 0) & (depth > deepest)
             nearest, deepest = np.where(deeper, index, nearest), np.where(deeper, depth, deepest)
         return nearest
@@ -198,13 +196,20 @@ def is_image(one: Any) -> bool:
     one : path-like or object
         As in `known_sources`.
     """
+    # Imported here: astropy's modules for images take a quarter of a second.
     if isinstance(one, str | os.PathLike):
+        from simbg.io.mask_images import is_mask_image
+
         return is_mask_image(Path(one))
+    from simbg.sky.pixel_mask import PixelRegion
+
     return isinstance(one, PixelRegion)
 
 
 def _sources_of(one):
     """The sources of a file, or of an object."""
+    from simbg.io.region_files import circles_of
+
     if is_image(one):
         name = one if isinstance(one, str | os.PathLike) else "exclude"
         raise ValueError(
@@ -230,7 +235,9 @@ def _read(path, **options):
         raise FileNotFoundError(
             f"{path}: {got}, expected a region file, source table or mask image{near}"
         )
-    if is_region_file(path):
+    from simbg.io.region_files import is_region_file, read_circles
+
+    if path != BUILT_IN and is_region_file(path):
         return _rows(read_circles(path))
     try:
         return _read_table(path, **options)
@@ -251,6 +258,9 @@ def _parse(parse, given, expected):
 
 def _table(path):
     """A table; text whose format neither name nor contents show is ASCII."""
+    from astropy.io.registry import IORegistryError
+    from astropy.table import Table
+
     check_fits_sizes(read_bytes(path, LARGEST))
     try:
         return Table.read(path)
@@ -287,7 +297,7 @@ def _other_sizes(columns, path):
         if re.search(OTHER_SIZES, key)
         and not re.search(NO_SIZES, key)
         and values.dtype.kind in "iuf"
-        and (values.unit is None or values.unit.is_equivalent(u.deg))
+        and (values.unit is None or values.unit.is_equivalent("deg"))
     ]
     if keys:
         names = ", ".join(columns[key].name for key in keys)
@@ -299,9 +309,12 @@ def _other_sizes(columns, path):
 
 def _degrees(column):
     """A column's angles in deg, NaN where masked."""
+    from astropy.coordinates import Angle
+    from astropy.units import Quantity
+
     if column.ndim != 1 or column.dtype.kind not in "iufU":
         raise ValueError(f"got values of type {column.dtype} and shape {column.shape[1:]}")
     if column.dtype.kind == "U":
         return np.array([Angle(text, unit=column.unit).deg for text in column], float)
     values = np.ma.filled(np.ma.asarray(column).astype(float), np.nan)
-    return u.Quantity(values, column.unit or u.deg).to_value(u.deg)
+    return Quantity(values, column.unit or "deg").to_value("deg")

@@ -6,7 +6,6 @@ In this frame the field of a tracked run rotates, and a rate that is constant in
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from simbg.cube import BackgroundCube
 from simbg.observations.observation import Observation
@@ -96,6 +95,8 @@ def _means(axes, run):
         inside &= (place >= edges[0]) & (place <= edges[-1])
         found = np.searchsorted(edges, place, side="right") - 1
         pixels.append(np.clip(found, 0, edges.size - 2))
+    from scipy.sparse import csr_array  # imported here: only models of runs need it
+
     source = np.ravel_multi_index(tuple(pixels), axes.shape[1:]).ravel()
     own = np.meshgrid(
         *(np.arange(edges.size) // POINTS for edges in (lon, lat)), times, indexing="ij"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.coordinates import angular_separation
 from astropy.table import Table
 
 from simbg.io.gadf.store import GadfStore
@@ -19,6 +18,7 @@ from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
 from simbg.observations.store import Store
 from simbg.reconstruction.covariates import AZIMUTH
+from simbg.sky.vectors import separation
 
 if TYPE_CHECKING:
     from simbg.models.selection import Selection
@@ -288,4 +288,4 @@ def _covariates(store, row, observation, names):
 def _is_near(region, observation):
     """Whether a region can reach into the field of view of a run."""
     angles = np.deg2rad([observation.ra, observation.dec, *region.center])
-    return np.rad2deg(angular_separation(*angles)) < FIELD + region.radius
+    return np.rad2deg(separation(*angles)) < FIELD + region.radius

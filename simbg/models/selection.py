@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
-from simbg.io.mask_images import read_mask_image, regions_of_map
-from simbg.io.region_files import is_region_file, read_regions, regions_of
 from simbg.io.safe_files import expanded
 from simbg.models.known_sources import is_image, known_sources
 from simbg.models.runs import runs_of
@@ -161,6 +159,8 @@ class Selection:
         ...     [region.center for region in Selection(exclude=("none", path)).regions()]
         [(83.633, 22.014)]
         """
+        from simbg.io.region_files import is_region_file  # imported here: it is slow
+
         tables = [one for one in self.exclude if isinstance(one, str) and not is_image(one)]
         tables = [path for path in tables if not is_region_file(path)]
         about_sources = circles(known_sources(tables, max_sources=self.max_sources), self.margin)
@@ -169,6 +169,9 @@ class Selection:
 
     def _shapes(self, one):
         """The regions of a region file or mask image, or of an object."""
+        from simbg.io.mask_images import read_mask_image
+        from simbg.io.region_files import read_regions, regions_of
+
         if isinstance(one, Region):
             return (one,)
         if not isinstance(one, str):
@@ -232,6 +235,8 @@ def exclusions(given: Any) -> tuple[Any, ...]:
     if isinstance(given, Region):
         return (given,)
     if hasattr(given, "geom") and hasattr(given, "data"):
+        from simbg.io.mask_images import regions_of_map
+
         return regions_of_map(given)
     if type(given).__module__.partition(".")[0] == "regions":
         return (given,)

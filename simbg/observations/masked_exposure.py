@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from astropy.coordinates import angular_separation
 from numpy.typing import ArrayLike
 
 from simbg.axes import Axes
@@ -23,6 +22,7 @@ from simbg.radial import ring_solid_angle
 from simbg.sky.plane import from_plane, union_border
 from simbg.sky.pointing import Drift, Tracking
 from simbg.sky.regions import Region, applies
+from simbg.sky.vectors import separation
 
 __all__ = ["unmasked_fraction", "unmasked_fraction_of_rings", "unmasked_fraction_of_run"]
 
@@ -345,7 +345,7 @@ def _farthest_corner(axes):
 
 def _separation(one, other):
     """Return the angle between directions, deg."""
-    return np.degrees(angular_separation(*np.radians(one), *np.radians(other)))
+    return np.degrees(separation(*np.radians(one), *np.radians(other)))
 
 
 def _vectors(lon, lat):

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from astropy import units as u
 
 from simbg.axes import Axes, edition2015_axes
 from simbg.cube import BackgroundCube
@@ -16,6 +15,7 @@ from simbg.errors import in_one_line
 from simbg.observations.exposure import stack_observations
 from simbg.observations.observation import Observation
 from simbg.observations.stacked_counts import EventRecord, digest_of_events
+from simbg.quantities import in_unit
 
 __all__ = ["Reconstructor", "axes_for", "check_cube", "reconstruct"]
 
@@ -260,8 +260,8 @@ def _bare(name, value):
     """An array of float in the unit of a cube, NaN where it is masked; None for None."""
     if value is None:
         return None
-    if isinstance(value, u.Quantity):
-        value = value.to_value(UNITS[name])
+    if getattr(value, "unit", None) is not None:
+        value = in_unit(value, UNITS[name], name)
     value = np.ma.asarray(value)
     if np.iscomplexobj(value):
         raise ValueError(f"method returned a complex {name}, expected real numbers")

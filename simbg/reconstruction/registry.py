@@ -2,31 +2,61 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from types import ModuleType
-from typing import Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from simbg.errors import Names, in_one_line, unknown_name
-from simbg.reconstruction.contract import Reconstructor
-from simbg.reconstruction.edition2015 import Default, Michi
-from simbg.reconstruction.histogram import Histogram
-from simbg.reconstruction.spline.method import Spline
+from simbg.errors import in_one_line, unknown_name
+
+if TYPE_CHECKING:
+    from simbg.reconstruction.contract import Reconstructor
 
 __all__ = ["METHODS", "find_method", "method_names", "name_of"]
 
 GROUP = "simbg.reconstructors"
 # What a method can promise; see `Reconstructor`.
 PROMISED = ("bias", "noise")
-METHODS: Names[Any] = Names(
-    "method", {"spline": Spline, "histogram": Histogram, "default": Default, "michi": Michi}
+
+
+class Methods(Mapping[str, Any]):
+    """The classes of methods by name; the module of a method is loaded when it is used.
+
+    Parameters
+    ----------
+    places : dict of str to str
+        Name of a method → its module and class.
+    """
+
+    def __init__(self, places: dict[str, str]) -> None:
+        self.places = places
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.places:
+            raise KeyError(str(unknown_name("method", name, self.places)))
+        return resolve_name(f"simbg.reconstruction.{self.places[name]}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+METHODS = Methods(
+    {
+        "spline": "spline.method:Spline",
+        "histogram": "histogram:Histogram",
+        "default": "edition2015:Default",
+        "michi": "edition2015:Michi",
+    }
 )
 
 
-def find_method(method: str | type | Reconstructor) -> Reconstructor:
+def find_method(method: "str | type | Reconstructor") -> "Reconstructor":
     """A method by name or by class, or the method itself.
 
     Parameters
@@ -52,6 +82,8 @@ def find_method(method: str | type | Reconstructor) -> Reconstructor:
     >>> find_method("simbg.reconstruction.edition2015:Michi").name
     'michi'
     """
+    from simbg.reconstruction.contract import Reconstructor
+
     if isinstance(method, str):
         _check_name(method)
     try:
@@ -95,6 +127,7 @@ def name_of(method: str | type) -> str:
 
     Examples
     --------
+    >>> from simbg.reconstruction.histogram import Histogram
     >>> name_of(Histogram)
     'histogram'
     """

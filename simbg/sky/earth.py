@@ -9,14 +9,13 @@ error is 2.4 arcsec or less if the zenith angle is 30 deg or more. Outside of th
 uses the given time as UT1: for a time in TT the error is 69 s, or 17 arcmin.
 """
 
-import functools
 import warnings
 from dataclasses import dataclass
 
 import erfa
 import numpy as np
-from astropy.utils import iers
 
+from simbg.sky import earth_rotation
 from simbg.sky.vectors import checked_arrays, local_axes
 
 __all__ = []
@@ -105,18 +104,10 @@ def boosts(velocity: np.ndarray) -> np.ndarray:
 
 def orientation(tt1: float, tt2: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the Earth's rotation angle and the pole's x and y, rad; the two-part MJD is in TT."""
-    table = iers_table()
     with warnings.catch_warnings():
         # erfa does not know future leap seconds; UT1 is as uncertain then, see the module's text
         warnings.filterwarnings("ignore", ".*dubious year", erfa.ErfaWarning)
         utc = erfa.taiutc(*erfa.tttai(tt1, tt2))
-        ut1_utc = table.ut1_utc(*utc, return_status=True)[0].to_value("s")
+        ut1_utc, x, y = earth_rotation.orientation(*utc)
         angle = erfa.era00(*erfa.utcut1(*utc, ut1_utc))
-    x, y = (p.to_value("rad") for p in table.pm_xy(*utc, return_status=True)[:2])
     return angle, x, y
-
-
-@functools.cache
-def iers_table() -> iers.IERS_A:
-    """Return the table of the Earth's rotation that comes with astropy."""
-    return iers.IERS_A.open(iers.IERS_A_FILE)

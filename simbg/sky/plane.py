@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 
 import numpy as np
-import shapely
 
 __all__ = ["from_plane", "union_border"]
 
@@ -107,6 +106,8 @@ def union_border(
     starts, stops : ndarray, shape (2, n_sides)
         x, y of the ends of the sides. The inside is to the right of a side.
     """
+    import shapely  # imported here: most runs have no regions
+
     areas = [_area(_within_window(outline, center, half)) for outline in outlines]
     union = shapely.segmentize(shapely.union_all(areas), longest)
     parts = shapely.get_parts(shapely.orient_polygons(union, exterior_cw=True))
@@ -117,6 +118,8 @@ def union_border(
 
 def _area(loops):
     """Return, as a shapely geometry, the area that an odd number of loops encloses."""
+    import shapely
+
     # Loops may cross themselves: make_valid keeps the area that an odd number of turns encloses
     areas = (shapely.make_valid(shapely.Polygon(loop.T)) for loop in loops)
     parts = shapely.get_parts(reduce(shapely.symmetric_difference, areas, shapely.Polygon()))

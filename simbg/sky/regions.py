@@ -14,10 +14,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from astropy.coordinates import angular_separation
 from numpy.typing import ArrayLike
 
 from simbg.sky.plane import from_plane, to_plane
+from simbg.sky.vectors import separation
 
 __all__ = ["Ellipse", "Polygon", "Rectangle", "Region", "applies", "circle", "circles", "excluded"]
 
@@ -278,7 +278,7 @@ class Polygon(Region):
     @cached_property
     def radius(self) -> float:
         center, vertices = np.radians(self.center), np.radians([self.ra, self.dec])
-        return float(np.degrees(angular_separation(*center, *vertices).max()))
+        return float(np.degrees(separation(*center, *vertices).max()))
 
     @cached_property
     def _vertices(self):

@@ -12,7 +12,7 @@ from astropy.coordinates import AltAz, EarthLocation, SkyCoord, SkyOffsetFrame
 from astropy.time import Time
 from astropy.utils import iers
 
-from simbg.sky import earth
+from simbg.sky import earth, earth_rotation
 from simbg.sky.pointing import Drift, Site, Tracking, altaz_to_radec
 
 HESS = Site(16.5002, -23.2718, 1835.0)
@@ -371,8 +371,20 @@ def test_no_network(monkeypatch):
 
     monkeypatch.setattr(iers.iers, "download_file", refuse)
     monkeypatch.setattr(iers.IERS_Auto, "open", refuse)
-    earth.iers_table.cache_clear()
+    earth_rotation.table.cache_clear()
     make_tracking(date="2030-01-01").altaz(0.0)
+
+
+def test_the_orientation_of_the_earth_is_that_of_astropy_to_the_last_bit():
+    table = iers_table()
+    days = table["MJD"].value
+    inside = np.random.default_rng(0).uniform(days[0], days[-1], 3000)
+    leap_seconds = np.arange(41683, 58000)
+    mjd = np.concatenate([inside, leap_seconds + 0.9999999, days[[0, -1]], [30000.0, 70000.0]])
+    ut1_utc = table.ut1_utc(erfa.DJM0, mjd, return_status=True)[0].to_value("s")
+    x, y, _ = table.pm_xy(erfa.DJM0, mjd, return_status=True)
+    got = earth_rotation.orientation(erfa.DJM0, mjd)
+    np.testing.assert_array_equal(got, [ut1_utc, x.to_value("rad"), y.to_value("rad")])
 
 
 def drifting(tracking):

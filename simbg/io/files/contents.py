@@ -6,11 +6,11 @@ import re
 import zlib
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simbg.errors import in_brief, in_one_line
 
-__all__ = ["check_fits_sizes", "from_json", "read_bytes", "read_text"]
+__all__ = ["FitsPart", "check_fits_sizes", "fits_parts", "from_json", "read_bytes", "read_text"]
 
 GZIP = b"\x1f\x8b"
 # Bytes of a file, and of a text; and of a compressed file that may become much larger.
@@ -127,8 +127,36 @@ def _integer(digits):
     return int(digits)
 
 
+class FitsPart(NamedTuple):
+    """Where an HDU is in a file.
+
+    Parameters
+    ----------
+    start, data, end : int
+        Bytes before its header, its data, and the next HDU.
+    size : int
+        Bytes of its data.
+    """
+
+    start: int
+    data: int
+    end: int
+    size: int
+
+
 def check_fits_sizes(content: bytes) -> None:
-    """Check that the sizes in the headers of a FITS file are those of its content.
+    """Check that the sizes in the headers of a FITS file are those of its content; `fits_parts`.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    """
+    fits_parts(content)
+
+
+def fits_parts(content: bytes) -> list[FitsPart]:
+    """The HDUs of a FITS file, whose sizes are those of its content.
 
     Libraries take as much memory as a header asks for, or read for hours.
 
@@ -137,28 +165,34 @@ def check_fits_sizes(content: bytes) -> None:
     content : bytes
         The file. What is no FITS file passes: libraries recognise it.
 
+    Returns
+    -------
+    list of FitsPart
+        The HDUs, up to the first one without an end of its header.
+
     Raises
     ------
     ValueError
         If a size is no number, negative, or larger than the file.
     """
-    start, number = 0, 0
+    start, parts = 0, list[FitsPart]()
     while start < len(content):
         end = next((m.end() for m in END.finditer(content, start) if _aligned(m, start)), None)
         if end is None:
-            return
+            break
         try:
             size = _size(content[start:end], len(content))
         except ValueError as error:
-            raise ValueError(f"HDU {number}: {error}") from None
-        start = _whole_blocks(end, start) + start
-        if size > len(content) - start:
+            raise ValueError(f"HDU {len(parts)}: {error}") from None
+        data = _whole_blocks(end, start) + start
+        if size > len(content) - data:
             raise ValueError(
-                f"HDU {number}: got data of {size} bytes (NAXIS1, NAXIS2, ...), expected "
-                f"{len(content) - start} or less in a readable FITS file"
+                f"HDU {len(parts)}: got data of {size} bytes (NAXIS1, NAXIS2, ...), expected "
+                f"{len(content) - data} or less in a readable FITS file"
             )
-        start += _whole_blocks(size)
-        number += 1
+        parts.append(FitsPart(start, data, data + _whole_blocks(size), size))
+        start = parts[-1].end
+    return parts
 
 
 def _aligned(match, start):

@@ -10,7 +10,7 @@ import numpy as np
 from simbg.io import tables
 from simbg.io.gadf.pointing import LONGEST, check_altaz, check_direction, pointing_of
 from simbg.io.gadf.times import good_clocks, read_gti
-from simbg.io.safe_files import open_fits
+from simbg.io.safe_files import open_tables
 from simbg.notices import Notice
 from simbg.observations.observation import Events
 
@@ -57,7 +57,7 @@ class RunFiles:
         used, because their signs and frames differ between files.
         """
         path, name = self.events
-        with open_fits(path) as file:
+        with open_tables(path) as file:
             hdu = one_hdu(file, name)
             check_obs_id(hdu.header, self.obs_id)
             energy = tables.column(hdu, "ENERGY", "TeV", True, hdu.header.get("EUNIT"))
@@ -67,7 +67,7 @@ class RunFiles:
             check_direction(pointing, self.index)
             gti, notices = self._gti(file, hdu)
             livetime = ontime = None
-            if self.gti is not None or "GTI" in file:  # without GTIs, ONTIME is the good time
+            if self.gti is not None or _has_gti(file):  # without GTIs, ONTIME is the good time
                 livetime, ontime, others = good_clocks(gti, self.index, hdu.header)
                 notices += others
             notices += check_altaz(pointing, self.index, gti)
@@ -86,10 +86,14 @@ class RunFiles:
     def _gti(self, file, events):
         if self.gti is None:
             # The index may not have it; an HDU of this name beside the events is theirs.
-            return read_gti(one_hdu(file, "GTI") if "GTI" in file else None, events.header)
+            return read_gti(one_hdu(file, "GTI") if _has_gti(file) else None, events.header)
         path, name = self.gti
-        with nullcontext(file) if path == self.events[0] else open_fits(path) as other:
+        with nullcontext(file) if path == self.events[0] else open_tables(path) as other:
             return read_gti(one_hdu(other, name), events.header)
+
+
+def _has_gti(file):
+    return any(hdu.name == "GTI" for hdu in file)
 
 
 def one_hdu(file: Any, name: str) -> Any:

@@ -6,12 +6,12 @@ from typing import Any
 
 import erfa
 import numpy as np
-from astropy.coordinates import angular_separation
 
 from simbg.io import tables
 from simbg.io.gadf.times import run_times, zero_of
 from simbg.notices import Notice
 from simbg.sky.pointing import Drift, Site, Tracking
+from simbg.sky.vectors import separation
 
 __all__ = []
 
@@ -65,7 +65,7 @@ def pointing_of(header: Any, index: Mapping[str, Any]) -> Tracking | Drift:
     names = ("ALT_PNT", "AZ_PNT") if drift else ("RA_PNT", "DEC_PNT")
     lon, lat = (tables.keyword(header if name in header else index, name) for name in names)
     site = Site(*(tables.keyword(header, key) for key in ("GEOLON", "GEOLAT", "ALTITUDE")))
-    mjdref = zero_of(header)[1]
+    mjdref = zero_of(header)
     if drift:
         return Drift(lon, lat, site, mjdref)
     return Tracking(lon if -360 <= lon <= 360 else lon % 360, lat, site, mjdref)
@@ -85,11 +85,11 @@ def check_direction(pointing: Tracking | Drift, index: Mapping[str, Any]) -> Non
     else:
         names, got = ("RA_PNT", "DEC_PNT"), (pointing.ra, pointing.dec)
     expected = [float(index[name]) for name in names]
-    separation = np.degrees(angular_separation(*np.radians([*got, *expected])))
-    if separation > SAME_DIRECTION:
+    apart = np.degrees(separation(*np.radians([*got, *expected])))
+    if apart > SAME_DIRECTION:
         raise ValueError(
             f"got {', '.join(names)} {got[0]:.4f}, {got[1]:.4f}, expected those of "
-            f"obs-index, {expected[0]:.4f}, {expected[1]:.4f} (separation {separation:.3f} deg)"
+            f"obs-index, {expected[0]:.4f}, {expected[1]:.4f} (separation {apart:.3f} deg)"
         )
 
 
@@ -106,8 +106,8 @@ def check_altaz(
     times = np.linspace(start, stop, max(3, int((stop - start) / STEP) + 2))
     path = _altaz(pointing, times)
     given = np.radians([index["AZ_PNT"], index["ALT_PNT"]])
-    separation = float(np.degrees(angular_separation(*given, *path).min()))
-    return [Notice("altitude", size=separation)] * (separation > SAME_ALTAZ)
+    apart = float(np.degrees(separation(*given, *path).min()))
+    return [Notice("altitude", size=apart)] * (apart > SAME_ALTAZ)
 
 
 def _altaz(pointing, times):

@@ -19,7 +19,7 @@ from simbg.io.gadf.events import RunFiles, check_obs_id, one_hdu
 from simbg.io.gadf.index import COLUMNS, DIRECTIONS, HduIndex, index_path, read_observations
 from simbg.io.gadf.pointing import directions, is_drift
 from simbg.io.gadf.times import clocks, read_gti
-from simbg.io.safe_files import open_fits
+from simbg.io.safe_files import open_tables
 from simbg.notices import Notice, add
 from simbg.observations.observation import Observation
 from simbg.observations.store import Store
@@ -168,5 +168,5 @@ class GadfStore(Store):
 
 @contextmanager
 def _opened(path, name):
-    with open_fits(path) as file:
+    with open_tables(path) as file:
         yield one_hdu(file, name)

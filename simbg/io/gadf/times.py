@@ -1,5 +1,6 @@
 """Times of a run: the time reference, good time intervals (GTI), observation time and livetime."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache, partial
@@ -7,8 +8,6 @@ from typing import Any
 
 import erfa
 import numpy as np
-from astropy import units as u
-from astropy.time import Time
 
 from simbg.io import tables
 from simbg.notices import Notice
@@ -25,8 +24,13 @@ ROUNDING = 64.0
 DEAD_TIME = 2e-3
 
 
-def zero_of(header: Any) -> tuple[Time, float]:
-    """The time reference of an HDU, and its MJD in TT."""
+def zero_of(header: Any) -> float:
+    """The time reference of an HDU, MJD in TT."""
+    return sum(_zero_of(header))
+
+
+def _zero_of(header):
+    """The time reference of an HDU, MJD in TT, as two numbers."""
     scale = str(header.get("TIMESYS", "TT")).strip().lower()
     if scale not in ("tt", "utc", "tai"):
         raise ValueError(f"got TIMESYS {scale.upper()}, expected TT, UTC or TAI")
@@ -35,22 +39,20 @@ def zero_of(header: Any) -> tuple[Time, float]:
 
 @lru_cache(maxsize=64)  # the runs of a store have the same one
 def _zero(days, fraction, scale):
+    if scale == "tt":
+        return days, fraction
+    whole = math.floor(days)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*dubious year", erfa.ErfaWarning)
-        return _zero_in_tt(days, fraction, scale)
-
-
-def _zero_in_tt(days, fraction, scale):
-    time = Time(days, fraction, format="mjd", scale=scale)
-    if scale == "utc":  # `time.tt` would search for leap seconds on the network
-        time = Time(*erfa.taitt(*erfa.utctai(time.jd1, time.jd2)), format="jd", scale="tt")
-    return time, float(time.tt.mjd)
+        tai = erfa.DJM0 + whole, days - whole + fraction
+        tt = erfa.taitt(*(erfa.utctai(*tai) if scale == "utc" else tai))
+    return float(tt[0] - erfa.DJM0), float(tt[1])
 
 
 def run_times(header: Any) -> np.ndarray:
     """TSTART and TSTOP, s since the time reference."""
     unit = str(header.get("TIMEUNIT", "s")).strip()
-    factor = 1.0 if unit == "s" else u.Unit(unit).to("s")
+    factor = tables.factor(unit, "s")
     return np.array([tables.keyword(header, key) * factor for key in RUN])
 
 
@@ -94,7 +96,8 @@ def read_gti(hdu: Any, events: Any) -> tuple[np.ndarray, list[Notice]]:
     gti = np.stack([read("START"), read("STOP")], axis=1)
     # Without a reference of its own, it has that of the events.
     if "MJDREFI" in hdu.header and _reference(hdu.header) != _reference(events):
-        gti += (zero_of(hdu.header)[0] - zero_of(events)[0]).to_value("s")
+        (days, fraction), (day, part) = _zero_of(hdu.header), _zero_of(events)
+        gti += (days - day + (fraction - part)) * erfa.DAYSEC
     gti = gti[np.argsort(gti[:, 0])]
     if not gti.size or np.any(gti[:, 0] >= gti[:, 1]):
         raise ValueError(f"got GTIs {_text(gti)}, expected 1 or more, start before stop")
