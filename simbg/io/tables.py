@@ -296,14 +296,19 @@ def read_rate(hdu: "fits.BinTableHDU", name: str, lengths: Mapping[str, int]) ->
 
 
 def check_rates(rate: np.ndarray, where: str) -> None:
-    """Refuse rates whose squares may be no numbers.
+    """Refuse infinite rates, and rates whose squares may be no numbers. NaN is no exposure.
 
     Raises
     ------
     ValueError
         If there is one.
     """
-    largest = np.abs(rate[np.isfinite(rate)]).max(initial=0)
+    if infinite := np.count_nonzero(np.isinf(rate)):
+        raise ValueError(
+            f"{where}: got {infinite} of {rate.size} infinite rates, expected finite numbers, "
+            "or NaN where there is no exposure"
+        )
+    largest = np.abs(rate).max(initial=0, where=np.isfinite(rate))
     if largest > LARGEST_RATE:
         raise ValueError(
             f"{where}: got rates up to {largest:.3g} {RATE_UNIT}, expected {LARGEST_RATE:g} or less"

@@ -115,3 +115,10 @@ def test_offsets_that_are_none_are_refused(tmp_path, rings):
     write_bkg_2d(tmp_path / "rings.fits", [1, 2, 5], rings, np.ones((2, 2)))
     with pytest.raises(ValueError, match=r"rings\.fits.*THETA.*expected"):
         read_model(tmp_path / "rings.fits")
+
+
+def test_infinite_rates_are_refused(tmp_path):
+    rate = np.array([[1.0, np.inf], [1.0, 1.0]])
+    write_bkg_2d(tmp_path / "rings.fits", [1, 2, 5], [0, 1, 2], rate)
+    with pytest.raises(ValueError, match=r"rings\.fits.*BKG: got 1 of 4 .*expected finite"):
+        read_model(tmp_path / "rings.fits")
