@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from simbg import __version__
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
-from simbg.errors import check_version, in_brief
+from simbg.errors import in_brief
 from simbg.io import tables
-from simbg.io.bkg_3d import META, SUPPLEMENT, VERSION
+from simbg.io.bkg_3d import META, SUPPLEMENT, VERSION, read_supplement
 from simbg.io.safe_files import expanded, open_fits, write_fits
 from simbg.quantities import in_unit
 from simbg.radial import RadialModel, averages_in_pixels
@@ -135,13 +135,7 @@ def read_radial(path: Path | str) -> RadialModel:
         model = RadialModel(energy, offset, rate, clock="ontime", meta=meta)
         if "SUPPLEMENT" not in file:
             return model
-        hdu = file["SUPPLEMENT"]
-        check_version(hdu.header.get("FORMAT", 1), VERSION, "SUPPLEMENT")
-        more: dict[str, Any] = {
-            attribute: tables.read_array(hdu, name, 2).T
-            for name, attribute, _ in SUPPLEMENT
-            if name in hdu.columns.names
-        }
+        more = read_supplement(file["SUPPLEMENT"], 2)
         known = (more["ontime"] > 0) | (rate != 0) if "ontime" in more else True
         return replace(model, rate=np.where(known, rate, np.nan), **more)
 

@@ -45,6 +45,8 @@ SUPPLEMENT = (
     ("LIVETIME", "livetime", "s"),
     ("ONTIME", "ontime", "s"),
 )
+# Largest number of these: larger ones, in s, are no exposures, and their sums may be no numbers.
+LONGEST = 1e15
 # Columns, attributes and dimensions of a COVARIANCE.
 COVARIANCE = (
     ("ENERGY", "energy", 2),
@@ -180,16 +182,41 @@ def _read_as_written(file, hdu, column, align):
         cube = replace(cube, made_from=_read_runs(file))
     if "SUPPLEMENT" not in file:
         return cube
-    hdu = file["SUPPLEMENT"]
-    check_version(hdu.header.get("FORMAT", 1), VERSION, "SUPPLEMENT")
-    more: dict[str, Any] = {
-        attribute: tables.read_array(hdu, name, 3).T
-        for name, attribute, _ in SUPPLEMENT
-        if name in hdu.columns.names
-    }
+    more = read_supplement(file["SUPPLEMENT"], 3)
     # In BKG_3D the rate is 0 at energies without exposure.
     known = (more["ontime"] > 0) | (rate != 0) if "ontime" in more else True
     return replace(cube, rate=np.where(known, rate, np.nan), **more)
+
+
+def read_supplement(hdu: fits.BinTableHDU, n_axes: int) -> dict[str, Any]:
+    """The arrays of a SUPPLEMENT by the names of their attributes; energy is the first axis.
+
+    Parameters
+    ----------
+    hdu : BinTableHDU
+        The table.
+    n_axes : int
+        Number of axes of the rate.
+
+    Raises
+    ------
+    ValueError
+        If counts or exposures are negative, not finite or too large, or errors are negative.
+    """
+    check_version(hdu.header.get("FORMAT", 1), VERSION, hdu.name)
+    arrays = {}
+    for name, attribute, _ in SUPPLEMENT:
+        if name in hdu.columns.names:
+            values = arrays[attribute] = tables.read_array(hdu, name, n_axes).T
+            error = attribute == "rate_error"
+            largest = tables.LARGEST_RATE if error else LONGEST
+            good = (values >= 0) & (values <= largest) | error & np.isnan(values)
+            if not good.all():
+                raise ValueError(
+                    f"{hdu.name}: {name}: got {np.sum(~good)} of {good.size} values such as "
+                    f"{values[~good][0]}, expected 0 to {largest:g}"
+                )
+    return arrays
 
 
 def _with_reversed_lon(cube):

@@ -342,3 +342,16 @@ def test_a_damaged_table_of_runs_is_an_error(tmp_path, cube):
         file.writeto(tmp_path / "changed.fits")
     with pytest.raises(ValueError, match=f"DIGEST '{MANY.total}'"):
         read_cube(tmp_path / "changed.fits")
+
+
+@pytest.mark.parametrize("column", ["COUNTS", "LIVETIME", "ONTIME", "BKG_ERR"])
+@pytest.mark.parametrize("value", [-1.0, 1e308, np.inf])
+def test_a_supplement_holds_what_can_be(tmp_path, column, value):
+    axes = Axes([0.1, 1, 10], [-2, 0, 2], [-1, 0, 1])
+    cube = BackgroundCube(axes, *(np.ones(axes.shape) for _ in range(5)))
+    write_cube(tmp_path / "cube.fits", cube)
+    with fits.open(tmp_path / "cube.fits", mode="update") as file:
+        file["SUPPLEMENT"].data[column][0, 0, 0, 0] = value
+    expected = rf"cube\.fits: SUPPLEMENT: {column}: got 1 of 8 .*expected 0 to"
+    with pytest.raises(ValueError, match=expected):
+        read_cube(tmp_path / "cube.fits")
