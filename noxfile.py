@@ -98,6 +98,14 @@ def adapters(session):
 
 
 @nox.session
+def docs(session):
+    """Build the site of pages, stories and API: reports/docs/index.html."""
+    session.install("-e.", *groups("docs", "peers"))
+    out = os.path.join("reports", "docs")
+    session.run("python", os.path.join(".docs", "build.py"), out, env=THREADS)
+
+
+@nox.session
 def lint(session):
     """Check style, formatting and types."""
     # Other releases have other rules. Types of other libraries are not used: see pyproject.toml.

@@ -60,7 +60,7 @@ SHOWN = {
 }
 PAGES = [
     path.relative_to(ROOT)
-    for pattern in ("*.md", "simbg/**/*.md", "validation/**/*.md")
+    for pattern in ("*.md", ".github/*.md", "simbg/**/*.md", "validation/**/*.md")
     for path in sorted(ROOT.glob(pattern))
 ]
 SESSIONS = re.findall(r"@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text())
@@ -275,8 +275,8 @@ def test_options_and_files_named_in_text_are_there(page):
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        ("README.md", f"plants {len(DEFECTS)} defects"),
-        ("README.md", f"in {N_CLEAN} clean runs"),
+        ("validation/VERDICT.md", f"plants {len(DEFECTS)} defects"),
+        ("validation/VERDICT.md", f"in {N_CLEAN} clean runs"),
         (
             "validation/STATISTICS.md",
             f"these {len(PROBES)} questions ({SIGMAS:.2f} σ each",

@@ -39,7 +39,7 @@ class Experiment:
     scenario : Scenario
         The truth, sources and excluded regions.
     runs : Table
-        From `Scenario.table`: one row per run. Columns TRUE_... are not written to a store.
+        From `Scenario.table`: one row per run. Columns ``TRUE_...`` are not written to a store.
     seed : int
         Seed of the events; each run and replicate has its own random stream.
     replicate : int

@@ -46,6 +46,6 @@ def test_all_scenarios_are_offered(monkeypatch, capsys):
     assert complete(monkeypatch, capsys, words) == list(SCENARIOS)
 
 
-def test_readme_says_how():
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_guide_says_how():
+    text = (Path(__file__).parents[2] / "simbg" / "GUIDE.md").read_text(encoding="utf-8")
     assert 'eval "$(_SIMBG_COMPLETE=bash_source simbg)"' in text

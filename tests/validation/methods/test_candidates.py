@@ -145,8 +145,6 @@ def test_examples_are_those_of_the_text():
     for path in files:
         content = path.read_text(encoding="utf-8")
         assert any(block in content for block in blocks), path
-    readme = (TEXT.parents[1] / "README.md").read_text(encoding="utf-8")
-    assert files[0].read_text(encoding="utf-8").partition("class ")[2] in readme
     for name in ("my_method.py", "mytool.py", "package"):
         assert f"(../tests/support/examples/{name})" in text
 
