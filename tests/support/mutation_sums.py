@@ -5,6 +5,8 @@ the union of the GTIs; ONTIME of the index if it is that of the GTIs, and LIVETI
 """
 
 import contextlib
+import gzip
+import io
 import warnings
 
 import numpy as np
@@ -138,9 +140,9 @@ def _hess_runs(store):
 def _hess_run(store, run):
     low = 200 * (run // 200)
     folder = store / f"run{low:06d}-{low + 199:06d}" / f"run{run:06d}"
-    with fits.open(folder / f"hess_events_{run:06d}.fits.gz") as file:
+    with _open(folder / f"hess_events_{run:06d}.fits.gz") as file:
         events, header = _table(file[1]), _header(file[1])
-    with fits.open(folder / f"hess_aeff_2d_{run:06d}.fits.gz") as file:
+    with _open(folder / f"hess_aeff_2d_{run:06d}.fits.gz") as file:
         threshold = float(file[1].header["LO_THRES"])
     units = (("ENERGY", str(header.get("EUNIT", "TeV"))), ("DETX", "deg"), ("DETY", "deg"))
     energies, lon, lat = (
@@ -151,11 +153,19 @@ def _hess_run(store, run):
 
 
 def _hdu(path, name):
-    with fits.open(path) as file:
+    with _open(path) as file:
         same = [hdu for hdu in file if hdu.name.upper() == name.upper()]
         if len(same) != 1:
             raise ValueError(f"{len(same)} HDUs {name}")
         return _table(same[0]), _header(same[0])
+
+
+def _open(path):
+    """A file whose first header, which is not used, may be damaged."""
+    content = gzip.decompress(path.read_bytes())
+    first = fits.PrimaryHDU().header.tostring().encode()
+    used = content[:9] != b"SIMPLE  =" or len(content) < 2 * len(first)
+    return fits.open(io.BytesIO(content if used else first + content[len(first) :]))
 
 
 def _table(hdu):
