@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import ArrayLike
 
 from simbg import __version__
@@ -14,11 +13,13 @@ from simbg.cube import BackgroundCube
 from simbg.errors import in_brief
 from simbg.io import tables
 from simbg.io.bkg_3d import META, SUPPLEMENT, VERSION, read_supplement
+from simbg.io.files.plain_output import one_row, to_bytes
 from simbg.io.safe_files import expanded, open_fits, write_fits
 from simbg.quantities import in_unit
 from simbg.radial import RadialModel, averages_in_pixels
 
 if TYPE_CHECKING:
+    from astropy.io import fits
     from gammapy.irf import Background2D
 
 __all__ = ["radial_to_gammapy", "read_radial", "write_bkg_2d", "write_radial"]
@@ -84,7 +85,7 @@ def _hdu(energy, offset, rate, meta):
         "CREATOR": f"simbg {__version__}",
         **meta,
     }
-    return tables.one_row_hdu("BACKGROUND", columns, header)
+    return one_row("BACKGROUND", columns, header)
 
 
 def _radial_hdus(model):
@@ -101,7 +102,7 @@ def _radial_hdus(model):
         if (values := getattr(model, attribute)) is not None
     ]
     hdus = [_hdu(model.energy, model.offset, rate, meta)]
-    return [*hdus, tables.one_row_hdu("SUPPLEMENT", more, {"FORMAT": VERSION})] if more else hdus
+    return [*hdus, one_row("SUPPLEMENT", more, {"FORMAT": VERSION})] if more else hdus
 
 
 def write_radial(path: Path | str, model: RadialModel, overwrite: bool = False) -> None:
@@ -117,7 +118,9 @@ def radial_to_gammapy(model: RadialModel) -> "Background2D":
         raise ImportError(
             f"to_gammapy: gammapy cannot be imported ({error}); use `pip install simbg[gammapy]`"
         ) from error
-    hdus = fits.HDUList([fits.PrimaryHDU(), *_radial_hdus(model)])
+    from astropy.io import fits
+
+    hdus = fits.HDUList.fromstring(to_bytes(_radial_hdus(model)))
     return Background2D.from_hdulist(hdus, hdu="BACKGROUND")
 
 
@@ -140,7 +143,7 @@ def read_radial(path: Path | str) -> RadialModel:
         return replace(model, rate=np.where(known, rate, np.nan), **more)
 
 
-def read_bkg_2d(hdu: fits.BinTableHDU, column: str, inside: bool = False) -> BackgroundCube:
+def read_bkg_2d(hdu: "fits.BinTableHDU", column: str, inside: bool = False) -> BackgroundCube:
     """The BKG_2D of a table as a cube over a square grid.
 
     Each ring has one rate, constant between its edges; outside of the last ring the rate is 0.

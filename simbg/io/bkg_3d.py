@@ -7,16 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 
 from simbg import __version__
 from simbg.covariance import RateCovariance
 from simbg.cube import ARRAYS, BackgroundCube
 from simbg.errors import check_version
 from simbg.io import tables
+from simbg.io.files.plain_output import NewHdu, one_row, rows, to_bytes
 from simbg.observations.stacked_counts import EventRecord
 
 if TYPE_CHECKING:
+    from astropy.io import fits
     from gammapy.irf import Background3D
 
 __all__ = ["REVERSED", "to_gammapy"]
@@ -57,7 +58,7 @@ COVARIANCE = (
 )
 
 
-def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]:
+def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[NewHdu]:
     """The HDUs of a file: BKG_3D with the rate per observation time, and the tables of simbg.
 
     Parameters
@@ -89,9 +90,9 @@ def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU
         for name, attribute, unit in SUPPLEMENT
         if (values := getattr(cube, attribute)) is not None
     ]
-    hdus = [tables.one_row_hdu("BACKGROUND", columns, header)]
+    hdus = [one_row("BACKGROUND", columns, header)]
     if more:
-        hdus.append(tables.one_row_hdu("SUPPLEMENT", more, VERSION_CARD))
+        hdus.append(one_row("SUPPLEMENT", more, VERSION_CARD))
     hdus += _error_hdus(cube)
     return hdus if cube.made_from is None else [*hdus, _runs_hdu(cube.made_from)]
 
@@ -102,9 +103,9 @@ def _error_hdus(cube):
         edges = tables.cube_edge_columns(cube.axes)
         if cube.rate_error is not None:
             column = ("ERROR", cube.rate_error.T, tables.RATE_UNIT)
-            yield tables.one_row_hdu("ERROR", [*edges, column], VERSION_CARD)
+            yield one_row("ERROR", [*edges, column], VERSION_CARD)
         column = ("EXTRAPOLATED", cube.extrapolated.T, "")
-        yield tables.one_row_hdu("EXTRAPOLATED", [*edges, column], VERSION_CARD)
+        yield one_row("EXTRAPOLATED", [*edges, column], VERSION_CARD)
     for number, part in enumerate(cube.covariance, 1):
         columns = [
             (name, values.T, "")
@@ -112,18 +113,20 @@ def _error_hdus(cube):
             if (values := getattr(part, attribute)) is not None
         ]
         header = VERSION_CARD | {"EXTVER": (number, "number of the part of the rate")}
-        yield tables.one_row_hdu("COVARIANCE", columns, header)
+        yield one_row("COVARIANCE", columns, header)
 
 
 def _runs_hdu(record):
     """The table of the runs that a cube was made from: 24 bytes a run."""
     columns = [
-        fits.Column(name, "K", array=getattr(record, attribute)) for name, attribute in RUNS.items()
+        (name, np.asarray(getattr(record, attribute), np.int64), None)
+        for name, attribute in RUNS.items()
     ]
-    hdu = fits.BinTableHDU.from_columns(columns, name="RUNS")
-    hdu.header["FORMAT"] = (RUNS_VERSION, "version of this table's format")
-    hdu.header["DIGEST"] = (record.total, "checksum of all runs and events")
-    return hdu
+    header = {
+        "FORMAT": (RUNS_VERSION, "version of this table's format"),
+        "DIGEST": (record.total, "checksum of all runs and events"),
+    }
+    return rows("RUNS", columns, header)
 
 
 def _read_runs(file):
@@ -148,11 +151,13 @@ def to_gammapy(cube: BackgroundCube) -> "Background3D":
         raise ImportError(
             f"to_gammapy: gammapy cannot be imported ({error}); use `pip install simbg[gammapy]`"
         ) from error
-    hdus = fits.HDUList([fits.PrimaryHDU(), *bkg_3d_hdus(cube, "MeV")])
+    from astropy.io import fits
+
+    hdus = fits.HDUList.fromstring(to_bytes(bkg_3d_hdus(cube, "MeV")))
     return Background3D.from_hdulist(hdus, hdu="BACKGROUND")
 
 
-def read_bkg_3d(file: fits.HDUList, hdu: fits.BinTableHDU, column: str) -> BackgroundCube:
+def read_bkg_3d(file: "fits.HDUList", hdu: "fits.BinTableHDU", column: str) -> BackgroundCube:
     """The BKG_3D of a table, with the file's SUPPLEMENT if there is one, as a cube per ontime.
 
     Parameters
@@ -188,7 +193,7 @@ def _read_as_written(file, hdu, column, align):
     return replace(cube, rate=np.where(known, rate, np.nan), **more)
 
 
-def read_supplement(hdu: fits.BinTableHDU, n_axes: int) -> dict[str, Any]:
+def read_supplement(hdu: "fits.BinTableHDU", n_axes: int) -> dict[str, Any]:
     """The arrays of a SUPPLEMENT by the names of their attributes; energy is the first axis.
 
     Parameters

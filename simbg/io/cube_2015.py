@@ -3,16 +3,17 @@
 Their arrays are (energy, fov_lat, fov_lon) and are transposed here; rates are per livetime.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy import units as u
-from astropy.io import fits
-from astropy.table import QTable
 
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.cube import BackgroundCube
 from simbg.io import tables
+from simbg.io.files.plain_output import NewHdu, image, one_row, rows
+
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 __all__ = []
 
@@ -27,23 +28,23 @@ HDUS = (
 )
 
 
-def table_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]:
+def table_hdus(cube: BackgroundCube, energy_unit: str) -> list[NewHdu]:
     """The HDUs of 2015's table file of a cube; ``energy_unit`` of the rate is MeV or TeV."""
     cube = cube.per("livetime")
     rate = cube.rate * SCALE[energy_unit]
     arrays = (cube.counts, ""), (cube.livetime, "s"), (rate, UNIT[energy_unit])
     edges = tables.cube_edge_columns(cube.axes)
     return [
-        tables.one_row_hdu(extension, [*edges, (name, values.swapaxes(1, 2), unit)])
+        one_row(extension, [*edges, (name, values.swapaxes(1, 2), unit)])
         for (extension, name, _), (values, unit) in zip(HDUS, arrays, strict=True)
         if values is not None
     ]
 
 
-def read_table(file: fits.HDUList) -> BackgroundCube:
+def read_table(file: "fits.HDUList") -> BackgroundCube:
     """The cube of 2015's table file, an open HDU list."""
     hdu = file["BACKGROUND"]
-    names = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else None
+    names = hdu.columns.names if hasattr(hdu, "columns") else None
     if names is None or "Bgd" not in names:
         got = "an image" if names is None else f"columns {names}"
         raise ValueError(
@@ -60,10 +61,9 @@ def read_table(file: fits.HDUList) -> BackgroundCube:
     return BackgroundCube(tables.read_axes(hdu, "ALTAZ"), **arrays)
 
 
-def image_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]:
+def image_hdus(cube: BackgroundCube, energy_unit: str) -> list[NewHdu]:
     """The HDUs of 2015's image of the rate; ``energy_unit`` of the rate is MeV or TeV."""
     cube = cube.per("livetime")
-    image = fits.PrimaryHDU(cube.rate.swapaxes(1, 2) * SCALE[energy_unit])
     field = []
     for name, edges in (("DETX", cube.axes.fov_lon), ("DETY", cube.axes.fov_lat)):
         step = (edges[-1] - edges[0]) / (edges.size - 1)
@@ -73,18 +73,20 @@ def image_hdus(cube: BackgroundCube, energy_unit: str) -> list[fits.BinTableHDU]
     energy = cube.axes.energy_center
     step = (energy[-1] - energy[0]) / max(energy.size - 1, 1) or np.diff(cube.axes.energy)[0]
     # The name and the unit are those of 2015, and no linear axis is right for them in between.
-    _describe(image.header, [*field, ("ENERG", "TeV", 1.0, energy[0], step)])
+    header = dict[str, Any]()
+    _describe(header, [*field, ("ENERG", "TeV", 1.0, energy[0], step)])
     if _even(log_edges := np.log(cube.axes.energy)):
         step = energy[0] * (log_edges[-1] - log_edges[0]) / energy.size
-        image.header["WCSNAMEA"] = "LOGARITHMIC"
-        _describe(image.header, [*field, ("ENER-LOG", "TeV", 1.0, energy[0], step)], "A")
-    image.header["DATAUNIT"] = UNIT[energy_unit]
-    return [image, tables.table_hdu("EBOUNDS", QTable({"ENERGY": cube.axes.energy * u.TeV}))]
+        header["WCSNAMEA"] = "LOGARITHMIC"
+        _describe(header, [*field, ("ENER-LOG", "TeV", 1.0, energy[0], step)], "A")
+    header["DATAUNIT"] = UNIT[energy_unit]
+    pixels = image(cube.rate.swapaxes(1, 2) * SCALE[energy_unit], header)
+    return [pixels, rows("EBOUNDS", [("ENERGY", cube.axes.energy, "TeV")])]
 
 
-def read_image(file: fits.HDUList) -> BackgroundCube:
+def read_image(file: "fits.HDUList") -> BackgroundCube:
     """The cube of 2015's image, an open HDU list."""
-    (image, header), bounds = (file[0].data, file[0].header), file["EBOUNDS"]
+    (pixels, header), bounds = (file[0].data, file[0].header), file["EBOUNDS"]
     edges = []
     for i in (1, 2):
         if (unit := str(header.get(f"CUNIT{i}", "deg")).strip()) != "deg":
@@ -92,7 +94,8 @@ def read_image(file: fits.HDUList) -> BackgroundCube:
         number = np.arange(header[f"NAXIS{i}"] + 1) + 0.5
         edges.append(header[f"CRVAL{i}"] + (number - header[f"CRPIX{i}"]) * header[f"CDELT{i}"])
     energy = tables.column(bounds, "ENERGY", "TeV", positive=True)
-    rate = np.array(image, float).swapaxes(1, 2) * u.Unit(header["DATAUNIT"]).to(tables.RATE_UNIT)
+    rate = np.array(pixels, float).swapaxes(1, 2)
+    rate *= tables.factor(header["DATAUNIT"], tables.RATE_UNIT)
     tables.check_rates(rate, "image")
     return BackgroundCube(Axes(energy, *edges), rate)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simbg.io.files.contents import check_fits_sizes, fits_parts, read_bytes
+from simbg.io.files.plain_output import NewHdu, to_bytes
 from simbg.io.files.plain_tables import Table, tables_of
 from simbg.io.files.work_places import (
     check_finished,
@@ -297,19 +298,26 @@ def finite_or_none(value: Any) -> Any:
 def write_fits(path: Path | str, hdus: Sequence[Any], overwrite: bool = False) -> None:
     """Write HDUs to a file, after an empty primary HDU if the first one is a table.
 
+    They are all `simbg.io.files.plain_output.NewHdu`, or all of astropy.
+
     A file with a name in .gz is compressed; its bytes are the same each time.
     """
+    ours = all(isinstance(hdu, NewHdu) for hdu in hdus)
+    content = to_bytes(hdus) if ours else _bytes_of_astropy(hdus)
+    if str(path).endswith(".gz"):
+        content = gzip.compress(content, compresslevel=4, mtime=0)
+    with new_file(path, overwrite) as temporary:
+        temporary.write_bytes(content)
+
+
+def _bytes_of_astropy(hdus):
     from astropy.io import fits
 
     if not isinstance(hdus[0], fits.PrimaryHDU):
         hdus = [fits.PrimaryHDU(), *hdus]
     buffer = io.BytesIO()
     fits.HDUList(hdus).writeto(buffer)
-    content = buffer.getvalue()
-    if str(path).endswith(".gz"):
-        content = gzip.compress(content, compresslevel=4, mtime=0)
-    with new_file(path, overwrite) as temporary:
-        temporary.write_bytes(content)
+    return buffer.getvalue()
 
 
 @contextmanager

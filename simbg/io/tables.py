@@ -5,7 +5,7 @@ Errors are ValueErrors without the name of the file; `simbg.io.safe_files.open_f
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -417,7 +417,7 @@ def cube_edge_columns(axes: Axes) -> list[tuple[str, np.ndarray, str]]:
 
 
 def edge_columns(*axes: tuple[str, Any, str]) -> list[tuple[str, np.ndarray, str]]:
-    """Columns of lower and upper edges for `one_row_hdu`; an axis is a name, edges and a unit."""
+    """Columns of lower and upper edges of bins; an axis is a name, edges and a unit."""
     return [
         (f"{name}_{end}", edges[part], unit)
         for name, edges, unit in axes
@@ -432,22 +432,6 @@ def table_hdu(name: str | None, table: "Table", header: Any = ()) -> "fits.BinTa
     hdu = fits.table_to_hdu(table)
     if name:
         hdu.name = name
-    hdu.header.update(header)
-    return hdu
-
-
-def one_row_hdu(
-    name: str, columns: Sequence[tuple[str, Any, str]], header: Any = ()
-) -> "fits.BinTableHDU":
-    """Binary table with one row from (name, values, unit) columns: arrays of any shape."""
-    from astropy.io import fits
-
-    fits_columns = []
-    for label, values, unit in columns:
-        row = np.asarray(values, float, order="C")[None]
-        dim = str(row.shape[:0:-1]).replace(" ", "") if row.ndim > 2 else None
-        fits_columns.append(fits.Column(label, f"{row.size}D", unit or None, dim=dim, array=row))
-    hdu = fits.BinTableHDU.from_columns(fits_columns, name=name)
     hdu.header.update(header)
     return hdu
 

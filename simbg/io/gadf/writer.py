@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.table import QTable, Table
+from astropy.table import Table
 
 from simbg import __version__
 from simbg.io import tables
+from simbg.io.files.plain_output import one_row, rows
 from simbg.io.safe_files import write_fits
 from simbg.observations.observation import MJDREF, Events, good_time, pointing_of
 from simbg.sky.pointing import Site
@@ -66,17 +67,20 @@ class GadfWriter:
         pointing = pointing_of(row, self.site)
         time = np.asarray(events.time, float)
         ra, dec = pointing.fov_to_sky(events.fov_lon, events.fov_lat, time)
-        table = QTable(
-            [np.arange(1, len(events) + 1), time, ra, dec, events.energy],
-            names=("EVENT_ID", "TIME", "RA", "DEC", "ENERGY"),
-            units=(None, "s", "deg", "deg", "TeV"),
-        )
-        gti = QTable(good_time(row), names=("START", "STOP"), units=("s", "s"))
+        columns = [
+            ("EVENT_ID", np.arange(1, len(events) + 1), None),
+            ("TIME", time, "s"),
+            ("RA", ra, "deg"),
+            ("DEC", dec, "deg"),
+            ("ENERGY", np.asarray(events.energy, float), "TeV"),
+        ]
+        start, stop = good_time(row).T
+        gti = [("START", start, "s"), ("STOP", stop, "s")]
         path = Path(self.folder) / "data" / _file_name(row["OBS_ID"])
         path.parent.mkdir(exist_ok=True)
         hdus = [
-            tables.table_hdu("EVENTS", table, _events_header(row, self.site)),
-            tables.table_hdu("GTI", gti, {**tables.GADF, "HDUCLAS1": "GTI", **TIMES}),
+            rows("EVENTS", columns, _events_header(row, self.site)),
+            rows("GTI", gti, {**tables.GADF, "HDUCLAS1": "GTI", **TIMES}),
             _aeff_hdu(row),
         ]
         write_fits(path, hdus, overwrite=True)
@@ -89,13 +93,13 @@ class GadfWriter:
         table : Table
             The runs that were written, from `Scenario.table`.
         """
-        rows = [
+        hdus = [
             (int(obs_id), kind, hdu_class, "data", _file_name(obs_id), name)
             for obs_id in table["OBS_ID"]
             for kind, hdu_class, name in HDUS
         ]
         self._write_index("obs", Table(table, meta={}), {**TIMES, **_site(self.site)})
-        self._write_index("hdu", Table(rows=rows, names=tables.HDU_INDEX))
+        self._write_index("hdu", Table(rows=hdus, names=tables.HDU_INDEX))
 
     def _write_index(self, kind, table, header=()):
         header = {**tables.GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": kind.upper(), **dict(header)}
@@ -144,4 +148,4 @@ def _aeff_hdu(row):
         "CREF5": "(ENERG_LO:ENERG_HI,THETA_LO:THETA_HI)",
         "LO_THRES": (float(row["SAFE_ENERGY_LO"]), "[TeV]"),
     }
-    return tables.one_row_hdu("AEFF", [*tables.edge_columns(energy, theta), area], header)
+    return one_row("AEFF", [*tables.edge_columns(energy, theta), area], header)
