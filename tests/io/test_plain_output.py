@@ -30,6 +30,7 @@ HEADER = {
     "REMARK": (1, "what it is"),
     "A_TEXT": ("s", f"{'with a comment up to the end of the card':.<47}"),
     "hierarch long_name": 3,
+    "HISTORY": "what was done",
 }
 
 

@@ -11,6 +11,7 @@ __all__ = ["NewHdu", "image", "one_row", "rows", "to_bytes"]
 
 BLOCK, CARD = 2880, 80
 KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
+COMMENTS = ("COMMENT", "HISTORY")  # they have no value
 FORMS = {"i8": "K", "i4": "J", "i2": "I", "u1": "B", "f8": "D", "f4": "E"}
 LARGEST = 20  # characters of a number
 
@@ -160,7 +161,7 @@ def _card(name, value, comment=""):
     text = _text(value)
     card = f"{name:8}= {text}" + (f" / {comment}" if comment else "")
     plain = text and len(card) <= CARD and card.isascii() and card.isprintable()
-    if plain and KEYWORD.fullmatch(name):
+    if plain and KEYWORD.fullmatch(name) and name not in COMMENTS:
         return card.ljust(CARD)
     from astropy.io import fits
 
