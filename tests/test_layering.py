@@ -36,6 +36,7 @@ LAZY = {
     ("simbg.radial", "read", "simbg.io.bkg_2d"),
     ("simbg.radial", "write", "simbg.io.bkg_2d"),
     ("simbg.radial", "to_gammapy", "simbg.io.bkg_2d"),
+    ("simbg.__main__", "_door", "simbg.cli"),
     ("simbg.cli", "start", "simbg.cli.main"),
     ("simbg.cube", "plot", "simbg.validation.figures.one_cube"),
     ("simbg.verbs", "compare", "simbg.validation.comparison.compare"),

@@ -17,6 +17,7 @@ import click
 
 from simbg.cli.completion import complete_method, complete_scenario
 from simbg.errors import in_one_line, printable
+from simbg.parallel.clusters import mpi_ranks
 from simbg.parallel.interrupts import interrupts_noted
 
 __all__ = ["Command", "Percent", "echo", "refuse", "run", "shared_option"]
@@ -24,9 +25,15 @@ __all__ = ["Command", "Percent", "echo", "refuse", "run", "shared_option"]
 TROUBLE = 2
 # Options that several commands have.
 SHARED: dict[str, dict[str, Any]] = {
+    "cluster": {
+        "metavar": "WHERE",
+        "default": "local",
+        "show_default": False,
+        "help": "local (default), dask, mpi, or tcp://HOST:PORT.",
+    },
     "command": {
         "metavar": "TEMPLATE",
-        "help": "Program that reads the GADF store {store} and writes {output}, BKG_3D or BKG_2D.",
+        "help": "Reads {store} (GADF), writes {output} (BKG).",
     },
     "energy": {
         "metavar": "BINS",
@@ -239,28 +246,39 @@ def run(command: click.Command, name: str) -> Callable:
 
     @wraps(command)
     def script(arguments=None):
-        output = sys.stdout
+        code = 0
         with interrupts_noted() as signals:
             try:
-                # Colours on a terminal, unless NO_COLOR is set (https://no-color.org).
-                color = False if os.environ.get("NO_COLOR") else None
-                code = command.main(arguments, name, standalone_mode=False, color=color)
-                sys.stdout.flush()
-            except click.ClickException as error:
-                message = error.format_message()
-                # Without any argument, the message is the help.
-                echo(message if "\n" in message else f"{name}: {message}", err=True)
-                code = TROUBLE
-            except SystemExit as end:
-                # If nobody reads the output, click replaces it and ends with 1, as for differing
-                # cubes.
-                code = end.code if sys.stdout is output else TROUBLE
-            except BaseException as error:
+                with mpi_ranks(arguments) as here:
+                    if here:
+                        code = _code(command, name, arguments, signals)
+            except ValueError as error:
                 code = _ended(error, name, signals)
         sys.exit(code if isinstance(code, int) else 0)
 
     vars(script)["command"] = command
     return script
+
+
+def _code(command, name, arguments, signals):
+    """Run a command, and return its exit code."""
+    output = sys.stdout
+    try:
+        # Colours on a terminal, unless NO_COLOR is set (https://no-color.org).
+        color = False if os.environ.get("NO_COLOR") else None
+        code = command.main(arguments, name, standalone_mode=False, color=color)
+        sys.stdout.flush()
+        return code
+    except click.ClickException as error:
+        message = error.format_message()
+        # Without any argument, the message is the help.
+        echo(message if "\n" in message else f"{name}: {message}", err=True)
+        return TROUBLE
+    except SystemExit as end:
+        # If nobody reads the output, click replaces it and ends with 1, as for differing cubes.
+        return end.code if sys.stdout is output else TROUBLE
+    except BaseException as error:
+        return _ended(error, name, signals)
 
 
 def _ended(error, name, signals):

@@ -28,14 +28,14 @@ __all__ = []
     type=click.Choice(["auto", "gadf", "hess"], case_sensitive=False),
     help="Format of the store.",
 )
-@shared_option("method", default=DEFAULT_METHOD, help="Name of a method, or module:Object.")
+@shared_option("method", default=DEFAULT_METHOD, help="A method, or module:Object.")
 @click.option("--obs-ids", metavar="IDS", help="Only these runs: 20136,20137, or a text file.")
 @shared_option("exclude")
 @click.option(
     "--sources",
     type=click.Choice(["drop", "mask"]),
     default="drop",
-    help="Leave out runs near known sources, or mask the sources.",
+    help="Drop runs near sources, or mask.",
 )
 @click.option(
     "--mask-margin",
@@ -68,6 +68,7 @@ __all__ = []
 @shared_option("skip-incomplete")
 @click.option("--test", is_flag=True, help="At most 100 runs, 5 sources and 2 groups.")
 @shared_option("jobs")
+@shared_option("cluster")
 @shared_option("overwrite")
 def reconstruct(
     indir: str,
@@ -81,6 +82,7 @@ def reconstruct(
     fov: str | None,
     like: str | None,
     jobs: int | None,
+    cluster: str,
     overwrite: bool,
     match: int | None,
     covariate: tuple[str, ...],
@@ -108,17 +110,17 @@ def reconstruct(
     axes, hint = read_binning(energy, fov, like), "; --sources mask uses them"
     options = {"per_run": per_run, "radial": radial, "axes": axes, "hint": hint}
     options["match"] = match or 0
-    return reconstruct_and_report(jobs, *arguments, **options)
+    return reconstruct_and_report(jobs, *arguments, cluster=cluster, **options)
 
 
 def reconstruct_and_report(
-    jobs: int | None, *arguments: Any, hint: str = "", **options: Any
+    jobs: int | None, *arguments: Any, hint: str = "", cluster: str = "local", **options: Any
 ) -> int:
     """Call `reconstruct_store`, print its groups and a summary, and return the exit code."""
     from simbg.models.pipeline import reconstruct_store
     from simbg.parallel.executors import workers
 
-    with workers(jobs, "reconstruct") as executor:
+    with workers(jobs, "reconstruct", cluster=cluster) as executor:
         summary = reconstruct_store(*arguments, **options | {"executor": executor})
     for group in summary.groups:
         masked = f", {group.n_masked} bins wholly masked" if group.n_masked else ""

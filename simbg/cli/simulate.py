@@ -103,6 +103,7 @@ def truth(
 )
 @shared_option("overwrite")
 @shared_option("jobs")
+@shared_option("cluster")
 def simulate(
     outdir: str,
     scenario: str,
@@ -111,6 +112,7 @@ def simulate(
     scheme: str,
     seed: int,
     jobs: int | None,
+    cluster: str,
     overwrite: bool,
 ) -> None:
     """Simulate runs and write them as a data store.
@@ -132,7 +134,7 @@ def simulate(
 
     check_apart(outdir, from_)
     chosen = Scenario.from_file(from_) if from_ else find_scenario(scenario)
-    with workers(jobs, "simulate") as executor:
+    with workers(jobs, "simulate", cluster=cluster) as executor:
         experiment = Experiment.of(chosen, seed, runs)
         n_events = experiment.write(outdir, scheme, overwrite, executor)
     n_runs = runs or chosen.n_obs

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from simbg.parallel.clusters import DaskExecutor, cluster_executor
 from simbg.parallel.interrupts import end_interrupted_workers, heed_interrupts, interrupts_noted
 from simbg.parallel.local import Inline, LocalPool, n_cores
 
@@ -61,11 +62,8 @@ class Watched(Executor):
     finished pieces of a stage; the number of its other pieces is unknown.
     """
 
-    def __init__(
-        self, executor: Executor, label: str, unit: str, ahead: int, quiet: bool = False
-    ) -> None:
+    def __init__(self, executor: Any, label: str, unit: str, quiet: bool = False) -> None:
         self.executor = executor
-        self.ahead = ahead
         self.label, self.unit = label, unit
         self.stages: list[str] | None = None
         self.pieces = 0
@@ -73,6 +71,11 @@ class Watched(Executor):
         style = {"leave": False, "bar_format": BAR, "smoothing": 0}
         disable = quiet or (False if in_notebook() else None)
         self.bar = tqdm(desc=label, unit=unit, disable=disable, **style)
+
+    @property
+    def ahead(self) -> int:
+        """Number of pieces in progress: some for each worker, so that none waits for the next."""
+        return 1 if isinstance(self.executor, Inline) else 4 * self.executor.n_workers
 
     def plan(self, stages: Sequence[str]) -> None:
         """Count stages from now on.
@@ -109,7 +112,7 @@ class Watched(Executor):
     def results(
         self, fn: Callable, work: Sequence[tuple], sizes: Sequence[int] | None = None
     ) -> Iterator:
-        """Results in order, with at most ``ahead`` pieces in progress, which limits the memory.
+        """Results in order, with at most `ahead` pieces in progress, which limits the memory.
 
         When it ends, for any reason, no piece is in progress any more, so that files they wrote
         to can be removed. An interrupt ends the workers at once.
@@ -132,7 +135,7 @@ class Watched(Executor):
         try:
             while True:
                 heed_interrupts()
-                pending.extend(islice(rest, self.ahead - len(pending)))
+                pending.extend(islice(rest, max(0, self.ahead - len(pending))))
                 for task in pending:
                     task.submit(self.executor)
                 if not pending:
@@ -152,9 +155,11 @@ class Watched(Executor):
         for _ in range(ATTEMPTS):
             try:
                 return first.future.result()
-            except BrokenExecutor:
+            except Exception as error:
                 heed_interrupts()
-                if not isinstance(self.executor, LocalPool):
+                if isinstance(self.executor, DaskExecutor):
+                    raise self.executor.explain(error) from error
+                if not (isinstance(error, BrokenExecutor) and isinstance(self.executor, LocalPool)):
                     raise
                 self.executor.renew()
                 for task in pending:
@@ -178,7 +183,11 @@ class Watched(Executor):
 
 @contextmanager
 def workers(
-    jobs: int | None = None, label: str = "", unit: str = " runs", quiet: bool = False
+    jobs: int | None = None,
+    label: str = "",
+    unit: str = " runs",
+    quiet: bool = False,
+    cluster: str = "local",
 ) -> Iterator[Watched]:
     """An executor with a progress bar.
 
@@ -190,25 +199,36 @@ def workers(
         Label of the bar, and unit of its pieces.
     quiet : bool
         Whether to show no bar.
+    cluster : str
+        ``local``: this machine; others see `simbg.parallel.clusters.cluster_executor`.
 
     Yields
     ------
     Executor
         It is shut down at the end.
     """
+    with interrupts_noted(), _executor(cluster, jobs) as executor:
+        watched = Watched(executor, label, unit, quiet)
+        try:
+            yield watched
+            heed_interrupts()
+        finally:
+            watched.bar.close()
+            end_interrupted_workers()
+
+
+@contextmanager
+def _executor(cluster, jobs):
+    """The executor of this machine or of a cluster, which is shut down at the end."""
+    if cluster != "local":
+        with cluster_executor(cluster, jobs) as executor:
+            yield executor
+        return
     jobs = jobs or n_cores()
-    inline = jobs == 1
-    executor = Inline() if inline else LocalPool(jobs)
-    watched = Watched(executor, label, unit, ahead=1 if inline else 4 * jobs, quiet=quiet)
+    executor = Inline() if jobs == 1 else LocalPool(jobs)
     try:
-        with interrupts_noted():
-            try:
-                yield watched
-                heed_interrupts()
-            finally:
-                end_interrupted_workers()
+        yield executor
     finally:
-        watched.bar.close()
         executor.shutdown(wait=True, cancel_futures=True)
 
 

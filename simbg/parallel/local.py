@@ -29,17 +29,17 @@ class LocalPool(Executor):
 
     Parameters
     ----------
-    jobs : int
+    n_workers : int
         Number of processes.
     """
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
         OTHERS[:] = multiprocessing.active_children()
         self.pool = self._start()
 
     def _start(self):
-        return ProcessPoolExecutor(self.jobs, initializer=begin_worker)
+        return ProcessPoolExecutor(self.n_workers, initializer=begin_worker)
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
         """Submit work to the pool, which may start processes."""

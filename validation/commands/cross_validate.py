@@ -37,8 +37,8 @@ __all__ = []
     "method",
     multiple=True,
     default=[DEFAULT_METHOD],
-    help="Name of a method, or MODULE:OBJECT; spline:groups: of zenith groups; spline:match: of "
-    "runs most alike; published: those of the store.",
+    help="Name, or MODULE:OBJECT; spline:groups: of zenith groups; spline:match: of runs most "
+    "alike; published: of the store.",
 )
 @shared_option("exclude")
 @click.option(
@@ -60,6 +60,7 @@ __all__ = []
 @shared_option("quiet")
 @shared_option("json")
 @shared_option("jobs")
+@shared_option("cluster")
 @names_files_kept
 def cross_validate(
     store: str,
@@ -69,6 +70,7 @@ def cross_validate(
     like: str | None,
     out: str,
     jobs: int | None,
+    cluster: str,
     quiet: bool,
     json_: bool,
     split: str,
@@ -96,7 +98,7 @@ def cross_validate(
         raise FileExistsError(f"{page} was not written by simbg; use --out for another folder")
     choices["covariates"] = tuple(choices["covariates"])
     selection = Selection(sources="mask", **choices)
-    with workers(jobs, "cross-validate", unit=" folds", quiet=quiet) as executor:
+    with workers(jobs, "cross-validate", unit=" folds", quiet=quiet, cluster=cluster) as executor:
         results = compare_methods(store, selection, names, executor, axes, split)
     pictures = [encode(crossval_figure(result.runs)) for result in results]
     models = []

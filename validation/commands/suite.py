@@ -52,6 +52,7 @@ OPTIONS = (
     shared_option("quiet"),
     shared_option("json"),
     shared_option("jobs"),
+    shared_option("cluster"),
     click.option("--figures", is_flag=True, help="Write each figure as PNG and PDF."),
 )
 
@@ -113,6 +114,7 @@ def run_and_report(
     seed: int,
     out: str,
     jobs: int | None,
+    cluster: str,
     overwrite: bool,
     quiet: bool,
     json_: bool,
@@ -147,6 +149,8 @@ def run_and_report(
         Folder of the report.
     jobs : int or None
         Number of processes; None for one per core.
+    cluster : str
+        Where they are, see `simbg.parallel.executors.workers`.
     overwrite : bool
         Whether to replace files that the suite did not write.
     quiet, json_ : bool
@@ -184,7 +188,7 @@ def run_and_report(
     hide_arguments("validate", "leaderboard", "validation")
     if stores:
         scenarios = varied_scenarios(scenarios, seed)
-    with workers(jobs, context.info_name, unit=" pieces", quiet=quiet) as executor:
+    with workers(jobs, context.info_name, unit=" pieces", quiet=quiet, cluster=cluster) as executor:
         executor.plan(stages(scenarios, baseline is not None))
         judged = _requirements(require) | {"replicates": replicates}
         suite = _run(scenarios, candidates, seed, stores, baseline, executor, judged)
