@@ -13,7 +13,7 @@ from simbg.io.safe_files import check_apart, check_directory, finite_or_none, is
 from simbg.models.selection import Selection
 from simbg.parallel.executors import workers
 from simbg.reconstruction import DEFAULT_METHOD
-from simbg.validation.commands.output import names_files_kept, say
+from simbg.validation.commands.output import names_files_kept, new_report, say
 from simbg.validation.cross_validation.cross_validate import FILES, check_method, compare_methods
 from simbg.validation.cross_validation.published import PUBLISHED
 from simbg.validation.cross_validation.ranking import compared, table_of
@@ -103,12 +103,15 @@ def cross_validate(
     pictures = [encode(crossval_figure(result.runs)) for result in results]
     models = []
     rows = compared(results)
-    for result, folder, picture, row in zip(results, folders, pictures, rows, strict=True):
-        result.write(folder, picture)
+    Path(out).mkdir(parents=True, exist_ok=True)
+    with new_report(out) as new:
+        for result, folder, picture in zip(results, folders, pictures, strict=True):
+            result.write(new / folder.name, picture)
+        write_cross_validation(new / page.name, results, pictures)
+    for result, folder, row in zip(results, folders, rows, strict=True):
         models.append({"method": result.method, "good": result.agree, "folder": str(folder)})
         models[-1]["summary"] = finite_or_none(row)
         say(f"{result.text}: {folder}")
-    write_cross_validation(page, results, pictures)
     if len(results) > 1:
         say("\n" + table_of(results))
     # The models of the store are not judged.

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from simbg.models.radec_field import aligned_with_radec
 from simbg.models.selection import Selection
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
+from simbg.validation.commands import cross_validate as command
 from simbg.validation.cross_validation.cross_validate import compare_methods
 from simbg.validation.cross_validation.published import PublishedModels
 from simbg.validation.cross_validation.ranking import compared, table_of
@@ -156,6 +158,25 @@ def test_the_command_writes_a_page_and_json(store, run, tmp_path):
     page = (tmp_path / "index.html").read_text()
     assert "published" in page
     assert "nan" not in re.sub(r'base64,[^"]*', "", page).lower()
+
+
+def test_tables_and_page_are_replaced_together(store, run, tmp_path, monkeypatch):
+    words = ["cross-validate", store, "--exclude", "none", "--jobs", 1, "--out", tmp_path]
+    words += ["--method", "histogram", "--fov", "2:8", "--group-by", "runs:4", "--energy"]
+
+    def content():
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    run(*words, "0.2:20:2")
+    before = content()
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "write_cross_validation", Mock(side_effect=OSError("disk full")))
+        code, _, err = run(*words, "0.4:20:2")
+    assert (code, content()) == (2, before), err
+    run(*words, "0.4:20:2")
+    after = content()
+    assert after.keys() == before.keys()
+    assert all(after[path] != before[path] for path in before)
 
 
 def test_a_store_without_models_is_refused(tmp_path):
