@@ -1,3 +1,7 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
 """All jobs of the project: ``nox -s validate``, ``nox -s tests``, and what keeps them honest."""
 
 import os
@@ -5,7 +9,6 @@ import os
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "tests", "validate"]
 nox.options.default_venv_backend = "virtualenv"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -24,14 +27,14 @@ def groups(*names):
     return [req for name in names for req in nox.project.dependency_groups(PROJECT, name)]
 
 
-@nox.session
+@nox.session(default=True)
 def tests(session):
     """Run the tests, with gammapy as the independent reader."""
     session.install("-e.", *groups("test", "peers"))
     session.run("pytest", *PARALLEL, *session.posargs, env=THREADS)
 
 
-@nox.session
+@nox.session(default=True)
 def validate(session):
     """Compare true and rebuilt cubes; write reports/index.html; 0 if all criteria hold."""
     session.install("-e.")
@@ -39,7 +42,7 @@ def validate(session):
     session.run("python", "-m", "validation", *gate, *session.posargs, env=THREADS)
 
 
-@nox.session
+@nox.session(default=False)
 def regenerate(session):
     """Renew golden files and baseline, and show what changed; read it before you commit it."""
     session.install("-e.", *groups("test"))
@@ -60,7 +63,7 @@ def regenerate(session):
     )
 
 
-@nox.session
+@nox.session(default=False)
 def fixtures(session):
     """Write the reference fixtures, both editions: nox -s fixtures -- OUTDIR."""
     out = session.posargs[0] if session.posargs else os.path.join("reports", "fixtures")
@@ -71,7 +74,7 @@ def fixtures(session):
         session.run("simbg", "fixtures", target, "--edition", edition, *rest, env=THREADS)
 
 
-@nox.session
+@nox.session(default=False)
 def benchmark(session):
     """Print speeds, each against a plain numpy version measured in the same run.
 
@@ -81,7 +84,7 @@ def benchmark(session):
     session.run("python", "-m", "simbg.validation.benchmarks.speed", *session.posargs, env=THREADS)
 
 
-@nox.session
+@nox.session(default=False)
 def adapters(session):
     """Test and rank other people's methods, in reports/leaderboard: nox -s adapters -- --seed 1."""
     session.install("-e.", *groups("test", "baccmod"))
@@ -97,7 +100,7 @@ def adapters(session):
     )
 
 
-@nox.session
+@nox.session(default=False)
 def docs(session):
     """Build the site of pages, stories and API: reports/docs/index.html."""
     session.install("-e.", *groups("docs", "peers"))
@@ -105,7 +108,7 @@ def docs(session):
     session.run("python", os.path.join(".docs", "build.py"), out, env=THREADS)
 
 
-@nox.session
+@nox.session(default=True)
 def lint(session):
     """Check style, formatting and types."""
     # Other releases have other rules. Types of other libraries are not used: see pyproject.toml.
@@ -115,14 +118,14 @@ def lint(session):
     session.run("mypy")
 
 
-@nox.session
+@nox.session(default=False)
 def fuzz(session):
     """Try mutated inputs of all commands for a minute: nox -s fuzz -- --seconds 600 --seed 3."""
     session.install("-e.", *groups("test"))
     session.run("python", os.path.join("tests", "fuzz.py"), *session.posargs, env=THREADS)
 
 
-@nox.session
+@nox.session(default=False)
 def minimums(session):
     """Run the tests with the lowest dependencies that pyproject.toml admits."""
     lowest = [req.replace(">=", "==") for req in PROJECT["project"]["dependencies"]]
@@ -131,9 +134,13 @@ def minimums(session):
     session.run("pytest", *PARALLEL, *session.posargs, env=THREADS)
 
 
-@nox.session
+@nox.session(default=False)
 def latest(session):
     """Run the tests with the newest release of everything, so without gammapy, which pins some."""
     newest = ("--upgrade", "--upgrade-strategy", "eager")
     session.install(*newest, "-e.", *groups("test"))
     session.run("pytest", *PARALLEL, *session.posargs, env=THREADS)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -110,9 +110,8 @@ class BackgroundCube:
 
     def __getitem__(self, bins: slice) -> "BackgroundCube":
         """The cube of some energy bins, such as ``cube[2:5]``."""
-        start, stop, step = (
-            bins.indices(self.axes.shape[0]) if isinstance(bins, slice) else (0,) * 3
-        )
+        is_slice = isinstance(bins, slice)
+        start, stop, step = bins.indices(self.axes.shape[0]) if is_slice else (0,) * 3
         if not (start < stop and step == 1):
             raise ValueError(
                 f"cube[...]: got {bins}, expected a slice of one or more of its "

@@ -2,6 +2,7 @@
 
 import configparser
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -139,3 +140,22 @@ def test_the_door_of_a_checkout(tmp_path, capsys):
     assert door.stdout == capsys.readouterr().out
     # Its package is a docstring.
     assert door.stderr.split() == ["validation"]
+
+
+def test_the_citation_names_the_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.*)$", text, re.MULTILINE) == [simbg.__version__]
+
+
+def test_what_workflows_and_hooks_use_is_pinned_by_commit():
+    """A tag can be moved to other code, a commit cannot."""
+    files = [*ROOT.glob(".github/workflows/*.yml"), ROOT / ".pre-commit-config.yaml"]
+    used = [
+        line
+        for path in (*files, ROOT / "validation" / "GATE.md")
+        for line in re.findall(r"(?:uses|rev): (.*)", path.read_text(encoding="utf-8"))
+        if not line.startswith("./")
+    ]
+    assert len(used) > 20
+    for line in used:
+        assert re.search(r"(^|@)[0-9a-f]{40} # v\d", line), line

@@ -214,6 +214,7 @@ def find_scenario(scenario: str | Scenario) -> Scenario:
     """
     if isinstance(scenario, Scenario):
         return scenario
-    if not isinstance(scenario, str) or scenario not in SCENARIOS:
+    known = isinstance(scenario, str) and scenario in SCENARIOS  # type: ignore[redundant-expr]
+    if not known:
         raise unknown_name("scenario", scenario, SCENARIOS)
     return SCENARIOS[scenario]

@@ -119,8 +119,10 @@ class ShapedTruth(Truth):
         # JSON gives lists, which are not hashable.
         object.__setattr__(self, "gradient", tuple(self.gradient))
         object.__setattr__(self, "dead", tuple(map(tuple, self.dead)))
-        whole_field = isinstance(self.base, GaussianTruth) and not self.base.quadrant
-        boxes = all(len(box) == 4 and box[0] < box[1] and box[2] < box[3] for box in self.dead)
+        gaussian = isinstance(self.base, GaussianTruth)
+        whole_field = gaussian and not self.base.quadrant  # type: ignore[redundant-expr]
+        sizes = all(len(box) == 4 for box in self.dead)
+        boxes = sizes and all(left < right and low < high for left, right, low, high in self.dead)
         check_fields(
             self,
             base=(whole_field, "a GaussianTruth without quadrant"),

@@ -99,11 +99,12 @@ def measure_functions() -> Iterator[tuple[Any, ...]]:
     events = TRUTH.sample(4_000_000, rng)
     to_fov = partial(_to_fov, Tracking(30.0, -25.0, HESS_SITE, MJDREF).sky_to_fov)
     plain_to_fov = partial(_to_fov, partial(_plain_to_fov, 30.0, -25.0))
-    for name, target, *versions in (
+    functions: list[tuple[Any, ...]] = [
         ("sampling", 10.0, (4_000_000, TRUTH.sample), (1_000_000, _plain_sample)),
         ("filling", 50.0, (4_000_000, lambda e: AXES.fill(*e)), (1_000_000, _plain_fill)),
         ("RA, Dec to field of view", 3.0, (2_000_000, to_fov), (20_000, plain_to_fov)),
-    ):
+    ]
+    for name, target, *versions in functions:
         speeds = []
         for n, work in versions:
             arguments = (n, rng) if name == "sampling" else ([x[:n] for x in events],)
