@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from astropy.table import QTable, Table
+import numpy as np
 
 from simbg.io import tables
+from simbg.io.files.plain_output import rows
 from simbg.io.safe_files import open_tables, write_fits
 from simbg.observations.observation import Events, Observation
-from simbg.observations.store import Store
+from simbg.observations.store import RunList, Store
 from simbg.sky.pointing import Site
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["HessStore", "HessWriter"]
 
@@ -45,18 +49,23 @@ class HessStore(Store):
     names = NAMES
 
     @cached_property
-    def table(self) -> Table:
+    def table(self) -> "Table":
         """The run list, with the column names of 2015."""
         needed = "OBS_ID", *NAMES.values()
         path = Path(self.path) / self.index
         table = tables.read_index(path, needed, UNITS)
-        tables.check_runs(table, path)
+        tables.check_runs(table["OBS_ID"].tolist(), path)
         return table
+
+    @cached_property
+    def runs(self) -> RunList:
+        """The run list as arrays."""
+        return RunList({name: self.table[name].data for name in self.table.colnames})
 
     @property
     def run_ids(self) -> set[int]:
         """OBS_ID of all runs with events; in this scheme, those of the run list."""
-        return set(self.table["OBS_ID"].tolist())
+        return set(self.runs.obs_ids)
 
     def _observation(self, row, energy_threshold=None):
         obs_id = int(row["OBS_ID"])
@@ -114,20 +123,26 @@ class HessWriter:
             Events of the run.
         """
         obs_id = int(row["OBS_ID"])
-        values = events.fov_lon, events.fov_lat, events.energy
-        table = QTable(values, names=("DETX", "DETY", "ENERGY"), units=("deg", "deg", "TeV"))
+        values = {"DETX": events.fov_lon, "DETY": events.fov_lat, "ENERGY": events.energy}
+        units = "deg", "deg", "TeV"
+        columns = [
+            (name, np.asarray(array, float), unit)
+            for (name, array), unit in zip(values.items(), units, strict=True)
+        ]
         header = {"OBS_ID": obs_id, "LIVETIME": float(row["LIVETIME"]), "EUNIT": "TeV"}
         threshold = {"LO_THRES": (float(row["SAFE_ENERGY_LO"]), "[TeV]")}
         for kind, hdu in (
-            ("events", tables.table_hdu("EVENTS", table, header)),
-            ("aeff_2d", tables.table_hdu("EFFECTIVE AREA", Table(), threshold)),
+            ("events", rows("EVENTS", columns, header)),
+            ("aeff_2d", rows("EFFECTIVE AREA", [], threshold)),
         ):
             path = _file_of(self.folder, obs_id, kind)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_fits(path, [hdu], overwrite=True)
 
-    def write_index(self, table: Table) -> None:
+    def write_index(self, table: "Table") -> None:
         """Write ``runinfo.fits`` of the runs in ``table``, with the columns of 2015."""
+        from astropy.table import Table
+
         runs = Table(table, meta={})
         runs.rename_columns(list(NAMES), list(NAMES.values()))
         header = {

@@ -14,8 +14,9 @@ import numpy as np
 
 from simbg.axes import Axes
 from simbg.errors import did_you_mean, in_brief
-from simbg.io.files.plain_tables import as_table
-from simbg.io.safe_files import open_fits
+from simbg.io.files.plain_tables import Header, as_table
+from simbg.io.safe_files import open_fits, open_tables
+from simbg.observations.store import RunList
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -44,6 +45,9 @@ KEYWORD_UNITS = {
 }
 # Types that Python converts to a float, and that are no numbers, or more than one.
 NO_REAL = (bool, np.bool_, complex, np.complexfloating)
+# Units that astropy writes as they are, and keywords of columns that have more than the values.
+PLAIN_UNITS = {None, "", "deg", "s", "m", "TeV", "GeV", "Hz", "K"}
+ABOUT_COLUMNS = re.compile(r"T(?!TYPE|FORM|UNIT)[A-Z]{3,5}\d+")
 HDU_INDEX = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
 # Class of a background; HDUCLAS4 is added for each format.
 GADF_BKG = {**GADF, "HDUCLAS1": "RESPONSE", "HDUCLAS2": "BKG", "HDUCLAS3": "FULL-ENCLOSURE"}
@@ -212,6 +216,62 @@ def read_index(
         return table
 
 
+def read_plain_index(
+    path: Path | str,
+    needed: Iterable[str],
+    units: Mapping[str, str] | None = None,
+    known: Iterable[str] = (),
+    text: Iterable[str] = (),
+) -> tuple[RunList, Header] | None:
+    """The first table of an index file as arrays; None if `read_index` has to read or refuse it.
+
+    Parameters
+    ----------
+    path, needed, units, known, text
+        As for `read_index`.
+    """
+    with open_tables(path) as file:
+        table = first_table(file)
+        if not is_plain_index(table):
+            return None
+        names = {name.upper(): name for name in table.names}
+        wanted = {names[name]: name for name in known if name in names and name not in table.names}
+        columns = {wanted.get(name, name): table.field(name) for name in table.names}
+        given = {wanted.get(name, name): table.unit(name) for name in table.names}
+        header = table.header
+    if any(name not in columns for name in (*needed, *text)) or any(
+        (given.get(name) or unit) != unit or columns[name].dtype.kind not in "iuf"
+        for name, unit in (units or {}).items()
+        if name in columns
+    ):
+        return None
+    texts = all(columns[name].dtype.kind == "U" for name in text)
+    if columns["OBS_ID"].dtype.kind not in "iu" or not texts:
+        return None
+    for name, unit in (units or {}).items():
+        if name in columns:
+            columns[name], given[name] = columns[name].astype(float), unit
+    return RunList(columns, {name: unit for name, unit in given.items() if unit}), header
+
+
+def is_plain_index(table: Any) -> bool:
+    """Whether the columns of a table are all that astropy reads of it, with units that it writes.
+
+    Parameters
+    ----------
+    table : simbg.io.files.plain_tables.Table
+        The table.
+    """
+    if table.fields is None or len({name.upper() for name in table.names}) < len(table.names):
+        return False
+    kinds, units = zip(*table.fields.values(), strict=True) if table.fields else ((), ())
+    return (
+        set(units) <= PLAIN_UNITS
+        and not any(kind.startswith("(") for kind in kinds)
+        and not any(map(ABOUT_COLUMNS.fullmatch, table.header.cards))
+    )
+
+
 def _can_be_written(unit):
     """Whether FITS has a text for the unit of a column, which nobody may use."""
     from astropy import units as u
@@ -223,7 +283,7 @@ def _can_be_written(unit):
         return False
 
 
-def check_runs(table: "Table", path: Path) -> None:
+def check_runs(ids: list[int], path: Path) -> None:
     """Check that an index of runs has one row for each.
 
     Raises
@@ -231,7 +291,6 @@ def check_runs(table: "Table", path: Path) -> None:
     ValueError
         If a run has two rows.
     """
-    ids = table["OBS_ID"].tolist()
     if len(set(ids)) < len(ids):
         double = next(obs_id for obs_id in ids if ids.count(obs_id) > 1)
         raise ValueError(f"{path}: got OBS_ID {double} in two rows, expected one row for each run")

@@ -52,13 +52,12 @@ def check_store(
     """
     with collected() as report:
         store = open_store(path, scheme)
-        table, runs = store.table, []
-        for obs_id in sorted(store.run_ids - set(table["OBS_ID"].tolist())):
+        ids, runs = store.runs.obs_ids, []
+        for obs_id in sorted(store.run_ids - set(ids)):
             report.errors.append((obs_id, f"{store.path}: events of a run that is not listed"))
-        for row in range(len(table)):
-            obs_id = int(table["OBS_ID"][row])
+        for row, obs_id in enumerate(ids):
             try:
-                runs += _readable(store, table[row : row + 1], obs_id)
+                runs += _readable(store, row, int(obs_id))
             except (OSError, ValueError) as error:
                 report.errors.append((obs_id, " ".join(str(error).split())))
         results = (executor.map if executor else map)(_read, runs)
@@ -66,17 +65,17 @@ def check_store(
             report.notices.update(notices)
             if message:
                 report.errors.append((run.obs_id, message))
-    return len(table), report
+    return len(ids), report
 
 
 def _readable(store: Any, row: Any, obs_id: int) -> list:
     """The observation of a row."""
-    angles = [float(row[name][0]) for name in store.names.values()]
+    angles = [float(store.runs.columns[name][row]) for name in store.names.values()]
     if not np.isfinite(angles).all():
         raise getattr(store, "unreadable", {}).get(obs_id) or ValueError(
             f"{store.path}: got RA, Dec, altitude and azimuth {angles} deg, expected finite values"
         )
-    return store.observations(row)
+    return store.at_rows([row])
 
 
 def _read(run):

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
-from astropy.table import Table, vstack
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
@@ -84,6 +82,8 @@ def write_run_models(
         text = "%d runs: models are aligned with RADEC, as gammapy reads files of this producer"
         log.warning(text, n_turned)
     names = ("OBS_ID", "GROUP_ID", "NORM", "NORM_ERR", "N_EVENTS", "N_PRED")
+    from astropy.table import Table
+
     norms = Table(
         rows=rows, names=names, dtype=(store.table["OBS_ID"].dtype, "i8", "f8", "f8", "i8", "f8")
     )
@@ -137,6 +137,9 @@ def file_name(obs_id: int) -> str:
 
 def _write_index(folder, store, obs_ids, outdir):
     """Write the store's index of these runs, with paths from ``outdir``, and with the models."""
+    from astropy.io import fits
+    from astropy.table import Table, vstack
+
     to_store = os.path.relpath(store.hdu_index.base.resolve(), outdir.resolve())
     wanted = set(obs_ids)
     hdus, runs = (

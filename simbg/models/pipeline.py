@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
-from astropy.table import Table
 
 from simbg.axes import Binning, choose_axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import write_cube
+from simbg.io.files.plain_output import rows
 from simbg.io.safe_files import check_apart, new_directory, write_fits
 from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.runs import open_store, runs_of
@@ -270,10 +269,27 @@ def _completely_masked(cube, runs):
 
 def _write_tables(folder, runs):
     """Write the tables of 2015: all selected runs, those in groups, and the groups."""
-    group_id, plain = runs.group_id, Table(runs.table, copy=True)
-    plain.meta = {}  # the header of the store's own table does not apply to this one
-    grouped = plain[group_id >= 0]
-    grouped["GROUP_ID"] = group_id[group_id >= 0]
-    for name, rows in (("table", plain), ("table_grouped", grouped)):
-        write_fits(folder / f"bg_observation_{name}.fits.gz", [fits.table_to_hdu(rows)])
+    inside = runs.group_id >= 0
+    groups = runs.group_id[inside]
+    for name, which, more in (("table", slice(None), None), ("table_grouped", inside, groups)):
+        hdu = _table_of_runs(runs, which, more)
+        write_fits(folder / f"bg_observation_{name}.fits.gz", [hdu])
     runs.groups.table.write(folder / "bg_observation_groups.ecsv", format="ascii.ecsv")
+
+
+def _table_of_runs(runs, which, group_id):
+    """The HDU of some runs, with their groups if these are given."""
+    units = runs.store.runs.units
+    if units is not None:
+        columns = {n: values[runs.rows][which] for n, values in runs.store.runs.columns.items()}
+        if group_id is not None:
+            columns["GROUP_ID"] = group_id
+        return rows(None, [(name, values, units.get(name)) for name, values in columns.items()])
+    from astropy.io import fits
+    from astropy.table import Table
+
+    table = Table(runs.table[which], copy=True)
+    table.meta = {}  # the header of the store's own table does not apply to this one
+    if group_id is not None:
+        table["GROUP_ID"] = group_id
+    return fits.table_to_hdu(table)

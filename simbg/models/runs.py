@@ -3,12 +3,12 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.table import Table
 
 from simbg.io.gadf.store import GadfStore
 from simbg.io.hess2015 import HessStore
@@ -21,6 +21,8 @@ from simbg.reconstruction.covariates import AZIMUTH
 from simbg.sky.vectors import separation
 
 if TYPE_CHECKING:
+    from astropy.table import Table
+
     from simbg.models.selection import Selection
 
 __all__ = ["open_store", "runs_of"]
@@ -44,8 +46,10 @@ class Runs:
 
     Parameters
     ----------
-    table : Table
-        Rows of the store's observation table.
+    store : Store
+        The store.
+    rows : list of int
+        Rows of its list of runs.
     observations : list of Observation
         Observation of each row.
     groups : Groups
@@ -56,13 +60,19 @@ class Runs:
         Known source → number of other runs, which are near it; most runs first.
     """
 
-    table: Table
+    store: Store
+    rows: list[int]
     observations: list[Observation]
     groups: Groups
     n_skipped: int = 0
     n_near: dict[str, int] = field(default_factory=dict)
 
     @property
+    def table(self) -> "Table":
+        """Rows of the store's observation table."""
+        return self.store.table[self.rows]
+
+    @cached_property
     def group_id(self) -> np.ndarray:
         """GROUP_ID of each observation, −1 outside of all groups."""
         alt, az = np.array([(o.alt, o.az) for o in self.observations]).T
@@ -154,24 +164,24 @@ def runs_of(store: Store, selection: "Selection") -> Runs:
         If no run remains, a requested run does not exist, or the list of runs is inconsistent.
     """
     chosen = _chosen(store, selection)
-    table, pointings = _pointed(store, chosen, selection.skip_incomplete)
-    n_skipped = len(chosen) - len(table)
+    rows, pointings = _pointed(store, chosen, selection.skip_incomplete)
+    n_skipped = len(chosen) - len(rows)
     regions = selection.regions() if selection.sources == "mask" else ()
     n_near: dict[str, int] = {}
     if selection.sources != "mask":
-        far, n_near = _far(store, table, pointings, selection)
-        table = table[far]
-    rows, observations = _observations(store, table, selection, regions)
-    n_skipped += len(table) - len(rows)
+        far, n_near = _far(store, rows, pointings, selection)
+        rows = rows[far]
+    read, observations = _observations(store, rows, selection, regions)
+    n_skipped += len(rows) - len(read)
     if n_skipped:
-        log.warning("%d of %d runs skipped", n_skipped, len(rows) + n_skipped)
+        log.warning("%d of %d runs skipped", n_skipped, len(read) + n_skipped)
     groups = selection.groups_of(observations)
-    runs = Runs(table[rows], observations, groups, n_skipped, n_near)
+    runs = Runs(store, read, observations, groups, n_skipped, n_near)
     if not (outside := runs.group_id < 0).any():
         return runs
     if outside.all():
         raise ValueError(
-            f"{store.path}: got {len(rows)} runs outside of all groups, expected 1 or more in a "
+            f"{store.path}: got {len(read)} runs outside of all groups, expected 1 or more in a "
             f"group"
         )
     log.warning("%d runs are outside of all groups and are not used", np.sum(outside))
@@ -179,9 +189,9 @@ def runs_of(store: Store, selection: "Selection") -> Runs:
 
 
 def _chosen(store, selection):
-    """The runs to select from: all runs of the store, or those that are requested."""
-    table, path = store.table, store.path
-    ids = table["OBS_ID"].tolist()
+    """The rows to select from: all runs of the store, or those that are requested."""
+    path, ids = store.path, store.runs.obs_ids
+    rows = np.arange(len(ids))
     if not ids:
         raise ValueError(f"{path}: got a store without runs, expected 1 or more")
     if len(set(ids)) < len(ids):
@@ -202,19 +212,20 @@ def _chosen(store, selection):
                 f"{len(wanted)} selected runs), expected runs from {min(ids)} to "
                 f"{max(ids)}"
             )
-        table = table[[obs_id in wanted for obs_id in ids]]
-    if selection.test and len(table) > TEST_RUNS:
-        table = table[np.linspace(0, len(table) - 1, TEST_RUNS).astype(int)]
-    return table
+        rows = rows[[obs_id in wanted for obs_id in ids]]
+    if selection.test and len(rows) > TEST_RUNS:
+        rows = rows[np.linspace(0, len(rows) - 1, TEST_RUNS).astype(int)]
+    return rows
 
 
-def _pointed(store, table, skip):
-    """The runs with a pointing, and their RA, Dec, altitude and azimuth, (4, n), deg."""
-    pointings = np.array([table[name] for name in store.names.values()], dtype=float)
+def _pointed(store, rows, skip):
+    """The rows with a pointing, and their RA, Dec, altitude and azimuth, (4, n), deg."""
+    columns = store.runs.columns
+    pointings = np.array([columns[name][rows] for name in store.names.values()], dtype=float)
     known = np.isfinite(pointings).all(axis=0)
-    for row in np.flatnonzero(~known):
-        obs_id = table["OBS_ID"][row]
-        ra, dec, alt, az = pointings[:, row]
+    for place in np.flatnonzero(~known):
+        obs_id = columns["OBS_ID"][rows[place]]
+        ra, dec, alt, az = pointings[:, place]
         error = getattr(store, "unreadable", {}).get(obs_id) or ValueError(
             f"{store.path}: run {obs_id}: got a pointing at RA {ra}, Dec {dec}, alt {alt}, az {az} "
             "deg, expected finite values"
@@ -223,61 +234,64 @@ def _pointed(store, table, skip):
             raise error
         log.warning("run %s skipped: %s", obs_id, error)
     if not known.any():
-        raise ValueError(f"{store.path}: got {len(table)} incomplete runs, expected a complete one")
-    return table[known], pointings[:, known]
+        raise ValueError(f"{store.path}: got {len(rows)} incomplete runs, expected a complete one")
+    return rows[known], pointings[:, known]
 
 
-def _far(store, table, pointings, selection):
+def _far(store, rows, pointings, selection):
     """Which runs are far from known sources, and the number of runs near each source."""
     sources = known_sources(selection.exclude, max_sources=selection.max_sources)
     near = sources.near(*pointings[:2])
-    for obs_id, source in zip(table["OBS_ID"][near >= 0], near[near >= 0], strict=True):
+    dropped = rows[near >= 0]
+    obs_ids = store.runs.columns["OBS_ID"][dropped]
+    for obs_id, source in zip(obs_ids, near[near >= 0], strict=True):
         log.info("run %s dropped: near %s", obs_id, sources.name[source])
     if (near >= 0).all():
         ignore = ", or --exclude none (exclude='none') to ignore the catalogue"
         raise ValueError(
-            f"{store.path}: all selected runs ({len(table)}) are near known sources, expected 1 or "
+            f"{store.path}: all selected runs ({len(rows)}) are near known sources, expected 1 or "
             "more far from them; use --sources mask (sources='mask') to keep such runs and mask "
             f"the sources{'' if 'none' in selection.exclude else ignore}"
         )
     return near < 0, dict(Counter(sources.name[near[near >= 0]].tolist()).most_common())
 
 
-def _observations(store, table, selection, regions):
+def _observations(store, rows, selection, regions):
     """The rows that can be read, and their observations with the selection's settings."""
-    rows, observations = [], []
-    for row in range(len(table)):
+    read, observations = [], []
+    for row in rows.tolist():
         try:
-            (observation,) = store.observations(table[row : row + 1], selection.energy_threshold)
+            (observation,) = store.at_rows([row], selection.energy_threshold)
             if selection.skip_incomplete:
                 run = observation.read()
                 observation = replace(observation, livetime=run.livetime, ontime=run.ontime)
         except (FileNotFoundError, ValueError) as error:
             if not selection.skip_incomplete:
                 raise
-            log.warning("run %s skipped: %s", table["OBS_ID"][row], error)
+            log.warning("run %s skipped: %s", store.runs.columns["OBS_ID"][row], error)
             continue
-        near = tuple(region for region in regions if _is_near(region, observation))
-        values = _covariates(store, table[row], observation, selection.covariates)
-        rows.append(row)
-        observations.append(replace(observation, excluded=near, covariates=values))
-    if not rows:
-        raise ValueError(f"{store.path}: got {len(table)} incomplete runs, expected a complete one")
-    return rows, observations
+        if selection.covariates:
+            values = _covariates(store, row, observation, selection.covariates)
+            observation = replace(observation, covariates=values)
+        read.append(row)
+        observations.append(observation)
+    if not read:
+        raise ValueError(f"{store.path}: got {len(rows)} incomplete runs, expected a complete one")
+    return read, _with_regions(observations, regions)
 
 
 def _covariates(store, row, observation, names):
     """Values of columns of the observation table."""
-    values = {}
+    values, columns = {}, store.runs.columns
     for name in names:
         if name.lower() == AZIMUTH:
             values[AZIMUTH] = float(observation.az)
             continue
         try:
-            values[name] = float(np.ma.filled(row[name], np.nan))
+            values[name] = float(np.ma.filled(columns[name][row], np.nan))
         except (KeyError, TypeError, ValueError) as error:
-            known = [n for n in row.colnames if np.issubdtype(row.dtype[n], np.number)]
-            got = "no such column" if name not in row.colnames else f"{row[name]!r}"
+            known = [n for n, each in columns.items() if np.issubdtype(each.dtype, np.number)]
+            got = "no such column" if name not in columns else f"{columns[name][row]!r}"
             raise ValueError(
                 f"{store.path}: covariate {name} (--covariate): got {got}, expected {AZIMUTH} or a "
                 f"column of numbers of the observation table: {', '.join(known)}"
@@ -285,7 +299,16 @@ def _covariates(store, row, observation, names):
     return values
 
 
-def _is_near(region, observation):
-    """Whether a region can reach into the field of view of a run."""
-    angles = np.deg2rad([observation.ra, observation.dec, *region.center])
-    return np.rad2deg(separation(*angles)) < FIELD + region.radius
+def _with_regions(observations, regions):
+    """The observations, each with the regions that can reach into its field of view."""
+    if not regions:
+        return observations
+    pointings = np.radians([(run.ra, run.dec) for run in observations]).T
+    near = [
+        np.rad2deg(separation(*pointings, *np.radians(region.center))) < FIELD + region.radius
+        for region in regions
+    ]
+    return [
+        replace(run, excluded=tuple(regions[i] for i in np.flatnonzero(of_run).tolist()))
+        for run, of_run in zip(observations, np.transpose(near), strict=True)
+    ]

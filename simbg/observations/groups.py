@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import units as u
-from astropy.table import Table
 from numpy.typing import ArrayLike
 
 from simbg.observations.observation import Observation
 from simbg.quantities import convert_fields, in_unit
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["Groups"]
 
@@ -168,6 +170,8 @@ class Groups:
         >>> groups.table["ALT_MAX"].tolist()
         [45.0, 90.0]
         """
+        from astropy.table import Table
+
         alt, az = np.array(self.altitude_edges, float), np.array(self.azimuth_edges, float)
         n_alt, n_az = alt.size - 1, az.size - 1
         columns = {
@@ -178,5 +182,6 @@ class Groups:
         }
         table = Table({"GROUP_ID": np.arange(n_alt * n_az)})
         for name, values in columns.items():
-            table[name] = values * u.deg
+            table[name] = values
+            table[name].unit = "deg"
         return table

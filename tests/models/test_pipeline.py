@@ -23,6 +23,7 @@ from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
+from simbg.observations.store import RunList
 from simbg.parallel.executors import workers
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
@@ -226,10 +227,12 @@ def test_quick_look_takes_100_runs_evenly(n_obs):
                 "AZ": np.full(n_obs, 100.0),
             }
         )
+        runs = RunList(dict(table.columns))
         run_ids = frozenset(range(n_obs))
 
-        def observations(self, table, energy_threshold=None):
-            return [Observation(r["OBS_ID"], None, 9, 10, alt=r["ALT"], az=100) for r in table]
+        def at_rows(self, rows, energy_threshold=None):
+            found = map(self.runs.row, rows)
+            return [Observation(r["OBS_ID"], None, 9, 10, alt=r["ALT"], az=100) for r in found]
 
     runs = runs_of(Store(), replace(EVERYWHERE, test=True))
     taken = runs.table["OBS_ID"]

@@ -131,7 +131,7 @@ def rows(name: str | None, columns: Iterable[Column], header: Any = ()) -> NewHd
         fields.append((label, form, unit or None, None))
         arrays[label] = array
     row = np.dtype([(label, array.dtype.newbyteorder(">")) for label, array in arrays.items()])
-    table = np.empty(len(next(iter(arrays.values()))), row)
+    table = np.empty(len(next(iter(arrays.values()), ())), row)
     for label, array in arrays.items():
         table[label] = array
     return NewHdu(_table(name, fields, row.itemsize, table.size), [table], header)

@@ -16,7 +16,7 @@ import numpy as np
 
 from simbg.io.files.contents import FitsPart
 
-__all__ = ["Table", "as_table", "tables_of"]
+__all__ = ["Header", "Table", "as_table", "tables_of"]
 
 BLOCK, CARD = 2880, 80
 SIMPLE = b"SIMPLE  =                    T"

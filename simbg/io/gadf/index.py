@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy import units as u
-from astropy.table import Table
 
 from simbg.io import tables
 from simbg.io.safe_files import expanded
 from simbg.notices import Notice, add
+from simbg.observations.store import RunList
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = []
 
@@ -24,6 +27,7 @@ UNITS = {
     "SAFE_ENERGY_LO": "TeV",
 }
 COLUMNS = ("OBS_ID", "OBS_MODE", "DEADC", "EVENT_COUNT", *UNITS)
+TEXT = [name for name in tables.HDU_INDEX if name not in ("OBS_ID", "HDU_CLASS")]
 # Types of HDUs of which a run has one at most; others may exist in several formats.
 SINGLE = ("events", "gti", "aeff")
 # Types of HDUs that two runs cannot share.
@@ -36,7 +40,25 @@ def index_path(folder: Path, kind: str) -> Path:
     return plain if plain.is_file() else plain.with_name(plain.name + ".gz")
 
 
-def read_observations(path: Path, obs_ids: Iterable[int]) -> Table:
+def read_runs(path: Path) -> RunList | None:
+    """The observation index as `read_observations` reads it; None if it is not plain.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it may be missing.
+    """
+    found = path.is_file() and tables.read_plain_index(path, ("OBS_ID",), UNITS, COLUMNS)
+    if not found:
+        return None
+    runs, _ = found
+    tables.check_runs(runs.obs_ids, path)
+    if "ALT_PNT" not in runs.columns and "ZEN_PNT" in runs.columns and runs.units is not None:
+        runs.columns["ALT_PNT"], runs.units["ALT_PNT"] = 90 - runs.columns["ZEN_PNT"], "deg"
+    return runs
+
+
+def read_observations(path: Path, obs_ids: Iterable[int]) -> "Table":
     """The observation index in the order of the file, with all columns of directions.
 
     Directions that it does not have are NaN, and altitude comes from the zenith angle.
@@ -53,12 +75,15 @@ def read_observations(path: Path, obs_ids: Iterable[int]) -> Table:
     ValueError
         If a run has two rows.
     """
+    from astropy import units as u
+    from astropy.table import Table
+
     if path.is_file():
         table = tables.read_index(path, ("OBS_ID",), UNITS, COLUMNS)
     else:
         add([Notice("no_index")])
         table = Table({"OBS_ID": np.array(sorted(obs_ids))})
-    tables.check_runs(table, path)
+    tables.check_runs(table["OBS_ID"].tolist(), path)
     if "ALT_PNT" not in table.colnames and "ZEN_PNT" in table.colnames:
         table["ALT_PNT"] = 90 * u.deg - table["ZEN_PNT"].quantity
     return table
@@ -77,24 +102,33 @@ class HduIndex:
     path: Path
 
     @cached_property
-    def table(self) -> Table:
+    def table(self) -> "Table":
         """The table, unchanged but for the case of the names of its columns."""
-        text = [name for name in tables.HDU_INDEX if name not in ("OBS_ID", "HDU_CLASS")]
-        return tables.read_index(self.path, tables.HDU_INDEX, None, tables.HDU_INDEX, text)
+        return tables.read_index(self.path, tables.HDU_INDEX, None, tables.HDU_INDEX, TEXT)
+
+    @cached_property
+    def _columns(self) -> tuple[list[list[Any]], str]:
+        """The columns of `tables.HDU_INDEX`, and BASE_DIR."""
+        args = tables.HDU_INDEX, None, tables.HDU_INDEX, TEXT
+        if found := tables.read_plain_index(self.path, *args):
+            columns, about = found[0].columns, found[1]
+        else:
+            columns, about = self.table, self.table.meta
+        values = [columns[name].tolist() for name in tables.HDU_INDEX]
+        return values, str(about.get("BASE_DIR", "")).strip()
 
     @cached_property
     def base(self) -> Path:
         """The folder to which FILE_DIR is relative: that of the index, or BASE_DIR."""
         folder = self.path.parent
-        base = str(self.table.meta.get("BASE_DIR", "")).strip()
+        _, base = self._columns
         return folder / expanded(base) if base and (folder / expanded(base)).is_dir() else folder
 
     @cached_property
     def rows(self) -> dict[tuple[int, str], list[tuple[str, str]]]:
         """(OBS_ID, type) → path and HDU name of each row; paths are relative to the base."""
         found = defaultdict(list)
-        columns = (self.table[name].tolist() for name in tables.HDU_INDEX)
-        for obs_id, kind, _, folder, file, name in zip(*columns, strict=True):
+        for obs_id, kind, _, folder, file, name in zip(*self._columns[0], strict=True):
             path = os.path.join(folder.strip(), file.strip())
             found[obs_id, kind.strip().lower()].append((path, name.strip()))
         return {key: list(dict.fromkeys(rows)) for key, rows in found.items()}
@@ -116,7 +150,16 @@ class HduIndex:
     def _files(self) -> dict[str, str]:
         """Path in the index → the file, without links."""
         of_one = (rows for (_, kind), rows in self.rows.items() if kind in OF_ONE_RUN)
-        return {path: os.path.realpath(self.base / path) for rows in of_one for path, _ in rows}
+        found, folders = dict[str, str](), dict[str, str]()
+        for path in {path for rows in of_one for path, _ in rows}:
+            # The links of a folder are followed once: it may have the files of many runs.
+            folder, name = os.path.split(os.path.join(self.base, path))
+            if folder not in folders:
+                folders[folder] = os.path.realpath(folder)
+            file = os.path.join(folders[folder], name)
+            odd = name in ("", ".", "..") or os.path.islink(file)
+            found[path] = os.path.realpath(file) if odd else file
+        return found
 
     def _hdu(self, kind, path, name):
         return kind, self._files[path], name.upper()
@@ -153,6 +196,6 @@ class HduIndex:
                     f"{self.path}: got {name} of {path} for the runs {same[0]} and {same[1]}, "
                     "expected events and GTIs of one run"
                 )
-        if str(self.table.meta.get("BASE_DIR", "")).strip() and self.base == self.path.parent:
+        if self._columns[1] and self.base == self.path.parent:
             add([Notice("base_dir")])
         return self.base / path, name

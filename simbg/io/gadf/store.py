@@ -8,21 +8,29 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy import units as u
-from astropy.table import Table
 
 from simbg.io import tables
 from simbg.io.gadf.events import RunFiles, check_obs_id, one_hdu
-from simbg.io.gadf.index import COLUMNS, DIRECTIONS, HduIndex, index_path, read_observations
+from simbg.io.gadf.index import (
+    COLUMNS,
+    DIRECTIONS,
+    HduIndex,
+    index_path,
+    read_observations,
+    read_runs,
+)
 from simbg.io.gadf.pointing import directions, is_drift
 from simbg.io.gadf.times import clocks, read_gti
 from simbg.io.safe_files import open_tables
 from simbg.notices import Notice, add
 from simbg.observations.observation import Observation
-from simbg.observations.store import Store
+from simbg.observations.store import RunList, Store
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["GadfStore"]
 
@@ -48,22 +56,42 @@ class GadfStore(Store):
     names = {name: name for name in DIRECTIONS}  # noqa: RUF012
 
     @cached_property
-    def table(self) -> Table:
+    def runs(self) -> RunList:
         """The observation index in the order of the file, with altitude and azimuth.
 
         Directions that the index does not have are those of the events' headers at mid-run. Runs
         in drift mode need no RA_PNT and DEC_PNT.
         """
-        table = read_observations(index_path(self.path, "obs"), self.run_ids)
-        missing = [name for name in DIRECTIONS if name not in table.colnames]
+        runs = read_runs(index_path(self.path, "obs"))
+        if runs is None:
+            table = self._index
+            runs = RunList({name: table[name].data for name in table.colnames})
+        columns = runs.columns
+        missing = [name for name in DIRECTIONS if name not in columns]
         for name in missing:
-            table[name] = np.full(len(table), np.nan) * u.deg
-        modes = table["OBS_MODE"].tolist() if "OBS_MODE" in table.colnames else ()
+            columns[name] = np.full(len(runs), np.nan)
+            if runs.units is not None:
+                runs.units[name] = "deg"
+        modes = columns["OBS_MODE"].tolist() if "OBS_MODE" in columns else ()
         drift = [str(mode).strip().upper() == "DRIFT" for mode in modes]
-        unknown = ~np.isfinite([table[name] for name in DIRECTIONS]).all(axis=0)
+        unknown = ~np.isfinite([columns[name] for name in DIRECTIONS]).all(axis=0)
         for row in np.flatnonzero(unknown & (np.array(drift) if drift else bool(missing))):
-            self._complete(table, row)
+            self._complete(columns, row)
+        return runs
+
+    @cached_property
+    def table(self) -> "Table":
+        """`runs` as a table of astropy, with the header of the file."""
+        table = self._index
+        for name in DIRECTIONS:
+            table[name] = self.runs.columns[name]
+            table[name].unit = "deg"
         return table
+
+    @cached_property
+    def _index(self):
+        """The table in the file."""
+        return read_observations(index_path(self.path, "obs"), self.run_ids)
 
     @cached_property
     def unreadable(self) -> dict[int, Exception]:
@@ -142,17 +170,17 @@ class GadfStore(Store):
         with _opened(*place) as hdu:
             return tables.keyword(hdu.header, "LO_THRES") if "LO_THRES" in hdu.header else 0.0
 
-    def _complete(self, table, row):
+    def _complete(self, columns, row):
         """Fill in the directions of a run that are NaN; they remain NaN if it cannot be read."""
-        obs_id = int(table["OBS_ID"][row])
-        index = {name: table[name][row] for name in COLUMNS if name in table.colnames}
+        obs_id = int(columns["OBS_ID"][row])
+        index = {name: columns[name][row] for name in COLUMNS if name in columns}
         known = {key: value for key, value in index.items() if value == value}
         try:
             with _opened(*self._events(obs_id)) as hdu:
                 check_obs_id(hdu.header, obs_id)
                 for name, value in directions(hdu.header, known).items():
                     if name not in known:
-                        table[name][row] = value
+                        columns[name][row] = value
         except (FileNotFoundError, ValueError) as error:
             self.unreadable[obs_id] = error
 
