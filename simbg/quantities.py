@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["bare_coordinates", "convert_fields", "in_unit", "warn_of_gev"]
@@ -99,16 +100,24 @@ def convert_fields(value: Any, prefix: str = "") -> None:
     ValueError
         If a unit cannot be converted, or if a field without a unit has a Quantity.
     """
-    for f in fields(value):
-        got, unit = getattr(value, f.name), f.metadata.get("unit")
+    for name, unit, default in _fields(type(value)):
+        got = getattr(value, name)
+        if isinstance(got, float | int):
+            continue
         if unit is not None or _has_unit(got):
-            bare = in_unit(got, unit or "", f"{prefix}{f.name}")
+            bare = in_unit(got, unit or "", f"{prefix}{name}")
             # A tuple must not become an array or a list, which are not hashable.
-            if isinstance(f.default, tuple) and hasattr(bare, "__len__"):
+            if isinstance(default, tuple) and hasattr(bare, "__len__"):
                 bare = tuple(bare.tolist() if hasattr(bare, "tolist") else bare)
-                if len(bare) != len(f.default) == 2:
-                    raise ValueError(f"{prefix}{f.name}: got {bare}, expected 2 values")
-            object.__setattr__(value, f.name, bare)
+                if len(bare) != len(default) == 2:
+                    raise ValueError(f"{prefix}{name}: got {bare}, expected 2 values")
+            object.__setattr__(value, name, bare)
+
+
+@lru_cache  # an archive has as many observations as runs
+def _fields(cls):
+    """Name, unit and default of each field of a class."""
+    return [(f.name, f.metadata.get("unit"), f.default) for f in fields(cls)]
 
 
 def _plain(number: Any) -> Any:

@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -39,6 +40,7 @@ from simbg.simulation.scenario import HESS_SITE, Scenario
 from simbg.simulation.stores import REGIONS
 from simbg.sky.pointing import Tracking
 from simbg.truth.gaussian import GaussianTruth
+from simbg.validation.benchmarks.archive import measure_archive
 from simbg.validation.benchmarks.method_cost import method_cost
 
 __all__ = []
@@ -91,6 +93,54 @@ def measure_stores(folder: Path) -> Iterator[tuple[Any, ...]]:
     yield ("masked store reconstructed", "s", whole, None, 8.0)
     yield ("   relative to half of the runs", "", whole / half, None, 2.1)
     yield (f"   peak memory relative to {N_FEW} runs", "", many / few, None, 1.1)
+
+
+def measure_commands(folder: Path) -> Iterator[tuple[Any, ...]]:
+    """Measure processor times of small commands, as `measure_stores` does; medians of 5.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets the stores.
+
+    Yields
+    ------
+    measurement : tuple
+        Arguments of `_report`; the plain version is ``import numpy``.
+    """
+    small = replace(SCENARIO, truth=replace(TRUTH, event_rate=0.1))
+    for name, n_runs in (("few", 4), ("many", N_RUNS)):
+        Experiment.of(small, 0, n_runs).write(folder / name)
+    numpy = median(_processor_time("-c", "import numpy") for _ in range(5))
+    models = ("--exclude", "none", "--method", "histogram", "--fov", "4:24")
+    models += ("--energy", "0.1:80:12", "--group-by", "runs:4", "--overwrite", "--jobs", "1")
+    for words in (
+        ("--help",),
+        ("check", folder / "few", "--jobs", "1"),
+        ("reconstruct", folder / "few", folder / "models", *models),
+    ):
+        seconds = median(_processor_time("-m", "simbg", *words) for _ in range(5))
+        yield (f"simbg {words[0]}, ÷ import numpy", "", seconds / numpy, None, 7.0)
+    times = [median(_one_group(folder / name) for _ in range(5)) for name in ("few", "many")]
+    overhead = 1e3 * (times[1] - times[0]) / (N_RUNS - 4)
+    yield ("a run of 150 events in a reconstruction", "ms", overhead, None, 4.0)
+
+
+def _processor_time(*words):
+    """Seconds of the processor that Python needs for some arguments."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def _one_group(store):
+    """Seconds of the processor for one model of a store."""
+    start, groups = time.process_time(), Groups((0, 90), (-90, 270))
+    with tempfile.TemporaryDirectory() as folder:
+        selection = Selection(exclude=("none",), groups=groups)
+        reconstruct_store(store, Path(folder) / "models", "gadf", "histogram", selection)
+    return time.process_time() - start
 
 
 def measure_functions() -> Iterator[tuple[Any, ...]]:
@@ -215,7 +265,13 @@ def benchmark(json_: str | None, peak_of: tuple[Path, int] | None) -> None:
         return
     click.echo(LINE.format(f"{CORES} cores", "ours", "plain", "", "ratio", "target"))
     with tempfile.TemporaryDirectory() as folder:
-        measurements = chain(measure_stores(Path(folder)), measure_functions(), measure_spline())
+        measurements = chain(
+            measure_stores(Path(folder)),
+            measure_commands(Path(folder)),
+            measure_archive(),
+            measure_functions(),
+            measure_spline(),
+        )
         figures = [_report(*measurement) for measurement in measurements]
     if json_:
         text = json.dumps({"cores": CORES, "figures": figures}, indent=2)

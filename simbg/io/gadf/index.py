@@ -134,17 +134,17 @@ class HduIndex:
         return {key: list(dict.fromkeys(rows)) for key, rows in found.items()}
 
     @cached_property
-    def runs_of(self) -> dict[tuple[str, str, str], list[int]]:
-        """Type, file and HDU of events and GTIs → the runs for which they are named.
+    def shared(self) -> dict[tuple[str, str, str], list[int]]:
+        """Type, file and HDU of events and GTIs of several runs → these runs.
 
         A file has one name, whatever links lead to it.
         """
-        found = defaultdict(list)
+        found = defaultdict[tuple[str, str, str], list[int]](list)
         for (obs_id, kind), rows in self.rows.items():
             if kind in OF_ONE_RUN:
                 for path, name in rows:
                     found[self._hdu(kind, path, name)].append(obs_id)
-        return dict(found)
+        return {hdu: runs for hdu, runs in found.items() if len(runs) > 1}
 
     @cached_property
     def _files(self) -> dict[str, str]:
@@ -189,13 +189,12 @@ class HduIndex:
                 "expected one"
             )
         path, name = rows[0]
-        if kind in OF_ONE_RUN:
-            same = self.runs_of[self._hdu(kind, path, name)]
-            if len(same) > 1:
-                raise ValueError(
-                    f"{self.path}: got {name} of {path} for the runs {same[0]} and {same[1]}, "
-                    "expected events and GTIs of one run"
-                )
+        is_shared = kind in OF_ONE_RUN and self.shared
+        if is_shared and (same := self.shared.get(self._hdu(kind, path, name))):
+            raise ValueError(
+                f"{self.path}: got {name} of {path} for the runs {same[0]} and {same[1]}, "
+                "expected events and GTIs of one run"
+            )
         if self._columns[1] and self.base == self.path.parent:
             add([Notice("base_dir")])
         return self.base / path, name

@@ -93,13 +93,19 @@ class GadfWriter:
         table : Table
             The runs that were written, from `Scenario.table`.
         """
-        hdus = [
-            (int(obs_id), kind, hdu_class, "data", _file_name(obs_id), name)
-            for obs_id in table["OBS_ID"]
-            for kind, hdu_class, name in HDUS
-        ]
+        ids = np.asarray(table["OBS_ID"], int)
+        names = np.repeat([_file_name(obs_id) for obs_id in ids.tolist()], len(HDUS))
+        kinds, classes, hdus = (np.tile(values, ids.size) for values in zip(*HDUS, strict=True))
+        columns = (
+            np.repeat(ids, len(HDUS)),
+            kinds,
+            classes,
+            np.full(names.size, "data"),
+            names,
+            hdus,
+        )
         self._write_index("obs", Table(table, meta={}), {**TIMES, **_site(self.site)})
-        self._write_index("hdu", Table(rows=hdus, names=tables.HDU_INDEX))
+        self._write_index("hdu", Table(columns, names=tables.HDU_INDEX))
 
     def _write_index(self, kind, table, header=()):
         header = {**tables.GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": kind.upper(), **dict(header)}
