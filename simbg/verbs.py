@@ -300,10 +300,11 @@ def attach(
     norm : bool
         Whether models of runs are scaled to the events of each observation outside of ``exclude``.
     fill : bool
-        Whether bins of cubes without events get a rate from those around them, with the same
-        spectrum; images with less than one event in a pixel are smoothed. gammapy interpolates the
-        logarithm of the rate: an empty bin would remove background around it, or make it infinite
-        at the ends of the axes.
+        Whether gammapy, which interpolates ln rate between the centres of bins, gets rates whose
+        interpolation has the integrals of the cube. Bins without events then get a rate from those
+        around them, with the same spectrum, and images with less than one event in a pixel are
+        smoothed: an empty bin would remove background around it, or make it infinite at the ends of
+        the axes. Otherwise gammapy gets the mean rates of the bins.
 
     Returns
     -------

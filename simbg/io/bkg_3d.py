@@ -30,6 +30,14 @@ REVERSED = "REVERSE_LON_RADEC"
 VERSION = 1
 VERSION_CARD = {"FORMAT": (VERSION, "version of this table's format")}
 
+# Table and column of the mean rates of bins, in a file whose BKG_3D has rates at nodes.
+MEANS = "RATE"
+NODES = ("NODES", "BKG: rates at bin centres; means: table RATE")
+COMMENT = (
+    "BKG has rates at the centres of bins, chosen so that gammapy's interpolation (ln rate, linear "
+    "in ln ENERG, DETX and DETY) gives the integrals over the bins of the table RATE."
+)
+
 # Column and attribute of the table RUNS, and the version of its format.
 RUNS = {"OBS_ID": "obs_id", "N_EVENTS": "n_events", "DIGEST": "digest"}
 RUNS_VERSION = 1
@@ -58,7 +66,9 @@ COVARIANCE = (
 )
 
 
-def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[NewHdu]:
+def bkg_3d_hdus(
+    cube: BackgroundCube, energy_unit: str = "MeV", nodes: BackgroundCube | None = None
+) -> list[NewHdu]:
     """The HDUs of a file: BKG_3D with the rate per observation time, and the tables of simbg.
 
     Parameters
@@ -67,34 +77,48 @@ def bkg_3d_hdus(cube: BackgroundCube, energy_unit: str) -> list[NewHdu]:
         Its rate is converted to the rate per observation time.
     energy_unit : str
         Not used: the unit of GADF is fixed.
+    nodes : BackgroundCube, optional
+        Rates at the centres of its bins, which are then those of BKG_3D; those of ``cube`` are in
+        the table RATE.
     """
     cube = cube.per("ontime")
     if cube.meta.get("FOVALIGN") == REVERSED:
         cube = _with_reversed_lon(cube)
-    data = cube.rate
-    # The rate is 0 below all thresholds, and NaN in bins that are always masked.
-    known = np.isfinite(data).any(axis=(1, 2))
-    if known.any():
-        data = np.where((np.cumsum(known) > 0)[:, None, None], data, 0.0)
-    header = {
+        nodes = None if nodes is None else _with_reversed_lon(nodes)
+    header: dict[str, Any] = {
         **tables.GADF_BKG,
         "HDUCLAS4": "BKG_3D",
         "FOVALIGN": cube.axes.align,
         "CREF7": "(ENERG_LO:ENERG_HI,DETX_LO:DETX_HI,DETY_LO:DETY_HI)",
         "CREATOR": f"simbg {__version__}",
     }
-    header |= {key: value for key, value in cube.meta.items() if len(key) <= 8}
-    columns = [*tables.cube_edge_columns(cube.axes), ("BKG", data.T, tables.RATE_UNIT)]
+    shown = cube if nodes is None else nodes
+    header |= {key: value for key, value in shown.meta.items() if len(key) <= 8}
+    if nodes is not None:
+        header |= {"BKG_AT": NODES, "COMMENT": COMMENT}
+    hdus = [_rate_hdu("BACKGROUND", "BKG", shown, header)]
+    if nodes is not None:
+        hdus.append(_rate_hdu(MEANS, MEANS, cube, VERSION_CARD))
     more = [
         (name, values.T, unit)
         for name, attribute, unit in SUPPLEMENT
         if (values := getattr(cube, attribute)) is not None
     ]
-    hdus = [one_row("BACKGROUND", columns, header)]
     if more:
         hdus.append(one_row("SUPPLEMENT", more, VERSION_CARD))
     hdus += _error_hdus(cube)
     return hdus if cube.made_from is None else [*hdus, _runs_hdu(cube.made_from)]
+
+
+def _rate_hdu(name, column, cube, header):
+    """A table of edges and rates."""
+    data = cube.rate
+    # The rate is 0 below all thresholds, and NaN in bins that are always masked.
+    known = np.isfinite(data).any(axis=(1, 2))
+    if known.any():
+        data = np.where((np.cumsum(known) > 0)[:, None, None], data, 0.0)
+    columns = [*tables.cube_edge_columns(cube.axes), (column, data.T, tables.RATE_UNIT)]
+    return one_row(name, columns, header)
 
 
 def _error_hdus(cube):
@@ -176,11 +200,14 @@ def read_bkg_3d(file: "fits.HDUList", hdu: "fits.BinTableHDU", column: str) -> B
 
 def _read_as_written(file, hdu, column, align):
     """The cube of a file with fov_lon as DETX."""
+    ours = str(hdu.header.get("CREATOR", "")).startswith("simbg")
+    meta = {key: hdu.header[key] for key in META if ours and key in hdu.header}
+    if ours and MEANS in file:
+        hdu, column = file[MEANS], MEANS
+        check_version(hdu.header.get("FORMAT", 1), VERSION, MEANS)
     axes = tables.read_axes(hdu, align)
     lengths = dict(zip(("ENERG", "DETX", "DETY"), axes.shape, strict=True))
     rate = tables.read_rate(hdu, column, lengths)
-    ours = str(hdu.header.get("CREATOR", "")).startswith("simbg")
-    meta = {key: hdu.header[key] for key in META if ours and key in hdu.header}
     cube = BackgroundCube(axes, rate, clock="ontime", meta=meta)
     if ours:
         cube = replace(cube, extrapolated=_extrapolated(file), covariance=_covariance(file))

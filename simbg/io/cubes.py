@@ -32,6 +32,7 @@ def write_cube(
     format: str = "gadf",
     energy_unit: str = "MeV",
     overwrite: bool = False,
+    nodes: BackgroundCube | None = None,
 ) -> None:
     """Write a cube; a name in .gz is compressed.
 
@@ -49,6 +50,9 @@ def write_cube(
         Unit of energy in the rate, for the formats of 2015.
     overwrite : bool
         Replace a file that is there.
+    nodes : BackgroundCube, optional
+        For "gadf": rates at the centres of its bins, which gammapy reads instead of those of
+        ``cube``; see `simbg.models.interpolation.nodes`.
 
     Examples
     --------
@@ -68,7 +72,8 @@ def write_cube(
     """
     if format not in FORMATS:
         raise ValueError(f"format: got {format!r}, expected one of {', '.join(sorted(FORMATS))}")
-    write_fits(expanded(path), FORMATS[format](cube, energy_unit), overwrite)
+    more = {} if nodes is None else {"nodes": nodes}
+    write_fits(expanded(path), FORMATS[format](cube, energy_unit, **more), overwrite)
 
 
 def read_cube(path: Path | str) -> BackgroundCube:

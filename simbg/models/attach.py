@@ -11,7 +11,7 @@ import numpy as np
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_model
 from simbg.io.gammapy_objects import is_of_gammapy
-from simbg.models.empty_bins import without_empty_bins
+from simbg.models.interpolation.nodes import at_nodes
 from simbg.models.per_run import file_name, scaled_to_run
 from simbg.models.run_norm import RunNorm
 from simbg.observations.observation import Observation
@@ -38,7 +38,7 @@ def attach(
     norm : bool
         Whether models of runs are scaled to the events of each observation.
     fill : bool
-        Whether empty bins of cubes are filled.
+        Whether cubes are prepared for the interpolation of gammapy.
     """
     from gammapy.data import Observations
 
@@ -46,7 +46,7 @@ def attach(
     for their, our in zip(theirs, ours, strict=True):
         model = _model_of(models, our, norm)
         if fill and isinstance(model, BackgroundCube):
-            model = without_empty_bins(model)
+            model = at_nodes(model)
         background = model.to_gammapy() if hasattr(model, "to_gammapy") else model
         found.append(_with_background(their, background))
     return Observations(found)

@@ -18,6 +18,7 @@ from simbg.cube import BackgroundCube
 from simbg.io.bkg_3d import REVERSED
 from simbg.io.cubes import write_cube
 from simbg.io.safe_files import write_fits
+from simbg.models.interpolation.nodes import at_nodes
 from simbg.models.radec_field import aligned_with_radec
 from simbg.models.run_norm import RunNorm, fit_norm
 from simbg.observations.observation import Observation
@@ -76,7 +77,7 @@ def write_run_models(
                 run.obs_id
             ):
                 cube, n_turned = _for_gammapy(cube, run), n_turned + 1
-            write_cube(folder / file_name(observation.obs_id), cube, "gadf")
+            write_cube(folder / file_name(observation.obs_id), cube, nodes=at_nodes(cube))
             rows.append((observation.obs_id, group, *astuple(norm)))
     if n_turned:
         text = "%d runs: models are aligned with RADEC, as gammapy reads files of this producer"

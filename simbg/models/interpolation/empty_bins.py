@@ -10,7 +10,7 @@ import numpy as np
 
 from simbg.cube import BackgroundCube
 
-__all__ = ["without_empty_bins"]
+__all__ = []
 
 # Events within the kernel of a mean. An image with fewer events in a pixel is smoothed as a whole.
 ENOUGH = 1.0
