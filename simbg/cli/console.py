@@ -79,6 +79,10 @@ SHARED: dict[str, dict[str, Any]] = {
     },
     "overwrite": {"is_flag": True, "help": "Replace files that exist."},
     "quiet": {"is_flag": True, "help": "Print nothing."},
+    "resume": {
+        "is_flag": True,
+        "help": "Keep finished parts for a later --resume, and use them.",
+    },
     "scenario": {"shell_complete": complete_scenario, "metavar": "NAME"},
     "seed": {
         "type": click.IntRange(0),

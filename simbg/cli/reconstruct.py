@@ -69,6 +69,7 @@ __all__ = []
 @click.option("--test", is_flag=True, help="At most 100 runs, 5 sources and 2 groups.")
 @shared_option("jobs")
 @shared_option("cluster")
+@shared_option("resume")
 @shared_option("overwrite")
 def reconstruct(
     indir: str,
@@ -83,6 +84,7 @@ def reconstruct(
     like: str | None,
     jobs: int | None,
     cluster: str,
+    resume: bool,
     overwrite: bool,
     match: int | None,
     covariate: tuple[str, ...],
@@ -109,7 +111,7 @@ def reconstruct(
     arguments = indir, outdir, scheme, method, Selection(obs_ids=ids, **selection), overwrite
     axes, hint = read_binning(energy, fov, like), "; --sources mask uses them"
     options = {"per_run": per_run, "radial": radial, "axes": axes, "hint": hint}
-    options["match"] = match or 0
+    options |= {"match": match or 0, "resume": resume}
     return reconstruct_and_report(jobs, *arguments, cluster=cluster, **options)
 
 

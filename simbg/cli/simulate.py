@@ -104,6 +104,7 @@ def truth(
 @shared_option("overwrite")
 @shared_option("jobs")
 @shared_option("cluster")
+@shared_option("resume")
 def simulate(
     outdir: str,
     scenario: str,
@@ -113,6 +114,7 @@ def simulate(
     seed: int,
     jobs: int | None,
     cluster: str,
+    resume: bool,
     overwrite: bool,
 ) -> None:
     """Simulate runs and write them as a data store.
@@ -136,6 +138,6 @@ def simulate(
     chosen = Scenario.from_file(from_) if from_ else find_scenario(scenario)
     with workers(jobs, "simulate", cluster=cluster) as executor:
         experiment = Experiment.of(chosen, seed, runs)
-        n_events = experiment.write(outdir, scheme, overwrite, executor)
+        n_events = experiment.write(outdir, scheme, overwrite, executor, resume)
     n_runs = runs or chosen.n_obs
     echo(f"{outdir}: {n_runs} run{'s' * (n_runs != 1)}, {n_events} events")

@@ -20,6 +20,7 @@ from simbg.io.files.work_places import (
     complete,
     content_of,
     exchangeable,
+    kept_folder,
     put_in_place,
     work_file,
     work_folder,
@@ -35,6 +36,7 @@ __all__ = [
     "expanded",
     "finite_or_none",
     "is_ours",
+    "kept_parts",
     "names_beside",
     "new_content",
     "new_directory",
@@ -170,6 +172,31 @@ def new_content(path: Path, old: Sequence[Path] | None = None) -> Iterator[Path]
             old = [there for name in os.listdir(new) if os.path.lexists(there := path / name)]
         with _named(path):
             put_in_place(new, path, list(old))
+
+
+@contextmanager
+def kept_parts(path: Path | str, resume: bool) -> Iterator[Path | None]:
+    """A hidden folder beside an output for its finished parts, which stays after an interrupt.
+
+    Parameters
+    ----------
+    path : path-like
+        The output. Folders in which it lies are made.
+    resume : bool
+        Whether finished parts are kept. If not, what an interrupted job has kept is removed.
+
+    Yields
+    ------
+    Path or None
+        The folder; None if nothing is kept.
+    """
+    path = _real(path)
+    with ExitStack() as stack:
+        with _named(path):
+            if resume:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(kept_folder(path.parent, path.name, resume))
+        yield folder
 
 
 @contextmanager

@@ -13,12 +13,19 @@ from simbg.axes import Binning, choose_axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import write_cube
 from simbg.io.files.plain_output import rows
-from simbg.io.safe_files import check_apart, new_directory, write_fits
+from simbg.io.safe_files import (
+    check_apart,
+    check_directory,
+    kept_parts,
+    new_directory,
+    write_fits,
+)
 from simbg.models.per_run import RUN_FILES, write_run_models
 from simbg.models.runs import open_store, runs_of
 from simbg.models.selection import Selection
 from simbg.notices import Report, collected
 from simbg.observations.threshold import first_bin
+from simbg.parallel.kept import keeping
 from simbg.radial import rings_of
 from simbg.reconstruction import DEFAULT_METHOD
 from simbg.reconstruction.contract import axes_for, reconstruct
@@ -141,6 +148,7 @@ def reconstruct_store(
     axes: Binning = None,
     radial: bool = False,
     match: int = 0,
+    resume: bool = False,
 ) -> Summary:
     """Make a background model for each group of runs, and write the files of 2015 and of GADF.
 
@@ -171,6 +179,9 @@ def reconstruct_store(
     match : int
         If positive, the model of each run is made of this number of runs most like it; see
         `simbg.reconstruction.matching.MatchedRuns`.
+    resume : bool
+        Whether the sums of pieces of the runs are kept beside ``outdir`` if this is interrupted,
+        and those that are there are used. They are removed at the end.
 
     Returns
     -------
@@ -187,7 +198,13 @@ def reconstruct_store(
     selection = selection or Selection()
     estimator: Any = find_method(method)
     check_apart(outdir, indir)
-    with new_directory(outdir, overwrite, FILES) as folder, collected() as noticed:
+    check_directory(outdir, overwrite, FILES)
+    with (
+        kept_parts(outdir, resume) as kept,
+        keeping(kept),
+        new_directory(outdir, overwrite, FILES) as folder,
+        collected() as noticed,
+    ):
         store = open_store(indir, scheme)
         if store.scheme == "hess" and (selection.sources == "mask" or per_run):
             raise ValueError(

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from simbg.parallel.executors import Watched
+from simbg.parallel.kept import KEPT
 
 __all__ = ["added_up", "in_pieces"]
 
@@ -49,9 +50,14 @@ def in_pieces(
     runs = list(runs)
     size = min(LARGEST, -(-len(runs) // LARGEST) or 1)
     pieces = [Piece(runs[first : first + size]) for first in range(0, len(runs), size)]
-    if isinstance(executor, Watched):
-        return executor.results(job, [(piece,) for piece in pieces], list(map(len, pieces)))
-    return iter((executor.map if executor else map)(job, pieces))
+
+    def work(pieces):
+        if isinstance(executor, Watched):
+            return executor.results(job, [(piece,) for piece in pieces], list(map(len, pieces)))
+        return iter((executor.map if executor else map)(job, pieces))
+
+    kept = KEPT.get()
+    return kept.results(job, pieces, work) if kept else work(pieces)
 
 
 def added_up(results: Iterable[T], add: Callable[[T, T], T]) -> T:

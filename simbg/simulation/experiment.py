@@ -214,6 +214,7 @@ class Experiment:
         scheme: str = "gadf",
         overwrite: bool = False,
         executor: Executor | None = None,
+        resume: bool = False,
     ) -> int:
         """Simulate the runs and write them as a data store.
 
@@ -230,6 +231,9 @@ class Experiment:
             Whether to replace an existing store.
         executor : concurrent.futures.Executor, optional
             Simulates and writes runs in parallel.
+        resume : bool
+            Whether finished runs are kept beside ``outdir`` if this is interrupted, and those that
+            are there are used.
 
         Returns
         -------
@@ -250,4 +254,4 @@ class Experiment:
         ...     print(*sorted(path.name for path in Path(folder).iterdir()))
         data hdu-index.fits.gz obs-index.fits.gz
         """
-        return write_store(self, outdir, scheme, overwrite, executor)
+        return write_store(self, outdir, scheme, overwrite, executor, resume)

@@ -1,5 +1,6 @@
 """Stores: simulated runs written as a data store in the GADF scheme or the one of 2015."""
 
+import shutil
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 from simbg.io.gadf.writer import GadfWriter
 from simbg.io.hess2015 import HessWriter
 from simbg.io.region_files import write_regions
-from simbg.io.safe_files import expanded, new_directory
+from simbg.io.safe_files import check_directory, expanded, kept_parts, new_directory
+from simbg.parallel.kept import digest_of, keeping
 from simbg.parallel.pieces import in_pieces
 from simbg.simulation.events import simulate_run
 from simbg.simulation.schedule import rows_of
@@ -21,7 +23,12 @@ REGIONS = "regions.reg"
 
 
 def write_store(
-    experiment: Any, outdir: Path | str, scheme: str, overwrite: bool, executor: Executor | None
+    experiment: Any,
+    outdir: Path | str,
+    scheme: str,
+    overwrite: bool,
+    executor: Executor | None,
+    resume: bool,
 ) -> int:
     """Write a store.
 
@@ -30,17 +37,36 @@ def write_store(
     if scheme not in WRITERS:
         raise ValueError(f"scheme: got {scheme!r}, expected one of {', '.join(WRITERS)}")
     scenario, runs = experiment.scenario, experiment.runs
-    with new_directory(expanded(outdir), overwrite, (*WRITERS[scheme].FILES, REGIONS)) as folder:
-        writer = WRITERS[scheme](folder, scenario.site)
-        simulate = partial(simulate_run, scenario, experiment.seed, experiment.replicate)
-        job = partial(_write_runs, writer, simulate)
-        n_events = sum(in_pieces(job, rows_of(runs), executor))
-        public = runs.copy()
-        public.remove_columns([name for name in runs.colnames if name.startswith("TRUE_")])
-        writer.write_index(public)
-        if scenario.regions:
-            write_regions(folder / REGIONS, scenario.regions)
+    outdir, files = expanded(outdir), (*WRITERS[scheme].FILES, REGIONS)
+    check_directory(outdir, overwrite, files)
+    with kept_parts(outdir, resume) as kept:
+        if kept:
+            # Runs of another experiment have another folder.
+            finished = kept / f"store-{digest_of(experiment.seed, scenario, scheme, rows_of(runs))}"
+            finished.mkdir(exist_ok=True)
+            with keeping(kept):
+                n_events = _write_all(experiment, scheme, finished, executor)
+        with new_directory(outdir, overwrite, files) as folder:
+            if kept:
+                for path in list(finished.iterdir()):
+                    shutil.move(path, folder)
+            else:
+                n_events = _write_all(experiment, scheme, folder, executor)
+            public = runs.copy()
+            public.remove_columns([name for name in runs.colnames if name.startswith("TRUE_")])
+            WRITERS[scheme](folder, scenario.site).write_index(public)
+            if scenario.regions:
+                write_regions(folder / REGIONS, scenario.regions)
     return n_events
+
+
+def _write_all(experiment, scheme, folder, executor):
+    """Simulate and write all runs; number of their events."""
+    writer = WRITERS[scheme](folder, experiment.scenario.site)
+    simulate = partial(simulate_run, experiment.scenario, experiment.seed, experiment.replicate)
+    return sum(
+        in_pieces(partial(_write_runs, writer, simulate), rows_of(experiment.runs), executor)
+    )
 
 
 def _write_runs(writer, simulate, rows):

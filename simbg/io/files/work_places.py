@@ -22,13 +22,14 @@ __all__ = [
     "complete",
     "content_of",
     "exchangeable",
+    "kept_folder",
     "put_in_place",
     "scratch_folder",
     "work_file",
     "work_folder",
 ]
 
-PREFIX, SCRATCH = ".simbg-", "simbg-work-"
+PREFIX, SCRATCH, KEPT = ".simbg-", "simbg-work-", ".simbg_resume-"
 # A file that exists while the content of a folder is replaced piece by piece; it has their names.
 UNFINISHED = f"{PREFIX}unfinished"
 LONGEST = 200  # bytes of an output's name in that of its work place, which may have 255
@@ -83,6 +84,46 @@ def work_file(folder: Path, name: str) -> Iterator[Path]:
 
         with _removed(unlink, path):
             yield path
+
+
+@contextmanager
+def kept_folder(folder: Path, name: str, resume: bool) -> Iterator[Path | None]:
+    """A hidden folder for partial results of an output, which is removed when it is finished.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is made.
+    name : str
+        Name of the output.
+    resume : bool
+        Whether partial results are kept. If not, those of a dead process are removed.
+
+    Yields
+    ------
+    Path or None
+        The folder, with a lock; None if nothing is kept.
+    """
+    path = _place(folder, name, KEPT)
+    if not resume:
+        _discard(path)
+        yield None
+        return
+    _made(_private, path)
+    handle = _lock(path)
+    if handle is None or path.lstat().st_uid != os.geteuid():
+        raise OSError(errno.EEXIST, f"another process or user uses {path.name}")
+    try:
+        yield path
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("finished parts are kept, and --resume continues") from None
+    else:
+        _remove(path)
+    finally:
+        with suppress(OSError):
+            path.rmdir()  # nothing was finished
+        if handle >= 0:
+            os.close(handle)
 
 
 @contextmanager
