@@ -1,14 +1,16 @@
 """Units: Quantities that a user gives are converted to numbers in the units of simbg."""
 
 import logging
+import re
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 __all__ = ["bare_coordinates", "convert_fields", "in_unit", "warn_of_gev"]
 
 log = logging.getLogger(__name__)
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
 # A lowest energy from here on, TeV, may be meant in GeV.
 SUSPICIOUS = 100.0
 
@@ -49,6 +51,9 @@ def in_unit(value: Any, unit: str, what: str) -> Any:
     marked = [isinstance(p, str) or getattr(p, "unit", None) is not None for p in parts]
     if not any(marked):
         return value
+    if all(isinstance(part, str) and NUMBER.fullmatch(part) for part in parts):
+        numbers = [float(part) for part in parts]
+        return type(value)(numbers) if is_sequence else numbers[0]
     from astropy import units as u  # imported here: bare numbers do not need it
 
     try:
@@ -100,7 +105,7 @@ def convert_fields(value: Any, prefix: str = "") -> None:
     ValueError
         If a unit cannot be converted, or if a field without a unit has a Quantity.
     """
-    for name, unit, default in _fields(type(value)):
+    for name, unit, default in _fields(type(value)):  # type: ignore[arg-type]
         got = getattr(value, name)
         if isinstance(got, float | int):
             continue
@@ -114,8 +119,8 @@ def convert_fields(value: Any, prefix: str = "") -> None:
             object.__setattr__(value, name, bare)
 
 
-@lru_cache  # an archive has as many observations as runs
-def _fields(cls):
+@cache  # an archive has as many observations as runs
+def _fields(cls: type) -> Any:
     """Name, unit and default of each field of a class."""
     return [(f.name, f.metadata.get("unit"), f.default) for f in fields(cls)]
 

@@ -291,7 +291,7 @@ def _write_tables(folder, runs):
     for name, which, more in (("table", slice(None), None), ("table_grouped", inside, groups)):
         hdu = _table_of_runs(runs, which, more)
         write_fits(folder / f"bg_observation_{name}.fits.gz", [hdu])
-    runs.groups.table.write(folder / "bg_observation_groups.ecsv", format="ascii.ecsv")
+    (folder / "bg_observation_groups.ecsv").write_text(_groups_text(runs.groups.columns))
 
 
 def _table_of_runs(runs, which, group_id):
@@ -310,3 +310,13 @@ def _table_of_runs(runs, which, group_id):
     if group_id is not None:
         table["GROUP_ID"] = group_id
     return fits.table_to_hdu(table)
+
+
+def _groups_text(columns):
+    """The groups as a text in ECSV; astropy, which writes the same, takes 0.4 s to load for it."""
+    first, *angles = columns
+    fields = [f"# - {{name: {name}, unit: deg, datatype: float64}}" for name in angles]
+    lines = ["# %ECSV 1.0", "# ---", "# datatype:", f"# - {{name: {first}, datatype: int64}}"]
+    lines += [*fields, "# schema: astropy-2.0", " ".join(columns)]
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return "\n".join([*lines, *(" ".join(map(str, row)) for row in values)]) + "\n"

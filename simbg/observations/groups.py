@@ -161,8 +161,28 @@ class Groups:
         }
 
     @property
-    def table(self) -> Table:
+    def columns(self) -> dict[str, np.ndarray]:
         """Definitions of the groups: GROUP_ID, ALT_MIN, ALT_MAX, AZ_MIN, AZ_MAX (deg).
+
+        Examples
+        --------
+        >>> groups = Groups(altitude_edges=(0, 45, 90), azimuth_edges=(-90, 270))
+        >>> groups.columns["ALT_MAX"].tolist()
+        [45.0, 90.0]
+        """
+        alt, az = np.array(self.altitude_edges, float), np.array(self.azimuth_edges, float)
+        n_alt, n_az = alt.size - 1, az.size - 1
+        return {
+            "GROUP_ID": np.arange(n_alt * n_az),
+            "ALT_MIN": np.repeat(alt[:-1], n_az),
+            "ALT_MAX": np.repeat(alt[1:], n_az),
+            "AZ_MIN": np.tile(az[:-1], n_alt),
+            "AZ_MAX": np.tile(az[1:], n_alt),
+        }
+
+    @property
+    def table(self) -> Table:
+        """`columns` as a table of astropy, with units.
 
         Examples
         --------
@@ -172,16 +192,7 @@ class Groups:
         """
         from astropy.table import Table
 
-        alt, az = np.array(self.altitude_edges, float), np.array(self.azimuth_edges, float)
-        n_alt, n_az = alt.size - 1, az.size - 1
-        columns = {
-            "ALT_MIN": np.repeat(alt[:-1], n_az),
-            "ALT_MAX": np.repeat(alt[1:], n_az),
-            "AZ_MIN": np.tile(az[:-1], n_alt),
-            "AZ_MAX": np.tile(az[1:], n_alt),
-        }
-        table = Table({"GROUP_ID": np.arange(n_alt * n_az)})
-        for name, values in columns.items():
-            table[name] = values
+        table = Table(self.columns)
+        for name in table.colnames[1:]:
             table[name].unit = "deg"
         return table

@@ -4,19 +4,21 @@ from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.table import Table
 
 from simbg.errors import bounded, check_fields
 from simbg.quantities import convert_fields
-from simbg.simulation.schedule import observation_table
 from simbg.sky.pointing import Site
 from simbg.sky.regions import Region
 from simbg.truth.from_file import CubeTruth
 from simbg.truth.gaussian import GaussianTruth
 from simbg.truth.protocol import Truth
 from simbg.truth.sources import GammaSource
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["HESS_SITE", "Scenario"]
 
@@ -176,7 +178,7 @@ class Scenario:
         parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in texts}
         return sha256(dumps(parameters, sort_keys=True, default=_plain).encode()).hexdigest()[:12]
 
-    def table(self, seed: int, n_obs: int | None = None) -> Table:
+    def table(self, seed: int, n_obs: int | None = None) -> "Table":
         """The observation table of a seed; see `simbg.simulation.schedule.observation_table`.
 
         Examples
@@ -184,6 +186,9 @@ class Scenario:
         >>> Scenario("mine").table(seed=0, n_obs=2)["OBS_ID"].tolist()
         [1, 2]
         """
+        # Imported here, as where else astropy's tables are used: the names of scenarios need none.
+        from simbg.simulation.schedule import observation_table
+
         return observation_table(self, seed, self.n_obs if n_obs is None else n_obs)
 
 

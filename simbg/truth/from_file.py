@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import boxcox, inv_boxcox
 
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
@@ -187,7 +187,7 @@ class CubeTruth(Truth):
                 low, high = max(bottom, low, energy_min), min(top, high)
                 if low < high:
                     s = self._steepness[k]
-                    fraction = boxcox(high / low, s) / self._growth[k]
+                    fraction = scipy.special.boxcox(high / low, s) / self._growth[k]
                     events[i] += whole[k] * fraction * (low / bottom) ** s
         lon = _overlap(self.axes.fov_lon, axes.fov_lon)
         lat = _overlap(*(np.sin(np.deg2rad(edges)) for edges in (self.axes.fov_lat, axes.fov_lat)))
@@ -222,7 +222,8 @@ class CubeTruth(Truth):
         k, x, y = np.unravel_index(cell, self.axes.shape)
         energy, fov_lon, fov_lat = events
         grown = rng.random(cell.size) * self._growth.ravel()[cell]
-        energy[:] = self.axes.energy[k] * inv_boxcox(grown, self._steepness.ravel()[cell])
+        steepness = self._steepness.ravel()[cell]
+        energy[:] = self.axes.energy[k] * scipy.special.inv_boxcox(grown, steepness)
         lon, sin_lat = self.axes.fov_lon, np.sin(np.deg2rad(self.axes.fov_lat))
         fov_lon[:] = lon[x] + np.diff(lon)[x] * rng.random(cell.size)
         sine = sin_lat[y] + np.diff(sin_lat)[y] * rng.random(cell.size)
@@ -251,7 +252,7 @@ class CubeTruth(Truth):
     def _growth(self):
         """∫ (E / E₁)^s d ln E over each energy bin, shape of ``axes``."""
         ratio = self.axes.energy[1:] / self.axes.energy[:-1]
-        return boxcox(ratio[:, None, None], self._steepness)
+        return scipy.special.boxcox(ratio[:, None, None], self._steepness)
 
 
 def _overlap(source, target):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import boxcox, ndtr
 
 from simbg.axes import MEV_PER_TEV, Axes
 from simbg.errors import bounded, check_fields
@@ -358,7 +358,7 @@ class GaussianTruth(Truth):
         array([ 0.    , 17.0001,  0.0339])
         """
         low, high = self.energy_range
-        norm = boxcox(high / low, 1 - self.integral_index)
+        norm = scipy.special.boxcox(high / low, 1 - self.integral_index)
         inside = (energy >= low) & (energy <= high)
         return np.where(inside, (energy / low) ** -self.integral_index / (low * norm), 0.0)
 
@@ -369,5 +369,6 @@ class GaussianTruth(Truth):
         scaled = edges / self.width(energy)[..., None]
         # In the upper half, the difference of two small tails is the more exact one.
         low, high = scaled[..., :-1], scaled[..., 1:]
+        ndtr = scipy.special.ndtr
         probability = np.where(low > 0, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
         return 2 * probability if self.quadrant else probability

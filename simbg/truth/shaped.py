@@ -12,8 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from simbg.axes import Axes
 from simbg.errors import bounded, check_fields
@@ -235,7 +235,7 @@ class ShapedTruth(Truth):
             factor = np.exp(-self.curvature * log_energy**2)
         if self.turn_on_energy:
             threshold = np.log(self.turn_on_energy) - self.turn_on_zenith * _log_cos(zenith)
-            factor = factor * expit(self.turn_on_power * (log_energy - threshold))
+            factor = factor * _expit(self.turn_on_power * (log_energy - threshold))
         return factor
 
     def _in_camera(self, fov_lon, fov_lat):
@@ -243,7 +243,7 @@ class ShapedTruth(Truth):
         factor: np.ndarray | float = 1.0
         if any(self.gradient):
             # 1 + tanh(x), without the difference of two numbers close to 1.
-            factor = 2 * expit(2 * (self.gradient[0] * fov_lon + self.gradient[1] * fov_lat))
+            factor = 2 * _expit(2 * (self.gradient[0] * fov_lon + self.gradient[1] * fov_lat))
         for low, high, bottom, top in self.dead:
             inside = (fov_lon >= low) & (fov_lon < high)
             factor = np.where(inside & ((fov_lat >= bottom) & (fov_lat < top)), 0.0, factor)
@@ -258,7 +258,7 @@ class ShapedTruth(Truth):
 
     def _depth(self, log_energy):
         """d(E) of the factor R."""
-        return self.ring_depth * expit(self.ring_power * (log_energy - np.log(self.ring_energy)))
+        return self.ring_depth * _expit(self.ring_power * (log_energy - np.log(self.ring_energy)))
 
     @lru_cache(maxsize=N_CACHED)  # noqa: B019, truths are small
     def _pixels(self, fov_lon, fov_lat, low, high):
@@ -342,3 +342,8 @@ def _sum_pixels(in_lon, in_lat, camera, first_lon, first_lat):
         column = in_lat[:, start:end] @ camera[:, start:end].T
         sums[:, :, i] = np.add.reduceat(in_lon * column, first_lon, axis=1)
     return sums
+
+
+def _expit(x):
+    """The logistic function; scipy loads it when it is first used."""
+    return scipy.special.expit(x)

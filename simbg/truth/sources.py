@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import offset_by
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import boxcox, inv_boxcox
 
 from simbg.errors import bounded, check_fields
 from simbg.io.gadf.writer import GadfWriter
@@ -99,7 +97,8 @@ class GammaSource:
         """
         start, stop = (np.clip(energy, *self.energy_range) for energy in (low, high))
         k = 1 - self.index
-        return GadfWriter.EFFECTIVE_AREA * self.flux * start**k * boxcox(stop / start, k)
+        area = GadfWriter.EFFECTIVE_AREA
+        return area * self.flux * start**k * scipy.special.boxcox(stop / start, k)
 
     def draw(
         self, livetime: float, rng: np.random.Generator
@@ -116,7 +115,8 @@ class GammaSource:
         n_events = int(rng.poisson(self.event_rate() * livetime))
         low, high = self.energy_range
         k = 1 - self.index
-        energy = low * inv_boxcox(rng.random(n_events) * boxcox(high / low, k), k)
+        boxcox, inverse = scipy.special.boxcox, scipy.special.inv_boxcox
+        energy = low * inverse(rng.random(n_events) * boxcox(high / low, k), k)
         radius = self.width * np.sqrt(2 * rng.standard_exponential(n_events))
         ra, dec = self._around(rng.uniform(0, 360, n_events), radius)
         return energy, ra, dec
@@ -140,5 +140,8 @@ class GammaSource:
 
     def _around(self, angle, radius):
         """RA and Dec at position angles and distances from the source; all deg."""
+        from astropy import units as u
+        from astropy.coordinates import offset_by
+
         position = offset_by(self.ra * u.deg, self.dec * u.deg, angle * u.deg, radius * u.deg)
         return [coordinate.deg for coordinate in position]

@@ -112,7 +112,7 @@ def measure_commands(folder: Path) -> Iterator[tuple[Any, ...]]:
     for name, n_runs in (("few", 4), ("many", N_RUNS)):
         Experiment.of(small, 0, n_runs).write(folder / name)
     numpy = median(_processor_time("-c", "import numpy") for _ in range(5))
-    models = ("--exclude", "none", "--method", "histogram", "--fov", "4:24")
+    models: tuple[str, ...] = ("--exclude", "none", "--method", "histogram", "--fov", "4:24")
     models += ("--energy", "0.1:80:12", "--group-by", "runs:4", "--overwrite", "--jobs", "1")
     for words in (
         ("--help",),
