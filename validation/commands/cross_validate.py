@@ -1,7 +1,8 @@
 """Test of models of real runs with other runs: ``simbg cross-validate``."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,39 @@ from simbg.validation.pages.cross_validation import write_cross_validation
 
 __all__ = []
 
+# Numbers of a method for which a limit can be required; a z has the limit on both sides of 0.
+MEASURES = (
+    *("deviance_per_event", "excess_per_run", "log_norm_scatter", "image_z_mean", "image_z_width"),
+    *("spectrum_z_mean", "spectrum_z_width", "significance_mean", "significance_width"),
+)
+
+
+class _Requirement(click.ParamType):
+    """NAME=LIMIT, for example spectrum_z_width=1.3."""
+
+    name = "requirement"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
+        """The measure and its limit."""
+        name, _, limit = str(value).partition("=")
+        if name not in MEASURES:
+            self.fail(f"got {name!r}, expected NAME=LIMIT with a NAME of {', '.join(MEASURES)}")
+        try:
+            number = float(limit)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"{name}: got the limit {limit!r}, expected a number, such as {name}=1.3")
+        return name, number
+
 
 @click.command(
     cls=Command,
     groups={
         "Models": "method exclude margin split covariates group_by energy fov like skip_incomplete",
-        "Report": "out quiet json_",
+        "Report": "require out quiet json_",
     },
-    exit_codes="0 predicted and observed counts agree, or there are too few, 1 they differ",
+    exit_codes="0 counts agree, or requirements are met, 1 not",
 )
 @click.argument("store", type=click.Path())
 @shared_option(
@@ -56,6 +82,13 @@ __all__ = []
 @shared_option("group-by", default="runs:10")
 @binning_options
 @shared_option("skip-incomplete")
+@click.option(
+    "--require",
+    type=_Requirement(),
+    multiple=True,
+    metavar="NAME=LIMIT",
+    help="Decides, as log_norm_scatter=0.14.",
+)
 @shared_option("out", default="reports/cross-validation")
 @shared_option("quiet")
 @shared_option("json")
@@ -74,13 +107,13 @@ def cross_validate(
     quiet: bool,
     json_: bool,
     split: str,
+    require: Sequence[tuple[str, float]],
     **choices: Any,
 ) -> int:
     """Test models of real runs with runs not used for the models.
 
-    STORE is a GADF store. Its runs are divided into five parts. Models made from four parts
-    predict the counts of the runs of the fifth part. This is repeated for each part. Known sources
-    are masked. The truth is not needed.
+    STORE is a GADF store. Models made from four fifths of its runs predict the counts of the
+    others, in turn. Known sources are masked.
 
     \b
     simbg cross-validate $GAMMAPY_DATA/hess-dl3-dr1 --split night
@@ -111,7 +144,12 @@ def cross_validate(
     for result, folder, row in zip(results, folders, rows, strict=True):
         models.append({"method": result.method, "good": result.agree, "folder": str(folder)})
         models[-1]["summary"] = finite_or_none(row)
+        missed = _missed(row, require)
+        if require:
+            models[-1] |= {"good": not missed, "missed": missed}
         say(f"{result.text}: {folder}")
+        for line in missed:
+            say(f"{result.method}: {line}")
     if len(results) > 1:
         say("\n" + table_of(results))
     # The models of the store are not judged.
@@ -119,3 +157,16 @@ def cross_validate(
     if json_:
         echo(json.dumps({"good": good, "models": models}, indent=1))
     return 0 if good else 1
+
+
+def _missed(row: Mapping[str, Any], required: Sequence[tuple[str, float]]) -> list[str]:
+    """The requirements that a method does not meet; a number that is not known meets none."""
+    found = [
+        (name, limit, abs(row[name]) if name.endswith("_mean") else row[name])
+        for name, limit in required
+    ]
+    return [
+        f"{name}: got {row[name]:.4g}, required at most {limit:g}"
+        for name, limit, value in found
+        if not value <= limit
+    ]

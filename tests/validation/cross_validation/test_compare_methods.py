@@ -160,6 +160,24 @@ def test_the_command_writes_a_page_and_json(store, run, tmp_path):
     assert "nan" not in re.sub(r'base64,[^"]*', "", page).lower()
 
 
+def test_requirements_decide_the_exit_code(store, run, tmp_path):
+    """Each limit by the name of its number; a mean z is limited on both sides of 0."""
+    words = ["cross-validate", store, "--exclude", "none", "--jobs", 1, "--out", tmp_path]
+    words += ["--method", "histogram", "--fov", "2:8", "--group-by", "runs:4", "--energy"]
+    words += ["0.2:20:2", "--json"]
+    limits = {"deviance_per_event": 0.01, "image_z_mean": 30, "image_z_width": 30}
+    code, out, _ = run(*words, *(x for n, v in limits.items() for x in ("--require", f"{n}={v}")))
+    (model,) = json.loads(out)["models"]
+    assert (code, model["good"], len(model["missed"])) == (1, False, 1)
+    assert "deviance_per_event" in model["missed"][0]
+    z = model["summary"]["image_z_mean"]
+    assert run(*words, "--require", f"image_z_mean={abs(z) * 1.01}")[0] == 0
+    for wrong in ("image_z", "image_z=1", "image_z_mean", "image_z_mean=x", "image_z_mean=nan"):
+        code, _, err = run(*words, "--require", wrong)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "image_z" in err
+
+
 def test_tables_and_page_are_replaced_together(store, run, tmp_path, monkeypatch):
     words = ["cross-validate", store, "--exclude", "none", "--jobs", 1, "--out", tmp_path]
     words += ["--method", "histogram", "--fov", "2:8", "--group-by", "runs:4", "--energy"]
