@@ -140,7 +140,7 @@ def cross_validate(
     with new_report(out) as new:
         for result, folder, picture in zip(results, folders, pictures, strict=True):
             result.write(new / folder.name, picture)
-        write_cross_validation(new / page.name, results, pictures)
+        write_cross_validation(new / page.name, results)
     for result, folder, row in zip(results, folders, rows, strict=True):
         models.append({"method": result.method, "good": result.agree, "folder": str(folder)})
         models[-1]["summary"] = finite_or_none(row)

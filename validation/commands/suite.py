@@ -30,6 +30,7 @@ from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report import write_reports
 from simbg.validation.pages.terminal import result_document, result_table
 from simbg.validation.suite.exclusion import ExclusionResponse
+from simbg.validation.suite.known_failures import HISTORY
 from simbg.validation.suite.suite import Suite, run_suite
 
 __all__ = []
@@ -41,7 +42,7 @@ OPTIONS = (
     shared_option(
         "method",
         multiple=True,
-        help="NAME or MODULE:OBJECT. Default: all ours.",
+        help="NAME or MODULE:OBJECT. Default: ours; those of 2015 in some scenarios only.",
     ),
     shared_option("command", multiple=True),
     shared_option("timeout"),
@@ -178,21 +179,23 @@ def run_and_report(
     context = click.get_current_context()
     scenarios = choose_scenarios(scenario, from_)
     candidates = choose_candidates(scenarios, method, command, models, timeout, memory)
+    # All methods are ranked in all scenarios.
+    only = {} if method or command or models or stores else HISTORY
     if not stores:
         _refuse_without_effect(candidates, baseline)
     check_apart(out, baseline, *models, around=False)
     old = new = None
     if baseline:
-        old = Baseline.read(baseline, scenarios, candidates, seed, update_baseline)
+        old = Baseline.read(baseline, scenarios, candidates, seed, update_baseline, only)
     check_report(out, FILES, overwrite)
     hide_arguments("validate", "leaderboard", "validation")
     if stores:
         scenarios = varied_scenarios(scenarios, seed)
     with workers(jobs, context.info_name, unit=" pieces", quiet=quiet, cluster=cluster) as executor:
         executor.plan(stages(scenarios, baseline is not None))
-        judged = _requirements(require) | {"replicates": replicates}
+        judged = _requirements(require) | {"replicates": replicates, "only": only}
         suite = _run(scenarios, candidates, seed, stores, baseline, executor, judged)
-        suite = replace(suite, replayed=replayed, strict=strict)
+        suite = replace(suite, replayed=replayed, strict=strict, history=tuple(only))
         if old:
             announce(executor, "baseline")
             new = Baseline.of(suite.outcomes, candidates, seed, executor)

@@ -25,7 +25,7 @@ from simbg.validation.comparison.problems import against_store, common_events, c
 from simbg.validation.comparison.rate_tests import Direction, RateDifference
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
 from simbg.validation.metrics.cube_pair import CubePair
-from simbg.validation.metrics.metric import MetricValue
+from simbg.validation.metrics.metric import MetricValue, in_sigma, rounded
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.questions.directions import sidak
 
@@ -412,11 +412,20 @@ class Comparison:
         if self.binning:
             lines.append(f"  {self.binning}")
         for name, m in self.measures.items():
-            error = f" ± {m.error:.5f}" if self.statistical and math.isfinite(m.error) else ""
             mark = "≠" if name in self.differs_in else " "
             title = f"  {mark} {MEASURES[name].title:24s}"
-            lines.append(f"{title} B {m.value:.5f}{error}  A {m.ideal:.5f} {m.unit}".rstrip())
+            lines.append(f"{title} {self._numbers(name, m)} {m.unit}".rstrip())
         return "\n".join(lines)
+
+    def _numbers(self, name, measure):
+        """The values of B and A, and the error of their difference."""
+        if name in BIN_TESTS:
+            return in_sigma(measure.value)
+        error = measure.error if self.statistical else math.nan
+        value, ideal = (rounded(x, error) for x in (measure.value, measure.ideal))
+        if math.isfinite(error) and error > 0:
+            value += f" ± {error:.2g}"
+        return f"B {value}  A {ideal}"
 
     def to_dict(self) -> dict[str, Any]:
         """Verdict and numbers as plain values; None where a number is not known."""
@@ -442,7 +451,7 @@ def _cause(name, measure):
     """The measure that differs and its value, in words."""
     title, value, ideal = MEASURES[name].title, measure.value, measure.ideal
     if name in BIN_TESTS:
-        return f"{title} {value:+.4g} σ"
+        return f"{title} {in_sigma(value)} σ"
     if name == "difference":
         return f"{title} {value:.2%}"
     if name in KNOWN_RATIOS:

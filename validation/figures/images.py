@@ -1,7 +1,7 @@
 """Images of energy bins of cubes, with their scales and colour bars."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ __all__ = []
 
 # Distance of two images in a row with a colour bar between them, and of two rows, inches.
 WIDE, GAP = 1.28, 0.4
+# Ratios that differ by less are equal.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +34,15 @@ class Panel:
         Options of `matplotlib.axes.Axes.imshow` for the colours.
     label : str
         Label of the colour bar. Without a label, no colour bar is drawn.
+    text : str
+        Text instead of an image, where it would have a single colour.
     """
 
     values: np.ndarray
     title: str
     scale: dict[str, Any]
     label: str = style.RATE
+    text: str = ""
 
 
 def rate_panels(a: np.ndarray, b: np.ndarray, names: Sequence[str]) -> tuple[Panel, Panel]:
@@ -54,6 +59,36 @@ def residual_panel(values: np.ndarray, limit: float, names: Sequence[str]) -> Pa
     """Image of relative residuals, red if positive and blue if negative."""
     label = f"{names[1]} / {names[0]} − 1"
     return Panel(values, "residual", {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r"}, label)
+
+
+def difference_panel(ratio: np.ndarray, names: Sequence[str]) -> Panel:
+    """Image of a ratio of two images, without the common factor of most of its pixels.
+
+    If the ratio of all pixels is nearly the same, an image of it would have a single colour.
+
+    Parameters
+    ----------
+    ratio : ndarray, shape (n_fov_lon, n_fov_lat)
+        Other image over reference; NaN or infinite where there is none.
+    names : sequence of str
+        Names of reference and other.
+
+    Returns
+    -------
+    panel : Panel
+        Relative residuals. Their label states the factor, if it is taken out.
+    """
+    used = ratio[np.isfinite(ratio) & (ratio > 0)]
+    factor = float(np.median(used)) if used.size else 1.0
+    spread = float(np.percentile(np.abs(used / factor - 1), 68)) if used.size else 0.0
+    if abs(factor - 1) < max(spread, ROUNDING):
+        panel = residual_panel(ratio - 1, residual_limit([ratio - 1]), names)
+        return replace(panel, text="no difference" if spread < ROUNDING else "")
+    relative = np.where(np.isfinite(ratio), ratio / factor - 1, np.nan)
+    panel = residual_panel(relative, residual_limit([relative]), names)
+    label = f"{names[1]} / ({factor:.3g} × {names[0]}) − 1"
+    text = f"{names[1]} = {factor:.6g} × {names[0]}\nin all pixels" if spread < ROUNDING else ""
+    return replace(panel, title=f"residual, after × {factor:.3g}", label=label, text=text)
 
 
 def pull_panel(values: np.ndarray) -> Panel:
@@ -125,6 +160,9 @@ def _draw_panel(figure, axes, panel, box):
     panel_axes.set_facecolor("#8885")
     panel_axes.spines[["top", "right"]].set_visible(True)
     mesh = _draw_image(panel_axes, axes, panel)
+    if panel.text:
+        where = {"transform": panel_axes.transAxes, "ha": "center", "va": "center"}
+        panel_axes.text(0.5, 0.5, panel.text, color="#16181d", **where)
     for axis in (panel_axes.xaxis, panel_axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 5, 10]))
     if panel.label:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from operator import call
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ from simbg.validation.figures.curves import POSITIONS
 from simbg.validation.figures.impact import flux_figure
 from simbg.validation.figures.scenario import map_figures, scenario_figures
 from simbg.validation.figures.style import Picture, encode, make_picture
-from simbg.validation.figures.suite import convergence_figure, response_figure, self_check_figure
+from simbg.validation.figures.suite import (
+    convergence_figure,
+    overview_figure,
+    response_figure,
+    self_check_figure,
+)
 from simbg.validation.figures.two_cubes import compare_figure
 from simbg.validation.metrics.status import Status
 
-__all__ = ["Pictures", "draw_self_check", "render", "slug", "write_pictures"]
+__all__ = ["Pictures", "draw", "draw_self_check", "named", "render", "slug", "write_pictures"]
 
 # The scenario of 2015, with power laws, and with the example of the README.
 EDITION_2015 = "seed-2015"
@@ -40,6 +46,8 @@ class Pictures:
         Figures of each scenario.
     maps : dict of tuple of str to Picture
         Images, by scenario and method.
+    overview : Picture or None
+        Bias and accuracy of each method in each scenario.
     flux : Picture or None
         Errors of the flux of a source against livetime.
     response : Picture or None
@@ -50,6 +58,7 @@ class Pictures:
 
     scenarios: dict[str, list[Picture]]
     maps: dict[tuple[str, str], Picture]
+    overview: Picture | None = None
     flux: Picture | None = None
     response: Picture | None = None
     example: bytes | None = None
@@ -58,7 +67,12 @@ class Pictures:
     def all(self) -> list[Picture]:
         """All figures, in the order of the page."""
         drawn = [picture for pictures in self.scenarios.values() for picture in pictures]
-        return [*drawn, *self.maps.values(), *filter(None, [self.flux, self.response])]
+        return [
+            *filter(None, [self.overview, self.flux]),
+            *drawn,
+            *self.maps.values(),
+            *filter(None, [self.response]),
+        ]
 
 
 def render(suite: Any, executor: Executor | None = None, files: bool = False) -> Pictures:
@@ -90,11 +104,13 @@ def render(suite: Any, executor: Executor | None = None, files: bool = False) ->
             shown = [m for n, m in enumerate(pairs) if every or n == 0 or m in failed]
             curves = [outcome.convergence for outcome in outcomes if outcome.convergence]
             jobs[name] = partial(_draw_scenario, files, name, scenario.title, pairs, shown, curves)
+    if rows := _overview(suite):
+        rest["overview"] = partial(draw, files, overview_figure, (rows, suite.history), "overview")
     if fluxes := suite.flux:
-        rest["flux"] = partial(_draw, files, flux_figure, (fluxes,), "flux")
+        rest["flux"] = partial(draw, files, flux_figure, (fluxes,), "flux")
     if suite.response is not None:
         rest["response"] = partial(
-            _draw, files, response_figure, (suite.response,), "exclusion-response"
+            draw, files, response_figure, (suite.response,), "exclusion-response"
         )
     # Scenarios first, since they take longest.
     done = list((executor.map if executor else map)(call, [*jobs.values(), *rest.values()]))
@@ -110,7 +126,7 @@ def render(suite: Any, executor: Executor | None = None, files: bool = False) ->
 def draw_self_check(check: Any) -> Picture:
     """The figure of a self-check."""
     arguments = check.detections, check.probes
-    return _draw(True, self_check_figure, arguments, "self-check")
+    return draw(True, self_check_figure, arguments, "self-check")
 
 
 def write_pictures(folder: Path, pictures: Pictures) -> None:
@@ -146,8 +162,52 @@ def slug(*names: str) -> str:
     return "--".join(re.sub(odd, lambda match: f"~{ord(match[0]):x}~", name) for name in names)
 
 
-def _draw(files, function, arguments, name):
-    return make_picture(function(*arguments), name, **TEXTS[name], files=files)
+def _overview(suite):
+    """Scenario → method → its bias and accuracy."""
+    rows: dict[str, dict[str, Any]] = {}
+    for outcome in suite.outcomes:
+        found = {result.metric: result for result in outcome.results}
+        if "bias" in found and isfinite(found["bias"].value):
+            pair = found["bias"], found.get("accuracy")
+            rows.setdefault(outcome.scenario.name, {})[outcome.method] = pair
+    return rows
+
+
+def draw(
+    files: bool, function: Callable[..., Any], arguments: tuple, name: str, **words: str
+) -> Picture:
+    """A figure with the texts of its name.
+
+    Parameters
+    ----------
+    files : bool
+        Whether it is drawn as PNG and PDF as well.
+    function, arguments : callable, tuple
+        Make the figure.
+    name : str
+        Its name in captions.toml.
+    **words : str
+        Replace words in braces of the texts.
+    """
+    return named(function(*arguments), name, files, **words)
+
+
+def named(figure: Any, name: str, files: bool = False, **words: str) -> Picture:
+    """A figure with the texts of its name.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    name : str
+        Its name in captions.toml.
+    files : bool
+        Whether it is drawn as PNG and PDF as well.
+    **words : str
+        Replace words in braces of the texts.
+    """
+    texts = {key: text.format(**words) for key, text in TEXTS[name].items()}
+    return make_picture(figure, name, **texts, files=files)
 
 
 def _draw_scenario(files, name, title, pairs, shown, curves):

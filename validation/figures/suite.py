@@ -1,14 +1,97 @@
-"""The figures of the whole suite: convergence, exclusion response, self-check, leaderboard."""
+"""The figures of the whole suite: overview, convergence, masks, leaderboard, defects."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.markers import CARETLEFT
 
 from simbg.validation.figures import style
 
 __all__ = ["leaderboard_figure"]
+
+# Smallest bias that the overview shows, %.
+LEAST = 0.02
+
+
+@style.styled
+def overview_figure(rows: Mapping[str, Mapping[str, Any]], history: Collection[str] = ()) -> Figure:
+    """Bias and accuracy of each method in each scenario, against the largest allowed bias.
+
+    Parameters
+    ----------
+    rows : mapping of str to mapping of str to sequence of Result
+        Scenario → method → results "bias" and "accuracy".
+    history : collection of str
+        Methods that are drawn in grey: those that are shown for their history.
+
+    Returns
+    -------
+    figure : Figure
+        On a logarithmic scale, with a row for each scenario.
+    """
+    height = 0.27 * len(rows)
+    figure = style.new_figure(5.4, height + 1.35)
+    axes = style.add_axes(figure, 1.3, 0.5, 3.95, height)
+    methods = list(dict.fromkeys(method for row in rows.values() for method in row))
+    methods.sort(key=lambda method: method in history)
+    limits = {bias.limit for row in rows.values() for bias, _ in row.values()}
+    for row, (_, found) in enumerate(rows.items()):
+        if row % 2:
+            axes.axhspan(row - 0.5, row + 0.5, color=style.GREY, alpha=0.12, lw=0)
+        several = [method for method in methods if method in found]
+        for n, method in enumerate(several):
+            height = row + 0.66 * ((n + 0.5) / len(several) - 0.5)
+            look = style.look(methods.index(method)) | {"ls": "none", "ms": 4.5}
+            if method in history:
+                look["color"] = style.GREY
+            _draw_bias(axes, height, found[method], look)
+    for limit in (one for one in limits if np.isfinite(one)):
+        axes.axvline(limit, color=style.INK, lw=1, ls="--")
+        where = {"xytext": (0, 3), "textcoords": "offset points", "va": "bottom", "ha": "center"}
+        axes.annotate(f"allowed bias {limit:g} %", (limit, -0.5), fontsize=8, **where)
+    style.set_log(axes, "x", plain=True)
+    axes.set(xlabel="% of the rate, rms over all bins", ylim=(len(rows) - 0.5, -0.5))
+    axes.set_xlim(left=LEAST)
+    axes.set_yticks(range(len(rows)), [style.label(name) for name in rows], fontsize=8)
+    axes.tick_params(axis="y", length=0)
+    _draw_key(figure, axes, methods, history)
+    return figure
+
+
+def _draw_bias(axes, height, results, look):
+    """A filled marker for the bias with a line to its upper limit; an open one for the accuracy."""
+    bias, accuracy = results
+    low = max(bias.value, LEAST)
+    if np.isfinite(bias.upper):
+        axes.plot([low, max(bias.upper, low)], [height, height], color=look["color"], lw=1.2)
+    marker = look["marker"] if bias.value >= LEAST else CARETLEFT
+    axes.plot(low, height, **look | {"marker": marker}, clip_on=False)
+    if accuracy is not None:
+        axes.plot(accuracy.value, height, **look | {"mfc": "none"})
+
+
+def _draw_key(figure, axes, methods, history):
+    """What colours and markers mean, above the axes."""
+    handles = []
+    for number, method in enumerate(methods):
+        look = style.look(number) | {"ls": "none", "ms": 4.5}
+        if method in history:
+            look["color"] = style.GREY
+        name = f"{method} (2015)" if method in history else method
+        handles.append(Line2D([], [], **look, label=style.label(name)))
+    filled, opened = {"color": style.INK, "marker": "o", "ms": 4.5}, {"mfc": "none", "ls": "none"}
+    kinds = [
+        Line2D([], [], **filled, lw=1.2, label="bias, with its upper limit"),
+        Line2D([], [], **filled, **opened, label="accuracy: bias and noise"),
+    ]
+    where = {"loc": "upper left", "borderaxespad": 0.2, "handletextpad": 0.3, "columnspacing": 1}
+    top = figure.get_size_inches()[1]
+    for n, row in enumerate((handles, kinds)):
+        place = (0.02, 1 - (0.04 + 0.2 * n) / top)
+        figure.legend(handles=row, ncols=len(row), bbox_to_anchor=place, **where)
 
 
 @style.styled

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from simbg.cube import BackgroundCube
 from simbg.validation.figures import curves, images, style
 
-__all__ = ["compare_figure"]
+__all__ = ["compare_figure", "pair_2015_figure"]
 
 # Energies of the images, TeV.
 ENERGIES = (0.3, 3.0)
@@ -65,5 +65,40 @@ def _panels(a, b, k, labels, error):
         if error is not None:
             residual = images.pull_panel((b - a) / error[k])
         else:
-            residual = images.residual_panel(b / a - 1, images.residual_limit([b / a - 1]), labels)
+            residual = images.difference_panel(b / a, labels)
     return *images.rate_panels(a, b, labels), residual
+
+
+@style.styled
+def pair_2015_figure(a: BackgroundCube, b: BackgroundCube) -> Figure:
+    """The spectra of the pair of 2015 at the centre, in counts per logarithmic bin and as a rate.
+
+    Parameters
+    ----------
+    a, b : BackgroundCube
+        The true and the reconstructed cube.
+
+    Returns
+    -------
+    figure : Figure
+        Two panels, with the power laws of index 1.5 and 2.5.
+    """
+    figure = style.new_figure(9.6, 3.6)
+    energy = a.axes.energy_center
+    at_1_tev = np.abs(np.log(energy)).argmin()
+    masks = curves.circle(a.axes, curves.POSITIONS[0])[None]
+    rates = {n: curves.mean_rate(c, masks)[0][:, 0] for n, c in (("A", a), ("B", b))}
+    kinds = ("E × rate: counts per logarithmic energy bin", 1, 1.5), ("rate", 0, 2.5)
+    for number, (title, power, index) in enumerate(kinds):
+        axes = style.add_axes(figure, 0.8 + 4.8 * number, 0.5, 3.8, 2.75)
+        law = (energy / energy[at_1_tev]) ** -index
+        name = f"E^−{index:g}, as 2015 calls it" if power else f"E^−{index:g}"
+        axes.plot(energy, law, color=style.INK, lw=1.2, label=name)
+        for column, (label, rate) in enumerate(rates.items()):
+            values = rate / rate[at_1_tev] * (energy / energy[at_1_tev]) ** power
+            axes.plot(energy, values, **style.points(column), label=label)
+        style.set_log(axes, "x", plain=True)
+        style.set_log(axes, "y")
+        axes.set(title=title, xlabel="energy / TeV", ylabel="relative to 1 TeV")
+        axes.legend()
+    return figure

@@ -1,6 +1,6 @@
 """Baseline of a run: the accuracy of each method, and the losses of our own, from earlier runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from math import isclose, isfinite
@@ -13,6 +13,7 @@ from simbg.validation.methods.candidates import Candidate
 from simbg.validation.suite.baseline import Losses
 from simbg.validation.suite.method_in_scenario import Outcome
 from simbg.validation.suite.results import read_records, write_records
+from simbg.validation.suite.suite import methods_of
 
 __all__ = ["Accuracies", "Baseline"]
 
@@ -246,6 +247,7 @@ class Baseline:
         candidates: Sequence[Candidate],
         seed: int,
         may_be_missing: bool = False,
+        only: Mapping[str, Collection[str]] | None = None,
     ) -> Self:
         """Read the part of a baseline that a run is compared with.
 
@@ -259,6 +261,8 @@ class Baseline:
             Seed of the run.
         may_be_missing : bool
             Whether a file may be missing.
+        only : mapping, optional
+            See `simbg.validation.suite.suite.run_suite`.
 
         Raises
         ------
@@ -268,10 +272,11 @@ class Baseline:
             If a file is not valid, or its accuracies are of another seed.
         """
         names = {scenario.name for scenario in scenarios}
+        pairs = {(name, c.name) for name in names for c in methods_of(name, candidates, only or {})}
         ours, others = ({c.name for c in candidates if c.ours == flag} for flag in (True, False))
         losses, accuracies = Losses(), Accuracies()
         if ours and not (may_be_missing and not (Path(folder) / Losses.FILE).is_file()):
-            losses = Losses.read(folder).of_run(names, ours)
+            losses = Losses.read(folder).of_run(pairs)
         if others and not (may_be_missing and not (Path(folder) / FILE).is_file()):
             stored = Accuracies.read(folder).items()
             accuracies = Accuracies({k: v for k, v in stored if k[0] in names and k[1] in others})
@@ -304,8 +309,8 @@ class Baseline:
             Runs our methods in parallel.
         """
         ours = [candidate.name for candidate in candidates if candidate.ours]
-        names = {outcome.scenario.name for outcome in outcomes}
-        losses = Losses.measure(executor, names, ours) if ours else Losses()
+        pairs = {(outcome.scenario.name, outcome.method) for outcome in outcomes}
+        losses = Losses.measure(executor, pairs) if ours else Losses()
         others = [outcome for outcome in outcomes if outcome.method not in ours]
         return cls(losses, Accuracies.of(others, seed))
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from scipy import special
 
+from simbg.validation.metrics.metric import with_error
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.method_in_scenario import Outcome
 from simbg.validation.suite.suite import Suite
@@ -158,17 +159,6 @@ def verdict(outcome: Outcome) -> Status:
     if outcome.score.reason:
         return Status.ERROR  # even if only one store failed
     return Status.worst([Status.OK, *(result.status for result in outcome.results)])
-
-
-def with_error(value: float, error: float, unit: str = "") -> str:
-    """A value and its error, rounded to the second digit of the error."""
-    if not math.isfinite(value):
-        return "–"
-    if not (math.isfinite(error) and error > 0):
-        return f"{value:.3g}{unit}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    # A value that is rounded to 0 has no sign.
-    return f"{round(value, digits) + 0.0:.{digits}f} ± {error:.{digits}f}{unit}"
 
 
 def _rank(method, outcomes, worst):

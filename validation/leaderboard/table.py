@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from simbg.validation.leaderboard.ranking import APART, Rank, verdict, with_error
+from simbg.validation.leaderboard.ranking import APART, Rank, verdict
+from simbg.validation.metrics.metric import with_error
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.method_in_scenario import Outcome
 

@@ -27,13 +27,15 @@ KAASTRA = "Cash 1979; moments as in Kaastra 2017, arXiv:1707.09202"
 COVERAGE = "exact coverage of √n errors of Poisson counts"
 
 
-@metric("errors", "mean of (m − λ) / σ")
+@metric("errors", "mean of (m − λ) / σ", title="mean of the pulls")
 def pull_mean(cubes: CubePair) -> tuple[float, ...]:
     """Mean of the pulls (m − λ) / σ of the bins that expect 10 counts or more."""
     return (cubes.pulls.mean(), cubes.pulls.size**-0.5) if cubes.pulls.size else ()
 
 
-@metric("errors", "(n − λ)² − n has mean 0 and variance 2 λ²", ideal=1.0)
+@metric(
+    "errors", "(n − λ)² − n has mean 0 and variance 2 λ²", ideal=1.0, title="width of the pulls"
+)
 def pull_width(cubes: CubePair) -> tuple[float, ...]:
     """Width of (m − λ) in units of the stated errors, over the bins that expect 1 count or more.
 
@@ -54,13 +56,23 @@ def pull_width(cubes: CubePair) -> tuple[float, ...]:
     return 1 + half, half / z if z * half > 0 else np.sqrt(0.5 / n)
 
 
-@metric("errors", COVERAGE, ideal=special.erf(ONE_SIGMA / np.sqrt(2)))
+@metric(
+    "errors",
+    COVERAGE,
+    ideal=special.erf(ONE_SIGMA / np.sqrt(2)),
+    title="bins within 1 stated error",
+)
 def coverage_68(cubes: CubePair) -> tuple[float, ...]:
     """Fraction of the bins with 10 counts or more where the truth is within 1 stated error."""
     return _coverage(cubes, ONE_SIGMA)
 
 
-@metric("errors", COVERAGE, ideal=special.erf(TWO_SIGMA / np.sqrt(2)))
+@metric(
+    "errors",
+    COVERAGE,
+    ideal=special.erf(TWO_SIGMA / np.sqrt(2)),
+    title="bins within 1.96 stated errors",
+)
 def coverage_95(cubes: CubePair) -> tuple[float, ...]:
     """Fraction of the bins with 10 counts or more where the truth is within 1.96 stated errors."""
     return _coverage(cubes, TWO_SIGMA)
@@ -74,7 +86,12 @@ def count_deviance(cubes: CubePair) -> tuple[float, ...]:
     return deviance_z(cubes.reco.counts[cubes.used], cubes.expected[cubes.used]), 1.0
 
 
-@metric("counts", "randomised probability integral transform, Kolmogorov–Smirnov", unit="σ")
+@metric(
+    "counts",
+    "randomised probability integral transform, Kolmogorov–Smirnov",
+    unit="σ",
+    title="distribution of the counts",
+)
 def pit(cubes: CubePair) -> tuple[float, ...]:
     """Uniformity of the randomised probability integral transform of the counts, in σ.
 
@@ -93,14 +110,18 @@ def pit(cubes: CubePair) -> tuple[float, ...]:
     return deviate(np.log(max(pvalue, 1e-300))), 1.0
 
 
-@metric("quality", "Σ λ where m = 0, over Σ λ")
+@metric("quality", "Σ λ where m = 0, over Σ λ", title="true events in empty bins")
 def zero_mass(cubes: CubePair) -> tuple[float, ...]:
     """Fraction of the true events in bins where the reconstructed rate is zero."""
     empty = cubes.used & (cubes.predicted <= 0)
     return cubes.expected[empty].sum() / (cubes.expected.sum() or np.nan), np.nan
 
 
-@metric("quality", "Σ (m − λ)² / λ, twice the Kullback–Leibler distance to second order")
+@metric(
+    "quality",
+    "Σ (m − λ)² / λ, twice the Kullback–Leibler distance to second order",
+    title="lost information",
+)
 def lost_information(cubes: CubePair) -> tuple[float, ...]:
     """Q = Σ (m − λ)² / λ: the 2 ln L that a fit to independent counts of this exposure would lose.
 

@@ -1,4 +1,4 @@
-"""The record of a metric: its definition, the source of its formula, and the function."""
+"""The record of a metric: its definition, its formula, its function, and its value as text."""
 
 import math
 from collections.abc import Callable
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-__all__ = ["BUDGET", "MetricValue", "metric"]
+__all__ = ["BUDGET", "MetricValue", "in_sigma", "metric", "rounded", "with_error"]
 
 # Probability that any criterion of a run of the suite fails though nothing is wrong.
 BUDGET = 1e-3
+# Significances above this are not stated: neither model of the noise holds so far out.
+LARGEST_SIGMA = 1000.0
 
 
 @dataclass(frozen=True)
@@ -174,3 +176,83 @@ def metric(
         return Metric(function.__name__, kind, definition, source, function, **fields)
 
     return record
+
+
+def rounded(value: float, error: float = math.nan) -> str:
+    """A value, rounded to the second digit of its error, or to five digits without an error.
+
+    Parameters
+    ----------
+    value, error : float
+        The value and its error; NaN or 0 if there is none.
+
+    Returns
+    -------
+    text : str
+        "–" for a value that is not finite.
+
+    Examples
+    --------
+    >>> rounded(2.71828, 0.0314), rounded(2.71828), rounded(-1e-17), rounded(271.8, 31.0)
+    ('2.718', '2.7183', '0', '272')
+    """
+    if not math.isfinite(value):
+        return "–"
+    if not (math.isfinite(error) and error > 0):
+        return f"{value if abs(value) > 1e-12 else 0:.5g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    # A value that is rounded to 0 has no sign.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def with_error(value: float, error: float, unit: str = "") -> str:
+    """A value and its error, rounded to the second digit of the error.
+
+    Parameters
+    ----------
+    value, error : float
+        The value and its error; NaN or 0 if there is none.
+    unit : str
+        Follows the number.
+
+    Returns
+    -------
+    text : str
+        "–" for a value that is not finite.
+
+    Examples
+    --------
+    >>> with_error(2.71828, 0.0314, " %"), with_error(2.71828, 0)
+    ('2.718 ± 0.031 %', '2.72')
+    """
+    if not math.isfinite(value):
+        return "–"
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.3g}{unit}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{rounded(value, error)} ± {error:.{digits}f}{unit}"
+
+
+def in_sigma(value: float) -> str:
+    """A significance with its sign; above 1000 only this is said.
+
+    Parameters
+    ----------
+    value : float
+        The significance.
+
+    Returns
+    -------
+    text : str
+        "–" for NaN.
+
+    Examples
+    --------
+    >>> in_sigma(3.14159), in_sigma(-5e7)
+    ('+3.142', '< −1000')
+    """
+    if math.isnan(value):
+        return "–"
+    if abs(value) > LARGEST_SIGMA:
+        return f"> {LARGEST_SIGMA:g}" if value > 0 else f"< −{LARGEST_SIGMA:g}"
+    return f"{value:+.4g}"

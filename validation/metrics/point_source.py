@@ -16,7 +16,12 @@ PSF = 0.1
 N_TOYS, TOY_SEED = 5000, 20150811
 
 
-@metric("source", "matched filter, largest of all pixels, calibrated with toys", unit="σ")
+@metric(
+    "source",
+    "matched filter, largest of all pixels, calibrated with toys",
+    unit="σ",
+    title="largest false point source",
+)
 def point_source(cubes: CubePair) -> tuple[float, ...]:
     """Largest excess or deficit in a matched filter, calibrated for all positions, in σ.
 

@@ -70,32 +70,32 @@ def width(cubes: CubePair) -> tuple[float, ...]:
     return _score(cubes, _templates(cubes.truth).width, 1.0)
 
 
-@metric("bias", SCORE)
+@metric("bias", SCORE, title="change of the width with energy")
 def width_slope(cubes: CubePair) -> tuple[float, ...]:
     """Change of the slope d ln σ / d ln E, to first order."""
     return _score(cubes, _templates(cubes.truth).width_slope)
 
 
-@metric("bias", SCORE, unit="deg-1")
+@metric("bias", SCORE, unit="deg-1", title="gradient along fov_lon")
 def lon_gradient(cubes: CubePair) -> tuple[float, ...]:
     """Relative gradient along fov_lon."""
     return _score(cubes, _templates(cubes.truth).lon)
 
 
-@metric("bias", SCORE, unit="deg-1")
+@metric("bias", SCORE, unit="deg-1", title="gradient along fov_lat")
 def lat_gradient(cubes: CubePair) -> tuple[float, ...]:
     """Relative gradient along fov_lat."""
     return _score(cubes, _templates(cubes.truth).lat)
 
 
-@metric("bias", SCORE, ideal=1.0)
+@metric("bias", SCORE, ideal=1.0, title="norm at the edges of masks")
 def masked_norm(cubes: CubePair) -> tuple[float, ...]:
     """Ratio of predicted to expected counts in the bins that excluded regions cross."""
     touched = cubes.livetime < cubes.livetime.max(axis=(1, 2), keepdims=True) * (1 - TOUCHED)
     return _score(cubes, touched.astype(float), 1.0)
 
 
-@metric("bias", CHI2, unit="σ")
+@metric("bias", CHI2, unit="σ", title="norms at all energies")
 def energy_norms(cubes: CubePair) -> tuple[float, ...]:
     """χ² of the norms at all energies against the truth, with exact moments, in σ."""
     sums = np.array([counts.sum(axis=(1, 2)) for counts in (cubes.predicted, cubes.expected)])
@@ -103,7 +103,7 @@ def energy_norms(cubes: CubePair) -> tuple[float, ...]:
     return _chi2(predicted, expected, cubes.noise_free)
 
 
-@metric("bias", CHI2, unit="σ")
+@metric("bias", CHI2, unit="σ", title="widths at all energies")
 def energy_widths(cubes: CubePair) -> tuple[float, ...]:
     """χ² of the widths at all energies against the truth, with exact moments, in σ.
 
@@ -125,7 +125,7 @@ def energy_widths(cubes: CubePair) -> tuple[float, ...]:
     return chi2_z(chi2, int(np.count_nonzero(used)), variance), 1.0
 
 
-@metric("bias", CHI2, unit="σ")
+@metric("bias", CHI2, unit="σ", title="rate in six rings")
 def ring(cubes: CubePair) -> tuple[float, ...]:
     """χ² of six annuli of equal area against the truth, with exact moments, in σ."""
     both = cubes.predicted, cubes.expected
@@ -134,7 +134,7 @@ def ring(cubes: CubePair) -> tuple[float, ...]:
     return _chi2(predicted, expected, cubes.noise_free)
 
 
-@metric("runs", CHI2, unit="σ")
+@metric("runs", CHI2, unit="σ", title="numbers of events of the runs")
 def run_dispersion(cubes: CubePair) -> tuple[float, ...]:
     """χ² of the events of all runs against their expectations, in σ.
 

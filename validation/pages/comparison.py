@@ -1,14 +1,22 @@
 """The page of a comparison, with a section for each group; it needs no other files."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from simbg.axes import edition2015_axes
 from simbg.io.safe_files import check_directory, is_ours, new_directory
+from simbg.truth.edition2015_cube import edition2015_cube
 from simbg.validation.comparison.compare import Comparison
 from simbg.validation.comparison.measures import MEASURES
+from simbg.validation.figures.rendering import named
 from simbg.validation.figures.style import encode
-from simbg.validation.figures.two_cubes import compare_figure
+from simbg.validation.figures.two_cubes import compare_figure, pair_2015_figure
+from simbg.validation.metrics.metric import in_sigma, rounded, with_error
+from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
 
 __all__ = ["check_comparison", "write_comparison"]
@@ -84,6 +92,8 @@ def write_comparison(
             b=b,
             normalized=NORMALIZED[normalize],
             measures=MEASURES,
+            cells=_cells,
+            with_error=with_error,
         )
 
 
@@ -100,11 +110,34 @@ def _headline(comparisons):
 
 def _group(folder, number, comparison):
     """Content of the page for a group; its figure is written as a file."""
-    group = {"id": f"group-{number}", "comparison": comparison, "status": "none"}
+    group = {"id": f"group-{number}", "comparison": comparison, "status": Status.UNDECIDED}
     if isinstance(comparison, Comparison):
         # The name is that of the group, or of the first of two files.
         path = folder / (Path(comparison.name.split(",")[0]).name.split(".")[0] + ".png")
-        png = encode(compare_figure(comparison.a, comparison.b, title=comparison.name))
-        path.write_bytes(png)
-        group |= {"status": "ok" if comparison.agree else "bad", "png": png}
+        figure = compare_figure(comparison.a, comparison.b, title=comparison.name)
+        path.write_bytes(encode(figure))
+        group |= {"status": Status.OK if comparison.agree else Status.FAIL}
+        group |= {"picture": named(figure, "comparison", pair=comparison.name)}
+        if _is_pair_2015(comparison):
+            group["story"] = named(pair_2015_figure(comparison.a, comparison.b), "pair-2015")
     return group
+
+
+def _cells(measure, statistical):
+    """Values of A and B, their difference, its error and its limit, as texts."""
+    error = measure.error if statistical else math.nan
+    numbers = measure.ideal, measure.value, measure.value - measure.ideal
+    significance = measure.unit == "σ"
+    texts = [in_sigma(x) if significance else rounded(x, error) for x in numbers]
+    more = [f"{error:.2g}" if math.isfinite(error) else "–"] if statistical else []
+    limit = "not tested" if measure.limit is None else f"{measure.limit:.2g}"
+    return [*texts, *more, limit]
+
+
+def _is_pair_2015(comparison):
+    """Whether A is the true cube of 2015 and B has its bins, as the reconstructed one has."""
+    axes = edition2015_axes()
+    if not comparison.reference.axes.same_as(axes):
+        return False
+    true = edition2015_cube(axes, altitude=81.0, sigma=5.0, index_counts=1.5)
+    return np.allclose(comparison.reference.rate, true.rate, rtol=1e-6)

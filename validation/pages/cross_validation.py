@@ -6,15 +6,16 @@ from pathlib import Path
 from simbg.validation.cross_validation.cross_validate import CrossValidation
 from simbg.validation.cross_validation.ranking import compared
 from simbg.validation.figures.cross_validation import crossval_figure, residual_figure
-from simbg.validation.figures.style import encode
+from simbg.validation.figures.rendering import draw
 from simbg.validation.pages.html import write_page
 
 __all__ = ["write_cross_validation"]
 
+# Name in captions.toml → figure.
+FIGURES = {"crossval": crossval_figure, "residuals": residual_figure}
 
-def write_cross_validation(
-    path: Path | str, results: Sequence[CrossValidation], figures: Sequence[bytes] = ()
-) -> None:
+
+def write_cross_validation(path: Path | str, results: Sequence[CrossValidation]) -> None:
     """Write one page, which needs no other files.
 
     Parameters
@@ -23,11 +24,8 @@ def write_cross_validation(
         The file to write.
     results : sequence of CrossValidation
         Methods that were tested with the same runs.
-    figures : sequence of bytes
-        The figure of each method as PNG; by default they are made.
     """
     first = results[0]
-    pictures = figures or [encode(crossval_figure(result.runs)) for result in results]
     write_page(
         path,
         "cross_validation.html",
@@ -42,10 +40,12 @@ def write_cross_validation(
                 "name": result.method,
                 "status": {True: "ok", False: "bad", None: "none"}[result.agree],
                 "verdict": result.verdict,
-                "png": png,
-                "residuals": encode(residual_figure(result.runs)),
+                "pictures": [
+                    draw(False, function, (result.runs,), name, method=result.method)
+                    for name, function in FIGURES.items()
+                ],
             }
-            for result, png in zip(results, pictures, strict=True)
+            for result in results
         ],
         is_hess="hess-dl3-dr1" in first.store,
     )

@@ -32,6 +32,11 @@ def number(value: float, missing: str = "") -> str:
     return f"{value if abs(value) > 1e-12 else 0:.5g}" if math.isfinite(value) else missing
 
 
+def digits(value: float, missing: str = "") -> str:
+    """An error with two digits. Rounding errors are 0; infinity and NaN are ``missing``."""
+    return f"{value if abs(value) > 1e-12 else 0:.2g}" if math.isfinite(value) else missing
+
+
 def _hash(name):
     """Hash of a script or style: a page uses only scripts and styles with a stated hash."""
     source = ENVIRONMENT.get_template(name).render()
@@ -44,5 +49,5 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.filters |= {"number": number, "uri": data_uri, "plain": in_markdown}
+ENVIRONMENT.filters |= {"number": number, "digits": digits, "uri": data_uri, "plain": in_markdown}
 ENVIRONMENT.globals |= {"hash": _hash, "versions": versions}

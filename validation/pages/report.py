@@ -7,17 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from simbg.validation.figures.rendering import Pictures, slug, write_pictures
-from simbg.validation.figures.style import encode
+from simbg.reconstruction.registry import METHODS
+from simbg.validation.figures.rendering import Pictures, draw, slug, write_pictures
 from simbg.validation.figures.suite import leaderboard_figure
 from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.metrics.metric import BUDGET
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
+from simbg.validation.pages.answers import QUESTIONS, answers_of
 from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
 from simbg.validation.pages.leaderboard import write_leaderboard
 from simbg.validation.pages.summary import write_summary
+from simbg.validation.suite.method_in_scenario import SIMULATION
 from simbg.validation.suite.results import Result
 from simbg.validation.suite.suite import Suite
 
@@ -60,13 +62,23 @@ def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
         From `simbg.validation.figures.rendering.render`.
     """
 
+    history = [method for method in suite.methods if method in suite.history]
+    parts = {(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes}
     write_page(
         path,
         "report.html",
         suite=suite,
         pictures=pictures,
+        has_files=any(picture.png for picture in pictures.all),
         status=suite.status,
-        parts={(o.scenario.name, o.method): _part(o, pictures) for o in suite.outcomes},
+        parts=parts,
+        questions=QUESTIONS,
+        asked={method: _asked(parts, method) for method in suite.methods},
+        simulation=SIMULATION,
+        about=_about,
+        methods=[method for method in suite.methods if method not in history],
+        current=[v for v in suite.verdicts if v.method not in history],
+        **_history(suite, history),
         leaderboard=_leaderboard(suite) if suite.stores else None,
         metrics=METRICS,
         budget=BUDGET,
@@ -107,11 +119,48 @@ def _part(outcome, pictures):
         "status": worst,
         "short": f"{Status.marks(counts)} {worst.cell(counts[worst])}",
         "counts": ", ".join(s.counted(counts[s]) for s in Status if counts[s]),
+        "words": answers_of(outcome.results),
         "notable": [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
-        "answers": [r for r in outcome.results if _is_tested(r)],
+        "answers": sorted(filter(_is_tested, outcome.results), key=_importance),
+        "folded": outcome.method == SIMULATION,
         "descriptions": [r for r in outcome.results if not _is_tested(r)],
         "picture": pictures.maps.get((outcome.scenario.name, outcome.method)),
     }
+
+
+def _history(suite, history):
+    """What the page says about methods that were run for their history."""
+    results = [r for r in suite.results if r.method in history]
+    names = {r.scenario for r in results}
+    return {
+        "history": history,
+        "told": [v for v in suite.verdicts if v.method in history],
+        "history_scenarios": {n: s for n, s in suite.scenarios.items() if n in names},
+        "history_holds": not {Status.FAIL, Status.ERROR} & {r.status for r in results},
+    }
+
+
+def _asked(parts, method):
+    """The questions that a method answers in any scenario; the first one if there is none."""
+    asked = {
+        question for (_, m), part in parts.items() if m == method for question in part["words"]
+    }
+    return [question for question in QUESTIONS if question in asked] or ["bias"]
+
+
+def _about(method):
+    """What a method does, in a clause."""
+    if method not in METHODS:
+        return "a method of the user"
+    text = METHODS[method].__doc__.splitlines()[0].replace("`", "").rstrip(".")
+    return text[0].lower() + text[1:]
+
+
+def _importance(result):
+    """Order of the answers: failures first, then the questions, then the tests of single runs."""
+    questions = ["bias", "accuracy", "flux", "noise", "honesty", "arrival"]
+    number = questions.index(result.metric) if result.metric in questions else len(questions)
+    return not result.status.fails, number
 
 
 def _is_tested(result):
@@ -127,7 +176,8 @@ def _leaderboard(suite):
         if outcome.score and outcome.score.noise_cost > 0:
             scores.setdefault(outcome.method, []).append(outcome.score)
     content = leaderboard(suite.outcomes, suite.seed, suite.replayed)
-    return content | {"png": encode(leaderboard_figure(scores))}
+    picture = draw(False, leaderboard_figure, (scores,), "leaderboard")
+    return content | {"picture": picture}
 
 
 def _size(result):

@@ -10,6 +10,7 @@ from collections import ChainMap
 from collections.abc import Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import ClassVar, Self
 from zlib import crc32
@@ -114,8 +115,7 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
     def measure(
         cls,
         executor: Executor | None = None,
-        scenarios: Collection[str] | None = None,
-        methods: Collection[str] | None = None,
+        pairs: Collection[tuple[str, str]] | None = None,
     ) -> Self:
         """Measure the losses of our methods in scenarios of the library.
 
@@ -123,8 +123,8 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
         ----------
         executor : concurrent.futures.Executor, optional
             Runs scenarios and methods in parallel.
-        scenarios, methods : collection of str, optional
-            Their names, by default all.
+        pairs : collection of (str, str), optional
+            Names of scenarios with names of methods; by default all.
 
         Returns
         -------
@@ -132,12 +132,10 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
             The same for any executor.
         """
         # In scenarios that ignore an effect, the loss is not due to the method.
-        chosen = [s for s in SCENARIOS.values() if scenarios is None or s.name in scenarios]
-        names = [name for name in METHODS if methods is None or name in methods]
         jobs = [
             (s, name)
-            for s in chosen
-            for name in names
+            for s, name in product(SCENARIOS.values(), METHODS)
+            if pairs is None or (s.name, name) in pairs
             if not s.ignored
             and (s.name in OF_COSTLY or not getattr(METHODS[name], "costly", False))
         ]
@@ -186,10 +184,24 @@ class Losses(dict[tuple[str, str, str, str], list[float]]):
             raise ValueError(f"{path}: got an empty file, expected records of losses")
         return losses
 
-    def of_run(self, scenarios: Collection[str], methods: Collection[str]) -> "Losses":
-        """Without the losses of scenarios and methods that exist and are not part of a run."""
-        unused = (SCENARIOS.keys() - set(scenarios)) | (METHODS.keys() - set(methods))
-        return Losses({key: v for key, v in self.items() if not {key[0], key[2]} & unused})
+    def of_run(self, pairs: Collection[tuple[str, str]]) -> "Losses":
+        """Without the losses of scenarios and methods that exist and are not part of a run.
+
+        Parameters
+        ----------
+        pairs : collection of (str, str)
+            Names of scenarios with names of methods, those of the run.
+        """
+        existing = set(product(SCENARIOS, METHODS))
+        # What no longer exists belongs to the runs of the other one of its pair.
+        names = {name for pair in pairs for name in pair}
+        unused = (SCENARIOS.keys() | METHODS.keys()) - names
+
+        def is_used(key):
+            pair = key[0], key[2]
+            return pair in pairs if pair in existing else not unused & set(pair)
+
+        return Losses({key: values for key, values in self.items() if is_used(key)})
 
     def write(self, folder: Path | str) -> None:
         """Write the losses of a baseline, replacing earlier ones.

@@ -23,7 +23,7 @@ from simbg.simulation.scenario import Scenario
 from simbg.validation.questions.bias import measure_bias
 from simbg.validation.suite.replicates import Setting
 
-__all__ = ["changed_biases", "known_questions"]
+__all__ = ["HISTORY", "changed_biases", "known_questions"]
 
 FILE = Path(__file__).with_name("known_failures.json")
 SEED = 2015
@@ -47,6 +47,12 @@ KNOWN |= {
     for method in ("default", "michi")
     for question in ("run_norms", "run_spectra")
 }
+# Methods that are run for their history, and the scenarios that tell it: smoothing of a field with
+# many events, few events in coarse bins, a threshold inside a bin, and gaps that smoothing fills.
+# They run in all scenarios if the user names them.
+HISTORY = dict.fromkeys(
+    ("default", "michi"), ("seed-2015", "night", "threshold-bin", "dead-camera")
+)
 # Methods whose bias is calculated from noise-free counts: those that are linear in the counts, and
 # those with known failures.
 CALCULATED = {m for m, c in METHODS.items() if getattr(c, "linear", False)} | {m for m, _ in KNOWN}
@@ -78,24 +84,22 @@ def calculate(job: tuple[Scenario, str]) -> dict[str, float]:
     return {f"{key} {bias.name}": bias.rms for bias in biases}
 
 
-def jobs_of(scenarios: Iterable[Scenario], methods: Iterable[str]) -> list[tuple[Scenario, str]]:
-    """Scenarios and methods with a calculated bias."""
+def jobs_of(pairs: Iterable[tuple[Scenario, str]]) -> list[tuple[Scenario, str]]:
+    """The scenarios and methods with a calculated bias."""
     # A truth of a user has no committed biases; only the calculation is used.
-    ours = [scenario for scenario in scenarios if SCENARIOS.get(scenario.name) == scenario]
-    return list(product(ours, [method for method in methods if method in CALCULATED]))
+    return [(s, m) for s, m in pairs if m in CALCULATED and SCENARIOS.get(s.name) == s]
 
 
 def changed_biases(
-    scenarios: Iterable[Scenario], methods: Iterable[str], executor: Executor | None = None
+    pairs: Iterable[tuple[Scenario, str]], executor: Executor | None = None
 ) -> dict[tuple[str, str], str]:
     """Calculated biases that are not the committed ones.
 
     Parameters
     ----------
-    scenarios : iterable of Scenario
-        Only those of the library, with unchanged parameters, have committed biases.
-    methods : iterable of str
-        Names of methods.
+    pairs : iterable of (Scenario, str)
+        Scenarios with the names of methods. Only scenarios of the library, with unchanged
+        parameters, have committed biases.
     executor : concurrent.futures.Executor, optional
         Calculates biases in parallel.
 
@@ -104,7 +108,7 @@ def changed_biases(
     changed : dict
         (scenario, method) → the committed and the present bias, in words.
     """
-    jobs = jobs_of(scenarios, methods)
+    jobs = jobs_of(pairs)
     calculated = (executor.map if executor else map)(calculate, jobs)
     committed = json.loads(FILE.read_text())
     changed: dict[tuple[str, str], str] = {}
@@ -126,7 +130,7 @@ def main() -> None:
     """Renew known_failures.json and print the changes."""
     was: dict[str, float] = json.loads(FILE.read_text()) if FILE.is_file() else {}
     now: dict[str, float] = {}
-    for job in jobs_of(SCENARIOS.values(), METHODS):
+    for job in jobs_of(product(SCENARIOS.values(), METHODS)):
         now |= {key: float(f"{value:.12g}") for key, value in calculate(job).items()}
     for key in sorted(was.keys() | now.keys()):
         if was.get(key, ...) != now.get(key, ...):

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,13 +21,13 @@ from simbg.validation.suite.known_failures import changed_biases
 from simbg.validation.suite.method_in_scenario import SIMULATION, Outcome, run_scenario
 from simbg.validation.suite.results import Result
 
-__all__ = ["Suite", "run_suite"]
+__all__ = ["Suite", "methods_of", "run_suite"]
 
-# Scenarios in which the convergence with exposure is measured.
 # The scenario whose accuracy is stated, if it is part of the run.
 MAIN = "realistic"
 BAD = {Status.FAIL, Status.ERROR}
 STRICT = BAD | {Status.UNDECIDED, Status.WARNING}
+# Scenarios in which the convergence with exposure is measured.
 CONVERGENCE = ("seed-2015", "realistic", "night", "threshold-bin")
 
 
@@ -53,6 +53,8 @@ class Suite:
         Whether the user chose the seed of a leaderboard.
     strict : bool
         Whether an undecided answer or a warning is a failure as well.
+    history : collection of str
+        Methods that were run for their history only. The verdict names them if a criterion fails.
     """
 
     outcomes: Sequence[Outcome]
@@ -63,6 +65,7 @@ class Suite:
     stores: int = 0
     replayed: bool = False
     strict: bool = False
+    history: Collection[str] = ()
 
     def __repr__(self) -> str:
         return "\n".join([self.text, *_lines(self.outcomes)])
@@ -147,7 +150,8 @@ class Suite:
         words = (Status.FAIL, "criterion fails", "criteria fail"), (Status.ERROR, "error", "errors")
         parts = [f"{n} {one if n == 1 else more}" for s, one, more in words if (n := counts[s])]
         parts += ["worse than the baseline"] * (not self.baseline_holds)
-        return "; ".join(parts + [f"{v.method} is {v.word}" for v in self.verdicts])
+        told = [v for v in self.verdicts if v.method not in self.history or v.status in BAD]
+        return "; ".join(parts + [f"{v.method} is {v.word}" for v in told])
 
 
 @dataclass(frozen=True)
@@ -302,6 +306,7 @@ def run_suite(
     require: float | None = None,
     flux: FluxRequirement | None = None,
     replicates: int | None = None,
+    only: Mapping[str, Collection[str]] | None = None,
 ) -> list[Outcome]:
     """Run all methods on all scenarios, and answer the questions about them.
 
@@ -323,6 +328,8 @@ def run_suite(
         The largest rms relative bias, by default what each method promises, or 0.01.
     flux : FluxRequirement, optional
         A requirement on the flux of a source; by default there is none.
+    only : mapping of str to collection of str, optional
+        Name of a method → names of its scenarios; by default a method runs in all.
 
     Returns
     -------
@@ -332,7 +339,8 @@ def run_suite(
     candidates = [Candidate.of(method) for method in methods]
     judge = partial(Criteria, n_scenarios=len(scenarios), required=require, flux_required=flux)
     more = {"stores": stores, "score": score, "criteria": judge, "replicates": replicates}
-    work = partial(_run_scenario, candidates, seed, more), scenarios, _has_convergence(scenarios)
+    chosen = [methods_of(scenario.name, candidates, only or {}) for scenario in scenarios]
+    work = partial(_run_scenario, seed, more), chosen, scenarios, _has_convergence(scenarios)
     # Several scenarios are pieces of work; of one scenario, each replicate or run is.
     several = executor if len(scenarios) > 1 else None
     found = several.map(*work) if several else map(*work, repeat(executor))
@@ -340,13 +348,21 @@ def run_suite(
     for scenario in scenarios:
         announce(executor, scenario.name)
         outcomes += next(found)
-    ours = [candidate.name for candidate in candidates if candidate.ours]
+    pairs = zip(scenarios, chosen, strict=True)
+    ours = [(scenario, one.name) for scenario, several in pairs for one in several if one.ours]
     announce(executor, "known failures")
-    changed = changed_biases(scenarios, ours, executor)
+    changed = changed_biases(ours, executor)
     return [_with_change(o, changed.get((o.scenario.name, o.method))) for o in outcomes]
 
 
-def _run_scenario(candidates, seed, more, scenario, with_convergence, executor=None):
+def methods_of(
+    scenario: str, candidates: Sequence[Candidate], only: Mapping[str, Collection[str]]
+) -> list[Candidate]:
+    """The methods of a scenario; see `run_suite`."""
+    return [c for c in candidates if c.name not in only or scenario in only[c.name]]
+
+
+def _run_scenario(seed, more, candidates, scenario, with_convergence, executor=None):
     """The outcomes of one scenario."""
     return run_scenario(scenario, candidates, seed, executor, with_convergence, **more)
 

@@ -51,7 +51,7 @@ def test_figures_are_there_twice(folder, pictures):
 def test_same_bytes_in_other_processes(suite, pictures):
     with ProcessPoolExecutor(2) as executor:
         again = render(replace(suite, outcomes=suite.outcomes[3:]), executor, files=True)
-    assert len(again.all) == 10
+    assert len(again.all) == 11
     for old, new in zip(pictures.scenarios[HOSTILE], again.scenarios[HOSTILE], strict=True):
         assert old == new
     assert again.maps[HOSTILE, HOSTILE] == pictures.maps[HOSTILE, HOSTILE]

@@ -17,6 +17,15 @@ for (const table of document.querySelectorAll("table.sortable")) {
     table.tBodies[0].append(...rows);
   }));
 }
+// A table that is wider than its box says so, until its end is in view.
+for (const box of document.querySelectorAll(".scroll")) {
+  const hint = box.nextElementSibling;
+  const tell = () => {
+    if (hint) hint.hidden = box.scrollLeft + box.clientWidth >= box.scrollWidth - 2;
+  };
+  box.addEventListener("scroll", tell, {passive: true});
+  new ResizeObserver(tell).observe(box);
+}
 // A printed page shows all details.
 const closed = [];
 addEventListener("beforeprint", () => {

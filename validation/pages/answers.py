@@ -1,0 +1,103 @@
+"""A word for each question about a method in a scenario, for the matrix of the report."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from simbg.validation.metrics.status import Status
+from simbg.validation.suite.results import Result
+
+__all__ = []
+
+# Question → heading of its column.
+QUESTIONS = {
+    "bias": "bias",
+    "noise": "accuracy",
+    "honesty": "stated errors",
+    "arrival": "in gammapy",
+    "runs": "single runs",
+}
+WORDS = {
+    "bias": {
+        Status.OK: "unbiased",
+        Status.FAIL: "biased",
+        Status.KNOWN: "biased, as calculated",
+    },
+    "honesty": {Status.OK: "honest", Status.INFO: "none"},
+    "arrival": {
+        Status.OK: "agrees",
+        Status.FAIL: "differs",
+        Status.KNOWN: "differs, as known",
+        Status.WARNING: "loses counts",
+    },
+    "runs": {Status.OK: "agree", Status.FAIL: "differ", Status.KNOWN: "differ, as known"},
+}
+# With less noise than this, relative to raw counts, a method is called accurate; with more, its
+# noise is that of raw counts.
+LESS_NOISE = 0.9
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one question.
+
+    Parameters
+    ----------
+    status : Status
+        Its status.
+    word : str
+        The answer in a word or two.
+    text : str
+        The answer with its numbers.
+    """
+
+    status: Status
+    word: str
+    text: str
+
+
+def answers_of(results: Iterable[Result]) -> dict[str, Answer]:
+    """The answers of one method in one scenario.
+
+    Parameters
+    ----------
+    results : iterable of Result
+        Its results.
+
+    Returns
+    -------
+    answers : dict of str to Answer
+        Question of `QUESTIONS` → answer; without questions that were not asked.
+    """
+    found = {result.metric: result for result in results}
+    answers = {name: _answer(name, found[name], found) for name in QUESTIONS if name in found}
+    runs = [found[name] for name in ("run_norms", "run_spectra") if name in found]
+    if runs:
+        worst = min(runs, key=lambda result: list(Status).index(Status(result.status)))
+        answers["runs"] = _answer("runs", worst, found)
+    return answers
+
+
+def _answer(question: str, result: Result, found: Mapping[str, Result]) -> Answer:
+    status = Status(result.status)
+    if question == "noise":
+        word = _accuracy(result, found.get("accuracy"))
+    elif question == "bias" and result.ignored:
+        # No method can be unbiased where the scenario hides an effect.
+        word = "biased, as planned" if status is Status.KNOWN else "not judged"
+    elif question == "honesty" and status in (Status.FAIL, Status.KNOWN):
+        word = "too small" if result.value < 1 else "too large"
+    else:
+        word = WORDS[question].get(status, status.word)
+    return Answer(status, word, result.reason)
+
+
+def _accuracy(noise, accuracy):
+    """The rms error of the rate, and whether it is better than that of raw counts."""
+    if noise.status is Status.FAIL:
+        word = "noisier than promised" if noise.limit < 1 else "noisier than raw counts"
+    else:
+        word = "accurate" if noise.value < LESS_NOISE else "as raw counts"
+    if accuracy is None or not math.isfinite(accuracy.value):
+        return word
+    return f"{word}, {accuracy.value:.2g} %"
