@@ -53,8 +53,10 @@ def flux_figure(fluxes: Mapping[str, FluxErrors]) -> Figure:
         names.setdefault(near, []).append(f"{method} {value:.2g} %")
     for value, labels in names.items():
         text = "background: " + ", ".join(labels)
-        where = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-        axes.text(0.98, 1.06 * value, text, fontsize="small", **where)
+        # Below the statistical error of short observations there is room on the left.
+        x, side = (0.02, "left") if value < 0.5 * statistical[0] else (0.98, "right")
+        where = {"transform": axes.get_yaxis_transform(), "ha": side, "va": "bottom"}
+        axes.text(x, 1.06 * value, text, fontsize="small", **where)
     for which in "xy":
         style.set_log(axes, which, plain=True)
     highest = max([*statistical, *names])

@@ -29,8 +29,10 @@ __all__ = ["Pictures", "draw", "draw_self_check", "named", "render", "slug", "wr
 
 # The scenario of 2015, with power laws, and with the example of the README.
 EDITION_2015 = "seed-2015"
-# Scenarios with images of every method.
+# Scenarios with images of every method, and with all figures.
 ALL_SHOWN = (EDITION_2015, "realistic")
+# With as many scenarios, the others have fewer figures.
+MANY = 5
 # Alternative text and caption of each figure.
 TEXTS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
 WORDS = TEXTS.pop("words")
@@ -101,11 +103,17 @@ def render(suite: Any, executor: Executor | None = None, files: bool = False) ->
             # Only what is drawn is sent to the other process.
             failed = {o.method for o in outcomes if any(r.status == Status.FAIL for r in o.results)}
             every = name in ALL_SHOWN
-            shown = [m for n, m in enumerate(pairs) if every or n == 0 or m in failed]
+            # Methods that are shown for their history have similar images.
+            more = set(pairs) - set(list(suite.history)[1:]) if every else set()
+            shown = [m for n, m in enumerate(pairs) if n == 0 or m in failed | more]
             curves = [outcome.convergence for outcome in outcomes if outcome.convergence]
-            jobs[name] = partial(_draw_scenario, files, name, scenario.title, pairs, shown, curves)
+            every = every or bool(failed) or len(suite.scenarios) < MANY
+            words = name, scenario.title
+            jobs[name] = partial(_draw_scenario, files, words, pairs, shown, curves, every)
     if rows := _overview(suite):
-        rest["overview"] = partial(draw, files, overview_figure, (rows, suite.history), "overview")
+        planned = [name for name, scenario in suite.scenarios.items() if scenario.ignored]
+        arguments = rows, suite.history, planned
+        rest["overview"] = partial(draw, files, overview_figure, arguments, "overview")
     if fluxes := suite.flux:
         rest["flux"] = partial(draw, files, flux_figure, (fluxes,), "flux")
     if suite.response is not None:
@@ -210,9 +218,10 @@ def named(figure: Any, name: str, files: bool = False, **words: str) -> Picture:
     return make_picture(figure, name, **texts, files=files)
 
 
-def _draw_scenario(files, name, title, pairs, shown, curves):
+def _draw_scenario(files, words, pairs, shown, curves, every):
     """Figures of a scenario, images by method, and the example of the README."""
-    figures = scenario_figures(pairs, laws=name == EDITION_2015)
+    name, title = words
+    figures = scenario_figures(pairs, name == EDITION_2015, every)
     if curves:
         numbers = {method: number for number, method in enumerate(pairs)}
         figures["convergence"] = convergence_figure(curves, numbers)

@@ -27,21 +27,22 @@ def map_figures(
     Parameters
     ----------
     pairs : mapping of str to CubePair
-        Cubes of all methods of the scenario, whose residuals have a common scale.
+        Cubes of all methods of the scenario.
     shown : iterable of str
         Methods to draw.
 
     Returns
     -------
     figures : iterator of (str, Figure)
-        Method and figure, with one row for each energy.
+        Method and figure, with one row for each energy. The residuals of a method have a common
+        scale: in that of raw counts those of a smooth rate would have a single colour.
     """
-    slices = [_residual(pair, k) for pair in pairs.values() for k in _bins(pair, MAP_ENERGIES)]
-    limit = images.residual_limit(slices)
-    return ((method, _map_figure(pairs[method], limit)) for method in shown)
+    return ((method, _map_figure(pairs[method])) for method in shown)
 
 
-def scenario_figures(pairs: Mapping[str, CubePair], laws: bool = False) -> dict[str, Figure]:
+def scenario_figures(
+    pairs: Mapping[str, CubePair], laws: bool = False, every: bool = True
+) -> dict[str, Figure]:
     """Spectra, profiles, pulls, and coverage of all methods of a scenario.
 
     Parameters
@@ -50,25 +51,28 @@ def scenario_figures(pairs: Mapping[str, CubePair], laws: bool = False) -> dict[
         Cubes by method.
     laws : bool
         Whether power laws of the true index and of that of 2015 are drawn.
+    every : bool
+        Whether the spectrum off axis and the distribution of the counts are drawn as well.
 
     Returns
     -------
     figures : dict of str to Figure
-        By content: center, off-axis, radial, pulls, pit, coverage.
+        By content: center, radial, off-axis, pulls, coverage, pit.
     """
-    return {
+    figures = {
         "center": _spectrum_figure(pairs, curves.POSITIONS[0], laws),
-        "off-axis": _spectrum_figure(pairs, curves.POSITIONS[1], laws),
         "radial": _radial_figure(pairs),
-        "pulls": _pull_figure(pairs),
-        "pit": _pit_figure(pairs),
-        "coverage": _coverage_figure(pairs),
     }
+    if every:
+        figures["off-axis"] = _spectrum_figure(pairs, curves.POSITIONS[1], laws)
+    figures |= {"pulls": _pull_figure(pairs), "coverage": _coverage_figure(pairs)}
+    return figures | ({"pit": _pit_figure(pairs)} if every else {})
 
 
 @style.styled
-def _map_figure(pair, limit):
+def _map_figure(pair):
     axes, names = pair.true.axes, ("true", "reconstructed")
+    limit = images.residual_limit([_residual(pair, k) for k in _bins(pair, MAP_ENERGIES)])
     rows: dict[str, Sequence[images.Panel]] = {}
     for k in _bins(pair, MAP_ENERGIES):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -236,4 +240,6 @@ def _draw_legend(axes, title=None):
     """A legend above the data, if there are any."""
     if axes.get_legend_handles_labels()[0]:
         axes.set_ylim(top=axes.get_ylim()[1] + 0.35 * np.ptp(axes.get_ylim()))
-        axes.legend(title=title, title_fontsize=8, alignment="left", loc="upper left")
+        columns = 1 if title else 2
+        look = {"title_fontsize": 8, "alignment": "left", "ncols": columns}
+        axes.legend(title=title, loc="upper left", **look)

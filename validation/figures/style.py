@@ -32,6 +32,8 @@ STYLE = {
     "text.parse_math": False,
     # Equal figures have equal bytes.
     "svg.hashsalt": "simbg",
+    # Text as text is half as large as outlines of its letters.
+    "svg.fonttype": "none",
 }
 # Decorator of functions that make or write a figure.
 styled = rc_context(STYLE)
@@ -47,6 +49,9 @@ THEME = (
     "@media (prefers-color-scheme:dark){svg{color:#dfe3e8}}"
     "@media print{svg{color:#000}}</style>"
 )
+# A group of one element, and how deep such groups are nested.
+ALONE = re.compile(r"<g>(<(?:use|path|image)\b[^>]*/>|<text\b[^>]*>[^<]*</text>|)</g>")
+DEPTH = 3
 RATE = "rate / (s⁻¹ MeV⁻¹ sr⁻¹)"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DPI = 110
@@ -184,10 +189,35 @@ def number_text(x: float, _position: Any = None) -> str:
 
 
 def _for_the_page(svg):
-    """The SVG without prolog and unnecessary digits, in the colours of the page."""
+    """The SVG without what a page does not need, in the colours of the page."""
     text = svg.decode("utf-8")
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # Two decimals of a point are enough; numbers below 1 are scales of glyphs.
     text = re.sub(r"([1-9]\d*\.\d\d)\d+", r"\1", text).replace(INK, "currentColor")
-    head, rest = re.sub(r"\n\s*", "\n", text).split(">", 1)
-    return f"{head}>{THEME}{rest}".encode()
+    # Names of groups and comments have no effect; what is referred to has a hash in its name.
+    text = re.sub(r"<!--.*?-->", "", text)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><").replace("xlink:href", "href")
+    text, styles = _with_classes(_with_short_names(text))
+    for _ in range(DEPTH):
+        text = ALONE.sub(r"\1", text)
+    head, rest = text.split(">", 1)
+    return f"{head}>{THEME.replace('</style>', styles)}{rest}".encode()
+
+
+def _with_short_names(svg):
+    """The SVG with short names of what is referred to."""
+    names = {name: f"n{n}" for n, name in enumerate(dict.fromkeys(re.findall(r'id="(\w+)"', svg)))}
+    return re.sub(r'(?<=id=")\w+|(?<=[("]#)\w+', lambda m: names.get(m[0], m[0]), svg)
+
+
+def _with_classes(svg):
+    """The SVG with a class for each style, which is shorter, and the styles."""
+    classes: dict[str, str] = {}
+
+    def name(match):
+        return f'class="{classes.setdefault(match[1], f"s{len(classes)}")}"'
+
+    svg = re.sub(r'style="([^"]*)"', name, svg)
+    rules = (f".{name}{{{style}}}" for style, name in classes.items())
+    return svg, "".join(rules) + "</style>"

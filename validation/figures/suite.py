@@ -17,7 +17,11 @@ LEAST = 0.02
 
 
 @style.styled
-def overview_figure(rows: Mapping[str, Mapping[str, Any]], history: Collection[str] = ()) -> Figure:
+def overview_figure(
+    rows: Mapping[str, Mapping[str, Any]],
+    history: Collection[str] = (),
+    planned: Collection[str] = (),
+) -> Figure:
     """Bias and accuracy of each method in each scenario, against the largest allowed bias.
 
     Parameters
@@ -26,6 +30,8 @@ def overview_figure(rows: Mapping[str, Mapping[str, Any]], history: Collection[s
         Scenario → method → results "bias" and "accuracy".
     history : collection of str
         Methods that are drawn in grey: those that are shown for their history.
+    planned : collection of str
+        Scenarios in which each method must be biased; they have an asterisk.
 
     Returns
     -------
@@ -55,7 +61,8 @@ def overview_figure(rows: Mapping[str, Mapping[str, Any]], history: Collection[s
     style.set_log(axes, "x", plain=True)
     axes.set(xlabel="% of the rate, rms over all bins", ylim=(len(rows) - 0.5, -0.5))
     axes.set_xlim(left=LEAST)
-    axes.set_yticks(range(len(rows)), [style.label(name) for name in rows], fontsize=8)
+    names = [style.label(name) + " *" * (name in planned) for name in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.tick_params(axis="y", length=0)
     _draw_key(figure, axes, methods, history)
     return figure

@@ -81,8 +81,8 @@ def answers_of(results: Iterable[Result]) -> dict[str, Answer]:
 def _answer(question: str, result: Result, found: Mapping[str, Result]) -> Answer:
     status = Status(result.status)
     if question == "noise":
-        word = _accuracy(result, found.get("accuracy"))
-    elif question == "bias" and result.ignored:
+        return _accuracy(result, found.get("bias"), found.get("accuracy"))
+    if question == "bias" and result.ignored:
         # No method can be unbiased where the scenario hides an effect.
         word = "biased, as planned" if status is Status.KNOWN else "not judged"
     elif question == "honesty" and status in (Status.FAIL, Status.KNOWN):
@@ -92,12 +92,15 @@ def _answer(question: str, result: Result, found: Mapping[str, Result]) -> Answe
     return Answer(status, word, result.reason)
 
 
-def _accuracy(noise, accuracy):
+def _accuracy(noise, bias, accuracy):
     """The rms error of the rate, and whether it is better than that of raw counts."""
-    if noise.status is Status.FAIL:
+    status = Status(noise.status)
+    size = f"{accuracy.value:.2g} %" if accuracy and math.isfinite(accuracy.value) else ""
+    if status is Status.FAIL:
         word = "noisier than promised" if noise.limit < 1 else "noisier than raw counts"
+    elif bias and (bias.ignored or Status(bias.status).fails):
+        # The error of the rate is the bias, whatever the noise is.
+        return Answer(Status.INFO, size or status.word, noise.reason)
     else:
         word = "accurate" if noise.value < LESS_NOISE else "as raw counts"
-    if accuracy is None or not math.isfinite(accuracy.value):
-        return word
-    return f"{word}, {accuracy.value:.2g} %"
+    return Answer(status, f"{word}, {size}" if size else word, noise.reason)

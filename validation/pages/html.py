@@ -5,6 +5,7 @@ import hashlib
 import math
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -13,6 +14,8 @@ from simbg.io.safe_files import new_file
 from simbg.validation.suite.results import versions
 
 __all__ = []
+
+UNESCAPED = " !$'()*+,-./:;=?@[]^_`{|}~"
 
 
 def write_page(path: Path | str, template: str, **values: Any) -> None:
@@ -24,6 +27,9 @@ def write_page(path: Path | str, template: str, **values: Any) -> None:
 
 def data_uri(content: bytes, kind: str) -> str:
     """The address of an image that is part of the page."""
+    if kind == "svg+xml":
+        # Shorter than base64: only what ends an address or an attribute is escaped.
+        return "data:image/svg+xml," + quote(content, safe=UNESCAPED)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 

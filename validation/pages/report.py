@@ -11,7 +11,7 @@ from simbg.reconstruction.registry import METHODS
 from simbg.validation.figures.rendering import Pictures, draw, slug, write_pictures
 from simbg.validation.figures.suite import leaderboard_figure
 from simbg.validation.leaderboard.table import leaderboard
-from simbg.validation.metrics.metric import BUDGET
+from simbg.validation.metrics.metric import BUDGET, rounded, with_error
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.answers import QUESTIONS, answers_of
@@ -75,6 +75,7 @@ def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
         questions=QUESTIONS,
         asked={method: _asked(parts, method) for method in suite.methods},
         simulation=SIMULATION,
+        events_agree=not any(r.status.fails for r in suite.results if r.method == SIMULATION),
         about=_about,
         methods=[method for method in suite.methods if method not in history],
         current=[v for v in suite.verdicts if v.method not in history],
@@ -84,6 +85,8 @@ def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
         budget=BUDGET,
         slug=slug,
         size=_size,
+        rounded=rounded,
+        with_error=with_error,
         hours=lambda value: f"{value:.3g}" if math.isfinite(value) else "never",
         commit=commit(),
         stamp=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -96,7 +96,7 @@ class Changes(list[Change]):
         lines = [change.text for change in sorted(moved, key=lambda c: c.status not in FAILURES)]
         if self._foreign:
             return ["the baseline has no loss of this suite; --update-baseline writes it", *lines]
-        return lines or [f"no change in {len(self)} losses"]
+        return lines or [f"no change in {len(self)} compared numbers"]
 
     @property
     def _foreign(self):

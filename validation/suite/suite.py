@@ -25,6 +25,8 @@ __all__ = ["Suite", "methods_of", "run_suite"]
 
 # The scenario whose accuracy is stated, if it is part of the run.
 MAIN = "realistic"
+# Noise, relative to raw counts, of which one digit is stated.
+SMALL = 0.1
 BAD = {Status.FAIL, Status.ERROR}
 STRICT = BAD | {Status.UNDECIDED, Status.WARNING}
 # Scenarios in which the convergence with exposure is measured.
@@ -151,7 +153,10 @@ class Suite:
         parts = [f"{n} {one if n == 1 else more}" for s, one, more in words if (n := counts[s])]
         parts += ["worse than the baseline"] * (not self.baseline_holds)
         told = [v for v in self.verdicts if v.method not in self.history or v.status in BAD]
-        return "; ".join(parts + [f"{v.method} is {v.word}" for v in told])
+        alike: dict[str, list[str]] = {}
+        for verdict in told:
+            alike.setdefault(verdict.word, []).append(verdict.method)
+        return "; ".join(parts + [f"{_names(names)} {word}" for word, names in alike.items()])
 
 
 @dataclass(frozen=True)
@@ -216,7 +221,8 @@ class MethodVerdict:
         r = next((r for r in results if r.scenario == MAIN), results[0])
         noise = [n.value for n in self._of("noise")]
         worse = [n.value for n in self._of("noise") if n.status is Status.FAIL]
-        words = f"noise {_range(noise, '.2g')} times that of raw counts"
+        digits = ".1g" if max(noise, default=1) < SMALL else ".2g"
+        words = f"noise {_range(noise, digits)} times that of raw counts"
         if worse:
             than = "raw counts" if max(worse) > PROMISES["noise"] else "promised"
             words = f"noisier than {than}: {words}"
@@ -253,8 +259,10 @@ class MethodVerdict:
         if not results:
             return "–"
         if counts[Status.FAIL] or counts[Status.KNOWN]:
-            r = max(results, key=lambda r: (r.status.fails, abs(r.value)))
-            return f"✗ {r.value:+.2g} % in {r.scenario}"
+            worst = Status.FAIL if counts[Status.FAIL] else Status.KNOWN
+            r = max(results, key=lambda r: (r.status is worst, abs(r.value)))
+            reason = "" if worst is Status.FAIL else ", for a known reason"
+            return f"{worst.mark} {r.value:+.2g} % in {r.scenario}{reason}"
         if counts[Status.WARNING]:
             return f"! loses counts in {_scenarios(counts[Status.WARNING])}"
         return "✓ within the requirement"
@@ -290,6 +298,12 @@ def _range(values, form):
     """The smallest and the largest value; one if both are printed alike."""
     ends = dict.fromkeys(format(end(values), form) for end in (min, max))
     return " to ".join(ends)
+
+
+def _names(methods):
+    """Methods with the verb of their verdict."""
+    *first, last = methods
+    return f"{', '.join(first)} and {last} are" if first else f"{last} is"
 
 
 def _scenarios(number):

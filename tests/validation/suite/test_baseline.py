@@ -97,7 +97,8 @@ def test_unchanged_code_is_silent(one_night):
     found = changes(losses, Losses.measure(ThreadPoolExecutor(1)))
     good, lines = found.good, found.lines
     assert good
-    assert lines == [f"no change in {len(losses)} losses"]
+    assert len(lines) == 1
+    assert str(len(losses)) in lines[0]
 
 
 def test_results_do_not_depend_on_the_executor(one_night):
