@@ -19,7 +19,7 @@ from simbg.io.safe_files import expanded, open_fits, write_fits
 from simbg.io.tables import find_rate, has_unknown_order
 from simbg.radial import RadialModel
 
-__all__ = ["read_cube", "read_model", "read_pair", "write_cube"]
+__all__ = ["is_radial", "read_cube", "read_model", "read_pair", "write_cube"]
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def read_pair(a: Path | str, b: Path | str) -> tuple[BackgroundCube, BackgroundC
         FITS, compressed or not. If only one is a BKG_2D, and the energies are the same, its rings
         are averaged in the pixels of the other cube, without the pixels beyond the last ring.
     """
-    a_radial, b_radial = (_is_radial(path) for path in (a, b))
+    a_radial, b_radial = (is_radial(path) for path in (a, b))
     if a_radial == b_radial:
         return read_model(a), read_model(b)
     radial, other = (a, b) if a_radial else (b, a)
@@ -148,7 +148,14 @@ def _within(cube, pixels):
     return replace(cube, rate=np.where(pixels, cube.rate, np.nan), **kept)
 
 
-def _is_radial(path):
+def is_radial(path: Path | str) -> bool:
+    """Whether a background file is a BKG_2D, with rates in rings.
+
+    Parameters
+    ----------
+    path : path-like
+        FITS, compressed or not.
+    """
     with open_fits(expanded(path)) as file:
         found = find_rate(file)
         return found is not None and "THETA_LO" in found[0].columns.names

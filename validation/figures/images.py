@@ -168,7 +168,7 @@ def _draw_panel(figure, axes, panel, box):
     if panel.label:
         left, bottom, width, height = box
         bar = style.add_axes(figure, left + width + 0.08, bottom, 0.1, height)
-        _draw_bar(bar, mesh, panel)
+        draw_bar(bar, mesh, panel)
     return panel_axes
 
 
@@ -181,7 +181,8 @@ def _draw_image(panel_axes, axes, panel):
     return panel_axes.pcolormesh(lon, lat, panel.values.T, rasterized=True, **panel.scale)
 
 
-def _draw_bar(bar_axes, mesh, panel):
+def draw_bar(bar_axes: Any, mesh: Any, panel: Panel) -> None:
+    """Draw the colour bar of an image."""
     rates = panel.label == style.RATE
     more: dict[str, Any] = {} if rates else {"extend": "both", "extendfrac": 0.04}
     bar = bar_axes.figure.colorbar(mesh, cax=bar_axes, label=panel.label, **more)

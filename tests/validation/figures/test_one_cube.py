@@ -13,7 +13,8 @@ from simbg.cli.main import main
 from simbg.cube import BackgroundCube
 from simbg.io.bkg_2d import write_bkg_2d
 from simbg.io.cubes import write_cube
-from simbg.validation.figures.one_cube import cube_figure, plot_file
+from simbg.radial import RadialModel
+from simbg.validation.figures.one_cube import cube_figure, plot_file, radial_figure
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF"}
 
@@ -187,3 +188,22 @@ def test_colours_of_nothing_but_negative_rates(cube):
     """They span the rates, not up to an arbitrary 1."""
     figure = cube_figure(replace(cube, rate=-cube.rate))
     assert figure.axes[0].images[0].get_clim() == (-cube.rate[0].max(), 0)
+
+
+def test_rings_are_drawn_as_rings():
+    """A disc at each energy with the rates of the rings; rings without a rate have no curve."""
+    energy, offset = np.geomspace(0.1, 50, 7), np.array([0.0, 0.5, 1.0, 2.0])
+    rate = 1e-4 * energy[:-1, None] ** -2.7 * np.array([1.0, 0.7, 0.0])
+    figure = radial_figure(RadialModel(energy, offset, rate))
+    spectra = drawn(axes_called(figure, "spectra"))
+    assert len(spectra) == 2
+    for (x, y, _), ring in zip(spectra.values(), (0, 1), strict=True):
+        assert_allclose(x, np.sqrt(energy[1:] * energy[:-1]))
+        assert_allclose(y, rate[:, ring])
+    discs = [axes for axes in figure.axes if "fov_lon" in axes.get_xlabel()]
+    assert len(discs) == 4
+    (mesh,) = discs[0].collections
+    corners = mesh.get_coordinates()
+    assert_allclose(np.hypot(*np.moveaxis(corners, -1, 0)), np.tile(offset[:, None], 181))
+    shown = np.asarray(mesh.get_array())
+    assert any(np.allclose(shown, row[:, None]) for row in rate)
