@@ -250,7 +250,7 @@ def run(command: click.Command, name: str) -> Callable:
 
     @wraps(command)
     def script(arguments=None):
-        code = 0
+        code: Any = 0
         with interrupts_noted() as signals:
             try:
                 with mpi_ranks(arguments) as here:

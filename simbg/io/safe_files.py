@@ -95,7 +95,13 @@ def new_file(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such directory, expected one for {path.name}")
     with _work(path, work_file, path.parent, path.name) as temporary:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            # On a full disk, writing fails without the name of the file.
+            if error.errno is None or error.filename is not None:
+                raise
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         heed_interrupts()
         with _named(path):
             os.replace(temporary, path)

@@ -211,7 +211,7 @@ def reconstruct_store(
                 f"{indir}: got a store in the scheme of 2015, which has no sky positions, expected "
                 "a GADF store for --sources mask (sources='mask') and --per-run (per_run=True)"
             )
-        runs = runs_of(store, selection)
+        runs = runs_of(store, selection, executor)
         _write_tables(folder, runs)
         by_group, cubes = runs.groups.split(runs.observations), dict[int, BackgroundCube]()
         fit = ""

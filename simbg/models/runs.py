@@ -2,8 +2,10 @@
 
 import logging
 from collections import Counter
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from simbg.models.known_sources import known_sources
 from simbg.observations.groups import Groups
 from simbg.observations.observation import Observation
 from simbg.observations.store import Store
+from simbg.parallel.pieces import in_pieces
 from simbg.reconstruction.covariates import AZIMUTH
 from simbg.sky.vectors import separation
 
@@ -142,7 +145,7 @@ def open_store(path: Path | str, scheme: str = "auto") -> Store:
     raise FileNotFoundError(f"{path}: {got}" + (f"; {found[0]} is a data store" if found else ""))
 
 
-def runs_of(store: Store, selection: "Selection") -> Runs:
+def runs_of(store: Store, selection: "Selection", executor: Executor | None = None) -> Runs:
     """The runs of a store that a selection uses, in their groups.
 
     Parameters
@@ -152,6 +155,8 @@ def runs_of(store: Store, selection: "Selection") -> Runs:
     selection : Selection
         With sources "drop" the runs far from known sources are used; with "mask" all runs, with
         excluded regions. Runs that cannot be read are skipped if ``skip_incomplete``.
+    executor : concurrent.futures.Executor, optional
+        Reads runs in parallel, if those that cannot be read are skipped.
 
     Returns
     -------
@@ -171,7 +176,7 @@ def runs_of(store: Store, selection: "Selection") -> Runs:
     if selection.sources != "mask":
         far, n_near = _far(store, rows, pointings, selection)
         rows = rows[far]
-    read, observations = _observations(store, rows, selection, regions)
+    read, observations = _observations(store, rows, selection, regions, executor)
     n_skipped += len(rows) - len(read)
     if n_skipped:
         log.warning("%d of %d runs skipped", n_skipped, len(read) + n_skipped)
@@ -256,15 +261,12 @@ def _far(store, rows, pointings, selection):
     return near < 0, dict(Counter(sources.name[near[near >= 0]].tolist()).most_common())
 
 
-def _observations(store, rows, selection, regions):
+def _observations(store, rows, selection, regions, executor):
     """The rows that can be read, and their observations with the selection's settings."""
     read, observations = [], []
     for row in rows.tolist():
         try:
             (observation,) = store.at_rows([row], selection.energy_threshold)
-            if selection.skip_incomplete:
-                run = observation.read()
-                observation = replace(observation, livetime=run.livetime, ontime=run.ontime)
         except (FileNotFoundError, ValueError) as error:
             if not selection.skip_incomplete:
                 raise
@@ -275,9 +277,35 @@ def _observations(store, rows, selection, regions):
             observation = replace(observation, covariates=values)
         read.append(row)
         observations.append(observation)
+    if selection.skip_incomplete:
+        read, observations = _complete(read, observations, executor)
     if not read:
         raise ValueError(f"{store.path}: got {len(rows)} incomplete runs, expected a complete one")
     return read, _with_regions(observations, regions)
+
+
+def _complete(rows, observations, executor):
+    """The runs whose events can be read, with the times of their good time intervals."""
+    complete = []
+    found = chain.from_iterable(in_pieces(_times, observations, executor))
+    for row, run, times in zip(rows, observations, found, strict=True):
+        if isinstance(times, str):
+            log.warning("run %s skipped: %s", run.obs_id, times)
+        else:
+            complete.append((row, replace(run, livetime=times[0], ontime=times[1])))
+    return [row for row, _ in complete], [run for _, run in complete]
+
+
+def _times(observations):
+    """Livetime and ontime of each run of a piece, or why it cannot be read."""
+    found: list[tuple[float, float] | str] = []
+    for observation in observations:
+        try:
+            run = observation.read()
+            found.append((run.livetime, run.ontime))
+        except (FileNotFoundError, ValueError) as error:
+            found.append(str(error))
+    return found
 
 
 def _covariates(store, row, observation, names):

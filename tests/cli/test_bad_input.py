@@ -1,5 +1,6 @@
 """Files of a store that are not as they should be: one line, exit code 2, nothing written."""
 
+import errno
 import gzip
 import os
 import re
@@ -219,4 +220,20 @@ def test_bad_input_in_the_command_of_2015(place, run, case):
     assert err.startswith("gammapy-make-bg-cube-models: ")
     assert len(err.splitlines()) == 1
     assert re.search(message, err)
+    assert left() == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_full_disk_of_a_worker(place, run, monkeypatch, jobs):
+    """The line names the file; a real disk gives the error of a write no name."""
+
+    def write_bytes(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", write_bytes)
+    code, out, err = run("simulate", "out", "--scenario", "night", "--runs", 1, "--jobs", jobs)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1, err
+    assert "simbg_obs_000001.fits.gz" in err
+    assert os.strerror(errno.ENOSPC) in err
     assert left() == []

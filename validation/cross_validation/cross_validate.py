@@ -287,7 +287,7 @@ def compare_methods(
         If the store has too few runs, or no run with events and a prediction.
     """
     opened = open_store(store, "gadf")
-    runs = runs_of(opened, selection)
+    runs = runs_of(opened, selection, executor)
     observations = [runs.observations[i] for i in np.flatnonzero(runs.group_id >= 0)]
     axes = choose_axes(axes, lambda: AXES)
     folds = _folds(store, observations, split)
