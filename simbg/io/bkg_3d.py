@@ -44,7 +44,7 @@ RUNS_VERSION = 1
 # Keywords that are read back, in files of simbg.
 META = (
     *("METHOD", "N_OBS", "N_EVENTS", "GROUP_ID", "OBS_ID", "ZENITH"),
-    *("N_EFF", "N_ITER", "CONVERGE", "N_SHARP", "N_EXTRAP", "E_EXTRAP", "FIT"),
+    *("N_EFF", "N_ITER", "CONVERGE", "N_SHARP", "N_LOCAL", "N_EXTRAP", "E_EXTRAP", "FIT"),
     *("RUN_SIG", "COVARS", "ZEN_HELD", "MATCHED"),
 )
 # Column, attribute and unit of the other arrays in files of simbg.

@@ -1,12 +1,12 @@
 """The basis: products of functions of energy and functions of the field of view."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from simbg.axes import Axes
 
-__all__ = ["Basis"]
+__all__ = ["Basis", "offsets"]
 
 # Number of functions of ln E, segments of their splines, order of the penalised differences.
 N_ENERGY, SEGMENTS_ENERGY, ORDER_ENERGY = 10, 16, 3
@@ -45,7 +45,7 @@ class Basis:
         Relative penalty of each Φ_k among those of its kind.
     kind : ndarray of str, shape (n_k,)
         "constant", "square", "radial", "linear" and "elliptic" (polynomials of degree 1 and 2),
-        "angular" (of higher degrees).
+        "angular" (of higher degrees), "local" and "local shape".
 
     Notes
     -----
@@ -100,6 +100,22 @@ class Basis:
     def shape(self) -> tuple[int, int]:
         """Numbers of functions of the field and of energy, (n_k, n_i)."""
         return self.space.shape[1], self.energy.shape[1]
+
+    def with_local(self, functions: np.ndarray) -> "Basis":
+        """A basis that also has the functions of a local feature.
+
+        Parameters
+        ----------
+        functions : ndarray, shape (n_pixels, n)
+            The feature, and its derivatives by centre and width.
+        """
+        n = functions.shape[1]
+        return replace(
+            self,
+            space=np.hstack([self.space, functions]),
+            space_roughness=np.append(self.space_roughness, np.ones(n)),
+            kind=np.append(self.kind, ["local", *["local shape"] * (n - 1)]),
+        )
 
     def log_rate(self, theta: np.ndarray) -> np.ndarray:
         """Σ θ_ki Φ_k E_i, shape (n_energy, n_pixels)."""

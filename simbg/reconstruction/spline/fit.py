@@ -1,6 +1,6 @@
 """The fit: coefficients by Newton's method, strengths from their marginal likelihood."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import lapack
@@ -8,7 +8,7 @@ from scipy.linalg import lapack
 from simbg.reconstruction.spline.basis import Basis
 from simbg.reconstruction.spline.penalty import Penalty
 
-__all__ = ["fit", "scores"]
+__all__ = ["Fit", "fit", "scores"]
 
 # Largest number of iterations; a typical cube needs 10 to 25.
 MOST = 60
@@ -70,6 +70,17 @@ class Fit:
     def n_effective(self) -> float:
         """Effective parameters, tr(X'WX (X'WX + A)⁻¹)."""
         return float(np.sum(self.gram * self.covariance))
+
+    def extended(self, basis: Basis) -> "Fit":
+        """The fit with coefficients of 0 for the last functions of a larger basis.
+
+        Parameters
+        ----------
+        basis : Basis
+            The functions of this fit, and others.
+        """
+        n_more = np.prod(basis.shape) - self.theta.size
+        return replace(self, theta=np.append(self.theta, np.zeros(n_more)))
 
     def rate(self, basis: Basis) -> np.ndarray:
         """Rates that are never 0, (n_energy, n_pixels)."""

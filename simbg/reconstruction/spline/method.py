@@ -12,20 +12,17 @@ from simbg.cube import BackgroundCube
 from simbg.observations.exposure import StackedCounts, stack_observations
 from simbg.observations.observation import Observation
 from simbg.observations.threshold import resolve
-from simbg.reconstruction.spline.basis import Basis, mean_of_bin, offsets
+from simbg.reconstruction.spline.basis import mean_of_bin
 from simbg.reconstruction.spline.errors import RateErrors
-from simbg.reconstruction.spline.fit import Fit, fit
-from simbg.reconstruction.spline.penalty import Penalty
+from simbg.reconstruction.spline.features.sharp import Factor
+from simbg.reconstruction.spline.features.turns import fit_with_features
+from simbg.reconstruction.spline.fit import Fit
 from simbg.reconstruction.spline.run_models import RunModels, fit_run_models
-from simbg.reconstruction.spline.sharp import Factor, no_factor, sharp_factor
 
 __all__ = ["Spline"]
 
 log = logging.getLogger(__name__)
 
-# Largest number of rounds; each is a search for sharp features and a fit of the smooth rate. Rounds
-# end when the prediction changes by less than SETTLED, in 2 ln L.
-ROUNDS, SETTLED = 4, 1.0
 # A fit to fewer events, or with sharp features in a larger fraction of the bins, gives a warning.
 FEWEST_EVENTS, MOST_SHARP = 10, 0.25
 
@@ -59,13 +56,16 @@ class Spline:
     ln rate is a sum of smooth functions of energy and of the field of view; the smoothness
     of each function is estimated from the counts (`simbg.reconstruction.spline.fit`). Where counts
     change abruptly between bins, as at a defective part of the camera, the smooth rate is
-    multiplied by a factor (`simbg.reconstruction.spline.sharp`). In bins without exposure the rate
-    is extrapolated; its error increases with the distance to bins with exposure. The exposure of a
-    bin that contains an energy threshold is computed as in `histogram`. The ``meta`` of the cube
-    contains N_EFF (effective parameters), N_ITER (iterations), CONVERGE (whether the fit
-    converged), N_SHARP (bins with a sharp factor), N_EXTRAP (extrapolated bins), E_EXTRAP (energies
-    at which all bins are extrapolated) and FIT (all of these in a line). A fit that has not
-    converged, has fewer than 10 events, or finds sharp features in more than a quarter of the bins
+    multiplied by a factor (`simbg.reconstruction.spline.features.sharp`). Where a place of some
+    tenths of a degree has another rate, a function that describes it is added
+    (`simbg.reconstruction.spline.features.local`). In bins without exposure the rate is
+    extrapolated; its error increases with the distance to bins with exposure. The exposure of a
+    bin that contains an energy threshold is computed as in `histogram`. The ``meta`` of the
+    cube contains N_EFF (effective parameters), N_ITER (iterations), CONVERGE (whether the fit
+    converged), N_SHARP (bins with a sharp factor), N_LOCAL (local features), N_EXTRAP
+    (extrapolated bins), E_EXTRAP (energies at which all bins are extrapolated) and FIT (all of
+    these in a line). A fit that has not converged, has fewer than 10 events, or finds sharp
+    features in more than a quarter of the bins
     gives a warning.
 
     Parameters
@@ -172,26 +172,25 @@ class Spline:
         level = np.exp(mean_of_bin(axes.energy))[:, None, None]
         exposure = (stack.livetime * axes.volume * level).reshape(shape)
         counts = np.where(exposure > 0, stack.counts.reshape(shape), 0).astype(float)
-        basis = Basis.of(axes)
-        penalty = Penalty.of(basis)
-        fitted, factor = _fit_with_features(basis, penalty, counts, exposure, axes)
-        errors = RateErrors.of(basis, fitted, factor.variance.reshape(shape))
-        rate = fitted.rate(basis).reshape(axes.shape) * level * factor.factor
+        done = fit_with_features(counts, exposure, axes)
+        errors = RateErrors.of(done.basis, done.fit, done.factor.variance.reshape(shape))
+        rate = done.fit.rate(done.basis).reshape(axes.shape) * level * done.factor.factor
         extrapolated = ~(stack.livetime > 0)
         error = rate * errors.relative.reshape(axes.shape)
         cube = BackgroundCube(
             *(axes, rate, error, stack.counts, stack.livetime, stack.ontime),
-            meta=_diagnostics(self.name, stack, fitted, factor, extrapolated),
+            meta=_diagnostics(self.name, stack, done, extrapolated),
             extrapolated=extrapolated,
             covariance=(errors.of_rate(axes.shape),),
             made_from=stack.made_from,
         )
         _warn(cube)
-        return SplineModel(cube, factor, errors, fitted)
+        return SplineModel(cube, done.factor, errors, done.fit)
 
 
-def _diagnostics(name, stack, fitted, factor, extrapolated):
+def _diagnostics(name, stack, done, extrapolated):
     """Metadata of the cube: keywords of the file, and FIT, a line for the terminal."""
+    fitted, factor = done.fit, done.factor
     meta = {"METHOD": name, "N_OBS": stack.n_obs, "N_EVENTS": stack.n_selected}
     meta |= {"N_EFF": round(fitted.n_effective, 1), "N_ITER": fitted.n_iterations}
     meta |= {"CONVERGE": fitted.converged, "N_SHARP": factor.n_sharp}
@@ -199,6 +198,10 @@ def _diagnostics(name, stack, fitted, factor, extrapolated):
     parts = [f"{meta['N_EFF']} effective parameters", f"{meta['N_ITER']} iterations"]
     parts += ["not converged"] * (not fitted.converged)
     parts += [f"sharp features in {factor.n_sharp} bins"] * bool(factor.n_sharp)
+    meta["N_LOCAL"] = len(done.local)
+    if done.local:
+        places = ", ".join(f"({one.lon:.2g}, {one.lat:.2g})" for one in done.local)
+        parts.append(f"local features at {places} deg")
     if energies := _ranges(stack.axes.energy, extrapolated.all(axis=(1, 2))):
         meta["E_EXTRAP"] = f"{energies} TeV"
         parts.append(f"extrapolated at {meta['E_EXTRAP']}")
@@ -229,27 +232,6 @@ def _warn(cube):
         )
     if reasons:
         log.warning("method %s: do not trust its rates: %s", meta["METHOD"], "; ".join(reasons))
-
-
-def _fit_with_features(basis, penalty, counts, exposure, axes):
-    """The smooth fit, and the factor of sharp features, in turns."""
-    fitted, last = fit(basis, penalty, counts, exposure), None
-    shape, offset = axes.shape, offsets(axes)
-    for _ in range(ROUNDS):
-        smooth = exposure * fitted.rate(basis)
-        factor = sharp_factor(counts.reshape(shape), smooth.reshape(shape), offset)
-        if last is None and not factor.found:
-            return fitted, no_factor(shape)
-        multiplier = factor.factor.reshape(counts.shape)
-        # The first fit described sharp features by smooth functions: its strengths are not reused.
-        fitted = fit(
-            basis, penalty, counts, exposure * multiplier, None if last is None else fitted
-        )
-        rate = fitted.rate(basis) * multiplier
-        if last is not None and np.sum(exposure * rate * np.log(rate / last) ** 2) < SETTLED:
-            break
-        last = rate
-    return fitted, factor
 
 
 def _check(stack):

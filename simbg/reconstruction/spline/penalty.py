@@ -11,6 +11,11 @@ __all__ = ["Penalty"]
 
 # Precision of functions without other penalty: of the spectrum and of r², and of all others.
 WEAK, WEAKEST = 1e-3, 1e-6
+# Precisions of local features at all energies, and of their change with energy: factors of about
+# e^±10 and e^±0.3; and errors of centre and width times the logarithm of the factor. NONE: no
+# other change with energy.
+LOCAL = {"local": (0.01, 10.0), "local shape": (100.0,)}
+NONE = 1e6
 # Number of hat functions of ln E; the strength of a shape is interpolated between them.
 HATS = 4
 # If the data do not determine them, strengths of neighbouring hats differ by about e^(1/√TIE).
@@ -66,7 +71,8 @@ class Penalty:
     or angular shape has a part that is the same at all energies and a part that changes with
     energy. The changing part, and a linear or elliptic shape, have one strength for each hat
     function of ln E, with M_b = Σ_e hat_b(e) E(e) E(e)' / n: the penalty may be large at low
-    energies and small at high energies.
+    energies and small at high energies. A local feature has a level and a slope in energy without
+    a strength.
     """
 
     fixed: np.ndarray
@@ -102,6 +108,8 @@ class Penalty:
             terms += _terms(basis, kind, matrices)
         fixed = np.full(basis.shape, WEAKEST)
         fixed[np.isin(basis.kind, ("constant", "square")), :2] = WEAK
+        for kind, precision in LOCAL.items():
+            fixed[basis.kind == kind] = [*precision, *[NONE] * n_i][:n_i]
         free = np.array([1.0 * t.name.startswith(("square", "linear")) for t in terms])
         return cls(fixed, terms, _ties(terms), free)
 

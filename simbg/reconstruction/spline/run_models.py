@@ -18,9 +18,9 @@ from simbg.reconstruction.spline.basis import TYPICAL_INDEX, Basis, mean_of_bin,
 from simbg.reconstruction.spline.cells import CELL, read_runs, track
 from simbg.reconstruction.spline.design import N_ENERGY_OF_COVARIATES, Design, Zenith
 from simbg.reconstruction.spline.errors import RateErrors, by_strengths
+from simbg.reconstruction.spline.features.sharp import Factor, no_factor, sharp_factor
 from simbg.reconstruction.spline.fit import fit
 from simbg.reconstruction.spline.run_fit import RunFit, fit_all_runs
-from simbg.reconstruction.spline.sharp import Factor, no_factor, sharp_factor
 
 __all__ = ["fit_run_models"]
 

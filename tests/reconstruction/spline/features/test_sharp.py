@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from support.smooth_fields import expected_counts, field_axes, stack_with
 
+from simbg.reconstruction.spline.features.sharp import sharp_factor
 from simbg.reconstruction.spline.method import Spline
-from simbg.reconstruction.spline.sharp import sharp_factor
 
 AXES = field_axes(6, 20, 18)
 OFFSET = np.hypot(AXES.fov_lon_center[:, None], AXES.fov_lat_center)

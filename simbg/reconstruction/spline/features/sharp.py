@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
-__all__ = ["sharp_factor"]
+__all__ = ["Factor", "no_factor", "sharp_factor"]
 
 # Weight, in events, of the beta prior c of a split that differs from the smooth prediction.
 EVENTS = 2.0
