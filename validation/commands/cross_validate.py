@@ -134,7 +134,7 @@ def cross_validate(
     with workers(jobs, "cross-validate", unit=" folds", quiet=quiet, cluster=cluster) as executor:
         results = compare_methods(store, selection, names, executor, axes, split)
     pictures = [encode(crossval_figure(result.runs)) for result in results]
-    models = []
+    models: list[dict[str, Any]] = []
     rows = compared(results)
     Path(out).mkdir(parents=True, exist_ok=True)
     with new_report(out) as new:
