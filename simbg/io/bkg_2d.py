@@ -178,8 +178,9 @@ def read_bkg_2d(hdu: "fits.BinTableHDU", column: str, inside: bool = False) -> B
 def _read_rings(hdu, column):
     """Edges in energy and offset, and rates."""
     energy, offset = tables.read_edges(hdu, "ENERG", "TeV"), tables.read_edges(hdu, "THETA", "deg")
-    if offset[0] < 0 or not np.all(np.diff(offset) > 0):
-        raise ValueError(f"THETA edges: got {in_brief(offset)}, expected deg from 0, increasing")
+    if offset[0] < 0 or offset[-1] > 180 or not np.all(np.diff(offset) > 0):
+        got = f"THETA edges: got {in_brief(offset)}"
+        raise ValueError(f"{got}, expected deg from 0 to 180 at most, increasing")
     lengths = {"ENERG": energy.size - 1, "THETA": offset.size - 1}
     return energy, offset, tables.read_rate(hdu, column, lengths)
 

@@ -110,7 +110,7 @@ def test_rings_are_no_cube(tmp_path, irf):
         read_cube(tmp_path / "rings.fits")
 
 
-@pytest.mark.parametrize("rings", [[-0.5, 1, 2], [0, 2, 1]])
+@pytest.mark.parametrize("rings", [[-0.5, 1, 2], [0, 2, 1], [0, 1, 1e308]])
 def test_offsets_that_are_none_are_refused(tmp_path, rings):
     write_bkg_2d(tmp_path / "rings.fits", [1, 2, 5], rings, np.ones((2, 2)))
     with pytest.raises(ValueError, match=r"rings\.fits.*THETA.*expected"):

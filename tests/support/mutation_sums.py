@@ -7,6 +7,7 @@ the union of the GTIs; ONTIME of the index if it is that of the GTIs, and LIVETI
 import contextlib
 import gzip
 import io
+import re
 import warnings
 
 import numpy as np
@@ -142,8 +143,8 @@ def _hess_run(store, run):
     folder = store / f"run{low:06d}-{low + 199:06d}" / f"run{run:06d}"
     with _open(folder / f"hess_events_{run:06d}.fits.gz") as file:
         events, header = _table(file[1]), _header(file[1])
-    with _open(folder / f"hess_aeff_2d_{run:06d}.fits.gz") as file:
-        threshold = float(file[1].header["LO_THRES"])
+    area = gzip.decompress((folder / f"hess_aeff_2d_{run:06d}.fits.gz").read_bytes())
+    threshold = float(re.search(rb"LO_THRES= *([^ /]+)", area)[1])
     units = (("ENERGY", str(header.get("EUNIT", "TeV"))), ("DETX", "deg"), ("DETY", "deg"))
     energies, lon, lat = (
         _values(events, name, "TeV" if name == "ENERGY" else "deg", unit) for name, unit in units
@@ -225,7 +226,10 @@ def _places(events, header, row, time, inside):
     from astropy.time import Time
 
     zero = Time(
-        header["MJDREFI"], header["MJDREFF"], format="mjd", scale=str(header["TIMESYS"]).lower()
+        header["MJDREFI"],
+        header["MJDREFF"],
+        format="mjd",
+        scale=str(header.get("TIMESYS", "TT")).lower(),
     )
     site = EarthLocation.from_geodetic(header["GEOLON"], header["GEOLAT"], header["ALTITUDE"])
     frame = AltAz(obstime=zero + time[inside] * u.s, location=site)
