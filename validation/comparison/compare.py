@@ -25,7 +25,7 @@ from simbg.validation.comparison.problems import against_store, common_events, c
 from simbg.validation.comparison.rate_tests import Direction, RateDifference
 from simbg.validation.comparison.rebinning import Incomparable, common_binning
 from simbg.validation.metrics.cube_pair import CubePair
-from simbg.validation.metrics.metric import MetricValue, in_sigma, rounded
+from simbg.validation.metrics.metric import MetricValue, in_sigma, percent, rounded
 from simbg.validation.metrics.poisson import sigmas
 from simbg.validation.questions.directions import sidak
 
@@ -381,9 +381,9 @@ class Comparison:
         if self.fault is not None or "norm" not in self.differs_in or not self.shape_agrees:
             return ""
         norm = self.measures["norm"]
-        size = f"{norm.value / norm.ideal - 1:+.2%}"
+        size = norm.value / norm.ideal - 1
         known = self.statistical and math.isfinite(norm.error)
-        return f"{size} ± {norm.error / norm.ideal:.2%}" if known else size
+        return percent(size, norm.error / norm.ideal) if known else f"{size:+.2%}"
 
     def _causes(self):
         """Measures that differ, in words; directions that no other measure tells of."""

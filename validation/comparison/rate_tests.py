@@ -14,6 +14,7 @@ from scipy import special
 from simbg.axes import Axes
 from simbg.cube import BackgroundCube
 from simbg.validation.comparison.matched_cubes import exposure, is_counted, scale_factor
+from simbg.validation.metrics.metric import percent
 from simbg.validation.metrics.poisson import (
     chi2_z,
     deviance,
@@ -177,7 +178,7 @@ class Direction:
     error: float
 
     def __str__(self) -> str:
-        return f"{self.name} {self.relative:+.2%} ± {self.error:.2%}"
+        return f"{self.name} {percent(self.relative, self.error)}"
 
 
 @dataclass(frozen=True, eq=False)

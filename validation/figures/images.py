@@ -18,6 +18,8 @@ __all__ = []
 WIDE, GAP = 1.28, 0.4
 # Ratios that differ by less are equal.
 ROUNDING = 1e-9
+# Factor between two rates from which on a common scale shows nothing of the smaller one.
+FAR = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +48,16 @@ class Panel:
 
 
 def rate_panels(a: np.ndarray, b: np.ndarray, names: Sequence[str]) -> tuple[Panel, Panel]:
-    """Images of two rates on a common logarithmic scale of at most three decades."""
+    """Images of two rates on a common logarithmic scale of at most three decades.
+
+    If they differ by a large factor, the second one is scaled to the first, as its title says.
+    """
     a, b = (np.where(image > 0, image, np.nan) for image in (a, b))
+    factor = 1.0
+    if np.isfinite(a).any() and np.isfinite(b).any():
+        factor = float(np.nanmedian(a) / np.nanmedian(b))
+    if not 1 / FAR < factor < FAR:
+        b, names = factor * b, (names[0], f"{names[1]} × {factor:.3g}")
     filled = np.concatenate([image[np.isfinite(image)] for image in (a, b)])
     top = filled.max() if filled.size else 1.0
     norm = LogNorm(max(filled.min(initial=top), 1e-3 * top) * 0.99, top * 1.01)

@@ -92,7 +92,7 @@ def pair_2015_figure(a: BackgroundCube, b: BackgroundCube) -> Figure:
     for number, (title, power, index) in enumerate(kinds):
         axes = style.add_axes(figure, 0.8 + 4.8 * number, 0.5, 3.8, 2.75)
         law = (energy / energy[at_1_tev]) ** -index
-        name = f"E^−{index:g}, as 2015 calls it" if power else f"E^−{index:g}"
+        name = f"index {index:g}{', as 2015 says' if power else ''}"
         axes.plot(energy, law, color=style.INK, lw=1.2, label=name)
         for column, (label, rate) in enumerate(rates.items()):
             values = rate / rate[at_1_tev] * (energy / energy[at_1_tev]) ** power

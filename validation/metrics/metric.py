@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-__all__ = ["BUDGET", "MetricValue", "in_sigma", "metric", "rounded", "with_error"]
+__all__ = ["BUDGET", "MetricValue", "in_sigma", "metric", "percent", "rounded", "with_error"]
 
 # Probability that any criterion of a run of the suite fails though nothing is wrong.
 BUDGET = 1e-3
@@ -256,3 +256,27 @@ def in_sigma(value: float) -> str:
     if abs(value) > LARGEST_SIGMA:
         return f"> {LARGEST_SIGMA:g}" if value > 0 else f"< −{LARGEST_SIGMA:g}"
     return f"{value:+.4g}"
+
+
+def percent(relative: float, error: float) -> str:
+    """A relative difference in %, with its sign and its error; two decimals or more.
+
+    Parameters
+    ----------
+    relative, error : float
+        The difference and its error.
+
+    Returns
+    -------
+    text : str
+        With as many decimals as the error needs.
+
+    Examples
+    --------
+    >>> percent(0.0123, 0.001), percent(0.0005, 2e-6)
+    ('+1.23% ± 0.10%', '+0.0500% ± 0.0002%')
+    """
+    decimals = 2
+    if 0 < error < 5e-5:
+        decimals = math.ceil(-math.log10(100 * error))
+    return f"{relative:+.{decimals}%} ± {error:.{decimals}%}"

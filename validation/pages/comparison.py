@@ -128,7 +128,9 @@ def _cells(measure, statistical):
     error = measure.error if statistical else math.nan
     numbers = measure.ideal, measure.value, measure.value - measure.ideal
     significance = measure.unit == "σ"
-    texts = [in_sigma(x) if significance else rounded(x, error) for x in numbers]
+    texts = [rounded(x, error) for x in numbers]
+    if significance:
+        texts = ["–", in_sigma(measure.value), "–"]
     more = [f"{error:.2g}" if math.isfinite(error) else "–"] if statistical else []
     limit = "not tested" if measure.limit is None else f"{measure.limit:.2g}"
     return [*texts, *more, limit]

@@ -8,9 +8,10 @@ import pytest
 from support.one_draw import draw
 from support.pages import Page
 
-from simbg.axes import Axes
+from simbg.axes import Axes, edition2015_axes
 from simbg.io.cubes import write_cube
 from simbg.observations.stacked_counts import EventRecord
+from simbg.truth.edition2015_cube import edition2015_cube
 from simbg.truth.gaussian import GaussianTruth
 from simbg.validation.comparison.compare import compare
 from simbg.validation.comparison.folders import compare_paths
@@ -139,6 +140,19 @@ def test_the_first_sentence_and_what_a_reader_must_know(tmp_path):
     assert f"the norm, by {found.norm_only}" in page.words
     assert "from one cube each" in page.words
     assert found.notes[0] in page.words
+
+
+def test_the_pair_of_2015_has_its_story(tmp_path):
+    """Index 1.5 of the counts, 2.5 of the rate; pages of other pairs have one figure a group."""
+    true = edition2015_cube(edition2015_axes(), altitude=81.0, index_counts=1.5)
+    for name, norm in (("a.fits", 1.0), ("b.fits", 3e-3)):
+        rate = norm * true.rate * true.axes.energy_center[:, None, None] ** -0.2
+        cube = replace(true, rate=true.rate if norm == 1.0 else rate, counts=None)
+        write_cube(tmp_path / name, cube, "image")
+    page, _ = written(tmp_path / "a.fits", tmp_path / "b.fits", tmp_path / "page")
+    assert len(page.images) == 2
+    assert sum("1.5" in alt and "2.5" in alt for alt in page.images) == 1
+    assert "00 ± 0.00" not in page.words
 
 
 def test_identical_cubes_over_a_threshold(tmp_path):
