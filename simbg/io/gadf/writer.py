@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.table import Table
 
 from simbg import __version__
 from simbg.io import tables
@@ -14,6 +13,9 @@ from simbg.io.files.plain_output import one_row, rows
 from simbg.io.safe_files import write_fits
 from simbg.observations.observation import MJDREF, Events, good_time, pointing_of
 from simbg.sky.pointing import Site
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["GadfWriter"]
 
@@ -85,7 +87,7 @@ class GadfWriter:
         ]
         write_fits(path, hdus, overwrite=True)
 
-    def write_index(self, table: Table) -> None:
+    def write_index(self, table: "Table") -> None:
         """Write ``obs-index`` and ``hdu-index`` of the runs.
 
         Parameters
@@ -93,6 +95,8 @@ class GadfWriter:
         table : Table
             The runs that were written, from `Scenario.table`.
         """
+        from astropy.table import Table
+
         ids = np.asarray(table["OBS_ID"], int)
         names = np.repeat([_file_name(obs_id) for obs_id in ids.tolist()], len(HDUS))
         kinds, classes, hdus = (np.tile(values, ids.size) for values in zip(*HDUS, strict=True))
