@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from simbg.io.files.contents import check_fits_sizes, fits_parts, read_bytes
 from simbg.io.files.plain_output import NewHdu, to_bytes
 from simbg.io.files.plain_tables import Table, tables_of
+from simbg.io.files.remote import is_remote, remote_directory
 from simbg.io.files.work_places import (
     check_finished,
     complete,
@@ -118,7 +119,7 @@ def new_directory(
     Parameters
     ----------
     path : path-like
-        The directory to write.
+        The directory to write, or its address, such as ``s3://bucket/models``.
     overwrite : bool
         Whether to replace the content of ``path``, if all its files match ``patterns``.
     patterns : sequence of str
@@ -134,6 +135,11 @@ def new_directory(
     OSError
         If ``path`` exists and may not be replaced, or cannot be written.
     """
+    if is_remote(path):
+        with remote_directory(str(path), overwrite, patterns) as new:
+            yield new
+            heed_interrupts()
+        return
     existing = check_directory(path, overwrite, patterns)
     path = _real(path)
     if existing != path:
@@ -195,7 +201,17 @@ def kept_parts(path: Path | str, resume: bool) -> Iterator[Path | None]:
     ------
     Path or None
         The folder; None if nothing is kept.
+
+    Raises
+    ------
+    ValueError
+        If parts of an output on a server are to be kept.
     """
+    if is_remote(path):
+        if resume:
+            raise ValueError(f"{path}: got an address, expected a folder for --resume")
+        yield None
+        return
     path = _real(path)
     with ExitStack() as stack:
         with _named(path):
@@ -278,6 +294,10 @@ def check_apart(output: Path | str | None, *inputs: Path | str | None, around: b
     """
     for path in inputs:
         if output is None or path is None:
+            continue
+        if is_remote(output) or is_remote(path):
+            if str(output).rstrip("/") == str(path).rstrip("/"):
+                raise ValueError(f"{output} is {path}, expected another address")
             continue
         out, given = _real(expanded(output)), _real(expanded(path))
         relation = "is" if out == given else "lies in" if given in out.parents else ""

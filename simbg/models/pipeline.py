@@ -13,6 +13,7 @@ from simbg.axes import Binning, choose_axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import write_cube
 from simbg.io.files.plain_output import rows
+from simbg.io.files.remote import is_remote
 from simbg.io.safe_files import (
     check_apart,
     check_directory,
@@ -198,7 +199,8 @@ def reconstruct_store(
     selection = selection or Selection()
     estimator: Any = find_method(method)
     check_apart(outdir, indir)
-    check_directory(outdir, overwrite, FILES)
+    if not is_remote(outdir):
+        check_directory(outdir, overwrite, FILES)
     with (
         kept_parts(outdir, resume) as kept,
         keeping(kept),
@@ -206,11 +208,7 @@ def reconstruct_store(
         collected() as noticed,
     ):
         store = open_store(indir, scheme)
-        if store.scheme == "hess" and (selection.sources == "mask" or per_run):
-            raise ValueError(
-                f"{indir}: got a store in the scheme of 2015, which has no sky positions, expected "
-                "a GADF store for --sources mask (sources='mask') and --per-run (per_run=True)"
-            )
+        _check_possible(store, selection, per_run, indir, outdir)
         runs = runs_of(store, selection, executor)
         _write_tables(folder, runs)
         by_group, cubes = runs.groups.split(runs.observations), dict[int, BackgroundCube]()
@@ -243,6 +241,20 @@ def reconstruct_store(
         outside = len(runs.observations) - sum(group.n_obs for group in summaries)
         numbers = runs.n_near, runs.n_skipped, outside
         return Summary(tuple(summaries), *numbers, noticed, fit)
+
+
+def _check_possible(store, selection, per_run, indir, outdir):
+    """Refuse models that a store, or the place of the output, does not allow."""
+    if store.scheme == "hess" and (selection.sources == "mask" or per_run):
+        raise ValueError(
+            f"{indir}: got a store in the scheme of 2015, which has no sky positions, expected "
+            "a GADF store for --sources mask (sources='mask') and --per-run (per_run=True)"
+        )
+    if remote := [path for path in (indir, outdir) if per_run and is_remote(path)]:
+        raise ValueError(
+            f"{remote[0]}: got an address, expected a folder for --per-run (per_run=True), whose "
+            "index has relative paths of the events"
+        )
 
 
 def _write_group(folder, group, cube, runs, noticed):

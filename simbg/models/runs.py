@@ -8,10 +8,11 @@ from functools import cached_property
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simbg.io.files.remote import RemotePath, as_path, is_remote
 from simbg.io.gadf.store import GadfStore
 from simbg.io.hess2015 import HessStore
 from simbg.io.safe_files import expanded
@@ -91,7 +92,8 @@ def open_store(path: Path | str, scheme: str = "auto") -> Store:
     Parameters
     ----------
     path : path-like
-        Folder of the store; ``~`` and ``$NAME`` are replaced as in a shell.
+        Folder of the store; ``~`` and ``$NAME`` are replaced as in a shell. Or its address, such as
+        ``https://server/store`` or ``s3://bucket/store``; files are kept in a cache.
     scheme : {"auto", "gadf", "hess"}
         Format of the store; upper and lower case are equivalent. "auto" uses the files in the
         folder.
@@ -125,14 +127,19 @@ def open_store(path: Path | str, scheme: str = "auto") -> Store:
         raise ValueError(
             f"open_store: got type {type(path).__name__}, expected the path of a folder"
         )
-    folder, scheme = expanded(path), scheme.lower()
+    folder: Any = as_path(path) if is_remote(path) else expanded(path)
+    scheme = scheme.lower()
     if scheme not in ("auto", *SCHEMES):
         raise ValueError(f"scheme: got {scheme!r}, expected auto, gadf or hess")
     schemes = SCHEMES if scheme == "auto" else {scheme: SCHEMES[scheme]}
+    if isinstance(folder, RemotePath):
+        schemes = {"gadf": SCHEMES["gadf"]}
     for store, names in schemes.values():
         if any((folder / name).is_file() for name in names):
             return store(folder)
     expected = " or ".join(names[0] for _, names in schemes.values())
+    if isinstance(folder, RemotePath):
+        raise FileNotFoundError(f"{path}: got no data store at this address, expected {expected}")
     got = "no such folder"
     if folder.is_file():
         got = "got a file, expected the folder of a data store"

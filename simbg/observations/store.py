@@ -232,7 +232,7 @@ class Store(ABC):
             if str(self.path) in str(error):
                 raise
             text = str(error).removeprefix(run := f"run {row['OBS_ID']}: ")
-            raise ValueError(f"{Path(self.path) / self.index}: {run}{text}") from error
+            raise ValueError(f"{self.path}/{self.index}: {run}{text}") from error
 
     @abstractmethod
     def _observation(

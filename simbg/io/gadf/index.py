@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simbg.io import tables
+from simbg.io.files.remote import RemotePath, as_path
 from simbg.io.safe_files import expanded
 from simbg.notices import Notice, add
 from simbg.observations.store import RunList
@@ -34,9 +35,9 @@ SINGLE = ("events", "gti", "aeff")
 OF_ONE_RUN = ("events", "gti")
 
 
-def index_path(folder: Path, kind: str) -> Path:
+def index_path(folder: Any, kind: str) -> Any:
     """Path of the index file "hdu" or "obs", which may be compressed."""
-    plain = Path(folder) / f"{kind}-index.fits"
+    plain = as_path(folder) / f"{kind}-index.fits"
     return plain if plain.is_file() else plain.with_name(plain.name + ".gz")
 
 
@@ -122,7 +123,12 @@ class HduIndex:
         """The folder to which FILE_DIR is relative: that of the index, or BASE_DIR."""
         folder = self.path.parent
         _, base = self._columns
-        return folder / expanded(base) if base and (folder / expanded(base)).is_dir() else folder
+        if isinstance(folder, RemotePath):
+            is_there = not os.path.isabs(base)
+        else:
+            base = str(expanded(base))
+            is_there = (folder / base).is_dir()
+        return folder / base if base and is_there else folder
 
     @cached_property
     def rows(self) -> dict[tuple[int, str], list[tuple[str, str]]]:
@@ -151,7 +157,10 @@ class HduIndex:
         """Path in the index → the file, without links."""
         of_one = (rows for (_, kind), rows in self.rows.items() if kind in OF_ONE_RUN)
         found, folders = dict[str, str](), dict[str, str]()
-        for path in {path for rows in of_one for path, _ in rows}:
+        paths = {path for rows in of_one for path, _ in rows}
+        if isinstance(self.base, RemotePath):  # no links
+            return {path: str(self.base / path) for path in paths}
+        for path in paths:
             # The links of a folder are followed once: it may have the files of many runs.
             folder, name = os.path.split(os.path.join(self.base, path))
             if folder not in folders:
