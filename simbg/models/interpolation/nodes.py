@@ -58,7 +58,7 @@ def at_nodes(cube: BackgroundCube) -> BackgroundCube:
     `without_empty_bins`.
     """
     cube = cube.per("ontime")
-    filled = without_empty_bins(cube)
+    filled = without_empty_bins(replace(cube, rate=np.maximum(cube.rate, 0.0)))
     used = np.flatnonzero((np.nan_to_num(filled.rate) > 0).any(axis=(1, 2)))
     if not used.size:
         return cube
@@ -102,7 +102,7 @@ def _solve(wanted, axes, known, variance):
     # The sums over the field are right also where rates of neighbouring bins scatter.
     for _ in range(MOST):
         total, found = ((x * weight).sum(axis=(1, 2), keepdims=True) for x in (wanted, integrals))
-        lacking = np.log(total / found)
+        lacking = np.log(np.divide(total, found, out=np.ones(found.shape), where=found > 0))
         if np.abs(lacking).max() < SETTLED:
             break
         mean = np.log((np.exp(logs) * weight.max(axis=0)).sum(axis=(1, 2), keepdims=True))
