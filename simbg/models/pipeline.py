@@ -29,7 +29,7 @@ from simbg.observations.threshold import first_bin
 from simbg.parallel.kept import keeping
 from simbg.radial import rings_of
 from simbg.reconstruction import DEFAULT_METHOD
-from simbg.reconstruction.contract import axes_for, reconstruct
+from simbg.reconstruction.contract import axes_for, reconstruct_groups
 from simbg.reconstruction.matching import MatchedRuns
 from simbg.reconstruction.radial import reconstruct_radial
 from simbg.reconstruction.registry import find_method
@@ -227,11 +227,14 @@ def reconstruct_store(
             # For a method without its own ``fit`` the cubes of groups already exist.
             cubes = getattr(models, "cubes", {})
         summaries = []
+        others = {
+            group: (members, choose_axes(axes, partial(axes_for, estimator, members)))
+            for group, members in by_group.items()
+            if cubes.get(group) is None
+        }
+        made = reconstruct_groups(estimator, others, executor)
         for group, members in by_group.items():
-            cube = cubes.get(group)
-            if cube is None:
-                chosen = choose_axes(axes, partial(axes_for, estimator, members))
-                cube = reconstruct(estimator, members, chosen, executor)
+            cube = next(made) if group in others else cubes[group]
             summaries.append(_write_group(folder, group, cube, members, noticed))
             if radial:
                 rings = np.array(rings_of(cube.axes))

@@ -15,6 +15,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 from simbg.parallel.interrupts import INTERRUPTS, begin_worker
 from simbg.parallel.local import n_cores
@@ -154,13 +155,29 @@ def cluster_executor(where: str, jobs: int | None = None) -> Iterator[Executor]:
     elif where == "dask":
         with _local_cluster(jobs or n_cores()) as cluster, _client(cluster, where) as executor:
             yield executor
-    elif where.startswith(ADDRESSES):
+    else:
+        _check_address(where)
         with _client(where, where) as executor:
             yield executor
-    else:
+
+
+def _check_address(where):
+    """Refuse an address for which Dask would raise errors of several lines."""
+    try:
+        address = urlsplit(where)
+        complete = address.hostname and address.port
+    except ValueError:
+        complete = False
+    if not (where.startswith(ADDRESSES) and complete):
         raise ValueError(
             f"--cluster: got {where!r}, expected local, dask, mpi, or the address of a Dask "
             "scheduler, tcp://HOST:PORT or tls://HOST:PORT"
+        )
+    security = _distributed().Security() if where.startswith("tls") else None
+    if security and not security.get_connection_args("client").get("ssl_context"):
+        raise ValueError(
+            f"--cluster {where}: got no certificates, expected them in the settings "
+            "distributed.comm.tls of Dask"
         )
 
 

@@ -1,7 +1,7 @@
 """Executors: run work in this process or in several ones, and show its progress."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from itertools import islice
@@ -13,7 +13,7 @@ from simbg.parallel.clusters import DaskExecutor, cluster_executor
 from simbg.parallel.interrupts import end_interrupted_workers, heed_interrupts, interrupts_noted
 from simbg.parallel.local import Inline, LocalPool, n_cores
 
-__all__ = ["announce", "in_notebook", "workers"]
+__all__ = ["Watched", "announce", "in_notebook", "workers"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {elapsed}, {remaining} left"
 STAGES = "{desc} |{bar}| {n_fmt} of {total_fmt} stages, {elapsed}{postfix}"
@@ -75,7 +75,12 @@ class Watched(Executor):
     @property
     def ahead(self) -> int:
         """Number of pieces in progress: some for each worker, so that none waits for the next."""
-        return 1 if isinstance(self.executor, Inline) else 4 * self.executor.n_workers
+        return 1 if isinstance(self.executor, Inline) else 4 * self.n_workers
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers, at least 1."""
+        return 1 if isinstance(self.executor, Inline) else self.executor.n_workers
 
     def plan(self, stages: Sequence[str]) -> None:
         """Count stages from now on.
@@ -107,12 +112,17 @@ class Watched(Executor):
         self, fn: Callable, *iterables: Any, timeout: float | None = None, chunksize: int = 1
     ) -> Iterator:
         """As `results`, with the arguments of ``map``."""
-        yield from self.results(fn, list(zip(*iterables, strict=False)))
+        work = list(zip(*iterables, strict=False))
+        yield from self.results(fn, work, [1] * len(work))
 
     def results(
-        self, fn: Callable, work: Sequence[tuple], sizes: Sequence[int] | None = None
+        self,
+        fn: Callable,
+        work: Iterable[tuple],
+        sizes: Sequence[int],
+        ahead: int | None = None,
     ) -> Iterator:
-        """Results in order, with at most `ahead` pieces in progress, which limits the memory.
+        """Results in order, with a limited number of pieces in progress, which limits the memory.
 
         When it ends, for any reason, no piece is in progress any more, so that files they wrote
         to can be removed. An interrupt ends the workers at once.
@@ -121,12 +131,13 @@ class Watched(Executor):
         ----------
         fn : callable
             Function.
-        work : sequence of tuple
+        work : iterable of tuple
             Its arguments for each piece.
-        sizes : sequence of int, optional
-            Size of each piece in the progress bar, by default 1.
+        sizes : sequence of int
+            Size of each piece in the progress bar.
+        ahead : int, optional
+            Number of pieces in progress, by default `ahead`.
         """
-        sizes = sizes or [1] * len(work)
         if self.stages is None:
             self.bar.total = (self.bar.total or 0) + sum(sizes)
             self.bar.refresh()
@@ -135,7 +146,7 @@ class Watched(Executor):
         try:
             while True:
                 heed_interrupts()
-                pending.extend(islice(rest, max(0, self.ahead - len(pending))))
+                pending.extend(islice(rest, max(0, (ahead or self.ahead) - len(pending))))
                 for task in pending:
                     task.submit(self.executor)
                 if not pending:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from simbg.parallel.executors import Watched
 from simbg.parallel.kept import KEPT
 
-__all__ = ["added_up", "in_pieces"]
+__all__ = ["added_up", "in_pieces", "piece_size"]
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def in_pieces(
     [3, 1]
     """
     runs = list(runs)
-    size = min(LARGEST, -(-len(runs) // LARGEST) or 1)
+    size = piece_size(len(runs))
     pieces = [Piece(runs[first : first + size]) for first in range(0, len(runs), size)]
 
     def work(pieces):
@@ -58,6 +58,17 @@ def in_pieces(
 
     kept = KEPT.get()
     return kept.results(job, pieces, work) if kept else work(pieces)
+
+
+def piece_size(n_runs: int) -> int:
+    """Number of runs in each piece but the last.
+
+    Parameters
+    ----------
+    n_runs : int
+        Number of all runs.
+    """
+    return min(LARGEST, -(-n_runs // LARGEST) or 1)
 
 
 def added_up(results: Iterable[T], add: Callable[[T, T], T]) -> T:

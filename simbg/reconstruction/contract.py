@@ -1,6 +1,7 @@
 """The contract of a method: its arguments, its result, and how it is called."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
@@ -15,10 +16,13 @@ from simbg.errors import in_one_line
 from simbg.observations.exposure import stack_observations
 from simbg.observations.observation import Observation
 from simbg.observations.stacked_counts import EventRecord, digest_of_events
+from simbg.observations.threshold import resolve
+from simbg.parallel.executors import Watched
 from simbg.quantities import in_unit
 
-__all__ = ["Reconstructor", "axes_for", "check_cube", "reconstruct"]
+__all__ = ["Reconstructor", "axes_for", "check_cube", "reconstruct", "reconstruct_groups"]
 
+OURS = "simbg.reconstruction"
 RATE_UNIT = "s-1 MeV-1 sr-1"
 UNITS = {"rate": RATE_UNIT, "rate_error": RATE_UNIT, "counts": "", "livetime": "s", "ontime": "s"}
 
@@ -139,6 +143,64 @@ def reconstruct(
     names = "counts", "livetime", "ontime", "made_from"
     added: dict[str, Any] = {name: getattr(stack, name) for name in names}
     return replace(cube, **added)
+
+
+def reconstruct_groups(
+    method: Reconstructor,
+    groups: Mapping[int, tuple[Sequence[Observation], Axes]],
+    executor: Executor | None = None,
+) -> Iterator[BackgroundCube]:
+    """Cubes of groups in order; the fits of several groups run in parallel.
+
+    Parameters
+    ----------
+    method : Reconstructor
+        The method.
+    groups : mapping of int to tuple
+        Observations and axes of each group.
+    executor : concurrent.futures.Executor, optional
+        Adds up the runs of a group, and fits groups, if the method is one of simbg.
+    """
+    estimates = hasattr(method, "estimate") and type(method).__module__.startswith(OURS)
+    if not (estimates and isinstance(executor, Watched) and len(groups) > 1):
+        for observations, axes in groups.values():
+            yield reconstruct(method, observations, axes, executor)
+        return
+    rule = getattr(method, "threshold_bin", "drop")
+    stacks = ((resolve(stack_observations(*group, rule, executor)),) for group in groups.values())
+    # The next group is added up while others are fitted.
+    fits = executor.results(
+        partial(_estimate, method), stacks, [0] * len(groups), executor.n_workers
+    )
+    for (observations, axes), (cube, lines) in zip(groups.values(), fits, strict=True):
+        for name, level, line in lines:
+            logging.getLogger(name).log(level, "%s", line)
+        yield check_cube(cube, axes, observations)
+
+
+class Lines(logging.Handler):
+    """Collects what is logged in a worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Collect the line of a record."""
+        self.lines.append((record.name, record.levelno, record.getMessage()))
+
+
+def _estimate(method, stack):
+    """The cube of a stack, and the lines that were logged."""
+    logger, handler = logging.getLogger(OURS), Lines()
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        with errors_in_one_line(method):
+            return method.estimate(stack), handler.lines
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
 
 
 def _load(observation, runs):

@@ -37,12 +37,17 @@ def content(folder):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A store with one group of more runs than a piece has."""
+def made(tmp_path_factory):
+    """A store with one group of more than 64 runs, and its experiment."""
     folder = tmp_path_factory.mktemp("clusters") / "store"
     changes = {"truth": GaussianTruth(event_rate=0.05)}
-    make_store(folder, n_obs=70, **changes, alt_range=(75, 80), az_range=(100, 120))
-    return folder
+    places = {"alt_range": (75, 80), "az_range": (100, 120)}
+    return folder, make_store(folder, n_obs=70, **changes, **places)
+
+
+@pytest.fixture(scope="module")
+def store(made):
+    return made[0]
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +74,10 @@ def _die_once(folder, number):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_same_bytes_with_dask_also_after_the_death_of_a_worker(store, expected, tmp_path):
+def test_same_bytes_with_dask_also_after_the_death_of_a_worker(made, expected, tmp_path):
     pytest.importorskip("distributed")
     (tmp_path / "deaths").mkdir()
+    store, experiment = made
     with workers(2, cluster="dask") as executor:
         found = list(executor.map(partial(_die_once, tmp_path / "deaths"), range(9)))
         assert found == [n**2 for n in range(9)]
@@ -80,6 +86,8 @@ def test_same_bytes_with_dask_also_after_the_death_of_a_worker(store, expected, 
         arguments = {"method": "histogram", "axes": axes, "executor": executor}
         selection = Selection(exclude=("none",))
         reconstruct_store(store, tmp_path / "models", selection=selection, **arguments)
+        experiment.write(tmp_path / "store", executor=executor)
+    assert content(tmp_path / "store") == content(store)
     assert content(tmp_path / "models") == expected
 
 
@@ -172,9 +180,11 @@ def test_other_versions_are_refused(scheduler, tmp_path):
             worker.wait()
 
 
-@pytest.mark.parametrize("where", ["tcp://127.0.0.1:1", "ftp://there", "tcp://"])
+@pytest.mark.parametrize(
+    "where", ["tcp://127.0.0.1:1", "tls://127.0.0.1:1", "tcp://there:port", "ftp://there", "tcp://"]
+)
 def test_a_scheduler_that_is_not_there(where, store, run, tmp_path, monkeypatch):
-    if where.startswith("tcp"):
+    if where.startswith(("tcp", "tls")):
         pytest.importorskip("distributed")
     monkeypatch.setattr("simbg.parallel.clusters.PATIENCE", 0.3)
     code, out, err = run("reconstruct", store, tmp_path / "models", "--cluster", where)

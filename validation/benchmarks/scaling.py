@@ -6,6 +6,7 @@ for workers with a known delay before it measures them.
 """
 
 import json
+import math
 import pickle
 import resource
 import subprocess
@@ -24,6 +25,7 @@ from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
 from simbg.parallel.executors import workers
+from simbg.parallel.pieces import piece_size
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.scenario import Scenario
 from simbg.truth.gaussian import GaussianTruth
@@ -35,7 +37,7 @@ MANY, LONG, SHORT = (10_000, 1_000), (200, 200_000), (200, 50_000)
 # Runs that are used of each store.
 JOBS = ((MANY, 2500), (MANY, 5000), (MANY, 10_000), (LONG, 100), (LONG, 200), (SHORT, 200))
 # Processes that wait, and the time that each waits for each run, s.
-DELAYED, DELAY = (8, 16), 0.02
+DELAYED, DELAY = (8, 16), 0.1
 MEGABYTE = 1e6 / 1024 if sys.platform == "darwin" else 1e3
 LINE = "{runs:6d} runs {events:6d} events {jobs:2d} processes: {wall:7.1f} s, CPU {main:6.1f} + "
 LINE += "{workers:6.1f} s, {memory:4.0f} and {memory_of_worker:4.0f} MB, {bytes:6.1f} MB sent"
@@ -137,8 +139,10 @@ def _least_squares(columns, values):
 
 def _predicted(terms, runs, events, processes, cores, delay=0.0):
     """Seconds of a job, by the model of SCALING.md."""
-    work = runs * (terms["run"] + terms["event"] * events)
-    busy = max(work / min(processes, cores), (work + runs * delay) / processes)
+    of_run = terms["run"] + terms["event"] * events
+    size = piece_size(runs)
+    rounds = math.ceil(runs / size / processes)
+    busy = max(runs * of_run / min(processes, cores), rounds * size * (of_run + delay))
     return terms["start"] + max(busy, runs * terms["main"])
 
 
