@@ -16,6 +16,8 @@ from simbg.observations.exposure import stack_observations
 from simbg.observations.observation import Events, Observation
 from simbg.parallel.executors import workers
 from simbg.parallel.pieces import added_up, in_pieces
+from simbg.reconstruction.contract import reconstruct, reconstruct_groups
+from simbg.reconstruction.spline import Spline
 
 AXES = Axes([0.1, 0.3, 1.0, 4.0, 20.0], [-3.0, -2.0, 0.5, 2.0], [-1.0, 0.0, 0.7, 2.0, 4.0])
 
@@ -98,3 +100,21 @@ def test_pieces_of_a_dead_worker_are_done_again(tmp_path, deaths):
         stack = stack_observations(chosen, AXES, "partial", executor)
     assert len(os.listdir(tmp_path)) == deaths
     assert same(stack, stack_observations(chosen, AXES, "partial"))
+
+
+def test_fits_of_groups_in_workers_are_those_of_each_group(caplog):
+    """Also their warnings: these groups have few events."""
+    axes = Axes([12.0, 15.0, 20.0], AXES.fov_lon, AXES.fov_lat)
+    groups = {number: (list(runs(1 + number)), axes) for number in range(3)}
+    alone = [reconstruct(Spline(), *group) for group in groups.values()]
+    warnings = list(caplog.messages)
+    assert warnings
+    caplog.clear()
+    with workers(2) as executor:
+        cubes = list(reconstruct_groups(Spline(), groups, executor))
+    assert caplog.messages == warnings
+    for cube, expected in zip(cubes, alone, strict=True):
+        for name in ("rate", "rate_error", "counts", "livetime"):
+            assert getattr(cube, name).tobytes() == getattr(expected, name).tobytes()
+        assert cube.meta == expected.meta
+        assert cube.made_from.total == expected.made_from.total
