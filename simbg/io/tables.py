@@ -267,6 +267,7 @@ def is_plain_index(table: Any) -> bool:
     kinds, units = zip(*table.fields.values(), strict=True) if table.fields else ((), ())
     return (
         set(units) <= PLAIN_UNITS
+        and table.header.is_plain
         and not any(kind.startswith("(") for kind in kinds)
         and not any(map(ABOUT_COLUMNS.fullmatch, table.header.cards))
     )

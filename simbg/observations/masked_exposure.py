@@ -9,6 +9,7 @@ of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -281,11 +282,17 @@ def _border(regions, center, reach, sweep):
             f"pointing: got a motion of {2 * sweep:.0f} deg on the sky, which is too large; use "
             "smaller axes or shorter good time intervals"
         )
-    regions = list(regions)
+    return _union(tuple(regions), center, reach, half)
+
+
+@lru_cache(maxsize=16)  # runs of one pointing have the same one
+def _union(regions, center, reach, half):
     circles = np.array([(*region.center, region.radius) for region in regions]).reshape(-1, 3).T
     near = np.flatnonzero(_separation(center, circles[:2]) < reach + circles[2])
     outlines = [regions[i].outline for i in near]
-    return np.stack(union_border(outlines, center, half, np.radians(SIDE)), axis=1)
+    border = np.stack(union_border(outlines, center, half, np.radians(SIDE)), axis=1)
+    border.setflags(write=False)
+    return border
 
 
 def _timeline(gti, weight):

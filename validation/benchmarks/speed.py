@@ -28,7 +28,7 @@ from astropy.table import Table
 from astropy.time import Time
 from astropy.utils import iers
 
-from simbg.axes import edition2015_axes
+from simbg.axes import Axes, edition2015_axes
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
 from simbg.observations.groups import Groups
@@ -53,6 +53,7 @@ SCENARIO = Scenario("benchmark", "", "", TRUTH, N_RUNS, (45.0, 90.0), (0.0, 360.
 # Two masks that overlap and rotate with the field.
 MASKED = replace(SCENARIOS["source"], sources=())
 LOCATION = EarthLocation(HESS_SITE.lon * u.deg, HESS_SITE.lat * u.deg, HESS_SITE.height * u.m)
+EDITION_2015 = Groups()
 PROCESSES = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 # Bins, events, whether a part of the camera is defective, cubes; targets in s and MB.
 SPLINE = (
@@ -121,6 +122,11 @@ def measure_commands(folder: Path) -> Iterator[tuple[Any, ...]]:
     ):
         seconds = median(_processor_time("-m", "simbg", *words) for _ in range(5))
         yield (f"simbg {words[0]}, ÷ import numpy", "", seconds / numpy, None, 7.0)
+    bright = replace(SCENARIO, truth=replace(TRUTH, event_rate=8.5))
+    Experiment.of(bright, 0, 40).write(folder / "bright")
+    bins = Axes.regular(energy=(0.1, 80, 12), fov=(4, 24))
+    seconds = median(_models(folder / "bright", bins) for _ in range(5))
+    yield ("models of 40 runs, 510,000 events", "s", seconds, None, 0.6)
     times = [median(_one_group(folder / name) for _ in range(5)) for name in ("few", "many")]
     overhead = 1e3 * (times[1] - times[0]) / (N_RUNS - 4)
     yield ("a run of 150 events in a reconstruction", "ms", overhead, None, 4.0)
@@ -136,10 +142,15 @@ def _processor_time(*words):
 
 def _one_group(store):
     """Seconds of the processor for one model of a store."""
-    start, groups = time.process_time(), Groups((0, 90), (-90, 270))
+    return _models(store, None, Groups((0, 90), (-90, 270)))
+
+
+def _models(store, axes, groups=EDITION_2015):
+    """Seconds of the processor for models of a store, in this process."""
+    start, selection = time.process_time(), Selection(exclude=("none",), groups=groups)
     with tempfile.TemporaryDirectory() as folder:
-        selection = Selection(exclude=("none",), groups=groups)
-        reconstruct_store(store, Path(folder) / "models", "gadf", "histogram", selection)
+        models = Path(folder) / "models"
+        reconstruct_store(store, models, "gadf", "histogram", selection, axes=axes)
     return time.process_time() - start
 
 

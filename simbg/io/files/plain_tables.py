@@ -6,6 +6,7 @@ also reports what is damaged. The classes have those attributes of astropy's tha
 stores use.
 """
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -123,6 +124,12 @@ class Header:
 
     def __contains__(self, name: str) -> bool:
         return name in self.cards
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all cards have a value that needs no library, and no infinite one."""
+        plain = (len(card) == CARD and VALUE.fullmatch(card, 8) for card in self.cards.values())
+        return all(plain) and not {math.inf, -math.inf} & set(map(_value, self.cards.values()))
 
     def __getitem__(self, name: str) -> Any:
         return _value(self.cards[name])

@@ -1,6 +1,7 @@
 """The index of a large archive: the work is proportional to the number of runs."""
 
 import cProfile
+import gzip
 import pstats
 import sys
 
@@ -43,4 +44,15 @@ def test_a_file_of_two_runs_by_way_of_a_link(tmp_path):
     first.touch()
     second.symlink_to(first)
     with pytest.raises(ValueError, match="runs 1 and 2"):
+        GadfStore(tmp_path).observations()
+
+
+@pytest.mark.parametrize("name", ["obs-index.fits.gz", "hdu-index.fits.gz"])
+def test_a_card_without_a_readable_value(tmp_path, name):
+    write_archive_index(tmp_path, 2)
+    content = gzip.decompress((tmp_path / name).read_bytes())
+    damaged = content.replace(b"HDUCLAS1= 'INDEX   '", b"HDUCLAS1= 'INDEX    ")
+    assert damaged != content
+    (tmp_path / name).write_bytes(gzip.compress(damaged))
+    with pytest.raises(ValueError, match=rf"{name}: .*HDUCLAS1"):
         GadfStore(tmp_path).observations()
