@@ -77,7 +77,7 @@ class Axes:
             given = getattr(self, name)
             given = getattr(given, "edges", given)  # a MapAxis of gammapy has edges
             edges = np.array(in_unit(given, unit, f"{name} edges"), dtype=float)
-            if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
+            if edges.ndim != 1 or edges.size < 2 or not np.all(edges[1:] > edges[:-1]):
                 raise ValueError(
                     f"{name} edges: got {in_brief(edges)}, expected 2 or more, increasing"
                 )

@@ -458,7 +458,11 @@ def read_edges(hdu: "fits.BinTableHDU", name: str, unit: str) -> np.ndarray:
             f"{hdu.name}: {name}: got {low.size} lower and {high.size} upper edges, expected equal "
             "numbers"
         )
-    # NaN is apart from any number; in the other edges `Axes` refuses it.
+    if bad := np.count_nonzero(~np.isfinite([low, high])):
+        raise ValueError(
+            f"{hdu.name}: {name}: got {bad} of {2 * low.size} edges that are not finite, expected "
+            f"numbers in {unit}"
+        )
     apart = ~(np.abs(low[1:] - high[:-1]) <= SAME_EDGE * np.abs(high - low)[1:])
     if apart.any():
         at = int(np.argmax(apart))

@@ -355,3 +355,12 @@ def test_a_supplement_holds_what_can_be(tmp_path, column, value):
     expected = rf"cube\.fits: SUPPLEMENT: {column}: got 1 of 8 .*expected 0 to"
     with pytest.raises(ValueError, match=expected):
         read_cube(tmp_path / "cube.fits")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_edges_that_are_not_finite_are_refused(tmp_path, cube, value):
+    write_cube(tmp_path / "cube.fits", cube)
+    with fits.open(tmp_path / "cube.fits", mode="update") as file:
+        file[1].data["DETX_LO"][0, 1] = value
+    with pytest.raises(ValueError, match=r"cube\.fits: BACKGROUND: DETX: got 1 of .* finite"):
+        read_cube(tmp_path / "cube.fits")
