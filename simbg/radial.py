@@ -82,7 +82,8 @@ class RadialModel:
         for name in ("energy", "offset"):
             edges = np.array(getattr(self, name), float)
             object.__setattr__(self, name, edges)
-            if edges.ndim != 1 or edges.size < 2 or not np.all(edges[1:] > edges[:-1]) or edges[0] < 0:
+            good = edges.ndim == 1 and edges.size > 1 and np.all(edges[1:] > edges[:-1])
+            if not good or edges[0] < 0:
                 raise ValueError(
                     f"{name} edges of the radial model: got {edges.tolist()}, expected 2 or more, "
                     "increasing from 0 or more"
