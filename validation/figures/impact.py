@@ -53,8 +53,10 @@ def flux_figure(fluxes: Mapping[str, FluxErrors]) -> Figure:
         names.setdefault(near, []).append(f"{method} {value:.2g} %")
     for value, labels in names.items():
         text = "background: " + ", ".join(labels)
-        # Below the statistical error of short observations there is room on the left.
-        x, side = (0.02, "left") if value < 0.5 * statistical[0] else (0.98, "right")
+        # On the side that is farther from the line of the statistical error.
+        crossing = TIMES[np.abs(np.log(np.array(statistical) / value)).argmin()]
+        early = crossing < np.sqrt(TIMES[0] * TIMES[-1])
+        x, side = (0.98, "right") if early else (0.02, "left")
         where = {"transform": axes.get_yaxis_transform(), "ha": side, "va": "bottom"}
         axes.text(x, 1.06 * value, text, fontsize="small", **where)
     for which in "xy":
@@ -87,7 +89,7 @@ def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
     figure : Figure
         Three panels; two for data, whose noise makes peaks of its own.
     """
-    figure = style.new_figure(9.2 if impact.observed else 13.2, 4.0, title)
+    figure = style.new_figure(9.2 if impact.observed else 13.9, 4.15, title)
     curves = style.add_axes(figure, 0.8, 0.6, 3.6, 2.9)
     for number, source in enumerate(impact.sources):
         place, color = impact.worst(source), style.points(number)["color"]
@@ -116,7 +118,7 @@ def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
     image.set_title(f"{what}, {hours:.3g} h, {shown.source.name}")
     figure.colorbar(mesh, cax=style.add_axes(figure, 8.25, 0.6, 0.12, 2.9), label="σ")
     if not impact.observed:
-        _draw_false_sources(style.add_axes(figure, 9.7, 0.6, 3.3, 2.9), impact)
+        _draw_false_sources(style.add_axes(figure, 10.3, 0.6, 3.3, 2.9), impact)
     return figure
 
 
