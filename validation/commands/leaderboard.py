@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from simbg.cli.console import Command, shared_option
-from simbg.validation.commands import suite
+from simbg.validation.commands.validate import suite_options
 
 __all__ = []
 
@@ -23,7 +23,7 @@ SEED_BITS = 53
     },
     exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )
-@suite.suite_options
+@suite_options
 @click.option(
     "--stores",
     type=click.IntRange(2),
@@ -45,6 +45,8 @@ def leaderboard(seed: int | None, **options: Any) -> int:
     simbg leaderboard --method my_package.my_module:MyMethod --method histogram
     simbg leaderboard --stores 5 --command "mytool {store} {output}"
     """
+    from simbg.validation.commands import suite
+
     replayed = seed is not None
     seed = secrets.randbits(SEED_BITS) if seed is None else seed
     return suite.run_and_report(seed=seed, replayed=replayed, **options)

@@ -1,23 +1,18 @@
-"""The common part of ``simbg validate`` and ``simbg leaderboard``: options, run and report."""
+"""The common part of ``simbg validate`` and ``simbg leaderboard``: run and report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from simbg.cli.console import echo, refuse, shared_option
+from simbg.cli.console import echo, refuse
 from simbg.io.safe_files import check_apart
 from simbg.parallel.executors import announce, workers
 from simbg.reconstruction.registry import METHODS
 from simbg.simulation.library import SCENARIOS, find_scenario
 from simbg.simulation.scenario import Scenario
-from simbg.validation.commands.output import (
-    check_report,
-    names_files_kept,
-    new_report,
-    say,
-)
+from simbg.validation.commands.output import check_report, new_report, say
 from simbg.validation.figures.rendering import render
 from simbg.validation.impact.flux import FluxRequirement
 from simbg.validation.leaderboard.baseline import Baseline
@@ -38,32 +33,6 @@ __all__ = []
 FILES = ("index.html", "results.jsonl", "junit.xml", "summary.md", "figures")
 # Number of stores from which accuracies of a baseline are measured.
 BASELINE_STORES = 4
-OPTIONS = (
-    shared_option(
-        "method",
-        multiple=True,
-        help="NAME or MODULE:OBJECT. Default: ours; those of 2015 in some scenarios only.",
-    ),
-    shared_option("command", multiple=True),
-    shared_option("timeout"),
-    shared_option("memory"),
-    shared_option("scenario", multiple=True, help="Name of a scenario. Default: all scenarios."),
-    shared_option("from", help="BKG_3D or BKG_2D file: the truth of a scenario."),
-    shared_option("overwrite"),
-    shared_option("quiet"),
-    shared_option("json"),
-    shared_option("jobs"),
-    shared_option("cluster"),
-    click.option("--figures", is_flag=True, help="Write each figure as PNG and PDF."),
-)
-
-
-def suite_options(function: Callable) -> Callable:
-    """Decorate a command with the options of `validate` and `leaderboard`."""
-    function = names_files_kept(function)
-    for option in reversed(OPTIONS):
-        function = option(function)
-    return function
 
 
 def choose_scenarios(names: Sequence[str], from_file: str | None = None) -> list[Scenario]:

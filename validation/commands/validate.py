@@ -1,22 +1,52 @@
 """The suite: ``simbg validate``, ``python -m validation``."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from simbg.cli.console import Command, Percent, echo, shared_option
-from simbg.reconstruction.registry import method_names
-from simbg.simulation.library import SCENARIOS
-from simbg.validation.commands import suite
-from simbg.validation.impact.flux import FluxRequirement
-from simbg.validation.questions.replicates import FEWEST
+from simbg.validation.commands.output import names_files_kept
 
-__all__ = ["validate"]
+# The suite is loaded when it runs: completion and help need only names.
+__all__ = ["suite_options", "validate"]
+
+# `simbg.validation.questions.replicates.FEWEST`.
+FEWEST = 4
+OPTIONS = (
+    shared_option(
+        "method",
+        multiple=True,
+        help="NAME or MODULE:OBJECT. Default: ours; those of 2015 in some scenarios only.",
+    ),
+    shared_option("command", multiple=True),
+    shared_option("timeout"),
+    shared_option("memory"),
+    shared_option("scenario", multiple=True, help="Name of a scenario. Default: all scenarios."),
+    shared_option("from", help="BKG_3D or BKG_2D file: the truth of a scenario."),
+    shared_option("overwrite"),
+    shared_option("quiet"),
+    shared_option("json"),
+    shared_option("jobs"),
+    shared_option("cluster"),
+    click.option("--figures", is_flag=True, help="Write each figure as PNG and PDF."),
+)
+
+
+def suite_options(function: Callable) -> Callable:
+    """Decorate a command with the options of `validate` and `leaderboard`."""
+    function = names_files_kept(function)
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
 
 
 def list_suite(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     """Print the scenarios and methods, and exit."""
     if value:
+        from simbg.reconstruction.registry import method_names
+        from simbg.simulation.library import SCENARIOS
+
         for scenario in SCENARIOS.values():
             echo(f"{scenario.name:12s} {scenario.title}: {scenario.why}")
         echo("methods: " + ", ".join(method_names()))
@@ -30,6 +60,8 @@ class Requirement(Percent):
         """A fraction, or a `FluxRequirement`."""
         if not (isinstance(value, str) and value.startswith("flux")):
             return super().convert(value, param, ctx)
+        from simbg.validation.impact.flux import FluxRequirement
+
         try:
             return FluxRequirement.parse(value)
         except ValueError as error:
@@ -46,7 +78,7 @@ class Requirement(Percent):
     },
     exit_codes="0 all criteria hold, 1 a criterion or a method fails",
 )
-@suite.suite_options
+@suite_options
 @click.option(
     "--models",
     multiple=True,
@@ -97,4 +129,6 @@ def validate(**options: Any) -> int:
 
     simbg validate --scenario night --method my_module:MyMethod --require 2%
     """
+    from simbg.validation.commands import suite
+
     return suite.run_and_report(**options)
