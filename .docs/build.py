@@ -21,10 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 STORIES = {
     "README.md": "## Four steps",
     "simbg/fixtures/PAIR2015.md": "",
+    "simbg/models/DR1.md": "",
+    "validation/OWN_METHOD.md": "",
 }
 PATTERNS = ("*.md", ".github/*.md", "simbg/**/*.md", "validation/**/*.md")
 # What is no page: templates of what commands write.
-TEMPLATES = ("simbg/fixtures/page.md", "validation/challenge/handout.md", "/templates/")
+TEMPLATES = ("fixtures/page.md", "challenge/handout.md", "/templates/", "_template.md")
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FIGURE = re.compile(r"^<!-- figure: (\S+) \| (.*?) -->$", re.MULTILINE | re.DOTALL)
@@ -210,9 +212,9 @@ def main(out):
             if page in STORIES:
                 wrong += tell(page, place)
             write_page(page, source, place)
-        text = (source / "README.md").read_text(encoding="utf-8")
-        tail = (ROOT / ".docs" / "contents.md").read_text(encoding="utf-8")
-        (source / "README.md").write_text(f"{text}\n{tail}", encoding="utf-8")
+        for path in sorted((ROOT / ".docs").glob("*.md")):  # sections, and the list of them
+            with (source / path.name.replace("contents", "README")).open("a") as section:
+                section.write("\n" + path.read_text(encoding="utf-8"))
         write_api(source)
         wrong += call_sphinx(source, Path(temporary) / "site")
         if not wrong:

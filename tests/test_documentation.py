@@ -3,13 +3,14 @@
 import ast
 import doctest
 import importlib
+import importlib.util
 import inspect
 import re
 import shlex
 import shutil
 import types
 import warnings
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -92,6 +93,15 @@ def commands(group=main.command, start=""):
 
 
 BLOCKS = blocks_of_pages()
+
+
+@cache
+def site():
+    """The module that builds the site."""
+    spec = importlib.util.spec_from_file_location("site_of_docs", ROOT / ".docs" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def modules_with_examples():
@@ -207,12 +217,45 @@ def folder(tmp_path_factory):
     return path
 
 
+# `nox -s docs` runs the stories, which take longer, and compares what they print with their pages.
+STORIES = set(site().STORIES) - {"README.md"}
+TOLD = [code for page, code in BLOCKS["python"] if page in STORIES]
 # A program with arguments has a test of its own: that of CRAB.md is tests/models/test_crab.py.
-SNIPPETS = [block for block in BLOCKS["python"] if "sys.argv" not in block[1]]
+SNIPPETS = [
+    (page, code)
+    for page, code in BLOCKS["python"]
+    if page not in STORIES and "sys.argv" not in code
+]
 
 
 def test_one_page_has_a_program():
-    assert len(BLOCKS["python"]) - len(SNIPPETS) == 1
+    assert len(BLOCKS["python"]) - len(SNIPPETS) - len(TOLD) == 1
+
+
+@pytest.mark.parametrize("code", TOLD)
+def test_python_of_stories_is_python(code):
+    compile(code, "story", "exec")
+
+
+def test_a_story_prints_what_its_page_shows(tmp_path):
+    """Control: a line that is not printed, or not after the one before it, is found."""
+    run = "```sh\necho 1.00 m; echo 2 m\n```\n\n```python\n# two.py\nb = 2\n```\n\n"
+    page = run + "```\n1... m\n{}\n```\n"
+    tell = site().run_story
+    assert list(tell(page.format("2 m"), tmp_path)) == []
+    assert (tmp_path / "two.py").exists()
+    for wrong in ("3 m", "1.00 m", "2"):
+        (found,) = tell(page.format(wrong), tmp_path)
+        assert repr(wrong) in found
+    with pytest.raises(RuntimeError, match="exit code 2"):
+        list(tell("```sh\nexit 2\n```\n", tmp_path))
+
+
+def test_the_site_has_all_pages():
+    sections = [path.read_text(encoding="utf-8") for path in (ROOT / ".docs").glob("*.md")]
+    listed = "\n".join(sections).splitlines()
+    pages = {page.removesuffix(".md") for page in site().find_pages()} - {"README"}
+    assert pages == {line for line in listed if (ROOT / f"{line}.md").is_file()}
 
 
 @pytest.mark.parametrize(("page", "code"), SNIPPETS)

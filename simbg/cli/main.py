@@ -1,6 +1,7 @@
 """The command ``simbg``: the commands of this package, and those of entry points."""
 
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import click
 
@@ -76,6 +77,11 @@ class Commands(click.Group):
             if rows := [(name, text) for name, text in lines.items() if name in names]:
                 with formatter.section(title):
                     formatter.write_dl(rows, col_spacing=max(2, 16 - max(len(r[0]) for r in rows)))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say where the documentation is: in the package, or as a site in a clone."""
+        guide = Path(__file__).parents[1] / "GUIDE.md"
+        formatter.write(f"\nGuide: {guide}\n`nox -s docs` in a clone of simbg builds a site.\n")
 
 
 @click.group(cls=Commands, commands=[truth, simulate, check, reconstruct, fixtures])

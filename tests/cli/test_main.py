@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -26,6 +27,11 @@ def test_help_is_in_the_order_of_the_work(run, word):
     assert shown.index("reconstruct") < shown.index("compare") < shown.index("validate")
     # No summary is cut.
     assert "..." not in out.split("\n\n", 1)[1]
+
+
+def test_help_names_the_guide(run):
+    (path,) = re.findall(r"^Guide: (.*)$", run("--help")[1], re.MULTILINE)
+    assert "# Guide" in Path(path).read_text(encoding="utf-8")
 
 
 def test_help_loads_no_command():
