@@ -32,7 +32,7 @@ autodoc_member_order = "bysource"
 # Types of parameters are words: shape, number and others are names of several attributes, too.
 suppress_warnings = ["ref.python"]
 # Not needed to read the docstrings of the modules that use them.
-autodoc_mock_imports = ["baccmod", "dask", "distributed", "mpi4py"]
+autodoc_mock_imports = ["aiohttp", "baccmod", "dask", "distributed", "fsspec", "mpi4py", "s3fs"]
 
 
 def setup(app):
