@@ -160,6 +160,18 @@ def _figure(figure, target, place):
     return f"```{{image}} {copied.name}\n:alt: {alt}\n```"
 
 
+def write_sections(source):
+    """Write the pages of the sections. What no section names is one of the how-tos."""
+    sections = {path.name: path.read_text("utf-8") for path in (ROOT / ".docs").glob("*.md")}
+    listed = {line for text in sections.values() for line in text.splitlines()}
+    pages = [page.removesuffix(".md") for page in find_pages() if page != "README.md"]
+    others = "\n".join(page for page in pages if page not in listed)
+    sections["howto.md"] = sections["howto.md"].replace("\n```\n", f"\n{others}\n```\n")
+    for name, text in sections.items():
+        with (source / name.replace("contents", "README")).open("a", encoding="utf-8") as section:
+            section.write(f"\n{text}")
+
+
 def write_api(source):
     """Write a page for each package: its public names and modules."""
     folder = source / "api"
@@ -226,14 +238,13 @@ def main(out):
             if page in STORIES:
                 wrong += tell(page, place)
             write_page(page, source, place)
-        for path in sorted((ROOT / ".docs").glob("*.md")):  # sections, and the list of them
-            with (source / path.name.replace("contents", "README")).open("a") as section:
-                section.write("\n" + path.read_text(encoding="utf-8"))
+        write_sections(source)
         write_api(source)
         wrong += call_sphinx(source, Path(temporary) / "site")
         if not wrong:
             shutil.rmtree(out, ignore_errors=True)
-            shutil.copytree(Path(temporary) / "site", out)
+            ignore = shutil.ignore_patterns(".doctrees")
+            shutil.copytree(Path(temporary) / "site", out, ignore=ignore)
     print(*wrong, sep="\n")
     return int(bool(wrong))
 
