@@ -21,6 +21,9 @@ STEPS, REPEATS, MOST, SETTLED = 3, 3, 20, 1e-3
 # The integrals do not determine rates that alternate from edge to edge. Such changes are
 # suppressed: ε² in the normal equations of a step. The largest change of ln rate in a step.
 RIDGE, LARGEST = 0.05**2, 1.0
+# Errors of integrals smaller than this part of a neighbouring bin are accepted. Energies below
+# the threshold have less than FAINT of the next one; they are left out.
+SMALL, FAINT = 3e-3, 1e-3
 # Largest |ln| of the rate in the centre of a pixel divided by the mean of the pixel.
 CONTRAST = np.log(4.0)
 # Index of a spectrum of one bin.
@@ -51,18 +54,20 @@ def at_nodes(cube: BackgroundCube) -> BackgroundCube:
     -----
     Between nodes the rate is a power law of the energy. So the integral over a bin of the cube is
     right for each map whose energy edges contain those of the bin, also if the map has narrower
-    bins. Let a_k be the logarithm of rate times energy at edge k. The integral over bin k, of width
-    h in ln E, is h exp((a_k + a_{k+1}) / 2) sinh(s/2) / (s/2) with s = a_{k+1} − a_k. Newton's
-    method solves for the a_k that change least. In the field of view the mean of the interpolated
-    rate over a pixel is that of the pixel. Bins without events or exposure are filled first, see
-    `without_empty_bins`.
+    bins. Rates that rise by orders of magnitude from one bin to the next are smoothed, and the
+    lowest energies, if they are fainter than the next one by 1000, are left out: power laws with
+    such integrals would oscillate. Let a_k be the logarithm of rate times energy at edge k. The
+    integral over bin k, of width h in ln E, is h exp((a_k + a_{k+1}) / 2) sinh(s/2) / (s/2) with
+    s = a_{k+1} − a_k. Newton's method solves for the a_k that change least. In the field of view
+    the mean of the interpolated rate over a pixel is that of the pixel. Bins without events or
+    exposure are filled first, see `without_empty_bins`.
     """
     cube = cube.per("ontime")
     filled = without_empty_bins(replace(cube, rate=np.maximum(cube.rate, 0.0)))
     used = np.flatnonzero((np.nan_to_num(filled.rate) > 0).any(axis=(1, 2)))
     if not used.size:
         return cube
-    part = slice(int(used[0]), int(used[-1]) + 1)
+    part = slice(_first(filled, used), int(used[-1]) + 1)
     axes, known = cube[part].axes, np.isfinite(cube.rate[part])
     wanted = filled.rate[part] * np.diff(axes.energy)[:, None, None]
     values, integrals = _solve(wanted, axes, known, _variance(cube[part]))
@@ -74,6 +79,20 @@ def at_nodes(cube: BackgroundCube) -> BackgroundCube:
         clock="ontime",
         meta=cube.meta | {"N_DIFFER": int(different.sum())},
     )
+
+
+def _first(cube, used):
+    """The first of the used energies, without those below a threshold."""
+    sums, first = np.nansum(cube.event_rate, axis=(1, 2)), int(used[0])
+    while first < used[-1] and sums[first] < FAINT * sums[first + 1]:
+        first += 1
+    return first
+
+
+def _tolerance(integrals):
+    """Relative variance of integrals that are small compared with those of neighbouring bins."""
+    padded = np.pad(integrals, ((1, 1), (0, 0), (0, 0)))
+    return (SMALL * np.maximum(padded[:-2], padded[2:]) / integrals) ** 2
 
 
 def _variance(cube):
@@ -88,7 +107,7 @@ def _solve(wanted, axes, known, variance):
     """Rates at edges and centres of pixels, and their integrals, for the wanted integrals."""
     pixels, widths = _Pixels.of(axes), np.diff(np.log(axes.energy))[:, None, None]
     goal, edges, peak = np.log(wanted), _start(wanted, axes.energy), np.zeros(1)
-    missing = goal
+    missing, variance = goal, variance + _tolerance(wanted)
     for _ in range(REPEATS):
         for _ in range(STEPS):
             edges = edges + _step(edges, goal - _log_integral(edges, widths), variance)
@@ -96,7 +115,7 @@ def _solve(wanted, axes, known, variance):
         missing = np.log(wanted / pixels.integrals(edges + peak, widths))
         if np.abs(missing).max() < SETTLED:
             break
-        goal = goal + missing
+        goal = goal + np.clip(missing, -LARGEST, LARGEST)
     logs, weight = edges + peak, axes.solid_angle * known
     integrals = wanted * np.exp(-missing)
     # The sums over the field are right also where rates of neighbouring bins scatter.
@@ -106,7 +125,7 @@ def _solve(wanted, axes, known, variance):
         if np.abs(lacking).max() < SETTLED:
             break
         mean = np.log((np.exp(logs) * weight.max(axis=0)).sum(axis=(1, 2), keepdims=True))
-        logs = logs + _step(mean, lacking, 0.0)
+        logs = logs + _step(mean, lacking, _tolerance(np.maximum(total, 1e-300)))
         integrals = pixels.integrals(logs, widths)
     return np.exp(logs) / axes.energy[:, None, None], integrals
 
