@@ -79,8 +79,10 @@ class RunModels:
     gains: dict[str, float]
 
     def at(self, observation: Observation) -> BackgroundCube:
-        """The cube of an observation, per livetime: the mean over its track, without its norm.
+        """The cube of an observation, per livetime, without its norm.
 
+        The functions of the zenith angle are averaged over its track, as in the fit: so the model
+        has no bias by their curvature for runs that are as long as those of the fit.
         Outside of the range of zenith angles of the fitted runs the model of the end of the range
         is used.
 
@@ -91,16 +93,15 @@ class RunModels:
         """
         run = observation.read()
         cosines = track(run)
-        functions, shape = self.zenith(cosines), self.axes.shape
-        each = np.tensordot(functions, self.design.by_degree(self.fit.theta), 1)
+        functions, shape = self.zenith(cosines).mean(axis=0), self.axes.shape
+        theta = np.tensordot(functions, self.design.by_degree(self.fit.theta), 1)
         values = self.covariates.functions([observation])
         spectrum = self.design.of_covariates(self.fit.theta, values)[0][:, None]
         # The mean of the runs' norms is exp(σ² / 2).
         constant = self.fit.constant + 0.5 * self.fit.sigma**2
-        rates = [np.exp(constant + spectrum + self.design.basis.log_rate(t)) for t in each]
-        rate = np.mean(rates, axis=0).reshape(shape) * self.level[:, None, None]
-        rate = rate * self.factor.factor
-        errors = self._errors(functions.mean(axis=0), values[0])
+        rate = np.exp(constant + spectrum + self.design.basis.log_rate(theta)).reshape(shape)
+        rate *= self.level[:, None, None] * self.factor.factor
+        errors = self._errors(functions, values[0])
         low, high = self.exposed
         cosine = cosines.mean()
         extrapolated = ~((low <= cosine + NEAR) & (high >= cosine - NEAR))

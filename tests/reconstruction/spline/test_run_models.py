@@ -12,6 +12,7 @@ from simbg.axes import Axes
 from simbg.observations.observation import Events, Observation
 from simbg.reconstruction.spline.method import Spline
 from simbg.reconstruction.spline.run_models import fit_run_models
+from simbg.sky.pointing import Site, Tracking
 
 AXES = Axes(np.geomspace(0.2, 20, 6), np.linspace(-2, 2, 7), np.linspace(-1.5, 1.5, 6))
 LIVETIME = 1000.0
@@ -147,6 +148,27 @@ def test_errors_cover_at_the_zenith_of_runs():
     low, high = np.mean(inside, axis=0)
     assert 0.6 < low < 0.88
     assert high > 0.9
+
+
+def test_runs_whose_zenith_changes_have_the_mean_rate_of_their_track():
+    """Counts of two hours with a rate that is proportional to cos³(zenith), without noise."""
+    site, seconds = Site(0.0, -23.0, 0.0), np.linspace(0, 7200, 201)
+    runs, expectations = [], []
+    for number, start in enumerate(np.linspace(-4 * 3600, 3600, 12)):
+        pointing = Tracking(80.0, -20.0, site, 55197.0)
+        gti = np.array([[start, start + 7200]])
+        cosine = np.sin(np.radians(pointing.altaz(start + seconds)[0]))
+        assert cosine.min() > 0.3
+        counts = expected(0.75, 4000) * np.mean(cosine**3)
+        events = run_of(np.round(counts).astype(int), 0.7, number).load()
+        events = replace(events, gti=gti, pointing=pointing)
+        times = {"livetime": LIVETIME, "ontime": LIVETIME, "alt": 50.0, "az": 180.0}
+        runs.append(Observation.in_memory(events, obs_id=number, **times))
+        expectations.append(np.round(counts).sum())
+    models = Spline().fit(runs, AXES)
+    found = [models.at(run).total * LIVETIME for run in runs]
+    assert np.ptp(expectations) > 1000
+    assert_allclose(found, expectations, rtol=0.01)
 
 
 def test_information_is_that_of_all_runs():
