@@ -36,8 +36,8 @@ __all__ = []
 MANY, LONG, SHORT = (10_000, 1_000), (200, 200_000), (200, 50_000)
 # Runs that are used of each store.
 JOBS = ((MANY, 2500), (MANY, 5000), (MANY, 10_000), (LONG, 100), (LONG, 200), (SHORT, 200))
-# Processes that wait, and the time that each waits for each run, s.
-DELAYED, DELAY = (8, 16), 0.1
+# Processes that wait, the time that each waits for each run, s, and the number of runs.
+DELAYED, DELAY, FEW = (8, 16), 1.0, 400
 MEGABYTE = 1e6 / 1024 if sys.platform == "darwin" else 1e3
 LINE = "{runs:6d} runs {events:6d} events {jobs:2d} processes: {wall:7.1f} s, CPU {main:6.1f} + "
 LINE += "{workers:6.1f} s, {memory:4.0f} and {memory_of_worker:4.0f} MB, {bytes:6.1f} MB sent"
@@ -168,7 +168,7 @@ def main(folder: Path, repeats: int, cores: int, job: tuple[int, int, float] | N
     terms = _terms(rows)
     click.echo(json.dumps(terms))
     for processes in DELAYED:
-        runs, events = 2500, MANY[1]
+        runs, events = FEW, MANY[1]
         text = f"{processes} processes with a delay of {DELAY} s a run, {runs} runs: predicted"
         predicted = _predicted(terms, runs, events, processes, cores, DELAY)
         click.echo(f"{text} {predicted:.1f} s", nl=False)
