@@ -17,7 +17,7 @@ from simbg.observations.observation import Events, Observation
 from simbg.parallel.executors import workers
 from simbg.parallel.pieces import added_up, in_pieces
 from simbg.reconstruction.contract import reconstruct, reconstruct_groups
-from simbg.reconstruction.spline import Spline
+from simbg.reconstruction.spline.method import Spline
 
 AXES = Axes([0.1, 0.3, 1.0, 4.0, 20.0], [-3.0, -2.0, 0.5, 2.0], [-1.0, 0.0, 0.7, 2.0, 4.0])
 
