@@ -194,7 +194,9 @@ def _local_cluster(jobs):
 
 def _distributed():
     """The module, which logs to the terminal unless its configuration says otherwise."""
-    _import("dask", "dask").config.set({"logging": dict.fromkeys(LOGGERS, "critical")})
+    quiet: dict[str, Any] = {"logging": dict.fromkeys(LOGGERS, "critical")}
+    quiet["distributed.admin.large-graph-warning-threshold"] = "1 GB"
+    _import("dask", "dask").config.set(quiet)
     distributed = _import("distributed", "dask")
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -85,7 +85,11 @@ class Kept:
     def _keep(self, path, result):
         content = pickle.dumps(result)
         temporary = path.with_name(f"{path.name}.part")
-        temporary.write_bytes(_checksum(content) + content)
+        try:
+            temporary.write_bytes(_checksum(content) + content)
+        except OSError as error:  # on a full disk it has no name
+            temporary.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(self.folder)) from error
         os.replace(temporary, path)
         return result
 

@@ -1,8 +1,10 @@
 """An interrupted job continues: same bytes, only what is missing is done, nothing is mixed."""
 
+import errno
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.stores import make_store
@@ -128,3 +130,24 @@ def test_a_simulation_continues(made, tmp_path, seed):
     assert executor.done == 35 - 20 * (seed == 0)
     assert content(out) == content(store)
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_full_disk_ends_the_job_and_what_is_kept_is_used(store, monkeypatch):
+    _, expected = models(store, resume=False, name="alone")
+    write, written = Path.write_bytes, []
+
+    def full(path, content):
+        if path.name.endswith(".part"):
+            written.append(path)
+            if len(written) > 5:
+                write(path, content[:10])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="simbg_resume") as error:
+            models(store)
+    assert error.value.errno == errno.ENOSPC
+    assert len(kept(store)) == 5
+    assert models(store) == (30, expected)
