@@ -7,8 +7,6 @@ import click
 
 from simbg.cli.console import Command, echo, shared_option
 from simbg.parallel.executors import workers
-from simbg.validation.challenge.answers import draw_answer
-from simbg.validation.challenge.sealing import make_challenge, reveal_challenge
 
 __all__ = []
 
@@ -38,6 +36,9 @@ def make(outdir: str, fields: int, runs: int, jobs: int | None, overwrite: bool)
     simbg challenge make blind
     simbg challenge make blind --fields 8 --runs 50
     """
+    from simbg.validation.challenge.answers import draw_answer
+    from simbg.validation.challenge.sealing import make_challenge
+
     with workers(jobs, "challenge") as executor:
         answer = draw_answer(fields, runs)
         digest = make_challenge(outdir, answer, executor, overwrite)
@@ -68,6 +69,8 @@ def score(outdir: str, models: Sequence[str], jobs: int | None, overwrite: bool)
     simbg challenge score blind
     simbg challenge score blind --models alice --models bob
     """
+    from simbg.validation.challenge.sealing import reveal_challenge
+
     with workers(jobs, "challenge") as executor:
         scores = reveal_challenge(outdir, models, executor, overwrite)
     echo(f"{outdir}: the answer agrees with the seal, and reproduces the stores")

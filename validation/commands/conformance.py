@@ -7,10 +7,6 @@ import click
 from simbg.cli.console import Command, shared_option
 from simbg.parallel.executors import workers
 from simbg.validation.commands.output import check_report, names_files_kept, say
-from simbg.validation.conformance.findings import conformance as find
-from simbg.validation.conformance.findings import write_findings
-from simbg.validation.methods.candidates import Candidate
-from simbg.validation.metrics.status import Status
 
 __all__ = []
 
@@ -54,6 +50,11 @@ def conformance(
     simbg conformance my_package.my_module:MyMethod
     simbg conformance --command "mytool {store} {output}"
     """
+    from simbg.validation.conformance.findings import conformance as find
+    from simbg.validation.conformance.findings import write_findings
+    from simbg.validation.methods.candidates import Candidate
+    from simbg.validation.metrics.status import Status
+
     if method and not command:
         candidate = Candidate(method, timeout=timeout, memory=memory)
     elif command and not method:

@@ -11,16 +11,9 @@ import click
 from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.console import Command, echo, shared_option
 from simbg.io.safe_files import check_apart, check_directory, finite_or_none, is_ours
-from simbg.models.selection import Selection
 from simbg.parallel.executors import workers
 from simbg.reconstruction import DEFAULT_METHOD
 from simbg.validation.commands.output import names_files_kept, new_report, say
-from simbg.validation.cross_validation.cross_validate import FILES, check_method, compare_methods
-from simbg.validation.cross_validation.published import PUBLISHED
-from simbg.validation.cross_validation.ranking import compared, table_of
-from simbg.validation.figures.cross_validation import crossval_figure
-from simbg.validation.figures.style import encode
-from simbg.validation.pages.cross_validation import write_cross_validation
 
 __all__ = []
 
@@ -119,6 +112,13 @@ def cross_validate(
     simbg cross-validate $GAMMAPY_DATA/hess-dl3-dr1 --split night
     simbg cross-validate store --method spline --method published
     """
+    from simbg.models.selection import Selection
+    from simbg.validation.cross_validation.cross_validate import (
+        FILES,
+        check_method,
+        compare_methods,
+    )
+
     check_apart(out, store, like)
     axes = read_binning(energy, fov, like)
     names = list(dict.fromkeys(method))
@@ -133,14 +133,25 @@ def cross_validate(
     selection = Selection(sources="mask", **choices)
     with workers(jobs, "cross-validate", unit=" folds", quiet=quiet, cluster=cluster) as executor:
         results = compare_methods(store, selection, names, executor, axes, split)
+    return _report(results, Path(out), folders, require, json_)
+
+
+def _report(results, out, folders, require, json_):
+    """Write the files of a cross-validation, print its results, and return the exit code."""
+    from simbg.validation.cross_validation.published import PUBLISHED
+    from simbg.validation.cross_validation.ranking import compared, table_of
+    from simbg.validation.figures.cross_validation import crossval_figure
+    from simbg.validation.figures.style import encode
+    from simbg.validation.pages.cross_validation import write_cross_validation
+
     pictures = [encode(crossval_figure(result.runs)) for result in results]
     models: list[dict[str, Any]] = []
     rows = compared(results)
-    Path(out).mkdir(parents=True, exist_ok=True)
-    with new_report(out) as new:
+    out.mkdir(parents=True, exist_ok=True)
+    with new_report(str(out)) as new:
         for result, folder, picture in zip(results, folders, pictures, strict=True):
             result.write(new / folder.name, picture)
-        write_cross_validation(new / page.name, results)
+        write_cross_validation(new / "index.html", results)
     for result, folder, row in zip(results, folders, rows, strict=True):
         models.append({"method": result.method, "good": result.agree, "folder": str(folder)})
         models[-1]["summary"] = finite_or_none(row)

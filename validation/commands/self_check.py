@@ -7,8 +7,6 @@ import click
 from simbg.cli.console import Command, shared_option
 from simbg.parallel.executors import workers
 from simbg.validation.commands.output import check_report, names_files_kept, new_report, say
-from simbg.validation.pages.self_check import write_self_check
-from simbg.validation.self_check import detection
 
 __all__ = []
 
@@ -37,6 +35,9 @@ def self_check(seed: int, jobs: int | None, out: str, overwrite: bool, quiet: bo
     simbg self-check
     simbg self-check --seed 1 --out check
     """
+    from simbg.validation.pages.self_check import write_self_check
+    from simbg.validation.self_check import detection
+
     check_report(out, FILES, overwrite)
     with workers(jobs, "self-check", unit=" pieces", quiet=quiet) as executor:
         check = detection.self_check(seed, executor)

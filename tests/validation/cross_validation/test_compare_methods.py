@@ -20,10 +20,10 @@ from simbg.models.radec_field import aligned_with_radec
 from simbg.models.selection import Selection
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
-from simbg.validation.commands import cross_validate as command
 from simbg.validation.cross_validation.cross_validate import compare_methods
 from simbg.validation.cross_validation.published import PublishedModels
 from simbg.validation.cross_validation.ranking import compared, table_of
+from simbg.validation.pages import cross_validation as page
 
 AXES = Axes(np.geomspace(0.2, 20, 5), np.linspace(-2, 2, 9), np.linspace(-2, 2, 8))
 SELECTION = Selection(exclude=("none",), sources="mask", group_by="runs:4")
@@ -188,7 +188,7 @@ def test_tables_and_page_are_replaced_together(store, run, tmp_path, monkeypatch
     run(*words, "0.2:20:2")
     before = content()
     with monkeypatch.context() as patch:
-        patch.setattr(command, "write_cross_validation", Mock(side_effect=OSError("disk full")))
+        patch.setattr(page, "write_cross_validation", Mock(side_effect=OSError("disk full")))
         code, _, err = run(*words, "0.4:20:2")
     assert (code, content()) == (2, before), err
     run(*words, "0.4:20:2")
