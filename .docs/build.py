@@ -154,6 +154,8 @@ def _link(link, page, source):
 def _figure(figure, target, place):
     name, alt = figure[1], " ".join(figure[2].split())
     if not (place / name).exists():
+        if any(place.iterdir()):
+            raise FileNotFoundError(f"{place / name}: the story of this page did not draw it")
         return f"```{{note}}\nThe figure is drawn where `$GAMMAPY_DATA` is set: {alt}\n```"
     copied = target.parent / f"{target.stem}-{Path(name).name}"
     shutil.copy(place / name, copied)
