@@ -94,12 +94,11 @@ def find_local(
         method="Nelder-Mead",
         options={"maxfev": STEPS, "initial_simplex": start + steps},
     )
-    if -best.fun < NEEDED:
+    gain = -float(best.fun) * score.of_poisson(best.x)
+    if gain < NEEDED:
         return None
-    lon, lat, log_width = map(float, best.x)
-    return LocalFeature(
-        lon, lat, float(np.exp(log_width)), -float(best.fun), score.functions(best.x)
-    )
+    lon, lat, _ = map(float, best.x)
+    return LocalFeature(lon, lat, score.width(best.x), gain, score.functions(best.x))
 
 
 class _Score:
