@@ -42,6 +42,19 @@ def test_convergence_once_a_truth(monkeypatch):
     assert seen == ["tiny", "other"]
 
 
+def test_methods_of_a_history_run_in_its_scenarios_only():
+    """The verdict does not tell of them unless they fail."""
+    scenarios = [TINY, replace(TINY, name="other")]
+    outcomes = run_suite(scenarios, ["histogram", "michi"], SEED, only={"michi": ("tiny",)})
+    pairs = [(outcome.scenario.name, outcome.method) for outcome in outcomes]
+    assert ("tiny", "michi") in pairs
+    assert ("other", "histogram") in pairs
+    assert ("other", "michi") not in pairs
+    assert "michi" in Suite(outcomes, SEED).text
+    assert "michi" not in Suite(outcomes, SEED, history=("michi",)).text
+    assert "m is biased" in suite_of("fail", history=("m",)).text
+
+
 def suite_of(*statuses, **more):
     one = Result("s", "0", "m", "bias", 1.0, ideal=0.0)
     results = [replace(one, status=status) for status in statuses]
