@@ -363,9 +363,11 @@ def check_rates(rate: np.ndarray, where: str) -> None:
     ValueError
         If there is one.
     """
-    if infinite := np.count_nonzero(np.isinf(rate)):
+    infinite = np.argwhere(np.isinf(rate))
+    if infinite.size:
         raise ValueError(
-            f"{where}: got {infinite} of {rate.size} infinite rates, expected finite numbers, "
+            f"{where}: got {len(infinite)} of {rate.size} infinite rates (the first in bin "
+            f"{tuple(infinite[0].tolist())} of energy and field of view), expected finite numbers, "
             "or NaN where there is no exposure"
         )
     largest = np.abs(rate).max(initial=0, where=np.isfinite(rate))

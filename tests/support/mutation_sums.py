@@ -183,7 +183,7 @@ def _header(hdu):
     """The cards that have a value."""
     header = fits.Header()
     for card in hdu.header.cards:
-        with contextlib.suppress(fits.VerifyError):
+        with contextlib.suppress(fits.VerifyError, ValueError):
             header[card.keyword] = card.value
     return header
 

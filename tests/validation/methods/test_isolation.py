@@ -324,16 +324,15 @@ def test_command_writes_a_file(store, tmp_path, cube):
 
 
 def test_command_that_writes_infinite_rates(store, tmp_path, cube):
-    """The reason names their bins: those of the first fov_lat, which is last in the file."""
+    """The reason has their number and the first bin: the second fov_lat, last in the file."""
     write_cube(tmp_path / "model.fits", cube)
     with fits.open(tmp_path / "model.fits", mode="update") as file:
-        file[1].data["BKG"][0, 0] = np.inf
+        file[1].data["BKG"][0, 1] = np.inf
     template = f"sh -c 'cp {tmp_path}/model.fits {{output}}' {{store}}"
     done = Candidate.command(template).reconstruct(store, NIGHT)
-    n, (low, high) = cube.rate[..., 0].size, cube.axes.fov_lat[:2]
     assert done.cube is None
-    assert f"{n} of {cube.rate.size} rates that are infinite" in done.reason
-    assert f"fov_lat {low:.3g} to {high:.3g} deg" in done.reason
+    assert f"{cube.rate[..., 0].size} of {cube.rate.size} infinite rates" in done.reason
+    assert "(0, 0, 1)" in done.reason
 
 
 COMMANDS = {
