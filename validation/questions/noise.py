@@ -37,7 +37,7 @@ class Noise:
     limit: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.ratio:.3g} ± {self.error / self.raw:.1g} times the noise of raw counts"
+        return f"{self.ratio:.3g} ± {self.error / self.raw:.1g} times the variance of raw counts"
 
     @property
     def ratio(self) -> float:

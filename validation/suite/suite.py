@@ -222,7 +222,7 @@ class MethodVerdict:
         noise = [n.value for n in self._of("noise")]
         worse = [n.value for n in self._of("noise") if n.status is Status.FAIL]
         digits = ".1g" if max(noise, default=1) < SMALL else ".2g"
-        words = f"noise {_range(noise, digits)} times that of raw counts"
+        words = f"variance {_range(noise, digits)} times that of raw counts"
         if worse:
             than = "raw counts" if max(worse) > PROMISES["noise"] else "promised"
             words = f"noisier than {than}: {words}"
@@ -258,14 +258,15 @@ class MethodVerdict:
         counts = Counter(r.status for r in results)
         if not results:
             return "–"
+        parts = []
         if counts[Status.FAIL] or counts[Status.KNOWN]:
             worst = Status.FAIL if counts[Status.FAIL] else Status.KNOWN
             r = max(results, key=lambda r: (r.status is worst, abs(r.value)))
             reason = "" if worst is Status.FAIL else ", for a known reason"
-            return f"{worst.mark} {r.value:+.2g} % in {r.scenario}{reason}"
+            parts.append(f"{worst.mark} {r.value:+.2g} % in {r.scenario}{reason}")
         if counts[Status.WARNING]:
-            return f"! loses counts in {_scenarios(counts[Status.WARNING])}"
-        return "✓ within the requirement"
+            parts.append(f"! loses counts in {_scenarios(counts[Status.WARNING])}")
+        return "; ".join(parts) or "✓ within the requirement"
 
     @property
     def text(self) -> str:
