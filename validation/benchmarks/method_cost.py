@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -76,9 +78,17 @@ def _measure(name, shape, events, sharp, repeats):
         start = time.process_time()
         method.estimate(stack)
         seconds.append(time.process_time() - start)
+    print(json.dumps({"seconds": median(seconds), "megabytes": _peak_memory()}))
+
+
+def _peak_memory():
+    """Peak memory of this process, MB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # In Linux, ru_maxrss begins with that of the process that started this one.
+        return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) / 1e3
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    megabytes = peak / (1e6 if sys.platform == "darwin" else 1e3)
-    print(json.dumps({"seconds": median(seconds), "megabytes": megabytes}))
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 if __name__ == "__main__":

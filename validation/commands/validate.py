@@ -17,7 +17,7 @@ OPTIONS = (
     shared_option(
         "method",
         multiple=True,
-        help="NAME or MODULE:OBJECT. Default: ours; those of 2015 in some scenarios only.",
+        help="NAME or MODULE:OBJECT. Default: ours.",
     ),
     shared_option("command", multiple=True),
     shared_option("timeout"),

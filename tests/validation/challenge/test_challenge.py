@@ -438,7 +438,7 @@ def one_is(value):
 REFUSED = {
     "NaN": (one_is(np.nan), r"got 1 of \d+ rates that are negative"),
     "negative": (one_is(-1e-9), r"got 1 of \d+ rates that are negative"),
-    "infinite": (one_is(np.inf), r"got 1 of \d+ rates that are negative"),
+    "infinite": (one_is(np.inf), r"got 1 of \d+ infinite rates"),
     "RADEC": (
         lambda c: replace(c, axes=replace(c.axes, align="RADEC")),
         "got a model aligned with RADEC, expected ALTAZ",
