@@ -44,6 +44,8 @@ def flux_figure(fluxes: Mapping[str, FluxErrors]) -> Figure:
             PERCENT * flux.value,
             PERCENT * flux.error,
         )
+        if not value > 0:  # the axis is logarithmic
+            continue
         axes.axhline(value, color=color, lw=1.6)
         if np.isfinite(error):
             ends = max(value - error, 1e-3 * value), value + error

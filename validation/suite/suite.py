@@ -110,11 +110,11 @@ class Suite:
 
     @property
     def status(self) -> Status:
-        """A failure; or undecided, if no scenario decides about the bias of a method; or ok."""
+        """A failure; or undecided, if a scenario leaves the bias of a method open; or ok."""
         if not self.ok:
             return Status.FAIL
         words = [verdict.word for verdict in self.verdicts]
-        undecided = any(word.startswith("undecided") for word in words)
+        undecided = any("undecided" in word for word in words)
         return Status.UNDECIDED if undecided else Status.OK
 
     @property
