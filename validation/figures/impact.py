@@ -9,7 +9,7 @@ from simbg.validation.figures import style
 from simbg.validation.impact.flux import FluxErrors
 from simbg.validation.impact.impact import FIELD, THRESHOLD, Impact
 
-__all__ = ["impact_figure"]
+__all__ = ["flux_figure", "impact_figure"]
 
 # Livetimes, h.
 TIMES = np.geomspace(0.5, 500, 100)
