@@ -7,7 +7,7 @@ import pytest
 from support.suites import make_suite
 
 from simbg.validation.figures.rendering import render
-from simbg.validation.pages.report import write_reports
+from simbg.validation.pages.report.page import write_reports
 
 
 @pytest.fixture(scope="session")

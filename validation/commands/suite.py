@@ -22,8 +22,8 @@ from simbg.validation.leaderboard.variation import varied_scenarios
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.methods.command_line import hide_arguments
 from simbg.validation.metrics.status import Status
-from simbg.validation.pages.report import write_reports
-from simbg.validation.pages.terminal import result_document, result_table
+from simbg.validation.pages.report.page import write_reports
+from simbg.validation.pages.report.terminal import result_document, result_table
 from simbg.validation.suite.exclusion import ExclusionResponse
 from simbg.validation.suite.known_failures import HISTORY
 from simbg.validation.suite.suite import Suite, run_suite

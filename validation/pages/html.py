@@ -13,13 +13,23 @@ from simbg.errors import in_markdown
 from simbg.io.safe_files import new_file
 from simbg.validation.suite.results import versions
 
-__all__ = []
+__all__ = ["write_page"]
 
 UNESCAPED = " !$'()*+,-./:;=?@[]^_`{|}~"
 
 
 def write_page(path: Path | str, template: str, **values: Any) -> None:
-    """Write a template with these values: HTML without external files, or Markdown."""
+    """Write a template with these values: HTML without external files, or Markdown.
+
+    Parameters
+    ----------
+    path : path-like
+        The page.
+    template : str
+        Name of the template.
+    **values
+        What it shows.
+    """
     page = ENVIRONMENT.get_template(template).render(values)
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text(page, encoding="utf-8")

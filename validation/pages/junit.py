@@ -9,7 +9,7 @@ from simbg.validation.metrics.status import Status
 from simbg.validation.self_check.detection import SelfCheck
 from simbg.validation.suite.suite import Suite
 
-__all__ = []
+__all__ = ["write_junit"]
 
 # Characters that XML 1.0 cannot contain.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -16,7 +16,9 @@ def ranked(monkeypatch, tmp_path, run):
     """`simbg leaderboard` without methods: its scenarios and seed, what it printed and wrote."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "render", lambda *_: Pictures({}, {}))
-    monkeypatch.setattr("simbg.validation.pages.report.write_report_page", lambda path, *_: None)
+    monkeypatch.setattr(
+        "simbg.validation.pages.report.page.write_report_page", lambda path, *_: None
+    )
     given, hidden = [], []
     monkeypatch.setattr(command, "hide_arguments", lambda *words: hidden.append(words))
 

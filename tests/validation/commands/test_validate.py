@@ -33,7 +33,7 @@ def validated(monkeypatch, tmp_path, run):
     monkeypatch.setattr(command, "run_suite", lambda *args, **kwargs: outcomes)
     monkeypatch.setattr(command, "render", lambda *_: Pictures({}, {}))
     monkeypatch.setattr(
-        "simbg.validation.pages.report.write_report_page",
+        "simbg.validation.pages.report.page.write_report_page",
         lambda path, *args: path.write_text("<title>simbg validation"),
     )
     monkeypatch.chdir(tmp_path)
@@ -166,9 +166,9 @@ def test_interrupt_says_what_was_kept(tmp_path):
     program = """
 import os, signal
 from simbg.validation.commands import suite as command
-from simbg.validation.pages import report
+from simbg.validation.pages.report import page
 command.run_suite = lambda *args, **kwargs: []
-report.write_junit = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGINT)
+page.write_junit = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGINT)
 from simbg.cli.main import main
 main(["validate", "--scenario", "night", "--jobs", "1"])
 """

@@ -9,7 +9,7 @@ import click
 import pytest
 from support.results import RESULTS
 
-from simbg.validation.pages.terminal import result_table
+from simbg.validation.pages.report.terminal import result_table
 
 ESCAPE = "\x1b["
 
@@ -39,7 +39,7 @@ RESULTS = [
     for s, m, t in {[(r.scenario, r.method, str(r.status)) for r in RESULTS]}
 ]
 from simbg.cli.console import run
-from simbg.validation.pages.terminal import result_table
+from simbg.validation.pages.report.terminal import result_table
 
 @click.command()
 def show():

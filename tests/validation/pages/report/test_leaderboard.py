@@ -15,8 +15,8 @@ from simbg.validation.leaderboard.ranking import Rank
 from simbg.validation.leaderboard.score import Score
 from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.metrics.poisson import sigmas
-from simbg.validation.pages.leaderboard import write_leaderboard
-from simbg.validation.pages.report import write_reports
+from simbg.validation.pages.report.leaderboard import write_leaderboard
+from simbg.validation.pages.report.page import write_reports
 from simbg.validation.suite.suite import Suite, run_suite
 
 ABSENT, COLUMNS = (leaderboard([])[name] for name in ("absent", "columns"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support import browser as chromium
 
-from simbg.validation.pages.report import write_reports
+from simbg.validation.pages.report.page import write_reports
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no chromium on the path")
 

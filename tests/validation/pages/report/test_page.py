@@ -11,7 +11,7 @@ from support.suites import HOSTILE
 from simbg import validation
 from simbg.validation.figures.rendering import Pictures, render, slug
 from simbg.validation.metrics.status import Status
-from simbg.validation.pages.report import commit, write_reports
+from simbg.validation.pages.report.page import commit, write_reports
 from simbg.validation.suite.results import Result
 
 

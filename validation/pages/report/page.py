@@ -14,18 +14,18 @@ from simbg.validation.leaderboard.table import leaderboard
 from simbg.validation.metrics.metric import BUDGET, rounded, with_error
 from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
-from simbg.validation.pages.answers import QUESTIONS, answers_of
 from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
-from simbg.validation.pages.leaderboard import write_leaderboard
-from simbg.validation.pages.summary import write_summary
+from simbg.validation.pages.report.answers import QUESTIONS, answers_of
+from simbg.validation.pages.report.leaderboard import write_leaderboard
+from simbg.validation.pages.report.summary import write_summary
 from simbg.validation.suite.method_in_scenario import SIMULATION
 from simbg.validation.suite.results import Result
 from simbg.validation.suite.suite import Suite
 
 __all__ = ["commit", "write_report_page", "write_reports"]
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def write_reports(folder: Path, suite: Suite, pictures: Pictures) -> None:
