@@ -56,12 +56,13 @@ def compare(
         refuse("overwrite", "has no effect without --out or --json")
     from simbg.models.runs import open_store
     from simbg.validation.comparison.folders import compare_paths
-    from simbg.validation.pages.comparison import check_comparison, write_comparison
+    from simbg.validation.pages.comparison import write_comparison
+    from simbg.validation.pages.html import check_page
 
     check_apart(out, a, b)
     check_apart(json_, a, b, out)
     if out:
-        check_comparison(out, overwrite)
+        check_page(out, overwrite)
     with new_file(json_, overwrite) if json_ else nullcontext() as numbers:
         opened = None if store is None else open_store(store)
         comparisons = compare_paths(a, b, normalize, opened)

@@ -2,13 +2,12 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import click
 
 from simbg.cli.console import Command, echo, refuse, shared_option
-from simbg.io.safe_files import finite_or_none
+from simbg.io.safe_files import check_apart, finite_or_none
 from simbg.parallel.executors import workers
 from simbg.validation.commands.validate import Requirement
 
@@ -63,7 +62,7 @@ class EnergyRange(click.ParamType):
 @click.option(
     "--require", type=Requirement(), metavar="LIMIT", help="As flux:1% or flux:1%@50,0.5."
 )
-@click.option("--out", type=click.Path(), metavar="PICTURE", help="Write a figure, PNG or PDF.")
+@shared_option("out", default=None, help="Write a page, index.html, and its figure to this folder.")
 @shared_option("overwrite")
 @shared_option("json")
 def impact(
@@ -89,13 +88,11 @@ def impact(
     background gives the error of the flux.
 
     \b
-    simbg impact model.fits.gz --truth true.fits.gz
+    simbg impact model.fits.gz --truth true.fits.gz --out impact
     simbg impact model.fits.gz --data $GAMMAPY_DATA/hess-dl3-dr1 --require flux:2%
     """
     from simbg.io.cubes import read_model, read_pair
     from simbg.validation.comparison.rebinning import common_binning
-    from simbg.validation.figures.impact import impact_figure
-    from simbg.validation.figures.one_cube import check_picture, save_figure
     from simbg.validation.impact.flux import FluxRequirement
     from simbg.validation.impact.impact import SOURCES, measure_impact
     from simbg.validation.impact.sources import TestSource
@@ -107,7 +104,10 @@ def impact(
     if out is None:
         refuse("overwrite", "has no effect without --out")
     else:
-        check_picture(out, model, truth, irf)
+        from simbg.validation.pages.html import check_page
+
+        check_apart(out, model, truth, irf, data)
+        check_page(out, overwrite)
     if require is not None and not isinstance(require, FluxRequirement):
         raise click.UsageError("--require: got a bias, expected a flux error, for example flux:1%")
     hours = hours or (require or FluxRequirement()).hours
@@ -129,25 +129,29 @@ def impact(
     sizes = dict.fromkeys([*(source.size for source in SOURCES), size])
     sources = [TestSource(one, shape, index) for one in sorted(sizes)]
     result = measure_impact(true, cube, instrument, sources, energy, tilt, exposure, observed)
-    good, verdict = True, ""
+    verdict, good = None, True
     if require is not None:
-        good, verdict = _verdict(result, TestSource(size, shape, index), require.flux)
+        verdict = _verdict(result, TestSource(size, shape, index), require.flux)
+        good = not verdict[0].fails
     if out:
-        save_figure(impact_figure(result, hours, Path(model).name), out, overwrite)
+        from simbg.validation.pages.impact import write_impact
+
+        write_impact(out, result, hours, model, truth or data or "", verdict, overwrite)
     if json_:
-        document = {"good": bool(good), "model": model, "reference": truth or data}
+        document = {"good": good, "model": model, "reference": truth or data}
         echo(json.dumps(finite_or_none(document | result.to_dict(hours)), indent=1))
     else:
         for line in result.lines(hours):
             echo(line)
         if verdict:
-            echo(verdict)
+            echo(verdict[1])
     return 0 if good else 1
 
 
 def _verdict(result, source, allowed):
     """Whether a source's flux error is as small as required, if data can decide; and the words."""
     from simbg.validation.impact.flux import WITHIN
+    from simbg.validation.metrics.status import Status
 
     hours = result.observed or math.inf
     worst = result.worst(source, WITHIN)
@@ -156,13 +160,15 @@ def _verdict(result, source, allowed):
         abs(place.flux.bias) - SIGNIFICANT * place.flux.noise / math.sqrt(hours) > allowed
         for place in result.of(source, WITHIN)
     ]
-    good, error = not any(above), f" ± {noise:.2%}" if result.observed else ""
-    if not good:
-        word = "larger than required"
+    if any(above):
+        status, word = Status.FAIL, "larger than required"
+    elif size + SIGNIFICANT * noise <= allowed:
+        status, word = Status.OK, "as required"
     else:
-        word = "as required" if size + SIGNIFICANT * noise <= allowed else "not decided by the data"
+        status, word = Status.UNDECIDED, "not decided by the data"
+    error = f" ± {noise:.2%}" if result.observed else ""
     text = f"{source.name} within {WITHIN:g} deg: {size:.2%}{error} of the Crab"
-    return good, f"{word}: {text}, {allowed:.2%} allowed"
+    return status, f"{word}: {text}, {allowed:.2%} allowed"
 
 
 def _instrument(*files):

@@ -114,7 +114,8 @@ def impact_figure(impact: Impact, hours: float, title: str = "") -> Figure:
     mean = shown.mean * np.sqrt(hours)
     limit = max(float(np.nanmax(np.abs(mean))), 0.1)
     lon, lat = shown.axes.fov_lon, shown.axes.fov_lat
-    mesh = image.pcolormesh(lon, lat, mean.T, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    colors = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    mesh = image.pcolormesh(lon, lat, mean.T, rasterized=True, **colors)
     image.set(xlabel="fov_lon / deg", ylabel="fov_lat / deg", aspect="equal")
     what = "significance in the data" if impact.observed else "mean significance"
     image.set_title(f"{what}, {hours:.3g} h, {shown.source.name}")

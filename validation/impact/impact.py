@@ -39,6 +39,8 @@ THRESHOLD, FIELD = 5.0, 2.0
 LONGEST = 10000
 # Livetimes for which numbers of false sources are listed, h.
 TIMES = (1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 500.0)
+# Columns of the table of sources, after the source.
+COLUMNS = "error", "rms", "statistical", "equal", "stated"
 # Largest size of the extended source for which false sources and flux points are calculated, deg.
 EXTENDED = 0.5
 
@@ -202,6 +204,58 @@ class Impact:
             rows.append((one.source, number, chance))
         return rows
 
+    def sentence(self) -> str:
+        """The impact on the extended source for which false sources are counted, in a sentence."""
+        source = self.maps[-1].source
+        flux, number = self.worst(source).flux, len(self.of(source))
+        size = f"{flux.bias:+.2%}{self._noise(flux)} of the Crab nebula"
+        within = max(place.offset for place in self.of(source))
+        size = f"wrong by {size} at the worst of {number} places within {within:.3g} deg"
+        equal = f"larger until {flux.hours:.3g} h of livetime"
+        if not flux.hours < LONGEST:
+            equal = f"larger up to {LONGEST:,d} h"
+        return f"the flux of a source ({source.name}) is {size}; the statistical error is {equal}"
+
+    def rows(self, hours: float = HOURS) -> list[dict[str, str]]:
+        """A row of a table for each source, with numbers as texts.
+
+        Parameters
+        ----------
+        hours : float
+            Livetime of the analysis, h.
+
+        Returns
+        -------
+        rows : list of dict
+            ``source``; at its worst place ``error``, ``statistical`` error, hours until both are
+            ``equal``, the error that the model has ``stated``, and the ``place``; ``rms`` of all.
+        """
+        return [self._row(source, hours) for source in self.sources]
+
+    def _row(self, source, hours):
+        place = self.worst(source)
+        flux = place.flux
+        return {
+            "source": source.name,
+            "error": f"{flux.bias:+.2%}{self._noise(flux)}",
+            "rms": f"{self.rms(source):.2%}",
+            "statistical": f"{flux.error / np.sqrt(hours):.2%}",
+            "equal": f"{flux.hours:.3g} h" if flux.hours < LONGEST else f"> {LONGEST:g} h",
+            "stated": "–" if np.isnan(place.scatter) else f"± {place.scatter:.2%}",
+            "place": f"({place.lon:+.2f}, {place.lat:+.2f}) deg",
+        }
+
+    def flux_points(self) -> list[tuple[str, str, str]]:
+        """Of each energy band: its ends, the source, and the flux error, as texts."""
+        return [
+            (
+                f"{first:.3g} to {last:.3g} TeV",
+                place.source.name,
+                f"{place.flux.bias:+.2%}{self._noise(place.flux)}",
+            )
+            for (first, last), place in self.bands
+        ]
+
     def lines(self, hours: float = HOURS) -> list[str]:
         """The impact in words: a table of the worst places, flux points, and false sources.
 
@@ -211,28 +265,20 @@ class Impact:
             Livetime of the analysis, h.
         """
         low, high = self.energy
-        lines = [f"instrument: {self.instrument.origin}; {low:.3g} to {high:.3g} TeV"]
+        sentence = self.sentence()
+        lines = [sentence[0].upper() + sentence[1:]]
+        lines.append(f"instrument: {self.instrument.origin}; {low:.3g} to {high:.3g} TeV")
         if self.observed:
             lines.append(f"reference: {self.observed:.3g} h of data, with their statistical error")
         if self.empty:
             lines.append(f"the model is empty in bins with {self.empty:.2%} of the counts")
         head = "flux error", "rms", f"stat. error {hours:g} h", "equal after", "stated"
         lines.append(f"{'source':18s}" + "".join(f"{text:>20s}" for text in head))
-        for source in self.sources:
-            flux, place = self.worst(source).flux, self.worst(source)
-            error = flux.error / np.sqrt(hours)
-            cells = (
-                f"{flux.bias:+.2%}" + self._noise(flux),
-                f"{self.rms(source):.2%}",
-                f"{error:.2%}",
-                f"{flux.hours:.3g} h" if flux.hours < LONGEST else f"> {LONGEST:g} h",
-                "–" if np.isnan(place.scatter) else f"± {place.scatter:.2%}",
-            )
-            lines.append(f"{source.name:18s}" + "".join(f"{text:>20s}" for text in cells))
+        for row in self.rows(hours):
+            cells = "".join(f"{row[name]:>20s}" for name in COLUMNS)
+            lines.append(f"{row['source']:18s}{cells}")
         lines.append("in units of the Crab, at the worst place; rms: over all places")
-        for (first, last), place in self.bands:
-            text = f"{place.flux.bias:+.2%}{self._noise(place.flux)}"
-            lines.append(f"flux point {first:.3g} to {last:.3g} TeV, {place.source.name}: {text}")
+        lines += [f"flux point {band}, {name}: {text}" for band, name, text in self.flux_points()]
         if not self.observed:
             lines += [
                 f"false sources above {THRESHOLD:g} σ in {hours:g} h within {FIELD:g} deg, "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from simbg.axes import edition2015_axes
-from simbg.io.safe_files import check_directory, is_ours, new_directory
+from simbg.io.safe_files import new_directory
 from simbg.truth.edition2015_cube import edition2015_cube
 from simbg.validation.comparison.compare import Comparison
 from simbg.validation.comparison.measures import MEASURES
@@ -17,39 +17,15 @@ from simbg.validation.figures.style import encode
 from simbg.validation.figures.two_cubes import compare_figure, pair_2015_figure
 from simbg.validation.metrics.metric import in_sigma, rounded, with_error
 from simbg.validation.metrics.status import Status
-from simbg.validation.pages.html import write_page
+from simbg.validation.pages.html import FILES, check_page, write_page
 
-__all__ = ["check_comparison", "write_comparison"]
+__all__ = ["write_comparison"]
 
-# Names of the files that are written, as regular expressions.
-FILES = (r"index\.html", r"[^/]+\.png")
 NORMALIZED = {
     "none": "none",
     "cube": "A is scaled to the integral of B",
     "image": "each energy bin of A is scaled to that of B; spectra are not compared",
 }
-
-
-def check_comparison(out: Path | str, overwrite: bool) -> None:
-    """Refuse a folder that holds other files than an earlier comparison.
-
-    Parameters
-    ----------
-    out : path-like
-        The folder.
-    overwrite : bool
-        Whether an earlier comparison in this folder may be replaced.
-
-    Raises
-    ------
-    OSError
-        If the folder must not be replaced.
-    """
-    check_directory(out, overwrite, FILES)
-    if Path(out).is_dir() and any(Path(out).iterdir()) and not is_ours(Path(out, "index.html")):
-        raise FileExistsError(
-            f"{out}: got files that this command did not write, expected another folder"
-        )
 
 
 def write_comparison(
@@ -80,7 +56,7 @@ def write_comparison(
     FileExistsError
         If the folder exists and must not be replaced, or holds other files.
     """
-    check_comparison(out, overwrite)
+    check_page(out, overwrite)
     with new_directory(out, overwrite, FILES) as folder:
         write_page(
             folder / "index.html",

@@ -10,10 +10,13 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from simbg.errors import in_markdown
-from simbg.io.safe_files import new_file
+from simbg.io.safe_files import check_directory, is_ours, new_file
 from simbg.validation.suite.results import versions
 
-__all__ = ["write_page"]
+__all__ = ["FILES", "check_page", "write_page"]
+
+# Names of the files of a page in a folder of its own, as regular expressions.
+FILES = (r"index\.html", r"[^/]+\.(png|pdf)")
 
 UNESCAPED = " !$'()*+,-./:;=?@[]^_`{|}~"
 
@@ -33,6 +36,28 @@ def write_page(path: Path | str, template: str, **values: Any) -> None:
     page = ENVIRONMENT.get_template(template).render(values)
     with new_file(path, overwrite=True) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def check_page(out: Path | str, overwrite: bool) -> None:
+    """Refuse a folder that holds other files than an earlier page of simbg and its figures.
+
+    Parameters
+    ----------
+    out : path-like
+        The folder.
+    overwrite : bool
+        Whether an earlier page in this folder may be replaced.
+
+    Raises
+    ------
+    OSError
+        If the folder must not be replaced.
+    """
+    check_directory(out, overwrite, FILES)
+    if Path(out).is_dir() and any(Path(out).iterdir()) and not is_ours(Path(out, "index.html")):
+        raise FileExistsError(
+            f"{out}: got files that this command did not write, expected another folder"
+        )
 
 
 def data_uri(content: bytes, kind: str) -> str:

@@ -3,11 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from support import browser as chromium
 
 from simbg.validation.pages.report.page import write_reports
-
-pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no chromium on the path")
 
 # What reaches over the right edge, but for what scrolls in a region of its own.
 OVERFLOWING = """
@@ -29,12 +26,6 @@ def page(suite, pictures, tmp_path_factory):
     changes = [f"a change with a long_name_{'of_a_metric_' * 9}{n}" for n in range(20)]
     write_reports(folder, replace(suite, changes=changes), pictures)
     return folder / "index.html"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium.browser(tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
