@@ -1,5 +1,6 @@
 """Stores: simulated runs written as a data store in the GADF scheme or the one of 2015."""
 
+import os
 import shutil
 from concurrent.futures import Executor
 from functools import partial
@@ -48,8 +49,7 @@ def write_store(
                 n_events = _write_all(experiment, scheme, finished, executor)
         with new_directory(outdir, overwrite, files) as folder:
             if kept:
-                for path in list(finished.iterdir()):
-                    shutil.move(path, folder)
+                shutil.copytree(finished, folder, copy_function=_link, dirs_exist_ok=True)
             else:
                 n_events = _write_all(experiment, scheme, folder, executor)
             public = runs.copy()
@@ -58,6 +58,14 @@ def write_store(
             if scenario.regions:
                 write_regions(folder / REGIONS, scenario.regions)
     return n_events
+
+
+def _link(source, target):
+    """Give a file a second name, so that it is still kept if the job ends here, or copy it."""
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copy2(source, target)
 
 
 def _write_all(experiment, scheme, folder, executor):

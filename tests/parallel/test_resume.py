@@ -4,12 +4,15 @@ import errno
 import os
 import shutil
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
+from support.faults import killed_at_step
 from support.stores import make_store
 
 from simbg.axes import Axes
+from simbg.io.gadf.writer import GadfWriter
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
 from simbg.truth.gaussian import GaussianTruth
@@ -130,6 +133,38 @@ def test_a_simulation_continues(made, tmp_path, seed):
     assert executor.done == 35 - 20 * (seed == 0)
     assert content(out) == content(store)
     assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_simulation_whose_runs_are_finished_is_killed(tmp_path, monkeypatch, resume):
+    """At each step from there, also of one that starts anew: later, no run is missing."""
+    alone, out = tmp_path / "alone", tmp_path / "out"
+    experiment = make_store(alone, n_obs=1, truth=GaussianTruth(event_rate=0.02))
+    with monkeypatch.context() as patch:
+        patch.setattr(GadfWriter, "write_index", fail("full"))
+        with pytest.raises(OSError, match="full"):
+            experiment.write(out, resume=True)
+    (parts,) = tmp_path.glob(".simbg_resume-*")
+    saved = shutil.move(parts, tmp_path / "saved")
+    # Kept parts are removed in the first steps if they are not used.
+    for step in count() if resume else range(12):
+        shutil.copytree(saved, parts)
+        killed = killed_at_step(step, lambda: experiment.write(out, resume=resume))
+        experiment.write(out, overwrite=True, resume=True)
+        assert content(out) == content(alone)
+        assert sorted(os.listdir(tmp_path)) == ["alone", "out", "saved"]
+        shutil.rmtree(out)
+        if not killed:
+            break
+    assert step > 10
+
+
+def fail(text):
+    def raises(*_):
+        raise OSError(errno.ENOSPC, text)
+
+    return raises
 
 
 def test_a_full_disk_ends_the_job_and_what_is_kept_is_used(store, monkeypatch):

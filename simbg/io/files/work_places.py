@@ -106,7 +106,9 @@ def kept_folder(folder: Path, name: str, resume: bool) -> Iterator[Path | None]:
     """
     path = _place(folder, name, KEPT)
     if not resume:
-        _discard(path)
+        with suppress(OSError):
+            if path.exists() and not _is_locked(path):
+                _remove_at_once(path, name)
         yield None
         return
     _made(_private, path)
@@ -118,7 +120,7 @@ def kept_folder(folder: Path, name: str, resume: bool) -> Iterator[Path | None]:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished parts are kept, and --resume continues") from None
     else:
-        _remove(path)
+        _remove_at_once(path, name)
     finally:
         with suppress(OSError):
             path.rmdir()  # nothing was finished
@@ -152,6 +154,12 @@ def _removed(remove, path):
 def _remove(folder):
     # Files of a method may be protected from removal.
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_at_once(path, name):
+    """Remove partial results of an output; if the process is killed, all or none remain."""
+    with work_folder(path.parent, name) as work:
+        os.replace(path, work / KEPT)
 
 
 def content_of(folder: Path) -> list[Path]:
