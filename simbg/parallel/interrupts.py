@@ -54,7 +54,8 @@ def interrupts_noted() -> Iterator[list[int]]:
     A KeyboardInterrupt that is raised in a destructor is lost, since Python only prints exceptions
     that a destructor raises. `heed_interrupts` raises it again; it is not printed.
 
-    Handlers that the user's program has installed, and ignored signals, are unchanged.
+    Handlers that the user's program has installed, and ignored signals, are unchanged: a script
+    that starts a command in the background has it ignore Ctrl-C, and nohup has it ignore SIGHUP.
 
     Yields
     ------
@@ -63,7 +64,7 @@ def interrupts_noted() -> Iterator[list[int]]:
     """
     main = threading.current_thread() is threading.main_thread()
     ours = {number for number, was in ENDING.items() if main and signal.getsignal(number) == was}
-    if signal.SIGINT not in ours:
+    if not ours:
         yield INTERRUPTS
         return
     hook, last = sys.unraisablehook, [-AGAIN]
@@ -106,7 +107,8 @@ def signals_blocked() -> Iterator[None]:
 def begin_worker() -> None:
     """Ignore Ctrl-C, which is sent to all processes and which the main one handles; end with it."""
     for number in ENDING:
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        if signal.getsignal(number) != signal.SIG_IGN:  # SIGHUP under nohup
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     threading.Thread(target=_end_with_parent, daemon=True).start()

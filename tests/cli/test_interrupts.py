@@ -102,6 +102,34 @@ def test_workers_end_with_the_main_process(place, sign):
         assert left() == ["out"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_in_the_background(place):
+    """Ctrl-C and a hang-up are ignored, as a script and nohup ask for; SIGTERM leaves nothing."""
+    words = ["simulate", "out", "--runs", "2000", "--jobs", "2"]
+    ignore = "from signal import *; signal(SIGINT, SIG_IGN); signal(SIGHUP, SIG_IGN)"
+    program = f"{ignore}; from simbg.cli.main import main; main({words})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        while not run_is_written():
+            assert process.poll() is None
+            time.sleep(0.05)
+        before = in_session(process.pid)
+        for sign in (signal.SIGINT, signal.SIGHUP):
+            os.killpg(process.pid, sign)
+        time.sleep(0.3)
+        assert in_session(process.pid) == before
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 143
+    assert err.decode().strip() == "simbg: interrupted; nothing was left half-written"
+    assert left() == []
+
+
 def in_session(number):
     """The processes of a session that still run."""
     found = []
