@@ -1,6 +1,5 @@
 """Reading and writing files: complete files only, and the same bytes each time."""
 
-import gzip
 import io
 import math
 import os
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simbg.io.files.contents import check_fits_sizes, fits_parts, read_bytes
+from simbg.io.files.contents import check_fits_sizes, fits_parts, packed, read_bytes
 from simbg.io.files.plain_output import NewHdu, to_bytes
 from simbg.io.files.plain_tables import Table, tables_of
 from simbg.io.files.remote import is_remote, remote_directory
@@ -358,7 +357,7 @@ def write_fits(path: Path | str, hdus: Sequence[Any], overwrite: bool = False) -
     ours = all(isinstance(hdu, NewHdu) for hdu in hdus)
     content = to_bytes(hdus) if ours else _bytes_of_astropy(hdus)
     if str(path).endswith(".gz"):
-        content = gzip.compress(content, compresslevel=4, mtime=0)
+        content = packed(content)
     with new_file(path, overwrite) as temporary:
         temporary.write_bytes(content)
 

@@ -89,7 +89,7 @@ def image(values: np.ndarray | None, header: Any = ()) -> NewHdu:
 
 
 def one_row(name: str, columns: Iterable[Column], header: Any = ()) -> NewHdu:
-    """A table with one row, of arrays of float of any shape.
+    """A table with one row, of arrays of any shape: of single precision, or all others of double.
 
     Parameters
     ----------
@@ -102,9 +102,10 @@ def one_row(name: str, columns: Iterable[Column], header: Any = ()) -> NewHdu:
     """
     arrays, fields = [], []
     for label, values, unit in columns:
-        array = np.asarray(values, ">f8", order="C")
+        single = getattr(values, "dtype", None) == np.float32
+        array = np.asarray(values, ">f4" if single else ">f8", order="C")
         dim = str(array.shape[::-1]).replace(" ", "") if array.ndim > 1 else None
-        fields.append((label, f"{array.size}D", unit or None, dim))
+        fields.append((label, f"{array.size}{'E' if single else 'D'}", unit or None, dim))
         arrays.append(array)
     return NewHdu(_table(name, fields, sum(array.nbytes for array in arrays), 1), arrays, header)
 
