@@ -257,19 +257,16 @@ def scores(
     learned = -covariance.reshape(n_k, n_i, n_k, n_i)
     learned[k, :, k] += prior
     unexplained = learned[k, :, k] - theta[:, :, None] * theta[:, None, :]
-    gradient, information = [], np.zeros((len(derivative), len(derivative)))
-    products: list[np.ndarray] = []
-    for i, (term, change) in enumerate(zip(penalty.terms, derivative, strict=True)):
-        gradient.append(np.sum(change * unexplained[term.k]))
-        if i == 0 or term.k is not penalty.terms[i - 1].k:
-            products, size = [], term.k.size * n_i
-            block = learned[term.k][:, :, term.k].reshape(size, term.k.size, n_i).transpose(1, 0, 2)
-        # (B − V) A_i
-        product = (block @ change).transpose(1, 0, 2).reshape(size, size)
-        products.append(product)
-        first = i + 1 - len(products)
-        information[i, first : i + 1] = [np.sum(p * product.T) for p in products]
-    information += np.tril(information, -1).T
+    gradient = list[float]()
+    information = np.zeros((len(derivative), len(derivative)))
+    for terms in penalty.kinds:
+        k, changes = penalty.terms[terms.start].k, derivative[terms]
+        gradient += [np.vdot(change, unexplained[k]) for change in changes]
+        blocks, change = learned[k][:, :, k].transpose(0, 2, 1, 3), np.array(changes)
+        # B − V is symmetric: the trace is a sum of products (B − V)_kl A_il · A_jk (B − V)_kl.
+        for row, own in zip(blocks, change.swapaxes(0, 1), strict=True):
+            left, right = row @ change, own[:, None] @ row
+            information[terms, terms] += left.reshape(len(own), -1) @ right.reshape(len(own), -1).T
     return 0.5 * np.array(gradient), 0.5 * information
 
 
@@ -295,5 +292,8 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
             break
         more = max(10 * more, 1e-12)
         matrix = matrix + more * np.diag(diagonal)
-    lower = np.tril(lapack.dpotri(factor, lower=1)[0])
-    return lower + np.tril(lower, -1).T
+    # The other triangle is zero.
+    lower = lapack.dpotri(factor, lower=1)[0]
+    full = lower + lower.T
+    np.fill_diagonal(full, np.diag(lower))
+    return full

@@ -113,6 +113,12 @@ class Penalty:
         free = np.array([1.0 * t.name.startswith(("square", "linear")) for t in terms])
         return cls(fixed, terms, _ties(terms), free)
 
+    @property
+    def kinds(self) -> list[slice]:
+        """The terms of each kind of functions."""
+        starts = [i for i, t in enumerate(self.terms) if i == 0 or t.k is not self.terms[i - 1].k]
+        return [slice(*ends) for ends in pairwise([*starts, len(self.terms)])]
+
     def at(self, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray, list]:
         """Evaluate the prior for given strengths.
 
