@@ -131,6 +131,8 @@ def _error_hdus(cube):
         column = ("EXTRAPOLATED", cube.extrapolated.T, "")
         yield one_row("EXTRAPOLATED", [*edges, column], VERSION_CARD)
     for number, part in enumerate(cube.covariance, 1):
+        # Seven digits are enough for an error; this is the largest array of the file.
+        part = replace(part, factor=part.factor.astype(np.float32))
         columns = [
             (name, values.T, "")
             for name, attribute, _ in COVARIANCE

@@ -190,10 +190,19 @@ def unmasked_fraction_of_run(
 
     def compute(regions):
         if isinstance(axes, Axes):
-            return unmasked_fraction(axes, pointing, gti, regions)
+            edges = axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
+            return _fraction_of_run(*edges, pointing, np.asarray(gti).tobytes(), tuple(regions))
         return unmasked_fraction_of_rings(axes.offset, pointing, gti, regions)[:, None]
 
     return for_each_energy(axes.energy, observation.excluded, compute)
+
+
+@lru_cache(maxsize=128)  # a run is used for its group, for a model of all runs and for its norm
+def _fraction_of_run(fov_lon, fov_lat, pointing, gti, regions):
+    axes = Axes(np.array([1.0, 2.0]), np.frombuffer(fov_lon), np.frombuffer(fov_lat))
+    fraction = unmasked_fraction(axes, pointing, np.frombuffer(gti).reshape(-1, 2), regions)
+    fraction.setflags(write=False)
+    return fraction
 
 
 def for_each_energy(

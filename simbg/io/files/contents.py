@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 from simbg.errors import in_brief, in_one_line
 
-__all__ = ["FitsPart", "check_fits_sizes", "fits_parts", "from_json", "packed", "read_bytes", "read_text"]
+__all__ = [
+    "FitsPart",
+    "check_fits_sizes",
+    "fits_parts",
+    "from_json",
+    "packed",
+    "read_bytes",
+    "read_text",
+]
 
 GZIP = b"\x1f\x8b"
 # A header of gzip without time, name and system.

@@ -27,6 +27,10 @@ OUTSIDE = 1e-3
 EMPTY, EXPECTED = 2.0, 30.0
 # Right ascensions beyond 360 deg exist in files of MAGIC.
 LARGEST_RA = 720.0
+# A run is read for its group, for a model of all runs and for its norm: the events of the runs that
+# were read last, in this order, as far as they are this many (50 MB).
+RECENT: dict[str, Events] = {}
+MOST_EVENTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,20 @@ class RunFiles:
     index: dict[str, Any] = field(default_factory=dict)
 
     def load(self) -> Events:
-        """Read the events within good time.
+        """Read the events within good time; those of runs that were read last are still known.
 
         Positions are computed from RA, Dec and time. The optional columns DETX and DETY are not
         used, because their signs and frames differ between files.
         """
+        key = repr((self, [_state(place) for place in (self.events, self.gti) if place]))
+        events = RECENT.pop(key, None)
+        RECENT[key] = events = self._read() if events is None else events
+        n_events = sum(len(kept) for kept in RECENT.values())
+        while n_events > MOST_EVENTS and len(RECENT) > 1:
+            n_events -= len(RECENT.pop(next(iter(RECENT))))
+        return events
+
+    def _read(self):
         path, name = self.events
         with open_tables(path) as file:
             hdu = one_hdu(file, name)
@@ -90,6 +103,15 @@ class RunFiles:
         path, name = self.gti
         with nullcontext(file) if path == self.events[0] else open_tables(path) as other:
             return read_gti(one_hdu(other, name), events.header)
+
+
+def _state(place):
+    """What changes if a file is written again; None if there is none."""
+    path, _ = place
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _has_gti(file):
