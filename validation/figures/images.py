@@ -18,6 +18,8 @@ __all__ = []
 WIDE, GAP = 1.28, 0.4
 # Ratios that differ by less are equal.
 ROUNDING = 1e-9
+# Pulls below this have nearly the colour of 0.
+PALE = 0.5
 # Factor between two rates from which on a common scale shows nothing of the smaller one.
 FAR = 5.0
 
@@ -37,7 +39,7 @@ class Panel:
     label : str
         Label of the colour bar. Without a label, no colour bar is drawn.
     text : str
-        Text instead of an image, where it would have a single colour.
+        Text on an image that has nearly a single colour.
     """
 
     values: np.ndarray
@@ -102,8 +104,11 @@ def difference_panel(ratio: np.ndarray, names: Sequence[str]) -> Panel:
 
 
 def pull_panel(values: np.ndarray) -> Panel:
-    """Image of residuals in standard errors."""
-    return Panel(values, "pull", {"vmin": -4.0, "vmax": 4.0, "cmap": "RdBu_r"}, "pull / σ")
+    """Image of residuals in standard errors; if all of them are near 0, it says so."""
+    largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+    text = f"all pulls are\nwithin ±{largest:.2g}" if 0 < largest < PALE else ""
+    scale = {"vmin": -4.0, "vmax": 4.0, "cmap": "RdBu_r"}
+    return Panel(values, "pull", scale, "pull / σ", text)
 
 
 def residual_limit(values: Sequence[np.ndarray]) -> float:

@@ -17,7 +17,7 @@ from simbg.validation.methods.candidates import Candidate
 from simbg.validation.metrics.status import Status
 from simbg.validation.suite.criteria import PROMISES, Criteria
 from simbg.validation.suite.exclusion import ExclusionResponse
-from simbg.validation.suite.known_failures import changed_biases
+from simbg.validation.suite.known_failures import changed_biases, known_questions
 from simbg.validation.suite.method_in_scenario import SIMULATION, Outcome, run_scenario
 from simbg.validation.suite.results import Result
 
@@ -140,8 +140,8 @@ class Suite:
         where = next(o.scenario.name for o in self.outcomes if o.flux is one)
         statistical = f"{100 * best.statistical(HOURS):.2g} %"
         return (
-            f"The background makes {what} wrong by {amounts} "
-            f"(rms at the worst place within {WITHIN:g} deg, in {where}); "
+            f"In the scenario {where}, the background makes {what} wrong by {amounts} "
+            f"(rms at the worst place within {WITHIN:g} deg); "
             f"the statistical error in {HOURS:g} h is {statistical}"
         )
 
@@ -236,7 +236,12 @@ class MethodVerdict:
             return "–"
         r = next((r for r in results if r.scenario == MAIN), results[0])
         error = f" ± {r.error:.1g}" if math.isfinite(r.error) else ""
-        return f"{r.value:.2g}{error} % of the Crab in {r.scenario}"
+        text = f"{r.value:.2g}{error} % of the Crab in {r.scenario}"
+        # A source that is not masked is an error of every method.
+        several = [other.value for other in results if not other.ignored]
+        if len(several) > 1:
+            text += f"; {_range(several, '.2g')} % in {_scenarios(len(several))}"
+        return text
 
     @property
     def errors(self) -> str:
@@ -262,10 +267,12 @@ class MethodVerdict:
         if counts[Status.FAIL] or counts[Status.KNOWN]:
             worst = Status.FAIL if counts[Status.FAIL] else Status.KNOWN
             r = max(results, key=lambda r: (r.status is worst, abs(r.value)))
-            reason = "" if worst is Status.FAIL else ", for a known reason"
+            reason = known_questions(self.method).get("arrival", r.reason)
+            reason = "" if worst is Status.FAIL else f", known: {reason}"
             parts.append(f"{worst.mark} {r.value:+.2g} % in {r.scenario}{reason}")
         if counts[Status.WARNING]:
-            parts.append(f"! loses counts in {_scenarios(counts[Status.WARNING])}")
+            where = _scenarios(counts[Status.WARNING])
+            parts.append(f"! loses counts in {where}, where bins are empty or noisy")
         return "; ".join(parts) or "✓ within the requirement"
 
     @property

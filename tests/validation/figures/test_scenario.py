@@ -75,6 +75,18 @@ def test_residuals_and_pulls_diverge_from_zero_on_one_scale(pairs):
     assert all(low == -high for low, high in scales)
 
 
+def test_pulls_near_zero_say_how_near(cube, pairs):
+    """All of a rate that is a bit too high; those of raw counts need no words."""
+    high = replace(cube, rate=cube.rate * 1.001)
+    pair = CubePair(cube, high)
+    words = [text.get_text() for axes in map_figure(pair).axes for text in axes.texts]
+    excess = np.where(pair.expected > 0, np.abs(pair.predicted - pair.expected), 0.0)
+    pulls = excess / np.sqrt(np.maximum(pair.true_variance, 1e-9))
+    assert len(words) == 2
+    assert {text.split("±")[1] for text in words} <= {f"{x:.2g}" for x in pulls.max(axis=(1, 2))}
+    assert not [text for axes in map_figure(pairs["histogram"]).axes for text in axes.texts]
+
+
 def test_true_and_rebuilt_share_their_scale(pairs):
     rates = images(map_figure(pairs["michi"]), "viridis")
     assert len(rates) == 4

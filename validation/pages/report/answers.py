@@ -29,9 +29,25 @@ WORDS = {
         Status.FAIL: "differs",
         Status.KNOWN: "differs, as known",
         Status.WARNING: "loses counts",
+        Status.INFO: "not judged",
     },
     "runs": {Status.OK: "agree", Status.FAIL: "differ", Status.KNOWN: "differ, as known"},
 }
+# Words that follow a comma in the matrix, or are a word of their own, and what they mean.
+MEANINGS = {
+    "as planned": "the scenario hides an effect from every method, such as a source that is not "
+    "masked; counts without noise have the same bias",
+    "as calculated": "the method has a fault, which is stated with its numbers; counts without "
+    "noise have the same bias",
+    "as known": "the method differs for a reason that is stated with its numbers",
+    "loses counts": "gammapy interpolates logarithms of rates, which loses counts where bins are "
+    "empty or noisy",
+    "undecided": "neither; more data sets would decide",
+    "not judged": "the scenario hides an effect from every method, and the method is not linear in "
+    "the counts, so that the bias of the effect cannot be calculated",
+}
+# Metrics whose value has no sign: the limit is the largest accepted value.
+UNSIGNED = {"bias", "flux", "noise", "same_cube"}
 # With less noise than this, relative to raw counts, a method is called accurate; with more, its
 # noise is that of raw counts.
 LESS_NOISE = 0.9
@@ -76,6 +92,52 @@ def answers_of(results: Iterable[Result]) -> dict[str, Answer]:
         worst = min(runs, key=lambda result: list(Status).index(Status(result.status)))
         answers["runs"] = _answer("runs", worst, found)
     return answers
+
+
+def meanings_of(several: Iterable[Mapping[str, Answer]]) -> dict[str, str]:
+    """The words of some answers that need an explanation, and what they mean.
+
+    Parameters
+    ----------
+    several : iterable of mapping
+        From `answers_of`.
+    """
+    words = [answer.word for answers in several for answer in answers.values()]
+    return {key: text for key, text in MEANINGS.items() if any(key in word for word in words)}
+
+
+def allowed_values(result: Result) -> str:
+    """The values that meet the criterion of a result; empty without a criterion.
+
+    Parameters
+    ----------
+    result : Result
+        With its limit.
+    """
+    if not math.isfinite(result.limit):
+        return ""
+    unit = f" {result.unit}" if result.unit else ""
+    if result.metric in UNSIGNED:
+        return f"≤ {result.limit:.4g}{unit}"
+    ends = (result.ideal - result.limit, result.ideal + result.limit)
+    return " to ".join(f"{end:.4g}" for end in ends).replace("-", "−") + unit
+
+
+def criteria_text(counts: Mapping[Status, int]) -> str:
+    """How many criteria hold, fail or have a warning, in words.
+
+    Parameters
+    ----------
+    counts : mapping of Status to int
+        Number of results.
+    """
+    tested = {s: counts[s] for s in Status if counts[s] and s not in (Status.INFO, Status.NOTE)}
+    number = sum(tested.values())
+    if set(tested) == {Status.OK}:
+        return f"all {number} criteria hold" if number > 1 else "the criterion holds"
+    if not tested:
+        return "no criterion"
+    return "criteria: " + ", ".join(status.counted(number) for status, number in tested.items())
 
 
 def _answer(question: str, result: Result, found: Mapping[str, Result]) -> Answer:

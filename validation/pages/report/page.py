@@ -16,7 +16,13 @@ from simbg.validation.metrics.registry import METRICS
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import write_page
 from simbg.validation.pages.junit import write_junit
-from simbg.validation.pages.report.answers import QUESTIONS, answers_of
+from simbg.validation.pages.report.answers import (
+    QUESTIONS,
+    allowed_values,
+    answers_of,
+    criteria_text,
+    meanings_of,
+)
 from simbg.validation.pages.report.leaderboard import write_leaderboard
 from simbg.validation.pages.report.summary import write_summary
 from simbg.validation.suite.method_in_scenario import SIMULATION
@@ -73,12 +79,15 @@ def write_report_page(path: Path, suite: Suite, pictures: Pictures) -> None:
         status=suite.status,
         parts=parts,
         questions=QUESTIONS,
+        meanings=meanings_of(part["words"] for part in parts.values()),
+        allowed=allowed_values,
         asked={method: _asked(parts, method) for method in suite.methods},
         simulation=SIMULATION,
         events_agree=not any(r.status.fails for r in suite.results if r.method == SIMULATION),
         about=_about,
         methods=[method for method in suite.methods if method not in history],
         current=[v for v in suite.verdicts if v.method not in history],
+        measured=_measured(suite),
         **_history(suite, history),
         leaderboard=_leaderboard(suite) if suite.stores else None,
         metrics=METRICS,
@@ -121,7 +130,7 @@ def _part(outcome, pictures):
     return {
         "status": worst,
         "short": f"{Status.marks(counts)} {worst.cell(counts[worst])}",
-        "counts": ", ".join(s.counted(counts[s]) for s in Status if counts[s]),
+        "counts": criteria_text(counts),
         "words": answers_of(outcome.results),
         "notable": [(status, metrics, reason) for (status, reason), metrics in reasons.items()],
         "answers": sorted(filter(_is_tested, outcome.results), key=_importance),
@@ -129,6 +138,15 @@ def _part(outcome, pictures):
         "descriptions": [r for r in outcome.results if not _is_tested(r)],
         "picture": pictures.maps.get((outcome.scenario.name, outcome.method)),
     }
+
+
+def _measured(suite):
+    """Method → names of the scenarios in which its convergence was measured."""
+    found: dict[str, list[str]] = {method: [] for method in suite.methods}
+    for outcome in suite.outcomes:
+        if outcome.convergence:
+            found[outcome.method].append(outcome.scenario.name)
+    return found
 
 
 def _history(suite, history):

@@ -12,6 +12,7 @@ from simbg import validation
 from simbg.validation.figures.rendering import Pictures, render, slug
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report.page import commit, write_reports
+from simbg.validation.questions.honesty import TOLERANCE
 from simbg.validation.suite.results import Result
 
 
@@ -148,3 +149,41 @@ def test_every_field_is_documented():
 def test_page_is_small(folder):
     """3 MB for 17 scenarios, of which most have fewer figures than the two sections of this one."""
     assert (folder / "index.html").stat().st_size < 3 * 3e6 / 17
+
+
+def test_words_that_need_a_reason_have_one(folder, suite, pictures, tmp_path):
+    """Below the matrix: those of known failures and warnings of any method."""
+    html = (folder / "index.html").read_text()
+    explained = re.findall("<dt>([^<]*)</dt><dd>", html)
+    words = set(re.findall(r'<a class="(?:known|warning)"[^>]*>\S+ ([^<]*)</a>', html))
+    assert len(words) >= 2
+    assert [word for word in words if not any(known in word for known in explained)] == []
+    # A warning that is not there is not explained.
+    quiet = [r for r in suite.results if r.status is not Status.WARNING]
+    only = replace(suite.outcomes[0], results=tuple(r for r in quiet if r.method == "histogram"))
+    write_reports(tmp_path, replace(suite, outcomes=[only]), pictures)
+    assert "loses counts" in explained
+    assert "<dt>loses counts</dt>" not in (tmp_path / "index.html").read_text()
+
+
+def test_what_is_allowed_is_in_the_units_of_the_value(page, suite):
+    ends = f"{1 - TOLERANCE:.4g} to {1 + TOLERANCE:.4g}"
+    honest = [r for r in suite.results if r.metric == "honesty" and r.status is Status.OK]
+    assert honest
+    assert page.text.count(ends) >= len(honest)
+    assert "≤ 1 %" in page.text
+
+
+def test_a_method_that_a_table_leaves_out_is_named(suite, tmp_path):
+    """With a link to the scenario where its convergence was measured."""
+    first, second, *_ = suite.outcomes
+    scenario = replace(first.scenario, name="other", title="Other")
+    others = [
+        replace(first, scenario=scenario),
+        replace(second, scenario=scenario, convergence=None),
+    ]
+    whole = replace(suite, outcomes=[first, second, *others], response=None)
+    write_reports(tmp_path, whole, Pictures({}, {}))
+    section = (tmp_path / "index.html").read_text().split(' id="other--"')[1].split("<section")[0]
+    assert re.search(f"{second.method} takes long .*#seed-2015", section)
+    assert f"{first.method} takes long" not in section
