@@ -149,12 +149,12 @@ def new_directory(
                 _move(new, path)
         return
     # An empty folder stays the same one.
-    with new_content(path, content_of(path)) as new:
+    with new_content(path, [old.name for old in content_of(path)]) as new:
         yield new
 
 
 @contextmanager
-def new_content(path: Path, old: Sequence[Path] | None = None) -> Iterator[Path]:
+def new_content(path: Path, names: Sequence[str] = ()) -> Iterator[Path]:
     """A temporary directory whose content is put into a directory at the end, all at once.
 
     If there is an error, it is removed, and ``path`` is unchanged. See
@@ -164,8 +164,8 @@ def new_content(path: Path, old: Sequence[Path] | None = None) -> Iterator[Path]
     ----------
     path : Path
         A directory that exists.
-    old : sequence of Path, optional
-        What it replaces or removes in ``path``; by default files and folders with the same names.
+    names : sequence of str
+        Files and folders in ``path`` that are removed, besides those with the same names.
 
     Yields
     ------
@@ -179,10 +179,10 @@ def new_content(path: Path, old: Sequence[Path] | None = None) -> Iterator[Path]
     with _work(path, work_folder, path.parent if beside else path, path.name) as work:
         yield (new := _new(work))
         heed_interrupts()
-        if old is None:
-            old = [there for name in os.listdir(new) if os.path.lexists(there := path / name)]
+        gone = sorted({*os.listdir(new), *names})
+        old = [there for name in gone if os.path.lexists(there := path / name)]
         with _named(path):
-            put_in_place(new, path, list(old))
+            put_in_place(new, path, old)
 
 
 @contextmanager

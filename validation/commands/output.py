@@ -71,9 +71,17 @@ def check_report(out: str, names: Sequence[str], overwrite: bool) -> None:
 
 
 @contextmanager
-def new_report(out: str) -> Iterator[Path]:
-    """A temporary folder, whose content replaces that of an earlier report, all at once."""
-    with new_content(Path(out)) as folder:
+def new_report(out: str, names: Sequence[str] = ()) -> Iterator[Path]:
+    """A temporary folder, whose content replaces that of an earlier report, all at once.
+
+    Parameters
+    ----------
+    out : path-like
+        The folder of the report.
+    names : sequence of str
+        Files and folders of a report. Those that the new one does not have are removed.
+    """
+    with new_content(Path(out), names) as folder:
         yield folder
 
 

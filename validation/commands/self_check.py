@@ -41,7 +41,7 @@ def self_check(seed: int, jobs: int | None, out: str, overwrite: bool, quiet: bo
     check_report(out, FILES, overwrite)
     with workers(jobs, "self-check", unit=" pieces", quiet=quiet) as executor:
         check = detection.self_check(seed, executor)
-    with new_report(out) as folder:
+    with new_report(out, FILES) as folder:
         write_self_check(folder, check, seed)
     for line in (*(found.text for found in check.detections), check.clean.text):
         say(line)

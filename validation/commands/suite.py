@@ -30,7 +30,10 @@ from simbg.validation.suite.suite import Suite, run_suite
 
 __all__ = []
 
-FILES = ("index.html", "results.jsonl", "junit.xml", "summary.md", "figures")
+FILES = (
+    *("index.html", "results.jsonl", "junit.xml", "summary.md", "figures"),
+    *("leaderboard.json", "leaderboard.md"),
+)
 # Number of stores from which accuracies of a baseline are measured.
 BASELINE_STORES = 4
 
@@ -172,7 +175,7 @@ def run_and_report(
             suite = replace(suite, changes=lines, baseline_holds=good or update_baseline)
         announce(executor, "figures")
         pictures = render(suite, executor, figures)
-    with new_report(out) as folder:
+    with new_report(out, FILES) as folder:
         write_reports(folder, suite, pictures)
     if baseline and new and update_baseline:
         new.update(baseline)

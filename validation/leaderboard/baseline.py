@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from simbg.errors import in_brief
+from simbg.io.safe_files import new_content
 from simbg.simulation.scenario import Scenario
 from simbg.validation.methods.candidates import Candidate
 from simbg.validation.suite.baseline import Losses
@@ -350,18 +351,21 @@ class Baseline:
         return good, lines
 
     def update(self, folder: Path | str) -> None:
-        """Write the losses and accuracies; those of other scenarios and methods stay.
+        """Write the losses and accuracies together; those of other scenarios and methods stay.
 
         Parameters
         ----------
         folder : path-like
             Gets the files losses.jsonl and accuracies.jsonl.
         """
-        if self.losses:
-            losses = Losses.read(folder) if (Path(folder) / Losses.FILE).is_file() else Losses()
-            new = {(scenario, method) for scenario, _, method, _ in self.losses}
-            kept = {k: v for k, v in losses.items() if (k[0], k[2]) not in new}
-            Losses({**kept, **self.losses}).write(folder)
-        if self.accuracies:
-            stored = Accuracies.read(folder) if (Path(folder) / FILE).is_file() else Accuracies()
-            Accuracies({**stored, **self.accuracies}).write(folder)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with new_content(folder) as place:
+            if self.losses:
+                losses = Losses.read(folder) if (folder / Losses.FILE).is_file() else Losses()
+                new = {(scenario, method) for scenario, _, method, _ in self.losses}
+                kept = {k: v for k, v in losses.items() if (k[0], k[2]) not in new}
+                Losses({**kept, **self.losses}).write(place)
+            if self.accuracies:
+                stored = Accuracies.read(folder) if (folder / FILE).is_file() else Accuracies()
+                Accuracies({**stored, **self.accuracies}).write(place)

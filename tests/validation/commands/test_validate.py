@@ -103,6 +103,17 @@ def test_a_report_is_replaced_and_what_is_beside_it_stays(validated):
     assert not list(Path("out").glob(".*"))
 
 
+def test_nothing_of_an_earlier_report_stays(validated):
+    """Neither figures of --figures, nor tables of `simbg leaderboard`."""
+    assert validated()[0] == 1
+    names = {path.name for path in Path("out").iterdir()}
+    Path("out/figures").mkdir()
+    for name in ("figures/old--pulls.png", "leaderboard.json", "leaderboard.md"):
+        Path("out", name).write_bytes(b"")
+    assert validated()[0] == 1
+    assert {path.name for path in Path("out").iterdir()} == names
+
+
 @pytest.mark.parametrize("name", ["index.html", "summary.md"])
 def test_a_file_of_something_else_is_not_replaced_unasked(validated, name):
     Path("out").mkdir()

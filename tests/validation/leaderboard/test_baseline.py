@@ -2,13 +2,16 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from support.candidates import InMemory
+from support.faults import killed_at_step
 from support.odd_methods import Tunable
 from support.outcomes import scored
 
@@ -164,3 +167,28 @@ def test_commands_of_the_text():
     assert any(f"simbg validate {words}" in workflow for words in commands)
     for words in commands:
         assert validate.make_context("validate", words.split()).params["baseline"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
+def test_losses_and_accuracies_are_those_of_one_run(tmp_path):
+    """Also after a run that is killed at any step."""
+
+    def update(folder, number):
+        losses = Losses({("night", "x", "mine", "norm"): (number,) * 3})
+        Baseline(losses, accuracies(outcome(number))).update(folder)
+
+    wholes = []
+    for number in (0.1, 0.2):
+        update(tmp_path / str(number), number)
+        wholes.append({p.name: p.read_text() for p in (tmp_path / str(number)).iterdir()})
+    seen = []
+    for step in count():
+        update(tmp_path / "now", 0.1)
+        killed = killed_at_step(step, lambda: update(tmp_path / "now", 0.2))
+        seen.append({p.name: p.read_text() for p in (tmp_path / "now").iterdir()})
+        if not killed:
+            break
+    assert len(wholes[0]) == 2
+    assert seen[0] == wholes[0]
+    assert seen[-1] == wholes[1]
+    assert all(one in wholes for one in seen)
