@@ -311,9 +311,7 @@ def other_sums(place, name, out):
 def main_loop(arguments):
     """Try mutations until the time is over or their number is reached; print a table."""
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    top = Path(
-        tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-    )
+    top = Path(tempfile.mkdtemp(prefix="simbg-mutants-", dir=memory))
     (inputs := top / "inputs").mkdir()
     make_inputs(inputs)
     warm_up(inputs, top / "place")
