@@ -255,7 +255,9 @@ def _region(shape, radius):
         return circle(*center, _size(shape, "radius"), _size(shape, "inner_radius"))
     # Angles are from north to east in any frame: add the direction of its north in ICRS
     north = shape.center.directional_offset_by(0 * u.deg, 1 * u.deg).icrs
-    angle = (shape.angle + shape.center.icrs.position_angle(north)).to_value(u.deg) % 360
+    angle = (shape.angle + shape.center.icrs.position_angle(north)).to_value(u.deg)
+    # An infinite angle is refused later, in words.
+    angle = angle % 360 if np.isfinite(angle) else angle
     width, height, *hole = (
         _size(shape, name) for name in ("width", "height", "inner_width", "inner_height")
     )

@@ -105,6 +105,7 @@ def test_what_files_may_hold(region_file):
         (["icrs", "circle(1,nan,3)"], "region 1: .*ra 1.0, dec nan"),
         (["icrs", "circle(1,2,0)"], "region 1: .*ValueError"),
         (["icrs", "circle(1,2,70)"], "region 1: width.*140.0"),
+        (["icrs", "point(1,2)", "box(1,2,3,4,1e400)"], "region 2: angle: got inf"),
         (["icrs", "polygon(1,2,3,4,5,6)", "polygon(1,0,2,0,3,0)"], "region 2: polygon"),
     ],
 )
