@@ -414,18 +414,40 @@ class Comparison:
         for name, m in self.measures.items():
             mark = "≠" if name in self.differs_in else " "
             title = f"  {mark} {MEASURES[name].title:24s}"
-            lines.append(f"{title} {self._numbers(name, m)} {m.unit}".rstrip())
+            unit = "" if name in BIN_TESTS else m.unit
+            lines.append(f"{title} {self._numbers(name, m)} {unit}".rstrip())
         return "\n".join(lines)
 
     def _numbers(self, name, measure):
         """The values of B and A, and the error of their difference."""
         if name in BIN_TESTS:
-            return in_sigma(measure.value)
+            return self.significance(name)
         error = measure.error if self.statistical else math.nan
         value, ideal = (rounded(x, error) for x in (measure.value, measure.ideal))
         if math.isfinite(error) and error > 0:
             value += f" ± {error:.2g}"
         return f"B {value}  A {ideal}"
+
+    def significance(self, name: str) -> str:
+        """The result of a test of bins in words, in σ where this has a meaning.
+
+        Parameters
+        ----------
+        name : str
+            One of the measures in σ.
+
+        Notes
+        -----
+        The bins of a smooth cube are correlated, and their noise is at most that of raw counts. A
+        deviate far below 0 says no more than this; the difference itself is stated in %.
+        """
+        measure = self.measures[name]
+        words = f"{in_sigma(measure.value)} σ"
+        if measure.limit is not None and measure.value < -measure.limit:
+            words = "closer than noise" if name == "count_deviance" else "within the noise"
+        if name == "rate_deviance" and np.isfinite(self.rates.rms).all():
+            words += ", {:.2%} rms; noise is at most {:.2%}".format(*self.rates.rms)
+        return words
 
     def to_dict(self) -> dict[str, Any]:
         """Verdict and numbers as plain values; None where a number is not known."""

@@ -253,6 +253,21 @@ class RateDifference:
         return in_a * self.a.bounded + in_b * self.b.bounded
 
     @property
+    def rms(self) -> tuple[float, float]:
+        """Relative difference of all bins, and the largest that noise makes of it.
+
+        Notes
+        -----
+        √(Σ (r_B − r_A)²/R ÷ Σ R), and its expectation √(Σ v/τ ÷ Σ R) for the factor v.
+        """
+        *_, time = self._weights
+        known = self.used & (self.variance > 0)
+        rate = self.variance[known] / time[known]
+        square = np.sum((self.b.rate - self.a.rate)[known] ** 2 / rate) / rate.sum()
+        noise = np.sum(self.factor[known] / time[known]) / rate.sum()
+        return float(np.sqrt(square)), float(np.sqrt(noise))
+
+    @property
     def mean_factor(self) -> float:
         """Mean of `factor`, weighted with W."""
         return float(np.sum(self.factor * self.variance) / max(self.variance.sum(), 1e-300))

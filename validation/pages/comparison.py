@@ -15,7 +15,7 @@ from simbg.validation.comparison.measures import MEASURES
 from simbg.validation.figures.rendering import named
 from simbg.validation.figures.style import encode
 from simbg.validation.figures.two_cubes import compare_figure, pair_2015_figure
-from simbg.validation.metrics.metric import in_sigma, rounded, with_error
+from simbg.validation.metrics.metric import rounded, with_error
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.html import FILES, check_page, write_page
 
@@ -99,14 +99,14 @@ def _group(folder, number, comparison):
     return group
 
 
-def _cells(measure, statistical):
+def _cells(comparison, name):
     """Values of A and B, their difference, its error and its limit, as texts."""
+    measure, statistical = comparison.measures[name], comparison.statistical
     error = measure.error if statistical else math.nan
     numbers = measure.ideal, measure.value, measure.value - measure.ideal
-    significance = measure.unit == "σ"
     texts = [rounded(x, error) for x in numbers]
-    if significance:
-        texts = ["–", in_sigma(measure.value), "–"]
+    if measure.unit == "σ":
+        texts = ["–", comparison.significance(name), "–"]
     more = [f"{error:.2g}" if math.isfinite(error) else "–"] if statistical else []
     limit = "not tested" if measure.limit is None else f"{measure.limit:.2g}"
     return [*texts, *more, limit]

@@ -1,5 +1,6 @@
 """Tests of rates from one draw: right cubes pass, whatever their noise; wrong rates are found."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from support.one_draw import AXES, TRUTH, draw, make_cube
 
 from simbg.cube import BackgroundCube
 from simbg.validation.comparison.compare import compare
+from simbg.validation.metrics.metric import in_sigma
 
 # Kinds of A and of B.
 KINDS = (
@@ -145,3 +147,21 @@ def test_half_of_the_events_with_the_errors_of_all_is_found():
     half = 2 * rng.binomial(counts, 0.5)
     found = compare(draw("truth", rng), make_cube(half, np.sqrt(counts), counts, livetime))
     assert "rate_deviance" in found.differs_in
+
+
+def test_smooth_cubes_are_compared_in_percent():
+    """A rate that is 3 % too high, far less than the noise of raw counts: √(n bins / n events)."""
+    cube = draw("exact", np.random.default_rng(5), 6_000.0)
+    found = compare(draw("truth", None), replace(cube, rate=1.03 * cube.rate))
+    assert found.measures["rate_deviance"].value < -found.measures["rate_deviance"].limit
+    noise = np.sqrt(cube.rate.size / (TRUTH.integrate(AXES).sum() * 6_000.0))
+    numbers = re.findall(r"([\d.]+)%", found.significance("rate_deviance"))
+    assert numbers == ["3.00", f"{100 * noise:.2f}"]
+    # Where a deviate has a meaning it is stated.
+    worse = compare(draw("truth", None), replace(cube, rate=(1 + 10 * noise) * cube.rate))
+    assert in_sigma(worse.measures["rate_deviance"].value) in worse.significance("rate_deviance")
+
+
+def test_cubes_of_the_same_events_have_no_deviate():
+    cube = draw("raw", np.random.default_rng(6))
+    assert not re.search(r"\d", compare(cube, cube).significance("count_deviance"))
