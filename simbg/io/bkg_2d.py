@@ -116,7 +116,8 @@ def radial_to_gammapy(model: RadialModel) -> "Background2D":
         from gammapy.irf import Background2D
     except ImportError as error:
         raise ImportError(
-            f"to_gammapy: gammapy cannot be imported ({error}); use `pip install simbg[gammapy]`"
+            f"to_gammapy: gammapy cannot be imported ({error}); "
+            "use `pip install '.[gammapy]'` in a clone of simbg"
         ) from error
     from astropy.io import fits
 

@@ -175,7 +175,8 @@ def to_gammapy(cube: BackgroundCube) -> "Background3D":
         from gammapy.irf import Background3D
     except ImportError as error:
         raise ImportError(
-            f"to_gammapy: gammapy cannot be imported ({error}); use `pip install simbg[gammapy]`"
+            f"to_gammapy: gammapy cannot be imported ({error}); "
+            "use `pip install '.[gammapy]'` in a clone of simbg"
         ) from error
     from astropy.io import fits
 

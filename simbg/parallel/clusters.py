@@ -1,6 +1,6 @@
 """Executors of clusters: Dask, on this machine or of a scheduler, and MPI.
 
-They are optional: `simbg[dask]` and `simbg[mpi]` install them, and a command imports one of them
+They are optional: the extras `dask` and `mpi` install them, and a command imports one of them
 when it is used.
 """
 
@@ -121,8 +121,8 @@ def _import(module: str, extra: str) -> Any:
     except (ImportError, RuntimeError) as error:  # without its library, mpi4py raises the latter
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"--cluster {extra}: got no usable module {module} ({reason}), expected it: pip "
-            f"install 'simbg[{extra}]'"
+            f"--cluster {extra}: got no usable module {module} ({reason}), expected it: "
+            f"`pip install '.[{extra}]'` in a clone of simbg"
         ) from error
 
 

@@ -200,7 +200,7 @@ def test_a_missing_extra_is_named(store, run, tmp_path, monkeypatch):
     for extra in ("dask", "mpi"):
         code, _, err = run("reconstruct", store, tmp_path / "models", "--cluster", extra)
         assert code == 2
-        assert f"simbg[{extra}]" in err
+        assert f"'.[{extra}]'" in err
         assert len(err.splitlines()) == 1
 
 

@@ -179,7 +179,7 @@ def _one_line(url):
     except ImportError as error:
         raise ValueError(
             f"{url}: got {in_one_line(error)}, expected a library for this kind of address; "
-            "use `pip install 'simbg[remote]'`"
+            "use `pip install '.[remote]'` in a clone of simbg"
         ) from error
     except ValueError as error:
         raise ValueError(f"{url}: {in_one_line(error).removeprefix('ValueError: ')}") from error

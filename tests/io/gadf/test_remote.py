@@ -15,8 +15,8 @@ from simbg.models.pipeline import reconstruct_store
 from simbg.models.runs import open_store
 from simbg.models.selection import Selection
 
-fsspec = pytest.importorskip("fsspec", reason="needs simbg[remote]")
-pytest.importorskip("aiohttp", reason="needs simbg[remote]")
+fsspec = pytest.importorskip("fsspec", reason="needs the extra remote")
+pytest.importorskip("aiohttp", reason="needs the extra remote")
 
 EVERYWHERE = Selection(exclude=("none",))
 
@@ -125,7 +125,7 @@ def test_paths():
 def bucket(monkeypatch, tmp_path):
     """The address of a bucket of an S3 server."""
     server = pytest.importorskip("moto.server", reason="needs moto[server]")
-    pytest.importorskip("s3fs", reason="needs simbg[remote]")
+    pytest.importorskip("s3fs", reason="needs the extra remote")
     running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     running.start()
     address, port = running.get_host_and_port()
