@@ -203,6 +203,8 @@ def _values(table, name, unit, default=None):
 
 def _number(row, name, unit):
     value = row[name]
+    if np.ma.is_masked(value):  # NaN in the file
+        return np.nan
     got = row.table[name].unit if unit and hasattr(row, "table") else None
     return float(u.Quantity(value, got or unit).to_value(unit)) if unit else float(value)
 
