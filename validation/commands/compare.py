@@ -66,11 +66,11 @@ def compare(
     with new_file(json_, overwrite) if json_ else nullcontext() as numbers:
         opened = None if store is None else open_store(store)
         comparisons = compare_paths(a, b, normalize, opened)
-        if out:
-            write_comparison(out, comparisons, a, b, normalize, overwrite)
         if numbers:
             content = {"comparisons": [comparison.to_dict() for comparison in comparisons]}
             numbers.write_text(json.dumps(content, indent=2) + "\n")
+        if out:
+            write_comparison(out, comparisons, a, b, normalize, overwrite)
     for comparison in comparisons:
         echo(comparison.text)
     sys.exit(0 if all(comparison.agree for comparison in comparisons) else 1)
