@@ -1,6 +1,7 @@
 """What is written is there as a whole or not at all, and what is read is whole."""
 
 import gzip
+import io
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from simbg.io.safe_files import (
     new_directory,
     new_file,
     open_fits,
+    open_tables,
     write_fits,
 )
 from simbg.parallel.executors import workers
@@ -479,6 +481,21 @@ def test_a_compressed_image_that_becomes_huge(tmp_path):
     )
     with pytest.raises(ValueError, match=r"a\.fits"), open_fits(tmp_path / "a.fits") as file:
         file[1].data.sum()
+
+
+@pytest.mark.parametrize("name", ["BITPIX", "NAXIS", "NAXIS2"])
+def test_a_card_without_which_astropy_reads_nothing(tmp_path, name):
+    """Also of an HDU that is not used."""
+    table = fits.BinTableHDU(np.zeros(3, [("X", float)]))
+    fits.HDUList([fits.PrimaryHDU(), table, table]).writeto(tmp_path / "a.fits")
+    content = (tmp_path / "a.fits").read_bytes()
+    at = content.rindex(f"{name:8s}=".encode())
+    content = content[:at] + b" " * 80 + content[at + 80 :]
+    (tmp_path / "a.fits").write_bytes(content)
+    with pytest.raises(KeyError, match=name):
+        fits.open(io.BytesIO(content), lazy_load_hdus=False)
+    with pytest.raises(ValueError, match=rf"HDU 2: {name}"), open_tables(tmp_path / "a.fits"):
+        pytest.fail("must not get here")
 
 
 @pytest.mark.parametrize("path", ["none.fits", "folder"])

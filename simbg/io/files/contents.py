@@ -246,6 +246,10 @@ def _size(header, available):
         name = card[:8].rstrip()
         if name in CARDS or name in (b"BITPIX", b"ZBITPIX") or AXIS.fullmatch(name):
             values.setdefault(name, _number(name, card))
+    axes = [b"NAXIS%d" % number for number in range(1, values.get(b"NAXIS", 0) + 1)]
+    if missing := {b"BITPIX", b"NAXIS", *axes} - values.keys():
+        name = min(missing).decode()
+        raise ValueError(f"{name}: got no such card, expected one in a readable FITS file")
     data = _product(values, b"NAXIS")
     image = _product(values, b"ZNAXIS") * _bytes(values, b"Z")
     if image > max(EXPANDED, RATIO * available):
