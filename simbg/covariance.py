@@ -100,3 +100,45 @@ class RateCovariance:
         slope = np.einsum("exy,xyk,ei->ki", parts, self.space, self.energy, optimize=True)
         variance = float(np.sum(np.tensordot(slope, self.factor, 2) ** 2))
         return variance if self.own is None else variance + float(np.sum(parts**2 * self.own))
+
+    def roots_of_sums(self, parts: np.ndarray, kept: str) -> tuple[np.ndarray, np.ndarray]:
+        """Covariance of the sums of each energy or of each pixel, if the sum of all is given.
+
+        Parameters
+        ----------
+        parts : ndarray, shape (n_energy, n_lon, n_lat)
+            Contribution of each bin to the sums, proportional to its rate.
+        kept : {"energy", "pixel"}
+            Sums over the field of view, or over energy.
+
+        Returns
+        -------
+        root : ndarray, shape (n_sums, rank)
+            The covariance of the sums is R R' + diag(own).
+        own : ndarray, shape (n_sums,)
+            The variance of each sum that is independent of other sums.
+
+        Notes
+        -----
+        The deviation of a sum s_i from its fraction of the total S, s_i − (s_i / S) S. Of the
+        independent part, correlations by the total are neglected: they are s_i / S or less.
+
+        Examples
+        --------
+        >>> norm = RateCovariance(np.ones((2, 1)), np.ones((3, 4, 1)), np.full((1, 1, 1), 0.1))
+        >>> root, own = norm.roots_of_sums(np.ones(norm.shape), "energy")  # a norm is no shape
+        >>> bool(np.allclose(root, 0))
+        True
+        """
+        over = {"energy": (1, 2), "pixel": (0,)}[kept]
+        fraction = parts.sum(axis=over).ravel() / parts.sum()
+        parts = parts if self.share is None else parts * self.share
+        term = {"energy": "exy,xyk,ei->eki", "pixel": "exy,xyk,ei->xyki"}[kept]
+        slope = np.einsum(term, parts, self.space, self.energy, optimize=True)
+        slope = slope.reshape(len(fraction), -1)
+        slope = slope - fraction[:, None] * slope.sum(axis=0)
+        root = slope @ self.factor.reshape(slope.shape[1], -1)
+        if self.own is None:
+            return root, np.zeros(len(fraction))
+        own = parts**2 * self.own
+        return root, (1 - 2 * fraction) * own.sum(axis=over).ravel() + fraction**2 * own.sum()

@@ -42,6 +42,26 @@ def test_error_of_a_sum_is_that_of_the_full_matrix(bins):
     assert_allclose(cube[bins].error_of_sum(weight[bins]), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kept", ["energy", "pixel"])
+def test_covariance_of_sums_with_a_given_total_is_that_of_the_full_matrix(kept):
+    part, parts = replace(random_part(RNG.random(AXES.shape)), own=None), RNG.random(AXES.shape)
+    whole = full(replace(part, own=np.zeros(AXES.shape))) * np.outer(parts, parts)
+    sums = np.repeat(np.eye(3), 6, axis=1) if kept == "energy" else np.tile(np.eye(6), 3)
+    deviation = sums - np.outer(sums @ parts.ravel() / parts.sum(), np.ones(18))
+    root, own = part.roots_of_sums(parts, kept)
+    assert_allclose(root @ root.T, deviation @ whole @ deviation.T, rtol=1e-10, atol=1e-12)
+    assert_allclose(own, 0)
+
+
+@pytest.mark.parametrize("kept", ["energy", "pixel"])
+def test_independent_variance_of_sums_with_a_given_total(kept):
+    part, parts = random_part(), RNG.random(AXES.shape)
+    sums = np.repeat(np.eye(3), 6, axis=1) if kept == "energy" else np.tile(np.eye(6), 3)
+    deviation = sums - np.outer(sums @ parts.ravel() / parts.sum(), np.ones(18))
+    expected = deviation**2 @ (parts**2 * part.own).ravel()
+    assert_allclose(part.roots_of_sums(parts, kept)[1], expected, rtol=1e-10)
+
+
 def test_errors_of_a_spectrum_are_those_of_sums():
     cube = replace(cube_with(random_part()), rate_error=np.ones(AXES.shape))
     one = np.arange(3)[:, None, None] == 1

@@ -120,10 +120,10 @@ def _compared(cube, observation, fold, common):
     for values, image in zip((counts, norm * predicted), images, strict=True):
         np.add.at(image, bands, values)
     image, spectrum = (
-        [values.sum(axis=axis) for values in (counts, norm * predicted, norm**2 * variance)]
-        for axis in (0, (1, 2))
+        _Sums.of(counts, norm * predicted, cube.covariance, norm**2 * variance, kept)
+        for kept in ("pixel", "energy")
     )
-    errors = float(np.sqrt(n) / total), _deviance_z(*image), _deviance_z(*spectrum)
+    errors = float(np.sqrt(n) / total), image.deviance_z, spectrum.deviance_z
     rng = np.random.default_rng(observation.obs_id)
     return HeldOut(
         observation.obs_id,
@@ -133,7 +133,7 @@ def _compared(cube, observation, fold, common):
         total,
         norm,
         *errors,
-        _significances(rng, *image),
+        image.significances(rng),
         float(deviance(counts, expected).sum()),
         observation.az,
         middle_of(observation),
@@ -155,33 +155,73 @@ def middle_of(observation: Observation) -> float:
     return float(events.pointing.mjdref + np.mean(events.gti) / DAY)
 
 
-def _deviance_z(counts, expected, variance):
-    """Standardised deviance of counts from a model with its own variance.
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Counts of pixels, or of energies, and a model whose norm is fitted to their sum.
 
     Notes
     -----
-    With the variance v of the model, the mean of the deviance of a bin is multiplied by 1 + v/λ,
-    and its variance by (1 + v/λ)².
+    With the expected counts λ, the differences (n − λ) / √λ have the covariance
+    M = 1 + diag(v / λ) + A A' − b b': v are independent variances of the model and A is the root of
+    its other covariance, divided by √λ; b = √(λ / Σ λ) is lost by the fit of the norm.
     """
-    used = expected > 0
-    counts, expected, variance = counts[used], expected[used], variance[used]
-    mean, spread = deviance_moments(expected)
-    more = 1 + variance / expected
-    excess = deviance(counts, expected).sum() - (mean * more).sum()
-    return float(excess / np.sqrt((spread * more**2).sum()))
 
+    counts: np.ndarray
+    expected: np.ndarray
+    own: np.ndarray
+    root: np.ndarray
 
-def _significances(rng, counts, expected, variance):
-    """Significances of pixels, with the variance of the counts and of the model.
+    @classmethod
+    def of(cls, counts, expected, covariance, variance, kept):
+        """Sums of bins that are expected; the model is independent in bins without a covariance."""
+        over = (1, 2) if kept == "energy" else 0
+        counts, total = (values.sum(axis=over).ravel() for values in (counts, expected))
+        if covariance:
+            roots, owns = zip(*(c.roots_of_sums(expected, kept) for c in covariance), strict=True)
+            root, own = np.hstack(roots), np.sum(owns, axis=0)
+        else:
+            own, fraction = variance.sum(axis=over).ravel(), total / total.sum()
+            own = (1 - 2 * fraction) * own + fraction**2 * variance.sum()
+            root = np.zeros((own.size, 0))
+        used = total > 0
+        scale = np.sqrt(total[used])
+        return cls(counts[used], total[used], own[used] / scale**2, root[used] / scale[:, None])
 
-    Notes
-    -----
-    Φ⁻¹(U) / √(1 + v/λ), with the randomised probability U = F(n − 1) + u P(n) of the counts n,
-    where u is uniform. For a correct model they are normal for any number of counts.
-    """
-    used = expected >= MIN_COUNTS
-    counts, expected, variance = counts[used], expected[used], variance[used]
-    below = np.where(counts > 0, special.pdtr(np.maximum(counts - 1, 0), expected), 0.0)
-    probability = below + rng.random(counts.size) * (special.pdtr(counts, expected) - below)
-    normal = special.ndtri(np.clip(probability, 1e-15, 1 - 1e-15))
-    return normal / np.sqrt(1 + variance / expected)
+    @property
+    def diagonal(self):
+        """The variance of each (n − λ) / √λ."""
+        fraction = self.expected / self.expected.sum()
+        return 1 + self.own + (self.root**2).sum(axis=1) - fraction
+
+    @property
+    def deviance_z(self):
+        """Standardised deviance.
+
+        The mean of the deviance of a bin is multiplied by M_ii, and its variance by M_ii². For
+        normal counts the variance of the sum is 2 tr M², which contains the correlations.
+        """
+        mean, spread = deviance_moments(self.expected)
+        more = self.diagonal
+        excess = deviance(self.counts, self.expected).sum() - (mean * more).sum()
+        variance = ((spread - 2) * more**2).sum() + 2 * self._square
+        return float(excess / np.sqrt(variance)) if self.expected.size > 1 else 0.0
+
+    @property
+    def _square(self):
+        """The trace of M²."""
+        alone, fraction = 1 + self.own, self.expected / self.expected.sum()
+        common, lost = self.root.T @ self.root, np.sqrt(fraction) @ self.root
+        cross = alone * ((self.root**2).sum(axis=1) - fraction)
+        return (alone**2 + 2 * cross).sum() + (common**2).sum() - 2 * (lost**2).sum() + 1
+
+    def significances(self, rng):
+        """Significances, with the variance of the counts and of the model.
+
+        Φ⁻¹(U) / √M_ii, with the randomised probability U = F(n − 1) + u P(n) of the counts n, where
+        u is uniform. For a correct model they are normal for any number of counts.
+        """
+        used = self.expected >= MIN_COUNTS
+        counts, expected, more = self.counts[used], self.expected[used], self.diagonal[used]
+        below = np.where(counts > 0, special.pdtr(np.maximum(counts - 1, 0), expected), 0.0)
+        probability = below + rng.random(counts.size) * (special.pdtr(counts, expected) - below)
+        return special.ndtri(np.clip(probability, 1e-15, 1 - 1e-15)) / np.sqrt(more)
