@@ -7,9 +7,9 @@ __all__ = []
 
 def complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Scenarios that begin so."""
-    from simbg.simulation.library import SCENARIOS
+    from simbg.simulation import NAMES
 
-    return [name for name in SCENARIOS if name.startswith(incomplete)]
+    return [name for name in NAMES if name.startswith(incomplete)]
 
 
 def complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simbg.io.files.contents import check_fits_sizes, fits_parts, packed, read_bytes
-from simbg.io.files.plain_output import NewHdu, to_bytes
-from simbg.io.files.plain_tables import Table, tables_of
 from simbg.io.files.remote import is_remote, remote_directory
 from simbg.io.files.work_places import (
     check_finished,
@@ -29,6 +27,8 @@ from simbg.parallel.interrupts import end_interrupted_workers, heed_interrupts
 
 if TYPE_CHECKING:
     from astropy.io import fits
+
+    from simbg.io.files.plain_tables import Table
 
 __all__ = [
     "check_apart",
@@ -354,6 +354,8 @@ def write_fits(path: Path | str, hdus: Sequence[Any], overwrite: bool = False) -
 
     A file with a name in .gz is compressed; its bytes are the same each time.
     """
+    from simbg.io.files.plain_output import NewHdu, to_bytes
+
     ours = all(isinstance(hdu, NewHdu) for hdu in hdus)
     content = to_bytes(hdus) if ours else _bytes_of_astropy(hdus)
     if str(path).endswith(".gz"):
@@ -391,7 +393,7 @@ def open_fits(path: Path | str) -> "Iterator[fits.HDUList]":
 
 
 @contextmanager
-def open_tables(path: Path | str) -> Iterator[list[Table]]:
+def open_tables(path: Path | str) -> "Iterator[list[Table]]":
     """Open the tables of a file as `open_fits` does, in a tenth of the time if they are plain.
 
     Yields
@@ -399,6 +401,8 @@ def open_tables(path: Path | str) -> Iterator[list[Table]]:
     list of Table
         All HDUs, in order; see `simbg.io.files.plain_tables`.
     """
+    from simbg.io.files.plain_tables import tables_of
+
     with _readable(path) as content:
         yield tables_of(content, fits_parts(content), partial(_opened, content))
 

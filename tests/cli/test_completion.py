@@ -1,5 +1,8 @@
 """What a shell completes on TAB."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,18 @@ def test_all_scenarios_are_offered(monkeypatch, capsys):
 def test_the_guide_says_how():
     text = (Path(__file__).parents[2] / "simbg" / "GUIDE.md").read_text(encoding="utf-8")
     assert 'eval "$(_SIMBG_COMPLETE=bash_source simbg)"' in text
+
+
+@pytest.mark.parametrize("words", ["simbg ", "simbg validate --scenario "])
+def test_completion_loads_no_numpy(words):
+    """Which takes as long as all the rest: a shell waits for this program at each TAB."""
+    program = (
+        "import sys; from simbg.cli.main import main\n"
+        "try: main([])\nexcept SystemExit: print('numpy' in sys.modules)"
+    )
+    number = str(len(words.split(" ")) - 1)
+    more = {"_SIMBG_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": number}
+    command, environment = [sys.executable, "-c", program], os.environ | more
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "plain," in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from simbg.cli.console import Command, echo, shared_option
-from simbg.parallel.executors import workers
 
 __all__ = []
 
@@ -36,6 +35,7 @@ def make(outdir: str, fields: int, runs: int, jobs: int | None, overwrite: bool)
     simbg challenge make blind
     simbg challenge make blind --fields 8 --runs 50
     """
+    from simbg.parallel.executors import workers
     from simbg.validation.challenge.answers import draw_answer
     from simbg.validation.challenge.sealing import make_challenge
 
@@ -69,6 +69,7 @@ def score(outdir: str, models: Sequence[str], jobs: int | None, overwrite: bool)
     simbg challenge score blind
     simbg challenge score blind --models alice --models bob
     """
+    from simbg.parallel.executors import workers
     from simbg.validation.challenge.sealing import reveal_challenge
 
     with workers(jobs, "challenge") as executor:

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from simbg.cli.console import Command, shared_option
-from simbg.parallel.executors import workers
 from simbg.validation.commands.output import check_report, names_files_kept, say
 
 __all__ = []
@@ -50,6 +49,7 @@ def conformance(
     simbg conformance my_package.my_module:MyMethod
     simbg conformance --command "mytool {store} {output}"
     """
+    from simbg.parallel.executors import workers
     from simbg.validation.conformance.findings import conformance as find
     from simbg.validation.conformance.findings import write_findings
     from simbg.validation.methods.candidates import Candidate

@@ -11,7 +11,6 @@ import click
 from simbg.cli.binning import binning_options, read_binning
 from simbg.cli.console import Command, echo, shared_option
 from simbg.io.safe_files import check_apart, check_directory, finite_or_none, is_ours
-from simbg.parallel.executors import workers
 from simbg.reconstruction import DEFAULT_METHOD
 from simbg.validation.commands.output import names_files_kept, new_report, say
 
@@ -113,6 +112,7 @@ def cross_validate(
     simbg cross-validate store --method spline --method published
     """
     from simbg.models.selection import Selection
+    from simbg.parallel.executors import workers
     from simbg.validation.cross_validation.cross_validate import (
         FILES,
         check_method,

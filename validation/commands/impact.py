@@ -8,7 +8,6 @@ import click
 
 from simbg.cli.console import Command, echo, refuse, shared_option
 from simbg.io.safe_files import check_apart, finite_or_none
-from simbg.parallel.executors import workers
 from simbg.validation.commands.validate import Requirement
 
 __all__ = []
@@ -184,6 +183,7 @@ def _held_out(store, model, exclude):
     from simbg.models.runs import open_store, runs_of
     from simbg.models.selection import Selection
     from simbg.observations.exposure import stack_observations
+    from simbg.parallel.executors import workers
     from simbg.reconstruction.histogram import Histogram
 
     opened = open_store(store)

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from simbg.cli.console import Command, shared_option
-from simbg.parallel.executors import workers
 from simbg.validation.commands.output import check_report, names_files_kept, new_report, say
 
 __all__ = []
@@ -35,6 +34,7 @@ def self_check(seed: int, jobs: int | None, out: str, overwrite: bool, quiet: bo
     simbg self-check
     simbg self-check --seed 1 --out check
     """
+    from simbg.parallel.executors import workers
     from simbg.validation.pages.self_check import write_self_check
     from simbg.validation.self_check import detection
 
