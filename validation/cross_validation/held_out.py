@@ -11,7 +11,7 @@ from simbg.models.run_norm import run_counts
 from simbg.observations.observation import Observation
 from simbg.validation.metrics.poisson import deviance, deviance_moments
 
-__all__ = []
+__all__ = ["hold_out"]
 
 # Least expected counts of a pixel, for nearly normal significances.
 MIN_COUNTS = 5.0
