@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +21,12 @@ from simbg.observations.stacked_counts import EventRecord, StackedCounts, digest
 from simbg.observations.threshold import INDICES, ThresholdRule, fraction_above
 from simbg.parallel.pieces import added_up, in_pieces
 
-__all__ = ["Exposure", "StackedCounts", "stack_observations"]
+__all__ = ["Exposure", "StackedCounts", "stack_observations", "stacks_remembered"]
+
+# Stacks that are remembered, by the observations and bins; None outside of `stacks_remembered`.
+REMEMBERED: ContextVar[dict[tuple, tuple[list[Observation], StackedCounts]] | None] = ContextVar(
+    "remembered", default=None
+)
 
 
 @dataclass
@@ -218,7 +225,15 @@ def stack_observations(
     check_axes(axes)
     if axes.align != "ALTAZ":
         raise ValueError(f"axes: got alignment {axes.align}, expected ALTAZ")
-    return stack_in_bins(observations, axes, threshold_bin, executor)
+    if (memory := REMEMBERED.get()) is None:
+        return stack_in_bins(observations, axes, threshold_bin, executor)
+    observations = list(observations)
+    key = *(edge.tobytes() for edge in axes.edges), threshold_bin, *map(id, observations)
+    if key not in memory:
+        # The observations are kept, so that no others get their ids.
+        stack = stack_in_bins(observations, axes, threshold_bin, executor)
+        memory[key] = observations, stack
+    return memory[key][1]
 
 
 def stack_in_bins(
@@ -245,6 +260,20 @@ def stack_in_bins(
         return stack([]).stack()
     parts = in_pieces(stack, observations, executor)
     return added_up(map(_noticed, parts), PartialStack.plus).stack()
+
+
+@contextmanager
+def stacks_remembered() -> Iterator[None]:
+    """Add up the same observations only once for the same bins, within this context.
+
+    Observations are the same if they are the same objects: for simulated ones, whose events are
+    drawn each time that they are read.
+    """
+    token = REMEMBERED.set({})
+    try:
+        yield
+    finally:
+        REMEMBERED.reset(token)
 
 
 @dataclass

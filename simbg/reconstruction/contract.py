@@ -131,9 +131,11 @@ def reconstruct(
     method = with_executor(method, executor)
     axes = axes_for(method, observations) if axes is None else axes
     runs = dict[int, tuple[int, int, int]]()
-    recorded = [replace(run, load=partial(_load, run, runs)) for run in observations]
+    given = observations
+    if not _is_ours(method):  # ours state their runs
+        given = [replace(run, load=partial(_load, run, runs)) for run in observations]
     with errors_in_one_line(method):
-        cube = check_cube(method.reconstruct(recorded, axes), axes, observations)
+        cube = check_cube(method.reconstruct(given, axes), axes, observations)
     # A method that reads events in other processes may not know its runs.
     if cube.made_from is None and len(runs) == len(observations):
         cube = replace(cube, made_from=EventRecord.of(runs.values()))
@@ -161,8 +163,7 @@ def reconstruct_groups(
     executor : concurrent.futures.Executor, optional
         Adds up the runs of a group, and fits groups, if the method is one of simbg.
     """
-    estimates = hasattr(method, "estimate") and type(method).__module__.startswith(OURS)
-    if not (estimates and isinstance(executor, Watched) and len(groups) > 1):
+    if not (_is_ours(method) and isinstance(executor, Watched) and len(groups) > 1):
         for observations, axes in groups.values():
             yield reconstruct(method, observations, axes, executor)
         return
@@ -176,6 +177,11 @@ def reconstruct_groups(
         for name, level, line in lines:
             logging.getLogger(name).log(level, "%s", line)
         yield check_cube(cube, axes, observations)
+
+
+def _is_ours(method):
+    """Whether a method is one of simbg, which estimates a cube from a stack of its runs."""
+    return hasattr(method, "estimate") and type(method).__module__.startswith(OURS)
 
 
 class Lines(logging.Handler):

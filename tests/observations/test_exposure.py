@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simbg.axes import Axes, edition2015_axes
-from simbg.observations.exposure import stack_observations
+from simbg.observations.exposure import stack_observations, stacks_remembered
 from simbg.observations.observation import Events, Observation
 from simbg.observations.threshold import first_bin
 from simbg.parallel.executors import workers
@@ -132,6 +132,29 @@ def test_events_are_read_once_and_let_go():
     stack_observations(lazy, AXES)
     assert most == 1
     assert alive == 0
+
+
+def test_the_same_observations_are_added_up_once():
+    """In a context that remembers stacks; other bins, rules and observations are other stacks."""
+    loads = []
+    many = [
+        replace(run, load=lambda run=run: loads.append(run.obs_id) or run.events())
+        for run in runs([0.1] * 3, n_events=10)
+    ]
+    fewer = replace(AXES, energy=AXES.energy[1:])
+    with stacks_remembered():
+        first = stack_observations(many, AXES, "whole")
+        once = len(loads)
+        assert stack_observations(tuple(many), AXES, "whole") is first
+        assert len(loads) == once
+        for other in ((many[:2], AXES, "whole"), (many, fewer, "whole"), (many, AXES, "drop")):
+            before = len(loads)
+            assert_array_equal(stack_observations(*other).counts.shape, other[1].shape)
+            assert len(loads) > before
+    before = len(loads)
+    again = stack_observations(many, AXES, "whole")
+    assert len(loads) == before + once
+    assert_array_equal(again.counts, first.counts)
 
 
 def test_radec_axes_are_refused():

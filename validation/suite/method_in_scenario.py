@@ -12,7 +12,7 @@ from simbg.axes import Axes, edition2015_axes
 from simbg.errors import in_one_line
 from simbg.io.files.work_places import scratch_folder
 from simbg.models.per_run import scaled_to_run
-from simbg.observations.exposure import StackedCounts, stack_observations
+from simbg.observations.exposure import StackedCounts, stack_observations, stacks_remembered
 from simbg.observations.groups import Groups
 from simbg.reconstruction.histogram import Histogram
 from simbg.reconstruction.registry import find_method
@@ -131,7 +131,7 @@ def run_scenario(
     """
     experiment = Experiment.of(scenario, seed)
     candidates = [Candidate.of(method) for method in methods]
-    with scratch_folder() as name:
+    with scratch_folder() as name, stacks_remembered():
         folder = Path(name)
         ours = route_of_ours(experiment, folder, executor)
         least = max(stores, replicates or FEWEST)

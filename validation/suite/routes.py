@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
@@ -59,7 +59,7 @@ def route_of_ours(
 
 @dataclass(frozen=True)
 class InMemory:
-    """Our methods on observations in memory, which are simulated for each call.
+    """Our methods on observations in memory, whose events are simulated when they are read.
 
     Parameters
     ----------
@@ -73,7 +73,11 @@ class InMemory:
     executor: Executor | None
 
     def observations(self) -> Sequence[Observation]:
-        """The observations that methods get."""
+        """The observations that methods get: the same objects each time."""
+        return self._observations
+
+    @cached_property
+    def _observations(self):
         return self.experiment.observations()
 
     def reconstruct(self, candidate: Candidate) -> Attempt:
