@@ -13,7 +13,7 @@ from simbg.io.safe_files import check_apart, expanded, new_file
 from simbg.radial import RadialModel
 from simbg.validation.figures import curves, images, style
 
-__all__ = ["check_picture", "cube_figure", "plot_file", "radial_figure", "save_figure"]
+__all__ = ["cube_figure", "plot_file", "radial_figure", "save_figure"]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def plot_file(path: Path | str, out: Path | str | None = None, overwrite: bool =
     """
     name = Path(path).name
     picture = Path(name.removesuffix(".gz")).with_suffix(".png") if out is None else Path(out)
-    check_picture(picture, path)  # before the file is read
+    _check_picture(picture, path)  # before the file is read
     model: Any = RadialModel.read(path) if is_radial(path) else read_model(path)
     if negative := int(np.count_nonzero(model.rate < 0)):
         log.warning("%s: %d bins have negative rates", path, negative)
@@ -64,21 +64,8 @@ def save_figure(figure: Figure, path: Path | str, overwrite: bool = False) -> No
         temporary.write_bytes(style.encode(figure, kind))
 
 
-def check_picture(path: Path | str, *inputs: Path | str | None) -> None:
-    """Refuse a picture of another kind, or one that is an input.
-
-    Parameters
-    ----------
-    path : path-like
-        The picture.
-    *inputs : path-like or None
-        Files that are read.
-
-    Raises
-    ------
-    ValueError
-        If the ending is neither .png nor .pdf, or the picture is an input.
-    """
+def _check_picture(path, *inputs):
+    """Refuse a picture of another kind, or one that is an input."""
     _check_ending(Path(path))
     check_apart(path, *inputs)
 
