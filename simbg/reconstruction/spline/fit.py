@@ -293,7 +293,7 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
         more = max(10 * more, 1e-12)
         matrix = matrix + more * np.diag(diagonal)
     # The other triangle is zero.
-    lower = lapack.dpotri(factor, lower=1)[0]
+    lower = lapack.dpotri(factor, lower=1, overwrite_c=1)[0]
     full = lower + lower.T
     np.fill_diagonal(full, np.diag(lower))
     return full
