@@ -14,6 +14,7 @@ import numpy as np
 
 from simbg.io import tables
 from simbg.io.files.plain_output import rows
+from simbg.io.gadf import index_tables
 from simbg.io.safe_files import open_tables, write_fits
 from simbg.observations.observation import Events, Observation
 from simbg.observations.store import RunList, Store
@@ -53,8 +54,8 @@ class HessStore(Store):
         """The run list, with the column names of 2015."""
         needed = "OBS_ID", *NAMES.values()
         path = Path(self.path) / self.index
-        table = tables.read_index(path, needed, UNITS)
-        tables.check_runs(table["OBS_ID"].tolist(), path)
+        table = index_tables.read_index(path, needed, UNITS)
+        index_tables.check_runs(table["OBS_ID"].tolist(), path)
         return table
 
     @cached_property

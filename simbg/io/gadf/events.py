@@ -60,7 +60,10 @@ class RunFiles:
         Positions are computed from RA, Dec and time. The optional columns DETX and DETY are not
         used, because their signs and frames differ between files.
         """
-        key = repr((self, [_state(place) for place in (self.events, self.gti) if place]))
+        states = [_state(place) for place in (self.events, self.gti) if place]
+        if None in states:
+            return self._read()
+        key = repr((self, states))
         events = RECENT.pop(key, None)
         RECENT[key] = events = self._read() if events is None else events
         n_events = sum(len(kept) for kept in RECENT.values())
@@ -106,9 +109,9 @@ class RunFiles:
 
 
 def _state(place):
-    """What changes if a file is written again; None if there is none."""
+    """What changes if a file is written again; None for a remote or a missing file."""
     path, _ = place
-    if not path.is_file():
+    if not isinstance(path, Path) or not path.is_file():
         return None
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simbg.io import tables
 from simbg.io.files.remote import RemotePath, as_path
+from simbg.io.gadf import index_tables
 from simbg.io.safe_files import expanded
 from simbg.notices import Notice, add
 from simbg.observations.store import RunList
@@ -28,7 +28,7 @@ UNITS = {
     "SAFE_ENERGY_LO": "TeV",
 }
 COLUMNS = ("OBS_ID", "OBS_MODE", "DEADC", "EVENT_COUNT", *UNITS)
-TEXT = [name for name in tables.HDU_INDEX if name not in ("OBS_ID", "HDU_CLASS")]
+TEXT = [name for name in index_tables.HDU_INDEX if name not in ("OBS_ID", "HDU_CLASS")]
 # Types of HDUs of which a run has one at most; others may exist in several formats.
 SINGLE = ("events", "gti", "aeff")
 # Types of HDUs that two runs cannot share.
@@ -49,11 +49,11 @@ def read_runs(path: Path) -> RunList | None:
     path : Path
         The file; it may be missing.
     """
-    found = path.is_file() and tables.read_plain_index(path, ("OBS_ID",), UNITS, COLUMNS)
+    found = path.is_file() and index_tables.read_plain_index(path, ("OBS_ID",), UNITS, COLUMNS)
     if not found:
         return None
     runs, _ = found
-    tables.check_runs(runs.obs_ids, path)
+    index_tables.check_runs(runs.obs_ids, path)
     if "ALT_PNT" not in runs.columns and "ZEN_PNT" in runs.columns and runs.units is not None:
         runs.columns["ALT_PNT"], runs.units["ALT_PNT"] = 90 - runs.columns["ZEN_PNT"], "deg"
     return runs
@@ -80,11 +80,11 @@ def read_observations(path: Path, obs_ids: Iterable[int]) -> "Table":
     from astropy.table import Table
 
     if path.is_file():
-        table = tables.read_index(path, ("OBS_ID",), UNITS, COLUMNS)
+        table = index_tables.read_index(path, ("OBS_ID",), UNITS, COLUMNS)
     else:
         add([Notice("no_index")])
         table = Table({"OBS_ID": np.array(sorted(obs_ids))})
-    tables.check_runs(table["OBS_ID"].tolist(), path)
+    index_tables.check_runs(table["OBS_ID"].tolist(), path)
     if "ALT_PNT" not in table.colnames and "ZEN_PNT" in table.colnames:
         table["ALT_PNT"] = 90 * u.deg - table["ZEN_PNT"].quantity
     return table
@@ -105,17 +105,19 @@ class HduIndex:
     @cached_property
     def table(self) -> "Table":
         """The table, unchanged but for the case of the names of its columns."""
-        return tables.read_index(self.path, tables.HDU_INDEX, None, tables.HDU_INDEX, TEXT)
+        return index_tables.read_index(
+            self.path, index_tables.HDU_INDEX, None, index_tables.HDU_INDEX, TEXT
+        )
 
     @cached_property
     def _columns(self) -> tuple[list[list[Any]], str]:
-        """The columns of `tables.HDU_INDEX`, and BASE_DIR."""
-        args = tables.HDU_INDEX, None, tables.HDU_INDEX, TEXT
-        if found := tables.read_plain_index(self.path, *args):
+        """The columns of `index_tables.HDU_INDEX`, and BASE_DIR."""
+        args = index_tables.HDU_INDEX, None, index_tables.HDU_INDEX, TEXT
+        if found := index_tables.read_plain_index(self.path, *args):
             columns, about = found[0].columns, found[1]
         else:
             columns, about = self.table, self.table.meta
-        values = [columns[name].tolist() for name in tables.HDU_INDEX]
+        values = [columns[name].tolist() for name in index_tables.HDU_INDEX]
         return values, str(about.get("BASE_DIR", "")).strip()
 
     @cached_property

@@ -10,6 +10,7 @@ import numpy as np
 from simbg import __version__
 from simbg.io import tables
 from simbg.io.files.plain_output import one_row, rows
+from simbg.io.gadf import index_tables
 from simbg.io.safe_files import write_fits
 from simbg.observations.observation import MJDREF, Events, good_time, pointing_of
 from simbg.sky.pointing import Site
@@ -109,7 +110,7 @@ class GadfWriter:
             hdus,
         )
         self._write_index("obs", Table(table, meta={}), {**TIMES, **_site(self.site)})
-        self._write_index("hdu", Table(columns, names=tables.HDU_INDEX))
+        self._write_index("hdu", Table(columns, names=index_tables.HDU_INDEX))
 
     def _write_index(self, kind, table, header=()):
         header = {**tables.GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": kind.upper(), **dict(header)}

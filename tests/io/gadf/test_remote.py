@@ -104,7 +104,7 @@ def test_no_server(url, error):
 
 def test_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(ValueError, match=r"simbg\[remote\]"):
+    with pytest.raises(ValueError, match=r"\[remote\]"):
         open_store("https://server/store")
 
 
