@@ -238,7 +238,13 @@ def _places(events, header, row, time, inside):
     sky = SkyCoord(
         _values(events, "RA", "deg")[inside] * u.deg, _values(events, "DEC", "deg")[inside] * u.deg
     ).transform_to(frame)
-    centre = SkyCoord(header["RA_PNT"] * u.deg, header["DEC_PNT"] * u.deg).transform_to(frame)
+    centre = SkyCoord(
+        *(
+            _number(header if name in header else row, name, "deg")
+            for name in ("RA_PNT", "DEC_PNT")
+        ),
+        unit="deg",
+    ).transform_to(frame)
     here = SkyCoord(sky.az, sky.alt).transform_to(
         SkyOffsetFrame(origin=SkyCoord(centre.az, centre.alt))
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from simbg.errors import in_brief
+from simbg.io.files.work_places import complete
 from simbg.io.safe_files import new_content
 from simbg.simulation.scenario import Scenario
 from simbg.validation.methods.candidates import Candidate
@@ -261,7 +262,7 @@ class Baseline:
         seed : int
             Seed of the run.
         may_be_missing : bool
-            Whether a file may be missing.
+            Whether a file may be missing, since the run writes it.
         only : mapping, optional
             See `simbg.validation.suite.suite.run_suite`.
 
@@ -272,6 +273,8 @@ class Baseline:
         ValueError
             If a file is not valid, or its accuracies are of another seed.
         """
+        if may_be_missing and Path(folder).is_dir():
+            complete(Path(folder))
         names = {scenario.name for scenario in scenarios}
         pairs = {(name, c.name) for name in names for c in methods_of(name, candidates, only or {})}
         ours, others = ({c.name for c in candidates if c.ours == flag} for flag in (True, False))

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_commands_of_the_text():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
 def test_losses_and_accuracies_are_those_of_one_run(tmp_path):
-    """Also after a run that is killed at any step."""
+    """Also after a run that is killed at any step; the next run completes what it left."""
 
     def update(folder, number):
         losses = Losses({("night", "x", "mine", "norm"): (number,) * 3})
@@ -181,8 +182,13 @@ def test_losses_and_accuracies_are_those_of_one_run(tmp_path):
     for number in (0.1, 0.2):
         update(tmp_path / str(number), number)
         wholes.append({p.name: p.read_text() for p in (tmp_path / str(number)).iterdir()})
-    seen = []
+    seen, ours = [], [SimpleNamespace(name="histogram", ours=True)]
     for step in count():
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+        killed_at_step(step, lambda: update(tmp_path / "new", 0.2))
+        Baseline.read(tmp_path / "new", [NIGHT], ours, 0, True)
+        update(tmp_path / "new", 0.2)
+        assert {p.name: p.read_text() for p in (tmp_path / "new").iterdir()} == wholes[1]
         update(tmp_path / "now", 0.1)
         killed = killed_at_step(step, lambda: update(tmp_path / "now", 0.2))
         seen.append({p.name: p.read_text() for p in (tmp_path / "now").iterdir()})
