@@ -189,12 +189,21 @@ def unmasked_fraction_of_run(
     pointing, gti = events.pointing, events.gti
 
     def compute(regions):
-        if isinstance(axes, Axes):
+        if isinstance(axes, Axes) and _is_constant(pointing):
             edges = axes.fov_lon.tobytes(), axes.fov_lat.tobytes()
-            return _fraction_of_run(*edges, pointing, np.asarray(gti).tobytes(), tuple(regions))
+            return _fraction_of_run(*edges, pointing, _intervals(gti).tobytes(), tuple(regions))
+        if isinstance(axes, Axes):
+            return unmasked_fraction(axes, pointing, gti, regions)
         return unmasked_fraction_of_rings(axes.offset, pointing, gti, regions)[:, None]
 
     return for_each_energy(axes.energy, observation.excluded, compute)
+
+
+def _is_constant(pointing):
+    """Whether a pointing is one of ours, whose values do not change."""
+    return isinstance(pointing, Tracking | Drift) and not any(
+        isinstance(value, np.ndarray) for value in vars(pointing).values()
+    )
 
 
 @lru_cache(maxsize=128)  # a run is used for its group, for a model of all runs and for its norm

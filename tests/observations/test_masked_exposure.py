@@ -7,7 +7,8 @@ from scipy.stats import qmc
 
 from simbg.axes import Axes
 from simbg.observations import masked_exposure
-from simbg.observations.masked_exposure import unmasked_fraction
+from simbg.observations.masked_exposure import unmasked_fraction, unmasked_fraction_of_run
+from simbg.observations.observation import Events, Observation
 from simbg.sky.pointing import Drift, Site, Tracking, altaz_to_radec
 from simbg.sky.regions import Ellipse, Polygon, Rectangle, circle, excluded
 
@@ -383,3 +384,26 @@ def test_errors(change, message):
     given |= {"regions": [circle(10, 20, 1)]} | change
     with pytest.raises(ValueError, match=f"^{message}"):
         unmasked_fraction(**given)
+
+
+class OfAnother:
+    """A pointing of another library, whose objects can neither be hashed nor are constant."""
+
+    __hash__ = None
+
+    def __init__(self, pointing):
+        self.sky_to_fov, self.fov_to_sky = pointing.sky_to_fov, pointing.fov_to_sky
+        self.radec, self.altaz = pointing.radec, pointing.altaz
+
+
+@pytest.mark.parametrize("gti", [np.array(GTI, int), np.array(GTI, ">f8"), np.array(GTI, "f4")])
+@pytest.mark.parametrize("kind", [lambda pointing: pointing, OfAnother], ids=["ours", "another"])
+def test_the_fraction_of_a_run_with_times_of_any_type(gti, kind):
+    axes, pointing = make_axes(), make_tracking()
+    regions = (circle(*at(pointing, 1.0, 1.0), 0.7),)
+    events = Events(*np.zeros((3, 0)), gti=gti, pointing=kind(pointing))
+    run = Observation.in_memory(events, obs_id=1, livetime=RUN, ontime=RUN, excluded=regions)
+    expected = unmasked_fraction(axes, pointing, GTI, regions)
+    assert expected.min() < 0.5
+    found = unmasked_fraction_of_run(axes, run, events)
+    assert_allclose(found, expected, rtol=0, atol=1e-6)

@@ -28,7 +28,7 @@ EMPTY, EXPECTED = 2.0, 30.0
 # Right ascensions beyond 360 deg exist in files of MAGIC.
 LARGEST_RA = 720.0
 # A run is read for its group, for a model of all runs and for its norm: the events of the runs that
-# were read last, in this order, as far as they are this many (50 MB).
+# were read last, in this order, as far as they are this many (50 MB). Users get copies.
 RECENT: dict[str, Events] = {}
 MOST_EVENTS = 1_000_000
 
@@ -65,11 +65,18 @@ class RunFiles:
             return self._read()
         key = repr((self, states))
         events = RECENT.pop(key, None)
-        RECENT[key] = events = self._read() if events is None else events
-        n_events = sum(len(kept) for kept in RECENT.values())
-        while n_events > MOST_EVENTS and len(RECENT) > 1:
-            n_events -= len(RECENT.pop(next(iter(RECENT))))
-        return events
+        if events is None:
+            events = self._read()
+        if len(events) > MOST_EVENTS:
+            return events
+        RECENT[key] = events
+        # Each line takes one step that threads do not interrupt.
+        n_events = sum(map(len, list(RECENT.values())))
+        for oldest in list(RECENT):
+            if n_events <= MOST_EVENTS:
+                break
+            n_events -= len(RECENT.pop(oldest, ()))
+        return _copied(events)
 
     def _read(self):
         path, name = self.events
@@ -115,6 +122,12 @@ def _state(place):
         return None
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _copied(events):
+    """The same events in arrays of their own."""
+    arrays = {name: v.copy() for name, v in vars(events).items() if isinstance(v, np.ndarray)}
+    return replace(events, **arrays)
 
 
 def _has_gti(file):

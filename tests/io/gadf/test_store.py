@@ -187,3 +187,15 @@ def test_odd_unit_of_a_column_that_is_not_used(store):
     table = GadfStore(store).table
     assert table["MUONEFF"].unit is None
     fits.table_to_hdu(table)
+
+
+def test_who_changes_events_does_not_change_those_of_the_next_reader(store):
+    opened = GadfStore(store)
+    (run,) = opened.observations(opened.table[:1])
+    first = run.load()
+    energy, stop = first.energy.copy(), first.gti[-1, 1]
+    first.energy[:] *= 2
+    first.gti[-1, 1] += 100
+    second = run.load()
+    assert_array_equal(second.energy, energy)
+    assert second.gti[-1, 1] == stop
