@@ -69,9 +69,11 @@ def _factors(axes, values, mean):
         (axes.fov_lat, axes.fov_lat_center, lambda lat: np.cos(np.deg2rad(lat))),
     )
     factor = np.ones(axes.shape)
-    for axis, dimension in enumerate(dimensions):
-        factor *= np.moveaxis(_factor(np.moveaxis(log, axis, -1), *dimension), -1, axis)
-    return np.where(np.isfinite(factor), factor, 1.0)
+    # Values of a damaged file may differ by 1e300.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for axis, dimension in enumerate(dimensions):
+            factor *= np.moveaxis(_factor(np.moveaxis(log, axis, -1), *dimension), -1, axis)
+    return np.where(np.isfinite(factor) & (factor > 0), factor, 1.0)
 
 
 def _factor(log, edges, center, measure):
