@@ -39,7 +39,7 @@ class Panel:
     label : str
         Label of the colour bar. Without a label, no colour bar is drawn.
     text : str
-        Text on an image that has nearly a single colour.
+        Text instead of an image, where it would have a single colour.
     """
 
     values: np.ndarray
@@ -104,10 +104,11 @@ def difference_panel(ratio: np.ndarray, names: Sequence[str]) -> Panel:
 
 
 def pull_panel(values: np.ndarray) -> Panel:
-    """Image of residuals in standard errors; if all of them are near 0, it says so."""
+    """Image of residuals in standard errors; words instead if all of them are near 0."""
     largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
-    text = f"all pulls are\nwithin ±{largest:.2g}" if 0 < largest < PALE else ""
-    scale = {"vmin": -4.0, "vmax": 4.0, "cmap": "RdBu_r"}
+    text, scale = "", {"vmin": -4.0, "vmax": 4.0, "cmap": "RdBu_r"}
+    if 0 < largest < PALE:
+        values, text = np.where(np.isfinite(values), 0.0, np.nan), f"within ±{largest:.2g}"
     return Panel(values, "pull", scale, "pull / σ", text)
 
 
