@@ -102,8 +102,9 @@ def adapters(session):
 
 @nox.session(default=False)
 def docs(session):
-    """Build the site of pages, stories and API: reports/docs/index.html."""
-    session.install("-e.", *groups("docs", "peers"))
+    """Run the lines of all pages; build the site of pages, stories and API, reports/docs."""
+    session.install("-e.", *groups("docs", "peers", "test"))
+    session.run("python", os.path.join(".docs", "howtos.py"), env=THREADS)
     out = os.path.join("reports", "docs")
     session.run("python", os.path.join(".docs", "build.py"), out, env=THREADS)
 

@@ -96,9 +96,9 @@ BLOCKS = blocks_of_pages()
 
 
 @cache
-def site():
-    """The module that builds the site."""
-    spec = importlib.util.spec_from_file_location("site_of_docs", ROOT / ".docs" / "build.py")
+def site(name="build"):
+    """The module that builds the site, or one beside it."""
+    spec = importlib.util.spec_from_file_location(f"{name}_of_docs", ROOT / ".docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -249,6 +249,34 @@ def test_a_story_prints_what_its_page_shows(tmp_path):
         assert repr(wrong) in found
     with pytest.raises(RuntimeError, match="exit code 2"):
         list(tell("```sh\nexit 2\n```\n", tmp_path))
+
+
+# CRAB.md has a test of its own; the other page is about a clone and these tests.
+NOT_RUN = {"simbg/models/CRAB.md", ".github/CONTRIBUTING.md"}
+
+
+def test_shell_lines_of_all_pages_are_run():
+    """By `nox -s docs`: with a story, or as a how-to."""
+    lines = {}
+    for page, line in BLOCKS["sh"]:
+        if "--help" not in page and (code := line.partition(" #")[0].rstrip()):
+            lines.setdefault(page, []).append(code)
+    howtos = site("howtos")
+    assert set(lines) == set(site().STORIES) | set(howtos.PAGES) | NOT_RUN
+    assert all(howtos.lines_of(page) == lines[page] for page in howtos.PAGES)
+
+
+def test_a_line_that_fails_is_found(tmp_path, monkeypatch):
+    """A page that writes, one line after the other; and controls."""
+    howtos = site("howtos")
+    monkeypatch.setattr(howtos, "ROOT", tmp_path)
+    monkeypatch.setattr(howtos, "SUPPOSED", ("echo mine > there",))
+    for number, (lines, wrong) in enumerate(
+        {"cat there && exit 1": 0, "cat there; exit 2": 1, "rm there\ncat there; exit 3": 1}.items()
+    ):
+        (tmp_path / "page.md").write_text(f"```sh\n{lines}\n```\n")
+        (folder := tmp_path / str(number)).mkdir()
+        assert len(list(howtos.run_pages(["page.md"], folder))) == wrong
 
 
 def test_the_site_has_all_pages(tmp_path):
