@@ -198,6 +198,12 @@ def reconstruct_store(
     """
     selection = selection or Selection()
     estimator: Any = find_method(method)
+    if selection.covariates and per_run and not (match or hasattr(estimator, "fit")):
+        raise ValueError(
+            f"covariate {selection.covariates[0]} (--covariate): got the method {method}, which "
+            "makes models of zenith groups without covariates, expected one that models runs "
+            "itself, such as spline, or --match (match=...)"
+        )
     check_apart(outdir, indir)
     if not is_remote(outdir):
         check_directory(outdir, overwrite, FILES)

@@ -318,15 +318,18 @@ def _times(observations):
 def _covariates(store, row, observation, names):
     """Values of columns of the observation table."""
     values, columns = {}, store.runs.columns
-    for name in names:
-        if name.lower() == AZIMUTH:
+    for given in names:
+        if given.lower() == AZIMUTH:
             values[AZIMUTH] = float(observation.az)
             continue
+        same = [name for name in columns if name.lower() == given.lower()]
+        name = given if given in columns or not same else same[0]
         try:
             values[name] = float(np.ma.filled(columns[name][row], np.nan))
         except (KeyError, TypeError, ValueError) as error:
-            known = [n for n, each in columns.items() if np.issubdtype(each.dtype, np.number)]
-            got = "no such column" if name not in columns else f"{columns[name][row]!r}"
+            kinds = {n: each for n, each in columns.items() if each.ndim == 1}
+            known = [n for n, each in kinds.items() if np.issubdtype(each.dtype, np.number)]
+            got = columns[name][row].tolist() if name in columns else "no such column"
             raise ValueError(
                 f"{store.path}: covariate {name} (--covariate): got {got}, expected {AZIMUTH} or a "
                 f"column of numbers of the observation table: {', '.join(known)}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simbg.errors import in_brief
 from simbg.observations.observation import Observation
 
 __all__ = ["AZIMUTH", "Covariates", "held_out_gains", "most_probable_norms"]
@@ -133,13 +134,24 @@ class Covariates:
 
 def _values(observations, name):
     """Values of a covariate."""
-    values = np.array([run.covariates.get(name, np.nan) for run in observations], float)
-    if bad := [run.obs_id for run, v in zip(observations, values, strict=True) if v != v]:
+    values = np.array([_number(run.covariates.get(name)) for run in observations])
+    bad = [run for run, value in zip(observations, values, strict=True) if not np.isfinite(value)]
+    if bad:
+        value = bad[0].covariates.get(name)
+        got = "" if value is None else f" ({in_brief(repr(value))})"
         raise ValueError(
-            f"covariate {name}: got no finite value for {len(bad)} of {len(values)} runs, such as "
-            f"run {bad[0]}, expected one for each run"
+            f"covariate {name}: got no finite number for {len(bad)} of {len(values)} runs, such as "
+            f"run {bad[0].obs_id}{got}, expected one for each run"
         )
     return values
+
+
+def _number(value):
+    """A value as a number, or NaN."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
 
 
 def held_out_gains(

@@ -228,9 +228,15 @@ def test_covariates_are_columns_of_the_observation_table(tmp_path):
     selection = Selection(exclude=("none",), covariates=("MUONEFF", "azimuth"))
     for run, row in zip(selection.observations(store), store.table, strict=True):
         assert run.covariates == {"MUONEFF": row["MUONEFF"], "azimuth": row["AZ_PNT"]}
+    lower = replace(selection, covariates=("muoneff", "Azimuth"))
+    assert lower.observations(store)[0].covariates.keys() == {"MUONEFF", "azimuth"}
     for wrong in ("MUON", "DATE-OBS"):
         with pytest.raises(ValueError, match=f"{wrong}.*MUONEFF"):
             replace(selection, covariates=(wrong,)).observations(store)
+    # A method of zenith groups cannot use them.
+    given = tmp_path / "store", tmp_path / "models", "gadf", "histogram", selection
+    with pytest.raises(ValueError, match=r"MUONEFF.*histogram"):
+        reconstruct_store(*given, per_run=True)
 
 
 def test_models_of_runs_need_no_groups(tmp_path):

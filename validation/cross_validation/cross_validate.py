@@ -284,8 +284,15 @@ def compare_methods(
     Raises
     ------
     ValueError
-        If the store has too few runs, or no run with events and a prediction.
+        If the store has too few runs, no run with events and a prediction, or covariates that no
+        method uses.
     """
+    if selection.covariates and not any(map(_uses_covariates, methods)):
+        raise ValueError(
+            f"covariate {selection.covariates[0]} (--covariate): got the methods "
+            f"{', '.join(methods)}, which use no covariates, expected spline or spline:match, or "
+            "another one that models runs itself"
+        )
     opened = open_store(store, "gadf")
     runs = runs_of(opened, selection, executor)
     observations = [runs.observations[i] for i in np.flatnonzero(runs.group_id >= 0)]
@@ -356,6 +363,13 @@ def check_method(name: str) -> None:
     """
     if name != PUBLISHED:
         find_method(name.removesuffix(BY_GROUPS).removesuffix(MATCHED))
+
+
+def _uses_covariates(name):
+    """Whether the covariates of runs can change the models of a method."""
+    if name == PUBLISHED or name.endswith(BY_GROUPS):
+        return False
+    return name.endswith(MATCHED) or hasattr(find_method(name), "fit")
 
 
 def _models_by(name, store, groups, axes):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -113,6 +113,19 @@ class RunStatistics:
             each = self.unmasked[rows].astype(float) @ rate[:, cell].T
             found[runs] = each[place, np.arange(len(rate))]
         return found
+
+    def without(self, dropped: np.ndarray) -> "RunStatistics":
+        """The statistics without some runs that have no events.
+
+        Parameters
+        ----------
+        dropped : ndarray of bool, shape (n_runs,)
+            The runs to leave out.
+        """
+        names = "spectra", "livetime", "threshold", "cosines", "row"
+        kept = {name: getattr(self, name)[~dropped] for name in names}
+        cells, cell = np.unique(self.cell[~dropped], return_inverse=True)
+        return replace(self, counts=self.counts[:, cells], cell=cell, **kept)
 
     @property
     def _cells(self):

@@ -35,6 +35,8 @@ N_CELLS = 24
 LOWEST_INDEX, HIGHEST_INDEX = -2.0, 8.0
 # A fit to fewer events gives a warning.
 FEWEST_EVENTS = 10
+# A run without events is not used if this many are predicted: the probability of none is e^-30.
+EXPECTED = 30.0
 # Largest distance, in cos(zenith), to runs that expose a bin, without being extrapolated.
 NEAR = 0.02
 
@@ -121,14 +123,13 @@ class RunModels:
         """Description of the fit in one line."""
         fit, degree = self.fit, self.zenith.degree
         low, high = (np.degrees(np.arccos(c)) for c in (self.zenith.high, self.zenith.low))
-        parts = [
-            f"one model of {fit.log_norm.size} runs at zenith angles {low:.0f} to {high:.0f} deg"
-        ]
-        if not degree:
-            parts = [f"one model of {fit.log_norm.size} runs at one zenith angle"]
+        zenith = f"zenith angles {low:.0f} to {high:.0f} deg" if degree else "one zenith angle"
+        number = fit.log_norm.size
+        parts = [f"one model of {number} run{'s' * (number != 1)} at {zenith}"]
         parts.append(f"{fit.n_effective:.1f} effective parameters, {fit.n_iterations} iterations")
         parts += ["not converged"] * (not fit.converged)
-        parts.append(f"norms of runs scatter by {fit.sigma:.1%}")
+        # It is not determined by one or two runs.
+        parts += [f"norms of runs scatter by {fit.sigma:.1%}"] * bool(np.isfinite(fit.sigma_error))
         parts += [f"covariates (held-out ln L): {self._choice}"] * bool(self.gains)
         return "; ".join(parts)
 
@@ -161,7 +162,8 @@ class RunModels:
         meta["N_OBS"] = len(self.fit.log_norm)
         meta |= {"N_EFF": round(self.fit.n_effective, 1), "N_ITER": self.fit.n_iterations}
         meta |= {"CONVERGE": self.fit.converged, "N_SHARP": self.factor.n_sharp}
-        meta["RUN_SIG"] = round(self.fit.sigma, 4)
+        if np.isfinite(self.fit.sigma_error):
+            meta["RUN_SIG"] = round(self.fit.sigma, 4)
         if self.gains:
             meta["COVARS"] = self._choice
         low, high = self.zenith.low, self.zenith.high
@@ -200,6 +202,12 @@ def fit_run_models(
         spread = np.ptp(np.sin(np.radians([run.alt for run in observations])))
         width = float(min(CELL, max(spread, CELL) / N_CELLS)) if np.isfinite(spread) else CELL
     runs = read_runs(observations, axes, executor, width)
+    return _models(observations, runs, requested)
+
+
+def _models(observations, runs, requested):
+    """The models of some runs from their statistics, with those of the covariates that help."""
+    axes = runs.axes
     zenith = Zenith.of(runs.cosines)
     basis = Basis.of(axes)
     functions = zenith(runs.cosines).mean(axis=1)
@@ -208,6 +216,10 @@ def fit_run_models(
     level = np.exp(mean_of_bin(axes.energy))
     design = Design.of(basis, in_cells, image)
     found = _fit(design, runs, offset, np.zeros((runs.n_runs, 0)), level)
+    silent = _silent(observations, runs, found[0])
+    if silent.any():
+        used = [observations[i] for i in np.flatnonzero(~silent).tolist()]
+        return _models(used, runs.without(silent), requested)
     gains = _gains(requested, observations, runs, found[0], basis)
     covariates = requested.only([name for name, gain in gains.items() if gain > 0])
     if covariates.names:
@@ -226,6 +238,19 @@ def fit_run_models(
         *(axes, zenith, design, fitted, covariance, factor, level, _exposed(runs)),
         *(covariates, gains),
     )
+
+
+def _silent(observations, runs, fitted):
+    """Runs without events for which many are predicted: something is wrong with their data.
+
+    The logarithm of their norm would be −∞, and the scatter of all norms as large.
+    """
+    predicted = fitted.spectra.sum(axis=1)
+    silent = (runs.spectra.sum(axis=1) == 0) & (predicted > EXPECTED)
+    for i in np.flatnonzero(silent).tolist():
+        text = "run %d: got no events, expected about %.0f: the model of all runs is without it"
+        log.warning(text, observations[i].obs_id, predicted[i])
+    return silent
 
 
 def _gains(requested, observations, runs, fitted, basis):

@@ -280,6 +280,18 @@ def test_unusual_runs_give_finite_rates(name):
     assert cube.meta["CONVERGE"]
 
 
+def test_a_run_without_events_is_said_and_does_not_change_the_model(caplog):
+    """But one in which few are expected is used."""
+    runs = runs_of(500, 14)
+    silent = run_of(np.zeros(AXES.shape, int), 0.7, 99)
+    models = Spline().fit([*runs, silent], AXES)
+    assert any("run 99" in record.message for record in caplog.records)
+    assert_allclose(models.at(runs[0]).rate, Spline().fit(runs, AXES).at(runs[0]).rate, rtol=1e-9)
+    assert models.at(silent).meta["N_OBS"] == 16
+    short = replace(silent, livetime=LIVETIME / 100)
+    assert Spline().fit([*runs, short], AXES).at(short).meta["N_OBS"] == 17
+
+
 def test_one_zenith_is_the_cube_of_all_runs():
     runs = runs_of(5_000, 16, cosines=np.full(8, 0.8))
     cube, alone = Spline().fit(runs, AXES).at(runs[0]), Spline().reconstruct(runs, AXES)
@@ -351,7 +363,7 @@ def test_a_constant_covariate_is_said(caplog):
     assert_array_equal(models.at(runs[0]).rate, Spline().fit(runs, AXES).at(runs[0]).rate)
 
 
-@pytest.mark.parametrize("value", [np.nan, None])
+@pytest.mark.parametrize("value", [np.nan, None, np.inf, "high", 10**400])
 def test_a_missing_value_is_refused(value):
     runs = with_covariate(runs_of(200, 22), np.linspace(0.6, 1, 16))
     other = {} if value is None else {"MUONEFF": value}

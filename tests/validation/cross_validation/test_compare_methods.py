@@ -203,6 +203,12 @@ def test_a_store_without_models_is_refused(tmp_path):
         compare_methods(tmp_path / "store", SELECTION, ["published"], axes=AXES)
 
 
+def test_covariates_that_no_method_uses_are_refused(store):
+    selection = replace(SELECTION, covariates=("MUONEFF",))
+    with pytest.raises(ValueError, match=r"MUONEFF.*histogram"):
+        compare_methods(store, selection, ["histogram", "spline:groups", "published"], axes=AXES)
+
+
 def test_the_table_of_runs_lists_their_times(store, results):
     """Time and azimuth of mid-run, for the figures, against the table of observations."""
     table = Table.read(store / "obs-index.fits.gz")
