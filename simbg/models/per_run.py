@@ -136,6 +136,15 @@ def file_name(obs_id: int) -> str:
     return f"bg_run_{obs_id:06d}.fits.gz"
 
 
+def _shortest(to_store, name, outdir):
+    """The path of a folder from ``outdir``, not by the way of a store that points elsewhere."""
+    path = os.path.join(to_store, name)
+    if not name.startswith(".."):
+        return path
+    short = os.path.normpath(path)
+    return short if (outdir / short).resolve() == (outdir / path).resolve() else path
+
+
 def _write_index(folder, store, obs_ids, outdir):
     """Write the store's index of these runs, with paths from ``outdir``, and with the models."""
     from astropy.io import fits
@@ -149,7 +158,7 @@ def _write_index(folder, store, obs_ids, outdir):
     )
     # Models that are already in the store are replaced.
     hdus = hdus[[kind.strip().lower() != "bkg" for kind in hdus["HDU_TYPE"]]][list(INDEX)]
-    hdus["FILE_DIR"] = [os.path.join(to_store, name.strip()) for name in hdus["FILE_DIR"]]
+    hdus["FILE_DIR"] = [_shortest(to_store, name.strip(), outdir) for name in hdus["FILE_DIR"]]
     hdus.meta.pop("BASE_DIR", None)
     models = Table(
         rows=[("bkg", "bkg_3d", ".", file_name(i), "BACKGROUND") for i in obs_ids], names=INDEX[1:]

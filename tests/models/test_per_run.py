@@ -9,7 +9,7 @@ from astropy.table import Table
 from numpy.testing import assert_allclose, assert_array_equal
 from support.gammapy_rule import integrals_of_gammapy
 
-from simbg.axes import edition2015_axes
+from simbg.axes import Axes, edition2015_axes
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube
 from simbg.io.gadf.store import GadfStore
@@ -197,6 +197,14 @@ def test_models_replace_those_of_the_store(made):
     assert kinds.count("bkg") == kinds.count("events") == kinds.count("gti") == 8
     for row in index:
         assert (folder / "models" / row["FILE_DIR"].strip() / row["FILE_NAME"].strip()).is_file()
+    # Models from a folder of models need the store, and not that folder.
+    given = folder / "models", folder / "again", "gadf", "histogram"
+    axes = Axes.regular((0.2, 20, 2), (2.0, 4))
+    reconstruct_store(*given, Selection(exclude=("none",)), per_run=True, axes=axes)
+    again = Table.read(folder / "again" / "hdu-index.fits.gz")
+    assert not any("models" in name for name in again["FILE_DIR"])
+    for row in again:
+        assert (folder / "again" / row["FILE_DIR"].strip() / row["FILE_NAME"].strip()).is_file()
 
 
 def test_a_scheme_without_sky_is_refused(tmp_path):

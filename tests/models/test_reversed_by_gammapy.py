@@ -17,8 +17,10 @@ from simbg.axes import Axes
 from simbg.covariance import RateCovariance
 from simbg.cube import BackgroundCube
 from simbg.io.cubes import read_cube
+from simbg.io.gadf.store import GadfStore
 from simbg.models.pipeline import reconstruct_store
 from simbg.models.selection import Selection
+from simbg.validation.cross_validation.published import PublishedModels
 
 pytestmark = [
     pytest.mark.gammapy,
@@ -136,6 +138,17 @@ def test_predicted_counts_are_those_of_the_model_at_each_sky_position(made, part
             wrong = wrong.reshape(predicted.shape[0], parts, *predicted.shape[1:]).sum(axis=1)
             wrong *= expected[:, inner].sum() / wrong[:, inner].sum()
             assert np.ptp((wrong / expected)[:, inner]) > 0.3
+
+
+def test_cross_validation_turns_the_models_of_the_store_back(made):
+    opened = GadfStore(made[0] / "models")
+    found = PublishedModels(opened, AXES).at(opened.observations()[0])
+    far = np.hypot(*np.meshgrid(AXES.fov_lon_center, AXES.fov_lat_center, indexing="ij"))
+    first = int(np.argmax(np.nan_to_num(found.rate[:, 9, 9]) > 1e-12))
+    norm = Table.read(made[0] / "models" / "bg_run_norms.ecsv")["NORM"][0]
+    ratio = found.rate / (norm * Tilted().reconstruct([], AXES).rate)
+    # A mirrored field is wrong by 20 % at 2 deg.
+    assert_allclose(ratio[first:, far < 2], 1, rtol=0.04)
 
 
 def test_the_file_says_what_it_is(made):

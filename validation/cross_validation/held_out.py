@@ -13,8 +13,9 @@ from simbg.validation.metrics.poisson import deviance, deviance_moments
 
 __all__ = ["hold_out"]
 
-# Least expected counts of a pixel, for nearly normal significances.
-MIN_COUNTS = 5.0
+# Least expected counts of a pixel, for nearly normal significances, and least variance M_ii: the
+# fit of the norm removes the deviation of a pixel that has nearly all counts.
+MIN_COUNTS, LEAST_VARIANCE = 5.0, 0.1
 # Bands of energy of the residual images, and expected counts of a bin whose rate is 0.
 N_BANDS, EMPTY = 4, 1e-4
 DAY = 86400.0
@@ -220,7 +221,7 @@ class _Sums:
         Φ⁻¹(U) / √M_ii, with the randomised probability U = F(n − 1) + u P(n) of the counts n, where
         u is uniform. For a correct model they are normal for any number of counts.
         """
-        used = self.expected >= MIN_COUNTS
+        used = (self.expected >= MIN_COUNTS) & (self.diagonal > LEAST_VARIANCE)
         counts, expected, more = self.counts[used], self.expected[used], self.diagonal[used]
         below = np.where(counts > 0, special.pdtr(np.maximum(counts - 1, 0), expected), 0.0)
         probability = below + rng.random(counts.size) * (special.pdtr(counts, expected) - below)

@@ -36,9 +36,9 @@ class PublishedModels:
     Notes
     -----
     A model over the same axes is used as it is. Of others, ln rate is interpolated between the bins
-    of the file, linear in ln E and in the two angles, and averaged over each bin. The rate of a
-    model aligned with RADEC is averaged over the track of the run. Where gammapy ignores the
-    alignment of the file, its alignment is used here, too.
+    of the file, linear in the two angles and, if the energies differ, in ln E, and averaged over
+    each bin. The rate of a model aligned with RADEC is averaged over the track of the run. Where
+    gammapy ignores the alignment of the file, its alignment is used here, too.
     """
 
     store: Any
@@ -77,7 +77,8 @@ class PublishedModels:
         floor = FLOOR * np.nanmax(model.rate, axis=(1, 2), keepdims=True, initial=1e-300)
         values = np.log(np.maximum(np.nan_to_num(model.rate), floor))
         grid = np.log(given.energy_center), given.fov_lon_center, given.fov_lat_center
-        wanted = _inner(np.log(self.axes.energy), ENERGIES)
+        number = 1 if np.array_equal(given.energy, self.axes.energy) else ENERGIES
+        wanted = grid[0] if number == 1 else _inner(np.log(self.axes.energy), number)
         inside = (lon >= given.fov_lon[0]) & (lon <= given.fov_lon[-1])
         inside &= (lat >= given.fov_lat[0]) & (lat <= given.fov_lat[-1])
         place = [np.clip(v, g[0], g[-1]) for v, g in zip((lon, lat), grid[1:], strict=True)]
@@ -89,9 +90,9 @@ class PublishedModels:
             rates = np.exp(interpolate(points))
             image[:] = np.where(inside, rates, np.nan).mean(axis=(1, 3, 4))
         known = (np.exp(wanted) >= given.energy[0]) & (np.exp(wanted) <= given.energy[-1])
-        weight = np.exp(wanted).reshape(-1, ENERGIES, 1, 1)  # dE = E d ln E
+        weight = np.exp(wanted).reshape(-1, number, 1, 1)  # dE = E d ln E
         found[~known] = np.nan
-        found = found.reshape(-1, ENERGIES, *self.axes.shape[1:])
+        found = found.reshape(-1, number, *self.axes.shape[1:])
         return np.sum(found * weight, axis=1) / weight.sum(axis=1)
 
     def _directions(self, model, run):
@@ -99,11 +100,11 @@ class PublishedModels:
         lon, lat = (_inner(edges, POINTS) for edges in (self.axes.fov_lon, self.axes.fov_lat))
         lon, lat = (x[..., None] for x in np.meshgrid(lon, lat, indexing="ij"))
         events = run.load()
-        reversed_lon = self.store.is_reversed_by_gammapy(run.obs_id)
+        reversed_lon = self.store.has_reversed_background(run.obs_id)
         if (model.axes.align == "RADEC" or reversed_lon) and isinstance(events.pointing, Tracking):
             times = np.linspace(events.gti.min(), events.gti.max(), 2 * TIMES + 1)[1::2]
             lon, lat = _to_radec(events.pointing, lon, lat, times)
-            if reversed_lon and model.axes.align == "RADEC":
+            if reversed_lon:
                 lon = -lon
         shape = (self.axes.shape[1], POINTS, self.axes.shape[2], POINTS, -1)
         return lon.reshape(shape), lat.reshape(shape)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simbg.io import tables
+from simbg.io.bkg_3d import REVERSED
 from simbg.io.gadf.events import RunFiles, check_obs_id, one_hdu
 from simbg.io.gadf.index import (
     COLUMNS,
@@ -121,6 +122,22 @@ class GadfStore(Store):
         """
         with _opened(*self._events(obs_id)) as hdu:
             return all(hdu.header.get(key) == value for key, value in OVERRIDING.items())
+
+    def has_reversed_background(self, obs_id: int) -> bool:
+        """Whether the background of a run, as `read_cube` returns it, is reversed for gammapy.
+
+        That is, whether gammapy ignores FOVALIGN, and FOVALIGN is not the one that gammapy uses.
+
+        Parameters
+        ----------
+        obs_id : int
+            A run with a background.
+        """
+        place = self.hdu_index.place(obs_id, "bkg")
+        if place is None or not self.is_reversed_by_gammapy(obs_id):
+            return False
+        with _opened(*place) as hdu:
+            return str(hdu.header.get("FOVALIGN")).strip().upper() != REVERSED
 
     def _observation(self, row, energy_threshold=None):
         obs_id = int(row["OBS_ID"])

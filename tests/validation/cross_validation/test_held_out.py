@@ -53,3 +53,17 @@ def test_significances_of_a_right_model_have_width_1(held_out):
     """Within four standard errors of 24,000 pixels."""
     pixels = np.concatenate([run.significances for run in held_out])
     assert pixels.std() == pytest.approx(1, abs=4 * (0.5 / 24_000) ** 0.5)
+
+
+@pytest.mark.parametrize("n_pixels", [1, 2])
+def test_a_pixel_with_all_counts_has_no_significance(n_pixels):
+    """The norm is fitted to it, so that it cannot deviate; the other one is empty."""
+    axes = Axes.regular((0.1, 100, 6), ((2.0, n_pixels), (2.0, 1)))
+    rate = np.full(axes.shape, 1e-3)
+    rate[:, 1:] *= 1e-6
+    events = Events(np.repeat(axes.energy_center, 20), np.full(120, -0.1), np.zeros(120))
+    times = {"livetime": LIVETIME, "ontime": LIVETIME}
+    run = Observation.in_memory(events, obs_id=1, alt=70.0, az=0.0, **times)
+    found = hold_out(BackgroundCube(axes, rate, clock="livetime"), run)
+    assert found.significances.size == 0
+    assert np.isfinite([found.image_z, found.spectrum_z, found.deviance]).all()
