@@ -71,11 +71,11 @@ def _cube_sums(place, runs, masked):
 
 
 def _inside(run, energy, wide):
-    """Number of events in the bins, above the threshold."""
+    """Number of events in the bins, which have their lower edge, above the threshold."""
     _, _, energies, lon, lat, threshold, _ = run
     low = max(energy[0], threshold * (1 - 1e-9))
     good = (energies >= low) & (energies < energy[-1])
-    good &= (np.abs(lon) < wide) & (np.abs(lat) < wide)
+    good &= (lon >= -wide) & (lon < wide) & (lat >= -wide) & (lat < wide)
     return int(good.sum())
 
 
