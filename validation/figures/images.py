@@ -108,7 +108,7 @@ def pull_panel(values: np.ndarray) -> Panel:
     largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     text, scale = "", {"vmin": -4.0, "vmax": 4.0, "cmap": "RdBu_r"}
     if 0 < largest < PALE:
-        values, text = np.where(np.isfinite(values), 0.0, np.nan), f"within ±{largest:.2g}"
+        values, text = np.where(np.isfinite(values), 0.0, np.nan), f"within ±{largest:.2g} σ"
     return Panel(values, "pull", scale, "pull / σ", text)
 
 

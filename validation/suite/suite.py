@@ -202,6 +202,12 @@ class MethodVerdict:
         return f"unbiased{self._within}"
 
     @property
+    def bias_reason(self) -> str:
+        """Why the method is known to be biased; empty otherwise."""
+        known = self.bias_status is Status.KNOWN
+        return known_questions(self.method).get("bias", "") if known else ""
+
+    @property
     def _within(self):
         """The requirement, if it is weaker than the default."""
         limit = max((r.limit for r in self._of("bias") if r.limit == r.limit), default=0.0)

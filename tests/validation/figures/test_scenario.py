@@ -83,7 +83,7 @@ def test_pulls_near_zero_say_how_near(cube, pairs):
     excess = np.where(pair.expected > 0, np.abs(pair.predicted - pair.expected), 0.0)
     pulls = excess / np.sqrt(np.maximum(pair.true_variance, 1e-9))
     assert len(words) == 2
-    assert {text.split("±")[1] for text in words} <= {f"{x:.2g}" for x in pulls.max(axis=(1, 2))}
+    assert {text.split("±")[1] for text in words} <= {f"{x:.2g} σ" for x in pulls.max(axis=(1, 2))}
     assert not [text for axes in map_figure(pairs["histogram"]).axes for text in axes.texts]
 
 

@@ -42,7 +42,7 @@ MEANINGS = {
     "as known": "the method differs for a reason that is stated with its numbers",
     "loses counts": "gammapy interpolates logarithms of rates, which loses counts where bins are "
     "empty or noisy",
-    "undecided": "neither; more data sets would decide",
+    "undecided": "neither can be said; more data sets would decide",
     "not judged": "the scenario hides an effect from every method, and the method is not linear in "
     "the counts, so that the bias of the effect cannot be calculated",
 }

@@ -13,6 +13,7 @@ from simbg.validation.figures.rendering import Pictures, render, slug
 from simbg.validation.metrics.status import Status
 from simbg.validation.pages.report.page import commit, write_reports
 from simbg.validation.questions.honesty import TOLERANCE
+from simbg.validation.suite.known_failures import known_questions
 from simbg.validation.suite.results import Result
 
 
@@ -164,6 +165,14 @@ def test_words_that_need_a_reason_have_one(folder, suite, pictures, tmp_path):
     write_reports(tmp_path, replace(suite, outcomes=[only]), pictures)
     assert "loses counts" in explained
     assert "<dt>loses counts</dt>" not in (tmp_path / "index.html").read_text()
+
+
+def test_a_known_bias_has_its_reason_beside_the_verdict(page, suite):
+    (verdict,) = (v for v in suite.verdicts if v.method == "michi")
+    reason = known_questions("michi")["bias"]
+    assert verdict.bias_reason == reason
+    assert reason in page.words.partition("Scenarios and methods")[0]
+    assert [v.bias_reason for v in suite.verdicts if v.method == "histogram"] == [""]
 
 
 def test_what_is_allowed_is_in_the_units_of_the_value(page, suite):
