@@ -62,8 +62,8 @@ def _model_of(models, observation, norm):
                 f"attach: got models of {len(models)} observations and none of "
                 f"{observation.obs_id}, expected one of each"
             )
-        return models[observation.obs_id]
-    if hasattr(models, "at"):
+        models = models[observation.obs_id]
+    elif hasattr(models, "at"):
         return scaled_to_run(models.at(observation), observation, None if norm else NO_NORM)[0]
     if not (hasattr(models, "to_gammapy") or is_of_gammapy(models)):
         raise ValueError(

@@ -208,6 +208,8 @@ def test_models_by_number_and_of_a_folder(theirs, store, tmp_path):
         assert_array_equal(one.bkg.data, other.bkg.data)
         assert_allclose(one.bkg.data, Background3D.read(path).data, rtol=1e-9)
     del cubes[numbers[-1]]
+    with pytest.raises(ValueError, match="got models of type int"):
+        simbg.attach(theirs, dict.fromkeys(numbers, 3))
     with pytest.raises(ValueError, match=f"attach: .* none of {numbers[-1]}"):
         simbg.attach(theirs, cubes)
     with pytest.raises(ValueError, match="attach: got models of type int"):

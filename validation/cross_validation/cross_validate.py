@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 # Pixels of 0.25 deg, in which a run of 10,000 events has some counts.
 AXES = Axes(np.geomspace(0.1, 100, 13), np.linspace(-2.5, 2.5, 21), np.linspace(-2.5, 2.5, 21))
-N_FOLDS = 5
+N_FOLDS, SPLITS = 5, ("run", "night")
 # Accepted deviation of the width of the significances from 1, to which three standard errors are
 # added. It is an additional scatter of the pixels of a run by 1/3 of Poisson's.
 WIDTH_MARGIN, SIGMAS = 0.05, 3.0
@@ -326,6 +326,8 @@ def _instrument(store, observations):
 
 def _folds(store, observations, split):
     """The fold of each run. Similar zenith angles are in different folds."""
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}, expected {' or '.join(SPLITS)}")
     units = list(range(len(observations)))
     if split == "night":
         units = [_night(run.read()) for run in observations]
@@ -362,7 +364,12 @@ def check_method(name: str) -> None:
         As in `compare_methods`.
     """
     if name != PUBLISHED:
-        find_method(name.removesuffix(BY_GROUPS).removesuffix(MATCHED))
+        find_method(_plain(name))
+
+
+def _plain(name):
+    """The name of a method without the way in which it makes models of runs."""
+    return name.removesuffix(MATCHED if name.endswith(MATCHED) else BY_GROUPS)
 
 
 def _uses_covariates(name):
@@ -376,7 +383,7 @@ def _models_by(name, store, groups, axes):
     """A function that makes the models of runs from some runs."""
     if name == PUBLISHED:
         return partial(_given, PublishedModels(store, axes))
-    plain = find_method(name.removesuffix(BY_GROUPS).removesuffix(MATCHED))
+    plain = find_method(_plain(name))
     if name.endswith(MATCHED):
         return partial(_fitted, MatchedRuns(plain), axes, groups)
     if name.endswith(BY_GROUPS):

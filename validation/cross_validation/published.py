@@ -68,6 +68,11 @@ class PublishedModels:
         if model.axes.same_as(self.axes):
             return BackgroundCube(self.axes, model.rate * run.ontime / run.livetime)
         rate = self._rates(model, run)
+        if not np.isfinite(rate).any():
+            raise ValueError(
+                f"{place[0]}: got a background over {model.axes!r}, expected one that "
+                f"contains bins of {self.axes!r} (--energy, --fov)"
+            )
         return BackgroundCube(self.axes, rate * run.ontime / run.livetime)
 
     def _rates(self, model, run):

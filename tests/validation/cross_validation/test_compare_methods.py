@@ -203,6 +203,23 @@ def test_a_store_without_models_is_refused(tmp_path):
         compare_methods(tmp_path / "store", SELECTION, ["published"], axes=AXES)
 
 
+HIGH = Axes(np.geomspace(30, 90, 3), AXES.fov_lon, AXES.fov_lat)
+
+
+@pytest.mark.parametrize(
+    ("methods", "options", "named"),
+    [
+        (["spline:match:groups"], {}, "spline:match"),
+        (["histogram"], {"split": "week"}, "week"),
+        (["published"], {"axes": HIGH}, "bg_run_.*30 to 90 TeV"),
+    ],
+    ids=["name", "split", "axes"],
+)
+def test_wrong_requests_are_refused(store, methods, options, named):
+    with pytest.raises(ValueError, match=named):
+        compare_methods(store, SELECTION, methods, **{"axes": AXES} | options)
+
+
 def test_covariates_that_no_method_uses_are_refused(store):
     selection = replace(SELECTION, covariates=("MUONEFF",))
     with pytest.raises(ValueError, match=r"MUONEFF.*histogram"):
