@@ -105,8 +105,6 @@ def _cells(comparison, name):
     error = measure.error if statistical else math.nan
     numbers = measure.ideal, measure.value, measure.value - measure.ideal
     texts = [rounded(x, error) for x in numbers]
-    if measure.unit == "σ":
-        texts = ["–", comparison.significance(name), "–"]
     more = [f"{error:.2g}" if math.isfinite(error) else "–"] if statistical else []
     limit = "not tested" if measure.limit is None else f"{measure.limit:.2g}"
     return [*texts, *more, limit]
