@@ -37,9 +37,9 @@ WORDS = {
 MEANINGS = {
     "as planned": "the scenario hides an effect from every method, such as a source that is not "
     "masked; counts without noise have the same bias",
-    "as calculated": "the method has a fault, which is stated with its numbers; counts without "
-    "noise have the same bias",
-    "as known": "the method differs for a reason that is stated with its numbers",
+    "as calculated": "the method has a fault, which its section states; counts without noise have "
+    "the same bias",
+    "as known": "the method differs for a reason that its section states",
     "loses counts": "gammapy interpolates logarithms of rates, which loses counts where bins are "
     "empty or noisy",
     "undecided": "neither can be said; more data sets would decide",
