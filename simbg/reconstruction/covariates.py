@@ -115,6 +115,32 @@ class Covariates:
                 columns.append((np.clip(values, low, high) - center) / scale)
         return np.stack(columns, axis=1) if columns else np.zeros((len(observations), 0))
 
+    def held(self, observation: Observation) -> dict[str, float]:
+        """Covariates of a run that are far from those of the fitted runs, and the values used.
+
+        That is, by more than a standard deviation outside of their range.
+
+        Parameters
+        ----------
+        observation : Observation
+            The run.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> from simbg.observations.observation import Events
+        >>> run = Observation.in_memory(Events(*np.empty((3, 0))), obs_id=1, livetime=1, ontime=1)
+        >>> fitted = Covariates(("a",), (0.0,), (1.0,), (0.5,), (0.3,))
+        >>> [fitted.held(replace(run, covariates={"a": value})) for value in (0.5, 1.2, 9.0)]
+        [{}, {}, {'a': 1.0}]
+        """
+        found = {}
+        for name, low, high, scale in zip(self.names, self.low, self.high, self.scale, strict=True):
+            value = _values([observation], name)[0]
+            if name != AZIMUTH and not low - scale <= value <= high + scale:
+                found[name] = low if value < low else high
+        return found
+
     def only(self, names: Sequence[str]) -> "Covariates":
         """Some of the covariates.
 

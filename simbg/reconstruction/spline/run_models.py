@@ -98,6 +98,9 @@ class RunModels:
         functions, shape = self.zenith(cosines).mean(axis=0), self.axes.shape
         theta = np.tensordot(functions, self.design.by_degree(self.fit.theta), 1)
         values = self.covariates.functions([observation])
+        for name, used in self.covariates.held(observation).items():
+            text = "run %d: %s %g is far outside of the range of the fitted runs; %g is used"
+            log.warning(text, run.obs_id, name, observation.covariates[name], used)
         spectrum = self.design.of_covariates(self.fit.theta, values)[0][:, None]
         # The mean of the runs' norms is exp(σ² / 2).
         constant = self.fit.constant + 0.5 * self.fit.sigma**2

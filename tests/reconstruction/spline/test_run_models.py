@@ -309,7 +309,7 @@ def with_covariate(runs, values, name="MUONEFF"):
     return [replace(run, covariates={name: value}) for run, value in pairs]
 
 
-def test_a_covariate_that_matters_is_used():
+def test_a_covariate_that_matters_is_used(caplog):
     rng = np.random.default_rng(18)
     cosines, x = np.linspace(0.55, 0.98, 40), rng.uniform(0.6, 1.0, 40)
     runs = [
@@ -326,6 +326,12 @@ def test_a_covariate_that_matters_is_used():
     assert "MUONEFF" in cube.meta["COVARS"]
     with pytest.raises(ValueError, match="MUONEFF"):
         models.at(runs[0])
+    # Far outside of the range it is held, which is said.
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    far, end = (models.at(replace(runs[0], covariates={"MUONEFF": v})) for v in (5.0, x.max()))
+    assert_array_equal(far.rate, end.rate)
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.args[:3] == (0, "MUONEFF", 5.0)
 
 
 def test_covariates_without_effect_are_not_used():
