@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -294,11 +295,20 @@ def _ended(error, name, signals):
             error = error.__context__
         said = error.args if isinstance(error, KeyboardInterrupt) else ()
         kept = said[0] if said else "nothing was left half-written"
+        _remove_scratch()
         echo(f"{name}: interrupted; {kept}", err=True)
         return SIGNALLED + (signals[0] if signals else signal.SIGINT)
     logging.getLogger(__name__).debug("", exc_info=True)
     echo(f"{name}: {_one_line(error)}", err=True)
     return TROUBLE
+
+
+def _remove_scratch():
+    """Remove temporary folders of workers that were ended: a new one removes them at its start."""
+    from simbg.io.files.work_places import scratch_folder
+
+    with suppress(OSError), scratch_folder():
+        pass
 
 
 def _one_line(error):

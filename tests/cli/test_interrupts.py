@@ -13,6 +13,7 @@ from support.command_lines import left
 from support.processes import HEED, interrupt
 
 from simbg.io.cubes import write_cube
+from simbg.io.files.work_places import scratch_folder
 from simbg.io.safe_files import new_directory
 
 WRITES = {
@@ -41,6 +42,21 @@ def test_interrupt_while_writing(place, cube, run, monkeypatch, command, where):
     assert (code, out) == (130, "")
     assert err.strip() == "simbg: interrupted; nothing was left half-written"
     assert left() == []
+
+
+def test_an_interrupt_removes_temporary_folders_of_its_workers(place, run, monkeypatch):
+    """They have ended by then, without removing them; a folder in use stays."""
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    Path("tmp/simbg-work-dead/store").mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", "tmp")
+    monkeypatch.setattr("os.replace", interrupted)
+    with scratch_folder() as used:
+        Path("tmp/simbg-work-dead/store").mkdir(parents=True)
+        assert run(*WRITES["truth"])[0] == 130
+        assert list(Path("tmp").iterdir()) == [used]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal to a process group")
