@@ -17,6 +17,8 @@ __all__ = ["RADII", "WITHIN", "FluxErrors", "FluxRequirement", "measure_flux"]
 
 # Largest offset of the places, deg, and radii of the circles that they lie on.
 WITHIN, RADII = 1.0, (0.5, 1.0)
+# A place with less than this part of the median background is not looked at.
+SEEN = 0.1
 FORM = re.compile(r"flux:([^%]+)%(?:@([^,]+),(.+))?")
 
 
@@ -225,4 +227,7 @@ def measure_flux(
     if not np.isfinite(fluxes).all(axis=0).any():
         got = f"got no background {' or '.join(f'{r:g}' for r in RADII)} deg from the centre"
         raise ValueError(f"flux of a source: {got}, expected some in each model")
-    return FluxErrors(source, fluxes, np.array([flux.error for flux in found[0]]))
+    errors = np.array([flux.error for flux in found[0]])
+    # Nobody looks for a source where the telescope sees nothing, as behind dead parts of a camera.
+    fluxes[:, errors**2 < SEEN * np.nanmedian(errors) ** 2] = np.nan
+    return FluxErrors(source, fluxes, errors)

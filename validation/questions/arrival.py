@@ -27,10 +27,17 @@ ROUNDING = 1e-9
 MOST_VARIANCE = 0.01
 # Largest skewness of the mean of raw counts in a cell that is tested, as for named directions.
 MOST_SKEW = 0.1
+# Larger ratios are not stated as numbers: empty bins give 1e98.
+HUGE = 1000
 # Relative loss of counts in an energy bin that is reported, and one that is reported separately.
 LOSS, HALF = 0.05, 0.5
 # Ratios are limited to this range before they are averaged, since empty bins give 1e98.
 RANGE = 0.0, 2.0
+
+
+def times(ratio: float) -> str:
+    """A ratio in words."""
+    return f"{ratio:.3g} times" if ratio < HUGE else f"more than {HUGE} times"
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Loss:
     open: bool = False
 
     def __str__(self) -> str:
-        size = f"{self.ratio:.0%} of" if self.ratio < RANGE[1] else f"{self.ratio:.2g} times"
+        size = f"{self.ratio:.0%} of" if self.ratio < RANGE[1] else times(self.ratio)
         where = f"from {self.low:.2g} to {self.high:.2g} TeV"
         where = f"above {self.low:.2g} TeV" if self.open else where
         reason = f"{self.empty:.0%} of the bins there are empty"
@@ -309,7 +316,7 @@ class Arrival:
     def __str__(self) -> str:
         whole = self.expected.sum()
         single = np.nan_to_num(self.binning * self._single.mean(axis=0))
-        text = f"gammapy predicts {(self.expected * single).sum() / whole:.3g} times the counts"
+        text = f"gammapy predicts {times((self.expected * single).sum() / whole)} the counts"
         binning = np.nan_to_num((self.expected * self.binning).sum() / whole)
         return "; ".join([f"{text} ({binning:.3g} from the true cube)", *map(str, self.losses())])
 

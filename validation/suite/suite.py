@@ -25,6 +25,8 @@ __all__ = ["Suite", "methods_of", "run_suite"]
 
 # The scenario whose accuracy is stated, if it is part of the run.
 MAIN = "realistic"
+# So many scenarios are named.
+FEW = 4
 # Noise, relative to raw counts, of which one digit is stated.
 SMALL = 0.1
 BAD = {Status.FAIL, Status.ERROR}
@@ -97,9 +99,18 @@ class Suite:
         """The verdict on each method."""
         results = self.results
         return [
-            MethodVerdict(method, tuple(r for r in results if r.method == method))
+            MethodVerdict(
+                method, tuple(r for r in results if r.method == method), self._limited(method)
+            )
             for method in self.methods
         ]
+
+    def _limited(self, method):
+        """Scenarios in which the error of a flux is larger than the statistical error."""
+        ignored = {r.scenario for r in self.results if r.metric == "flux" and r.ignored}
+        fluxes = {o.scenario.name: o.flux for o in self.outcomes if o.method == method and o.flux}
+        larger = (n for n, flux in fluxes.items() if flux.value > flux.statistical(HOURS))
+        return tuple(name for name in larger if name not in ignored)
 
     @property
     def ok(self) -> bool:
@@ -133,15 +144,16 @@ class Suite:
         if not fluxes:
             return ""
         one = next(iter(fluxes.values()))
+        made = next(o.scenario for o in self.outcomes if o.flux is one)
+        hours = f"{made.n_obs * made.ontime / 3600:.2g} h"
         what = f"the flux of a source ({one.source.name})"
         sizes = (f"{100 * flux.value:.2g} % with {name}" for name, flux in fluxes.items())
         amounts = ", ".join(sizes).replace(" %", " % of the Crab", 1)
         best = min(fluxes.values(), key=lambda flux: flux.value)
-        where = next(o.scenario.name for o in self.outcomes if o.flux is one)
         statistical = f"{100 * best.statistical(HOURS):.2g} %"
         return (
-            f"In the scenario {where}, the background makes {what} wrong by {amounts} "
-            f"(rms at the worst place within {WITHIN:g} deg); "
+            f"In the scenario {made.name}, a model from {hours} of background makes {what} wrong "
+            f"by {amounts} (rms at the worst place within {WITHIN:g} deg); "
             f"the statistical error in {HOURS:g} h is {statistical}"
         )
 
@@ -169,10 +181,13 @@ class MethodVerdict:
         Name of the method.
     results : tuple of Result
         Its results.
+    limited : tuple of str
+        Scenarios in which the error of the flux of a source is larger than the statistical error.
     """
 
     method: str
     results: tuple[Result, ...]
+    limited: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -198,7 +213,10 @@ class MethodVerdict:
             return "biased by the calculated amount" if calculated else "biased for a known reason"
         if counts[Status.UNDECIDED]:
             undecided = f"undecided in {_scenarios(counts[Status.UNDECIDED])}"
-            return f"unbiased{self._within}, but {undecided}" if counts[Status.OK] else undecided
+            if not counts[Status.OK]:
+                return undecided
+            judged = _scenarios(counts.total())
+            return f"unbiased{self._within} in {counts[Status.OK]} of {judged}, {undecided}"
         return f"unbiased{self._within}"
 
     @property
@@ -247,12 +265,16 @@ class MethodVerdict:
         several = [other.value for other in results if not other.ignored]
         if len(several) > 1:
             text += f"; {_range(several, '.2g')} % in {_scenarios(len(several))}"
+            few = len(self.limited) <= FEW
+            where = ", ".join(self.limited) if few else _scenarios(len(self.limited))
+            if self.limited:
+                text += f"; limits an analysis of {HOURS:g} h in {where}"
         return text
 
     @property
     def errors(self) -> str:
         """Whether the stated errors are honest."""
-        results = self._of("honesty")
+        results = [r for r in self._of("honesty") if not r.ignored]
         bad = [r for r in results if r.status.fails]
         if bad:
             return f"✗ {bad[0].reason} in {bad[0].scenario}"
@@ -260,7 +282,9 @@ class MethodVerdict:
         if not tested:
             return "– none stated"
         mark = Status.worst(r.status for r in results if r.status is not Status.INFO).mark
-        return f"{mark} {_range(tested, '.2f')} times the scatter"
+        undecided = sum(r.status is Status.UNDECIDED for r in results)
+        text = f"{mark} {_range(tested, '.2f')} times the scatter of independent cubes"
+        return f"{text}; undecided in {_scenarios(undecided)}" if undecided else text
 
     @property
     def arrival(self) -> str:
@@ -278,7 +302,7 @@ class MethodVerdict:
             parts.append(f"{worst.mark} {r.value:+.2g} % in {r.scenario}{reason}")
         if counts[Status.WARNING]:
             where = _scenarios(counts[Status.WARNING])
-            parts.append(f"! loses counts in {where}, where bins are empty or noisy")
+            parts.append(f"! too few counts in {where}, where bins are empty or noisy")
         return "; ".join(parts) or "✓ within the requirement"
 
     @property
@@ -302,9 +326,10 @@ class MethodVerdict:
 def _bias_text(result):
     text = f"{result.value:.2g} % rms"
     # One cube has no limit.
-    text += f", below {result.upper:.2g} %" if math.isfinite(result.upper) else ", from one cube"
+    upper = f" ({result.upper:.2g} % at most, 95 % confidence)"
+    text += upper if math.isfinite(result.upper) else ", from one cube"
     # What a method promises can be more or less than the default.
-    required = f", required {result.limit:.4g} %" if math.isfinite(result.limit) else ""
+    required = f", allowed {result.limit:.4g} %" if math.isfinite(result.limit) else ""
     return text + required
 
 

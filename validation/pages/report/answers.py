@@ -14,7 +14,7 @@ QUESTIONS = {
     "bias": "bias",
     "noise": "accuracy",
     "honesty": "stated errors",
-    "arrival": "in gammapy",
+    "arrival": "counts in gammapy",
     "runs": "single runs",
 }
 WORDS = {
@@ -28,7 +28,7 @@ WORDS = {
         Status.OK: "agrees",
         Status.FAIL: "differs",
         Status.KNOWN: "differs, as known",
-        Status.WARNING: "loses counts",
+        Status.WARNING: "too few",
         Status.INFO: "not judged",
     },
     "runs": {Status.OK: "agree", Status.FAIL: "differ", Status.KNOWN: "differ, as known"},
@@ -40,16 +40,15 @@ MEANINGS = {
     "as calculated": "the method has a fault, which its section states; counts without noise have "
     "the same bias",
     "as known": "the method differs for a reason that its section states",
-    "loses counts": "gammapy interpolates logarithms of rates, which loses counts where bins are "
-    "empty or noisy",
+    "too few": "an analysis with gammapy predicts too few counts: gammapy interpolates logarithms "
+    "of rates, which loses counts where bins are empty or noisy",
     "undecided": "neither can be said; more data sets would decide",
     "not judged": "the scenario hides an effect from every method, and the method is not linear in "
     "the counts, so that the bias of the effect cannot be calculated",
 }
 # Metrics whose value has no sign: the limit is the largest accepted value.
 UNSIGNED = {"bias", "flux", "noise", "same_cube"}
-# With less noise than this, relative to raw counts, a method is called accurate; with more, its
-# noise is that of raw counts.
+# With more noise than this, relative to raw counts, the noise is called that of raw counts.
 LESS_NOISE = 0.9
 
 
@@ -164,5 +163,9 @@ def _accuracy(noise, bias, accuracy):
         # The error of the rate is the bias, whatever the noise is.
         return Answer(Status.INFO, size or status.word, noise.reason)
     else:
-        word = "accurate" if noise.value < LESS_NOISE else "as raw counts"
+        # A size, and no quality: the noise of raw counts meets the requirement.
+        status = Status.INFO if size and status is Status.OK else status
+        word = "less noise than raw counts" if noise.value < LESS_NOISE else "as raw counts"
+        word = size if size and noise.value < LESS_NOISE else word
+        return Answer(status, f"{size}, {word}" if size != word and size else word, noise.reason)
     return Answer(status, f"{word}, {size}" if size else word, noise.reason)
