@@ -292,7 +292,7 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
             break
         more = max(10 * more, 1e-12)
         matrix = matrix + more * np.diag(diagonal)
-    # The other triangle is zero.
+    # The other triangle of the result is zero, as that of the factor.
     lower = lapack.dpotri(factor, lower=1, overwrite_c=1)[0]
     full = lower + lower.T
     np.fill_diagonal(full, np.diag(lower))
