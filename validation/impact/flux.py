@@ -17,8 +17,6 @@ __all__ = ["RADII", "WITHIN", "FluxErrors", "FluxRequirement", "measure_flux"]
 
 # Largest offset of the places, deg, and radii of the circles that they lie on.
 WITHIN, RADII = 1.0, (0.5, 1.0)
-# A place with less than this part of the median background is not looked at.
-SEEN = 0.1
 FORM = re.compile(r"flux:([^%]+)%(?:@([^,]+),(.+))?")
 
 
@@ -82,7 +80,7 @@ class FluxErrors:
     fluxes : ndarray, shape (n_models, n_places)
         Fitted fluxes, Crab.
     errors : ndarray, shape (n_places,)
-        Their statistical errors for one hour with the first model, Crab.
+        Statistical errors for one hour with the true background, Crab.
 
     Notes
     -----
@@ -227,7 +225,5 @@ def measure_flux(
     if not np.isfinite(fluxes).all(axis=0).any():
         got = f"got no background {' or '.join(f'{r:g}' for r in RADII)} deg from the centre"
         raise ValueError(f"flux of a source: {got}, expected some in each model")
-    errors = np.array([flux.error for flux in found[0]])
-    # Nobody looks for a source where the telescope sees nothing, as behind dead parts of a camera.
-    fluxes[:, errors**2 < SEEN * np.nanmedian(errors) ** 2] = np.nan
-    return FluxErrors(source, fluxes, errors)
+    right = Expectation.of(true, true).between(*energy).fit()
+    return FluxErrors(source, fluxes, np.array([right.of(one).error for one in templates]))
