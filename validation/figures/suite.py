@@ -56,6 +56,7 @@ def overview_figure(
             _draw_bias(axes, height, found[method], look)
     for limit in (one for one in limits if np.isfinite(one)):
         axes.axvline(limit, color=style.INK, lw=1, ls="--")
+        axes.axvline(2 * limit, color=style.INK, lw=0.7, ls=":")
         where = {"xytext": (0, 3), "textcoords": "offset points", "va": "bottom", "ha": "center"}
         axes.annotate(f"allowed bias {limit:g} %", (limit, -0.5), fontsize=8, **where)
     style.set_log(axes, "x", plain=True)

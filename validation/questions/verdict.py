@@ -88,6 +88,8 @@ class Verdict:
         text = f"{self.decision.value}: {whole.rms:.2%} rms, below {whole.upper(self.power):.2%} "
         text += f"({self.power:.0%} confidence); required: {100 * self.require:.4g}%"
         text += f"; {self.worst}" if self.worst else ""
+        if self.decision is Decision.UNDECIDED:
+            text += f"; p = {self.pvalue:.1g}, biased below {self.false_alarm:.0e}"
         if not self.more:
             return text
         return (

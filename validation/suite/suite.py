@@ -9,6 +9,8 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
+import numpy as np
+
 from simbg.parallel.executors import announce
 from simbg.simulation.scenario import Scenario
 from simbg.validation.impact.flux import WITHIN, FluxErrors, FluxRequirement
@@ -27,6 +29,8 @@ __all__ = ["Suite", "methods_of", "run_suite"]
 MAIN = "realistic"
 # So many scenarios are named.
 FEW = 4
+# A part of the background in empty bins that is stated.
+EMPTY = 1e-3
 # Noise, relative to raw counts, of which one digit is stated.
 SMALL = 0.1
 BAD = {Status.FAIL, Status.ERROR}
@@ -106,10 +110,14 @@ class Suite:
         ]
 
     def _limited(self, method):
-        """Scenarios in which the error of a flux is larger than the statistical error."""
+        """Scenarios where the error of a flux, less two standard errors, is above statistics."""
         ignored = {r.scenario for r in self.results if r.metric == "flux" and r.ignored}
         fluxes = {o.scenario.name: o.flux for o in self.outcomes if o.method == method and o.flux}
-        larger = (n for n, flux in fluxes.items() if flux.value > flux.statistical(HOURS))
+        larger = (
+            name
+            for name, flux in fluxes.items()
+            if flux.value - 2 * np.nan_to_num(flux.error) > flux.statistical(HOURS)
+        )
         return tuple(name for name in larger if name not in ignored)
 
     @property
@@ -167,7 +175,7 @@ class Suite:
         told = [v for v in self.verdicts if v.method not in self.history or v.status in BAD]
         alike: dict[str, list[str]] = {}
         for verdict in told:
-            alike.setdefault(verdict.word, []).append(verdict.method)
+            alike.setdefault(verdict.word + verdict.size, []).append(verdict.method)
         return "; ".join(parts + [f"{_names(names)} {word}" for word, names in alike.items()])
 
 
@@ -182,7 +190,8 @@ class MethodVerdict:
     results : tuple of Result
         Its results.
     limited : tuple of str
-        Scenarios in which the error of the flux of a source is larger than the statistical error.
+        Scenarios in which the error of the flux of a source is clearly larger than the statistical
+        error.
     """
 
     method: str
@@ -216,8 +225,15 @@ class MethodVerdict:
             if not counts[Status.OK]:
                 return undecided
             judged = _scenarios(counts.total())
-            return f"unbiased{self._within} in {counts[Status.OK]} of {judged}, {undecided}"
+            text = f"unbiased{self._within} in {counts[Status.OK]} of {judged}, {undecided}"
+            return text.removesuffix("s").removesuffix(" scenario")
         return f"unbiased{self._within}"
+
+    @property
+    def size(self) -> str:
+        """The rms error in the main scenario, as the end of a sentence; empty without it."""
+        found = [r for r in self._of("accuracy") if r.scenario == MAIN]
+        return f", with an rms error of {found[0].value:.2g} % in {MAIN}" if found else ""
 
     @property
     def bias_reason(self) -> str:
@@ -269,6 +285,12 @@ class MethodVerdict:
             where = ", ".join(self.limited) if few else _scenarios(len(self.limited))
             if self.limited:
                 text += f"; limits an analysis of {HOURS:g} h in {where}"
+        empty = next((o.value for o in self._of("zero_mass") if o.scenario == r.scenario), 0.0)
+        if empty >= EMPTY:
+            text += (
+                f"; {empty:.1%} of the background is in bins where the model is 0, and a source "
+            )
+            text += "is fitted to their events"
         return text
 
     @property
@@ -302,7 +324,7 @@ class MethodVerdict:
             parts.append(f"{worst.mark} {r.value:+.2g} % in {r.scenario}{reason}")
         if counts[Status.WARNING]:
             where = _scenarios(counts[Status.WARNING])
-            parts.append(f"! too few counts in {where}, where bins are empty or noisy")
+            parts.append(f"! wrong counts in {where}, where bins are empty or noisy")
         return "; ".join(parts) or "✓ within the requirement"
 
     @property

@@ -76,7 +76,7 @@ def test_undecided_is_no_failure_unless_strict():
         assert suite_of("ok", status).ok
         assert not suite_of("ok", status, strict=True).ok
     assert suite_of("ok", "known", strict=True).ok
-    text = "m is unbiased in 1 of 2 scenarios, undecided in 1 scenario"
+    text = "m is unbiased in 1 of 2 scenarios, undecided in 1"
     assert suite_of("ok", "undecided").text == text
     assert suite_of("undecided").text == "m is undecided in 1 scenario"
     assert [suite_of(s).status for s in ("ok", "undecided", "fail")] == ["ok", "undecided", "fail"]

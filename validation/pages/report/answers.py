@@ -28,7 +28,7 @@ WORDS = {
         Status.OK: "agrees",
         Status.FAIL: "differs",
         Status.KNOWN: "differs, as known",
-        Status.WARNING: "too few",
+        Status.WARNING: "wrong counts",
         Status.INFO: "not judged",
     },
     "runs": {Status.OK: "agree", Status.FAIL: "differ", Status.KNOWN: "differ, as known"},
@@ -40,8 +40,8 @@ MEANINGS = {
     "as calculated": "the method has a fault, which its section states; counts without noise have "
     "the same bias",
     "as known": "the method differs for a reason that its section states",
-    "too few": "an analysis with gammapy predicts too few counts: gammapy interpolates logarithms "
-    "of rates, which loses counts where bins are empty or noisy",
+    "wrong counts": "an analysis with gammapy predicts too few counts, or too many, at some "
+    "energies: gammapy interpolates logarithms of rates where bins are empty or noisy",
     "undecided": "neither can be said; more data sets would decide",
     "not judged": "the scenario hides an effect from every method, and the method is not linear in "
     "the counts, so that the bias of the effect cannot be calculated",
@@ -116,6 +116,9 @@ def allowed_values(result: Result) -> str:
     if not math.isfinite(result.limit):
         return ""
     unit = f" {result.unit}" if result.unit else ""
+    if result.metric == "honesty":
+        ends = (result.ideal - result.limit, result.ideal + result.limit)
+        return f"≥ {ends[0]:.4g} × scatter, ≤ {ends[1]:.4g} × distance"
     if result.metric in UNSIGNED:
         return f"≤ {result.limit:.4g}{unit}"
     ends = (result.ideal - result.limit, result.ideal + result.limit)

@@ -163,8 +163,8 @@ def test_words_that_need_a_reason_have_one(folder, suite, pictures, tmp_path):
     quiet = [r for r in suite.results if r.status is not Status.WARNING]
     only = replace(suite.outcomes[0], results=tuple(r for r in quiet if r.method == "histogram"))
     write_reports(tmp_path, replace(suite, outcomes=[only]), pictures)
-    assert "too few" in explained
-    assert "<dt>too few</dt>" not in (tmp_path / "index.html").read_text()
+    assert "wrong counts" in explained
+    assert "<dt>wrong counts</dt>" not in (tmp_path / "index.html").read_text()
 
 
 def test_a_known_bias_has_its_reason_beside_the_verdict(page, suite):
@@ -176,7 +176,7 @@ def test_a_known_bias_has_its_reason_beside_the_verdict(page, suite):
 
 
 def test_what_is_allowed_is_in_the_units_of_the_value(page, suite):
-    ends = f"{1 - TOLERANCE:.4g} to {1 + TOLERANCE:.4g}"
+    ends = f"≥ {1 - TOLERANCE:.4g} × scatter, ≤ {1 + TOLERANCE:.4g} × distance"
     honest = [r for r in suite.results if r.metric == "honesty" and r.status is Status.OK]
     assert honest
     assert page.text.count(ends) >= len(honest)
