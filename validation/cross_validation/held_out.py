@@ -189,10 +189,14 @@ class _Sums:
         return cls(counts[used], total[used], own[used] / scale**2, root[used] / scale[:, None])
 
     @property
+    def fraction(self):
+        """λ / Σ λ, the squares of b."""
+        return self.expected / self.expected.sum()
+
+    @property
     def diagonal(self):
         """The variance of each (n − λ) / √λ."""
-        fraction = self.expected / self.expected.sum()
-        return 1 + self.own + (self.root**2).sum(axis=1) - fraction
+        return 1 + self.own + (self.root**2).sum(axis=1) - self.fraction
 
     @property
     def deviance_z(self):
@@ -210,9 +214,9 @@ class _Sums:
     @property
     def _square(self):
         """The trace of M²."""
-        alone, fraction = 1 + self.own, self.expected / self.expected.sum()
-        common, lost = self.root.T @ self.root, np.sqrt(fraction) @ self.root
-        cross = alone * ((self.root**2).sum(axis=1) - fraction)
+        alone, common = 1 + self.own, self.root.T @ self.root
+        lost = np.sqrt(self.fraction) @ self.root
+        cross = alone * ((self.root**2).sum(axis=1) - self.fraction)
         return (alone**2 + 2 * cross).sum() + (common**2).sum() - 2 * (lost**2).sum() + 1
 
     def significances(self, rng):
@@ -221,8 +225,9 @@ class _Sums:
         Φ⁻¹(U) / √M_ii, with the randomised probability U = F(n − 1) + u P(n) of the counts n, where
         u is uniform. For a correct model they are normal for any number of counts.
         """
-        used = (self.expected >= MIN_COUNTS) & (self.diagonal > LEAST_VARIANCE)
-        counts, expected, more = self.counts[used], self.expected[used], self.diagonal[used]
+        more = self.diagonal
+        used = (self.expected >= MIN_COUNTS) & (more > LEAST_VARIANCE)
+        counts, expected, more = self.counts[used], self.expected[used], more[used]
         below = np.where(counts > 0, special.pdtr(np.maximum(counts - 1, 0), expected), 0.0)
         probability = below + rng.random(counts.size) * (special.pdtr(counts, expected) - below)
         return special.ndtri(np.clip(probability, 1e-15, 1 - 1e-15)) / np.sqrt(more)

@@ -221,12 +221,10 @@ class MethodVerdict:
             calculated = all(math.isfinite(r.predicted) for r in self._of("bias"))
             return "biased by the calculated amount" if calculated else "biased for a known reason"
         if counts[Status.UNDECIDED]:
-            undecided = f"undecided in {_scenarios(counts[Status.UNDECIDED])}"
             if not counts[Status.OK]:
-                return undecided
-            judged = _scenarios(counts.total())
-            text = f"unbiased{self._within} in {counts[Status.OK]} of {judged}, {undecided}"
-            return text.removesuffix("s").removesuffix(" scenario")
+                return f"undecided in {_scenarios(counts[Status.UNDECIDED])}"
+            judged = f"{counts[Status.OK]} of {_scenarios(counts.total())}"
+            return f"unbiased{self._within} in {judged}, undecided in {counts[Status.UNDECIDED]}"
         return f"unbiased{self._within}"
 
     @property

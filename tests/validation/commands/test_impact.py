@@ -12,6 +12,8 @@ from simbg.axes import Axes
 from simbg.io.bkg_2d import write_bkg_2d
 from simbg.simulation.experiment import Experiment
 from simbg.simulation.library import SCENARIOS
+from simbg.validation.impact.impact import HOURS
+from simbg.validation.impact.sources import SHAPES
 from simbg.verbs import reconstruct
 
 AXES = Axes.regular(energy=(0.3, 20, 8), fov=(2.5, 20))
@@ -149,3 +151,10 @@ def test_bad_usage_is_one_line(run, files, tmp_path):
     ):
         code, out, err = run("impact", *arguments)
         assert (code, out, err.count("\n")) == (2, "", 1), arguments
+
+
+def test_help_names_the_defaults_of_the_calculation(run):
+    """They are written out, since the module that calculates is slow to load."""
+    _, out, _ = run("impact", "--help")
+    assert f"[{'|'.join(SHAPES)}]" in out
+    assert f"that of --require, or {HOURS:g}]" in " ".join(out.split())

@@ -167,8 +167,7 @@ def _accuracy(noise, bias, accuracy):
         return Answer(Status.INFO, size or status.word, noise.reason)
     else:
         # A size, and no quality: the noise of raw counts meets the requirement.
-        status = Status.INFO if size and status is Status.OK else status
-        word = "less noise than raw counts" if noise.value < LESS_NOISE else "as raw counts"
-        word = size if size and noise.value < LESS_NOISE else word
-        return Answer(status, f"{size}, {word}" if size != word and size else word, noise.reason)
+        status = Status.INFO if status is Status.OK else status
+        words = [size] * bool(size) + ["as raw counts"] * (noise.value >= LESS_NOISE)
+        return Answer(status, ", ".join(words) or "less noise than raw counts", noise.reason)
     return Answer(status, f"{word}, {size}" if size else word, noise.reason)
